@@ -1,0 +1,77 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+/// Every module of ours: Swift 6 mode, no warning left standing, unsafe constructs marked where they are used.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6), .treatAllWarnings(as: .error), .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    // For properties that return spans; SwiftNIO relies on it in the same way.
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let basicContainers = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
+let dequeModule = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "mesher",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "mesher", targets: ["Mesher"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(
+            name: "Common",
+            dependencies: [dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
+            swiftSettings: settings),
+        .target(
+            name: "Proxy", dependencies: ["Common", basicContainers, logging, nioCore, nioPosix],
+            swiftSettings: settings),
+        .target(name: "Ingress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
+        .target(name: "Egress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
+        .target(name: "RegistryBridge", dependencies: ["Common", logging, nioCore], swiftSettings: settings),
+        .target(name: "HealthAgent", dependencies: ["Common", logging, nioCore, nioPosix], swiftSettings: settings),
+        .target(name: "AdminAPI", dependencies: ["Common", hummingbird, logging, nioCore], swiftSettings: settings),
+        .executableTarget(
+            name: "Mesher",
+            dependencies: [
+                "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI",
+                argumentParser, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "CommonTests", dependencies: ["Common", logging, nioCore, nioPosix, serviceLifecycle],
+            swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["Common", "Mesher", logging, nioCore, nioPosix, serviceLifecycle],
+            path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(
+            name: "ScenarioTests", dependencies: ["Common", "Mesher", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "RegistryBridgeTests",
+            dependencies: ["Common", "RegistryBridge", "TestSupport", logging, nioCore, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "HealthAgentTests", dependencies: ["Common", "HealthAgent", "TestSupport", logging, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ProxyTests", dependencies: ["Common", "Proxy", nioCore, nioEmbedded], swiftSettings: settings),
+    ]
+)

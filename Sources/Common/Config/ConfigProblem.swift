@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Where in the configuration something stands.
+package struct ConfigLocation: Sendable, Hashable, Comparable {
+    /// A file's path, or the name of another source: `environment`, `command line`.
+    package let source: String
+    /// From 1; 0 where a source has no lines.
+    package let line: Int
+    /// From 1; 0 where a source has no lines.
+    package let column: Int
+
+    /// A place.
+    package init(_ source: String, line: Int = 0, column: Int = 0) {
+        self.source = source
+        self.line = line
+        self.column = column
+    }
+
+    /// By source, line and column.
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.source, left.line, left.column) < (right.source, right.line, right.column)
+    }
+}
+
+extension ConfigLocation: CustomStringConvertible {
+    /// `file:line:column`, as editors and compilers write it.
+    package var description: String { self.line > 0 ? "\(self.source):\(self.line):\(self.column)" : self.source }
+}
+
+/// One mistake in the configuration: what is wrong, where, and what to write instead.
+package struct ConfigProblem: Error, Sendable, Equatable {
+    /// Whether the sidecar can start in spite of it.
+    package enum Severity: String, Sendable {
+        case error
+        case warning
+    }
+
+    /// Whether the sidecar can start in spite of it.
+    package let severity: Severity
+    /// Where it is.
+    package let location: ConfigLocation
+    /// The key, dotted; empty when the mistake concerns a whole file.
+    package let key: String
+    /// What is wrong.
+    package let problem: String
+    /// What to write instead.
+    package let remedy: String
+
+    /// A mistake.
+    package init(
+        _ severity: Severity = .error, at location: ConfigLocation, key: String = "", _ problem: String, remedy: String
+    ) {
+        self.severity = severity
+        self.location = location
+        self.key = key
+        self.problem = problem
+        self.remedy = remedy
+    }
+}
+
+extension ConfigProblem: CustomStringConvertible {
+    /// `file:line:column: key: what is wrong; what to write instead`.
+    package var description: String {
+        let kind = self.severity == .warning ? "warning: " : ""
+        let key = self.key.isEmpty ? "" : "\(self.key): "
+        return "\(self.location): \(kind)\(key)\(self.problem); \(self.remedy)"
+    }
+}

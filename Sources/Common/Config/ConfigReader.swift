@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Reads typed values out of a store, and gathers every mistake instead of stopping at the first.
+package struct ConfigReader {
+    /// What is read.
+    package let store: ConfigStore
+    /// The mistakes so far.
+    package private(set) var problems: [ConfigProblem] = []
+
+    /// A reader without mistakes yet.
+    package init(_ store: ConfigStore) { self.store = store }
+
+    /// The value of `key`: its default when it is absent or, after a mistake was noted, unreadable.
+    package mutating func read<Value>(_ key: ConfigKey<Value>) -> Value {
+        self.readIfPresent(key) ?? key.fallback
+    }
+
+    /// The value of `key`; `nil` when it is absent or unreadable.
+    package mutating func readIfPresent<Value>(_ key: ConfigKey<Value>) -> Value? {
+        guard let entry = self.store.entry(key.name) else { return nil }
+        guard let text = entry.value.text else {
+            self.note(entry, ConfigMistake("a list stands where one value belongs", remedy: "write \(key.typeName)"))
+            return nil
+        }
+        do {
+            return try key.kind.parse(text)
+        } catch {
+            self.note(entry, error)
+            return nil
+        }
+    }
+
+    /// Notes a mistake at the place of an entry.
+    package mutating func note(_ entry: ConfigSource.Entry, _ mistake: ConfigMistake) {
+        self.note(
+            ConfigProblem(at: entry.value.location, key: entry.key, mistake.problem, remedy: mistake.remedy))
+    }
+
+    /// Notes a mistake.
+    package mutating func note(_ problem: ConfigProblem) { self.problems.append(problem) }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The whole configuration, typed and checked.
+///
+/// Each component gets its own part.
+package struct MesherConfig: Sendable {
+    /// Who the local application is.
+    package var identity: ServiceIdentity
+    /// Where to listen.
+    package var listeners: ListenerConfig
+    /// Where services are found.
+    package var registry: RegistryConfig
+    /// The local application's ports.
+    package var servicePorts: ServicePorts
+    /// Limits and timeouts.
+    package var proxy: ProxySettings
+    /// Event loops; 0 means one for each CPU that the process may use.
+    package var workers: Int
+    /// Checks of the local application.
+    package var healthChecks: [HealthCheckConfig]
+
+    /// Reads everything; mistakes are noted in the reader.
+    package init(_ reader: inout ConfigReader, servicePorts: ServicePorts) {
+        self.identity = ServiceIdentity(&reader)
+        self.listeners = ListenerConfig(&reader)
+        self.registry = RegistryConfig(&reader)
+        self.servicePorts = servicePorts
+        self.proxy = ProxySettings(&reader)
+        self.workers = reader.read(Keys.workers)
+        self.healthChecks = HealthCheckConfig.readAll(&reader)
+    }
+
+    /// The keys that belong to no part.
+    package enum Keys {
+        static let workers = ConfigKey(
+            "mesher.workers", .integer(0...1024), default: 0,
+            "Event loops that serve traffic. 0: one for each CPU that the process may use, cgroup limits respected.")
+
+        /// All of them, in the order of the reference.
+        package static let all: [any AnyConfigKey] = [Self.workers]
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Replaces `${NAME}`, `${NAME||default}`, `${NAME^^||default}` and `${NAME,,||default}` by environment variables.
+///
+/// `^^` makes the value upper case, `,,` lower case; the default stands for a variable that is unset or empty, and an
+/// unset one without a default for nothing. Whatever is not of this form stays as it is.
+package enum Placeholders {
+    /// `text` with its placeholders replaced; trimmed, when there were any.
+    package static func expand(_ text: String, environment: [String: String]) -> String {
+        guard text.contains("${") else { return text }
+        var result = ""
+        var rest = text[...]
+        while let start = rest.firstIndex(of: "$") {
+            result += rest[..<start]
+            let body = rest[rest.index(after: start)...]
+            if body.first == "{", let end = body.firstIndex(of: "}"),
+                let value = Self.value(body[body.index(after: body.startIndex)..<end], environment)
+            {
+                result += value
+                rest = body[body.index(after: end)...]
+            } else {
+                result += "$"
+                rest = body
+            }
+        }
+        return Self.trimmed(result + rest)
+    }
+
+    private static func value(_ body: Substring, _ environment: [String: String]) -> String? {
+        let text = String(body)
+        let bars = text.range(ofFirst: "||")
+        let expression = text[..<(bars?.lowerBound ?? text.endIndex)]
+        let fallback = bars.map { String(text[$0.upperBound...]) } ?? ""
+        let isUpper = expression.hasSuffix("^^")
+        let isLower = expression.hasSuffix(",,")
+        let name = isUpper || isLower ? expression.dropLast(2) : expression
+        guard Self.isName(name) else { return nil }
+        let found = environment[String(name)].flatMap { $0.isEmpty ? nil : $0 } ?? fallback
+        return isUpper ? found.uppercased() : isLower ? found.lowercased() : found
+    }
+
+    /// A letter or underscore, then at least one word character.
+    private static func isName(_ name: Substring) -> Bool {
+        guard let first = name.first, first.isASCII, first.isLetter || first == "_", name.count >= 2 else {
+            return false
+        }
+        return name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+    }
+
+    private static func trimmed(_ text: String) -> String {
+        let start = text.firstIndex { !$0.isWhitespace } ?? text.endIndex
+        let end = text.lastIndex { !$0.isWhitespace }.map { text.index(after: $0) } ?? start
+        return String(text[start..<end])
+    }
+}

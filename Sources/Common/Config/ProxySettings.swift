@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import NIOCore
+
+/// Limits and timeouts of the request path.
+///
+/// All of them are on by default.
+///
+/// - Source: limits L1–L5 and L9 and the timer decisions of the reliability promises.
+package struct ProxySettings: Sendable, Equatable {
+    /// Request line or status line, in bytes.
+    package var maxStartLine: Int
+    /// One header field line, in bytes.
+    package var maxHeaderField: Int
+    /// All header fields of a message together, and all trailers, in bytes.
+    package var maxHeaderSection: Int
+    /// Header fields of a request.
+    package var maxRequestHeaders: Int
+    /// Header fields of a response.
+    package var maxResponseHeaders: Int
+    /// Bytes that may wait on one side of an exchange before reading from the other side stops.
+    package var buffer: Int
+    /// Client connections of one listener.
+    package var maxConnections: Int
+    /// Idle upstream connections of the process.
+    package var maxIdleUpstream: Int
+    /// Interim (1xx) answers of one exchange.
+    package var maxInterimResponses: Int
+    /// From the first byte of a request head to its last one.
+    package var requestHead: TimeAmount
+    /// A client connection between two requests.
+    package var keepAlive: TimeAmount
+    /// A request body that does not go on.
+    package var requestBody: TimeAmount
+    /// A response that does not go on, on either side.
+    package var stream: TimeAmount
+    /// Connecting to an upstream.
+    package var connect: TimeAmount
+    /// From the last byte of the request to the head of the response.
+    package var firstByte: TimeAmount
+    /// An upstream connection that waits to be used again.
+    package var upstreamIdle: TimeAmount
+    /// A tunnel (WebSocket) in which nothing moves.
+    package var tunnel: TimeAmount
+    /// How long a client that has closed its sending side is waited for, when its answer has not begun.
+    package var halfClosed: TimeAmount
+    /// How long a connection that is closed for an error still reads, so that the client sees the answer.
+    package var linger: TimeAmount
+
+    /// The defaults.
+    package init() {
+        var reader = ConfigReader(ConfigStore([]))
+        self.init(&reader)
+    }
+
+    /// Reads `mesher.limits.*` and `mesher.timeouts.*`.
+    package init(_ reader: inout ConfigReader) {
+        self.maxStartLine = reader.read(Keys.requestLine)
+        self.maxHeaderField = reader.read(Keys.headerField)
+        self.maxHeaderSection = reader.read(Keys.headerSection)
+        self.maxRequestHeaders = reader.read(Keys.requestHeaders)
+        self.maxResponseHeaders = reader.read(Keys.responseHeaders)
+        self.buffer = reader.read(Keys.buffer)
+        self.maxConnections = reader.read(Keys.connections)
+        self.maxIdleUpstream = reader.read(Keys.idleUpstream)
+        self.maxInterimResponses = reader.read(Keys.interimResponses)
+        self.requestHead = TimeAmount(reader.read(Keys.requestHead))
+        self.keepAlive = TimeAmount(reader.read(Keys.keepAlive))
+        self.requestBody = TimeAmount(reader.read(Keys.requestBody))
+        self.stream = TimeAmount(reader.read(Keys.stream))
+        self.connect = TimeAmount(reader.read(Keys.connect))
+        self.firstByte = TimeAmount(reader.read(Keys.firstByte))
+        self.upstreamIdle = TimeAmount(reader.read(Keys.upstreamIdle))
+        self.tunnel = TimeAmount(reader.read(Keys.tunnel))
+        self.halfClosed = TimeAmount(reader.read(Keys.halfClosed))
+        self.linger = TimeAmount(reader.read(Keys.linger))
+    }
+
+    /// The keys of ``ProxySettings``.
+    package enum Keys {
+        private static let times = Duration.milliseconds(1)...Duration.seconds(24 * 3600)
+
+        static let requestLine = ConfigKey(
+            "mesher.limits.requestLine", .bytes(256...1 << 20), default: 16 << 10, reload: .live,
+            "Longest request line; a longer one is answered 414. Also the longest status line of an upstream.")
+        static let headerField = ConfigKey(
+            "mesher.limits.headerField", .bytes(256...65_535), default: 32 << 10, reload: .live,
+            "Longest header field line; a longer one is answered 431.")
+        static let headerSection = ConfigKey(
+            "mesher.limits.headerSection", .bytes(1024...16 << 20), default: 60 << 10, reload: .live,
+            "Largest header section, and largest trailer section; a larger one is answered 431.")
+        static let requestHeaders = ConfigKey(
+            "mesher.limits.requestHeaders", .integer(8...10_000), default: 100, reload: .live,
+            "Most header fields of a request; more are answered 431.")
+        static let responseHeaders = ConfigKey(
+            "mesher.limits.responseHeaders", .integer(8...10_000), default: 200, reload: .live,
+            "Most header fields of a response; more are answered 502.")
+        static let buffer = ConfigKey(
+            "mesher.limits.buffer", .bytes(4096...16 << 20), default: 64 << 10, reload: .live,
+            "Bytes that may wait on one side of an exchange before reading from the other side stops.")
+        static let connections = ConfigKey(
+            "mesher.limits.connections", .integer(1...1_000_000), default: 10_000, reload: .live,
+            "Client connections of one listener; further ones wait until one is closed.")
+        static let idleUpstream = ConfigKey(
+            "mesher.limits.idleUpstreamConnections", .integer(0...100_000), default: 512, reload: .live,
+            "Idle upstream connections that are kept for later requests, over all event loops.")
+        static let interimResponses = ConfigKey(
+            "mesher.limits.interimResponses", .integer(1...10_000), default: 100, reload: .live,
+            "Most interim (1xx) responses of an exchange; more are answered 502.")
+        static let requestHead = ConfigKey(
+            "mesher.timeouts.requestHead", .duration(Self.times), default: .seconds(10), reload: .live,
+            "Time for a complete request head, from its first byte; answered 408.")
+        static let keepAlive = ConfigKey(
+            "mesher.timeouts.keepAlive", .duration(Self.times), default: .seconds(60), reload: .live,
+            "How long a client connection may be idle between two requests.")
+        static let requestBody = ConfigKey(
+            "mesher.timeouts.requestBody", .duration(Self.times), default: .seconds(30), reload: .live,
+            "How long a request body may be silent; answered 408.")
+        static let stream = ConfigKey(
+            "mesher.timeouts.stream", .duration(Self.times), default: .seconds(300), reload: .live,
+            "How long a response may stand still, because its upstream sends nothing or its client takes nothing.")
+        static let connect = ConfigKey(
+            "mesher.timeouts.connect", .duration(Self.times), default: .seconds(1), reload: .live,
+            "Time to connect to an upstream; answered 502.")
+        static let firstByte = ConfigKey(
+            "mesher.timeouts.firstByte", .duration(Self.times), default: .seconds(30), reload: .live,
+            "Time from the last byte of a request to the head of its response; answered 504.")
+        static let upstreamIdle = ConfigKey(
+            "mesher.timeouts.upstreamIdle", .duration(Self.times), default: .seconds(15), reload: .live,
+            "How long an upstream connection is kept for later requests.")
+        static let tunnel = ConfigKey(
+            "mesher.timeouts.tunnel", .duration(Self.times), default: .seconds(3600), reload: .live,
+            "How long a tunnel (WebSocket) may be silent.")
+        static let halfClosed = ConfigKey(
+            "mesher.timeouts.halfClosed", .duration(Self.times), default: .seconds(5), reload: .live,
+            "How long an answer may take to begin once its client has closed its sending side.")
+        static let linger = ConfigKey(
+            "mesher.timeouts.linger", .duration(Self.times), default: .seconds(2), reload: .live,
+            "How long a connection is read from after an error was answered, so that the client sees the answer.")
+
+        /// All of them, in the order of the reference.
+        package static let all: [any AnyConfigKey] = [
+            Self.requestLine, Self.headerField, Self.headerSection, Self.requestHeaders, Self.responseHeaders,
+            Self.buffer, Self.connections, Self.idleUpstream, Self.interimResponses, Self.requestHead, Self.keepAlive,
+            Self.requestBody, Self.stream, Self.connect, Self.firstByte, Self.upstreamIdle, Self.tunnel,
+            Self.halfClosed, Self.linger,
+        ]
+    }
+}

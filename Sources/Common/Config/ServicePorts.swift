@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The ports of the local application, by protocol: `rest:8080,grpc:9000`.
+package struct ServicePorts: Sendable, Equatable {
+    /// Port by name, in the order given; a name is a protocol, or a protocol and a suffix (`rest-admin`).
+    package let ports: [Port]
+
+    /// One `name:port`.
+    package struct Port: Sendable, Equatable {
+        /// A protocol, or a protocol and a suffix.
+        package let name: String
+        /// Of 127.0.0.1.
+        package let port: UInt16
+    }
+
+    /// None: the header `X-Forwarded-Port` decides.
+    package init() { self.ports = [] }
+
+    /// Reads a list of `name:port`, separated by commas.
+    ///
+    /// Blanks around the parts are ignored.
+    ///
+    /// `http` stands for `rest` and `grps` for `grpc`, which users of the original write as well.
+    package init(_ text: String) throws(ConfigMistake) {
+        var ports: [Port] = []
+        for item in text.split(separator: ",", omittingEmptySubsequences: false).map(Self.trimmed) where !item.isEmpty {
+            let parts = item.split(separator: ":", omittingEmptySubsequences: false).map(Self.trimmed)
+            guard parts.count == 2, let port = UInt16(parts[1]), port > 0, Self.isName(parts[0]) else {
+                throw ConfigMistake(
+                    "[\(item)] is invalid", remedy: "write protocol:port, such as rest:8080 or rest:8080,grpc:9000")
+            }
+            let name = Self.aliases[parts[0]] ?? parts[0]
+            guard !ports.contains(where: { $0.name == name }) else {
+                throw ConfigMistake(
+                    "[\(item)] is invalid: \(name) has a port already", remedy: "name each protocol once")
+            }
+            ports.append(Port(name: name, port: port))
+        }
+        self.ports = ports
+    }
+
+    private static let aliases = ["http": "rest", "grps": "grpc"]
+
+    private static func isName(_ name: String) -> Bool {
+        let parts = name.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+        return parts.allSatisfy {
+            !$0.isEmpty && $0.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
+        }
+    }
+
+    private static func trimmed(_ text: some StringProtocol) -> String {
+        String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+    }
+
+    /// The port of a protocol; `nil` when none is listed.
+    package subscript(name: String) -> UInt16? { self.ports.first { $0.name == name }?.port }
+}

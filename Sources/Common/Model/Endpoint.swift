@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import NIOCore
+
+/// One address at which an instance speaks one protocol.
+///
+/// A class, so that its identity stays the same from one directory to the next: the event loops key their connection
+/// pools and balancing state by it.
+package final class Endpoint: Sendable {
+    /// What an endpoint text lacks.
+    package enum Mistake: Error, Equatable {
+        /// No `scheme://` in front.
+        case scheme
+        /// No port, or one outside 1…65535.
+        case port
+        /// The host is no IP address.
+        ///
+        /// Names are not resolved: registries publish addresses.
+        case host
+    }
+
+    /// The registry's name of the protocol: `rest`, `grpc`, `rest-admin` ….
+    package let protocolName: String
+    /// An IPv4 or IPv6 address, without brackets.
+    package let host: String
+    /// 1…65535.
+    package let port: Int
+    /// Where to connect to.
+    package let address: SocketAddress
+    /// Whether the endpoint asks for TLS (`?sslEnabled=true`).
+    package let usesTLS: Bool
+
+    /// Reads `scheme://ip:port[?sslEnabled=true]`, the form in which registries keep endpoints.
+    package init(_ text: String) throws(Mistake) {
+        guard let scheme = text.range(ofFirst: "://"), scheme.lowerBound > text.startIndex else { throw .scheme }
+        self.protocolName = String(text[..<scheme.lowerBound])
+        let rest = text[scheme.upperBound...]
+        let query = rest.firstIndex(of: "?")
+        self.usesTLS = query.map { rest[$0...].contains("sslEnabled=true") } ?? false
+        let authority = rest[..<(query ?? rest.endIndex)].prefix { $0 != "/" }
+        guard let colon = authority.lastIndex(of: ":"), let port = Int(authority[authority.index(after: colon)...]),
+            (1...65535).contains(port)
+        else { throw .port }
+        let host = authority[..<colon].filter { $0 != "[" && $0 != "]" }
+        guard let address = try? SocketAddress(ipAddress: String(host), port: port) else { throw .host }
+        self.host = String(host)
+        self.port = port
+        self.address = address
+    }
+
+    /// A plain-text endpoint on this machine.
+    package init(loopbackPort port: UInt16, protocolName: String) {
+        self.protocolName = protocolName
+        self.host = "127.0.0.1"
+        self.port = Int(port)
+        self.usesTLS = false
+        var bytes = ByteBuffer()
+        bytes.writeBytes([127, 0, 0, 1])
+        guard let address = try? SocketAddress(packedIPAddress: bytes, port: Int(port)) else {
+            preconditionFailure("four bytes are an IPv4 address")
+        }
+        self.address = address
+    }
+
+    /// Whether the address is one of this machine's own: 127/8 or ::1.
+    package var isLoopback: Bool { self.host.hasPrefix("127.") || self.host == "::1" }
+}
+
+extension Endpoint: CustomStringConvertible {
+    /// The text that it was read from, in its shortest form.
+    package var description: String {
+        let host = self.host.contains(":") ? "[\(self.host)]" : self.host
+        return "\(self.protocolName)://\(host):\(self.port)\(self.usesTLS ? "?sslEnabled=true" : "")"
+    }
+}
+
+extension String {
+    /// Where `text` is found first; the standard library has it only with Foundation.
+    package func range(ofFirst text: String) -> Range<Index>? {
+        guard let first = text.first else { return nil }
+        var start = self.startIndex
+        while let found = self[start...].firstIndex(of: first) {
+            if self[found...].hasPrefix(text) { return found..<self.index(found, offsetBy: text.count) }
+            start = self.index(after: found)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a registry says about the health of an instance.
+package enum InstanceStatus: String, Sendable, CaseIterable {
+    case up = "UP"
+    case down = "DOWN"
+    case starting = "STARTING"
+    case testing = "TESTING"
+    case outOfService = "OUTOFSERVICE"
+
+    /// Whether traffic may go there.
+    package var isEligible: Bool {
+        switch self {
+        case .up, .testing: true
+        case .down, .starting, .outOfService: false
+        }
+    }
+}
+
+/// One registered copy of a service.
+package final class Instance: Sendable {
+    /// The registry's id, or the first endpoint where a registry has no ids.
+    package let id: String
+    /// Empty in registries without versions.
+    package let version: String
+    /// The application; empty in registries without applications.
+    package let app: String
+    /// See ``InstanceStatus``.
+    package let status: InstanceStatus
+    /// Metadata that route rules may ask for.
+    package let properties: [String: String]
+    /// One for each protocol that the instance speaks.
+    package let endpoints: [Endpoint]
+
+    /// An instance as a registry knows it.
+    package init(
+        id: String, version: String, app: String, status: InstanceStatus, properties: [String: String],
+        endpoints: [Endpoint]
+    ) {
+        self.id = id
+        self.version = version
+        self.app = app
+        self.status = status
+        self.properties = properties
+        self.endpoints = endpoints
+    }
+}
+
+extension Instance: Equatable {
+    /// Equal in everything that is known of them; endpoints by identity, which lasts from one directory to the next.
+    package static func == (left: Instance, right: Instance) -> Bool {
+        left.id == right.id && left.version == right.version && left.app == right.app && left.status == right.status
+            && left.properties == right.properties && left.endpoints.elementsEqual(right.endpoints, by: ===)
+    }
+}
+
+/// Endpoints that are interchangeable for one request: what a balancer chooses from.
+package final class EndpointSet: Sendable {
+    /// In the order of the registry; may be empty.
+    package let endpoints: [Endpoint]
+    /// The tags that chose them.
+    package let tags: Tags
+
+    /// What instances were asked to be.
+    package struct Tags: Sendable, Equatable {
+        /// A version, or `latest` in registries that know none.
+        package let version: String
+        /// The application.
+        package let app: String
+
+        /// As error texts show them.
+        package var label: String { "version:\(self.version)|app:\(self.app)" }
+
+        /// Tags.
+        package init(version: String, app: String) {
+            self.version = version
+            self.app = app
+        }
+    }
+
+    /// A set.
+    package init(_ endpoints: [Endpoint], tags: Tags) {
+        self.endpoints = endpoints
+        self.tags = tags
+    }
+}
+
+/// A service and its instances at one moment.
+package final class Service: Sendable {
+    /// As registered; names are case-sensitive.
+    package let name: String
+    /// All of them, eligible or not.
+    package let instances: [Instance]
+    /// Where HTTP requests go when no route rule says otherwise: the newest version of the caller's own application.
+    package let defaultEndpoints: EndpointSet
+
+    /// A service whose default endpoints are found for callers of `ownApp`.
+    package init(name: String, instances: [Instance], ownApp: String) {
+        self.name = name
+        self.instances = instances
+        self.defaultEndpoints = Self.defaultEndpoints(instances, ownApp: ownApp)
+    }
+
+    /// Highest version and own application, each only where the registry knows such a thing.
+    private static func defaultEndpoints(_ instances: [Instance], ownApp: String) -> EndpointSet {
+        let ofApp = instances.filter { $0.app.isEmpty || $0.app == ownApp }
+        let newest = ofApp.map { Version($0.version) }.max()
+        let chosen = ofApp.filter { $0.status.isEligible && Version($0.version) == newest }
+        let version = newest.map(\.text).flatMap { $0.isEmpty ? nil : $0 } ?? "latest"
+        return EndpointSet(
+            chosen.compactMap { $0.endpoints.first { $0.protocolName == "rest" } },
+            tags: .init(version: version, app: ownApp))
+    }
+}
+
+extension Service: Equatable {
+    /// Whether nothing has changed.
+    package static func == (left: Service, right: Service) -> Bool {
+        left.name == right.name && left.instances == right.instances
+            && left.defaultEndpoints.tags == right.defaultEndpoints.tags
+    }
+}

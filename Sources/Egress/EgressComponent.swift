@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+package import Logging
+package import Proxy
+
+/// Traffic that leaves: publishes the plan of the outgoing listener, and drains it.
+///
+/// The listener and its connections live on while this component restarts: they obey the plan that was published last.
+package actor EgressComponent: Component {
+    private let inbox: Mailbox<TrafficMessage>
+    private let plans: Snapshot<TrafficPlan>
+    private let traffic: TrafficDrain
+    private let logger: Logger
+
+    /// A component that owns `plans`.
+    package init(
+        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficDrain, logger: Logger
+    ) {
+        self.inbox = inbox
+        self.plans = plans
+        self.traffic = traffic
+        self.logger = logger
+    }
+
+    /// The plan that a configuration asks for.
+    package static func plan(_ config: MesherConfig, isDraining: Bool = false) -> TrafficPlan {
+        let stages = EgressStages(ownAddress: config.listeners.outgoing, identity: config.identity)
+        return TrafficPlan(
+            direction: .outgoing, chain: StageChain(stages.inOrder), settings: config.proxy, isDraining: isDraining)
+    }
+
+    package func run() async throws {
+        while let message = await self.inbox.receive() {
+            switch message {
+            case .configurationChanged(let config):
+                self.plans.publish(Self.plan(config, isDraining: self.plans.current.isDraining))
+                self.logger.info("outgoing traffic plan published")
+            }
+        }
+    }
+
+    package func drain() async { await self.traffic.drain(self.plans) }
+}

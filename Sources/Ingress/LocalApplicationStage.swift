@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+import Proxy
+
+/// Finds the port of the local application that an incoming request is for.
+///
+/// The configured port; the header `X-Forwarded-Port` decides only where several ports or none are configured, and among
+/// several only for one of those. Else any caller could make the sidecar connect to any local port.
+struct LocalApplicationStage: Stage {
+    static let name = "local-application"
+
+    private let serviceName: String
+    private let endpoint: Endpoint?
+    private let others: [Endpoint]
+    private let host: HeaderLine
+
+    init(identity: ServiceIdentity, servicePorts: ServicePorts) {
+        self.serviceName = identity.name
+        self.endpoint = servicePorts["rest"].map { Endpoint(loopbackPort: $0, protocolName: "rest") }
+        self.others = servicePorts.ports.filter { $0.name != "rest" }
+            .map { Endpoint(loopbackPort: $0.port, protocolName: $0.name) }
+        self.host = HeaderLine("Host", identity.name)
+    }
+
+    func onRequest(_ exchange: inout Exchange) -> Verdict {
+        exchange.counters = exchange.worker.metrics.own
+        if exchange.requestHeaders.contains(.host) {
+            if !exchange.requestHeaders.contains(.xForwardedHost) {
+                exchange.requestHeaders.append(
+                    .xForwardedHost, "X-Forwarded-Host", valueFrom: exchange.request.authority.whole)
+            }
+        } else {
+            exchange.requestHeaders.append(self.host)  // HTTP/1.0 need not name one, what we send must
+        }
+        guard let index = exchange.requestHeaders.firstIndex(of: .xForwardedPort) else {
+            return self.forward(&exchange, to: self.endpoint)
+        }
+        guard let port = exchange.requestHeaders.withValue(at: index, { UInt16(decimal: $0) }), port > 0 else {
+            return .reject(ProxyError(.badRequest, "X-Forwarded-Port is no port"))
+        }
+        if self.endpoint == nil, self.others.isEmpty {
+            return self.forward(&exchange, to: exchange.worker.localEndpoint(port))
+        }
+        let asked = self.others.first { $0.port == Int(port) }
+        return self.forward(&exchange, to: asked ?? self.endpoint)
+    }
+
+    private func forward(_ exchange: inout Exchange, to endpoint: Endpoint?) -> Verdict {
+        guard let endpoint else {
+            return .reject(
+                ProxyError(
+                    .noLocalPort,
+                    "[rest] is not supported, [\(self.serviceName)] didn't set env [SERVICE_PORTS] or cmd parameter "
+                        + "--service-ports before mesher start"))
+        }
+        exchange.endpoint = endpoint
+        return .proceed
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+import AdminAPI
+import Egress
+import HealthAgent
+import Ingress
+package import Logging
+package import NIOCore
+import NIOPosix
+import Proxy
+import RegistryBridge
+package import ServiceLifecycle
+
+/// Puts one sidecar together: every mailbox, snapshot, listener and component, and who is connected to whom.
+package struct Assembly: Sendable {
+    /// What is the same for every sidecar of a process.
+    package struct Surroundings: Sendable {
+        /// Where the configuration's relative paths begin.
+        package var configDirectory: String
+        /// Which build this is.
+        package var build: BuildInfo
+        /// For everything.
+        package var logger: Logger
+
+        /// Surroundings.
+        package init(configDirectory: String, build: BuildInfo, logger: Logger) {
+            self.configDirectory = configDirectory
+            self.build = build
+            self.logger = logger
+        }
+    }
+
+    /// A sidecar whose listeners are open.
+    package struct Sidecar: Sendable {
+        /// Run it; it ends after a graceful shutdown.
+        package let group: ServiceGroup
+        /// Where outgoing traffic is taken.
+        package let outgoing: SocketAddress
+        /// Where incoming traffic is taken, if it is.
+        package let incoming: SocketAddress?
+        /// The metrics.
+        package let metrics: MetricsRegistry
+        /// What is missing before it is ready.
+        package let readiness: Readiness
+        /// Starts and stops the components.
+        package let supervisor: Supervisor
+        /// The directory of services.
+        package let directory: Snapshot<ServiceDirectory>
+        fileprivate let loops: MultiThreadedEventLoopGroup
+        fileprivate let controlLoops: MultiThreadedEventLoopGroup
+        fileprivate let workers: WorkerGroup
+
+        /// Runs until shut down, and ends the event loops.
+        package func run() async throws {
+            let result: Result<Void, any Error>
+            do {
+                try await self.group.run()
+                result = .success(())
+            } catch {
+                result = .failure(error)
+            }
+            self.workers.forEach { $0.deadlines.stop() }
+            try await self.loops.shutdownGracefully()
+            try await self.controlLoops.shutdownGracefully()
+            try result.get()
+        }
+    }
+
+    private let config: MesherConfig
+    private let surroundings: Surroundings
+
+    /// An assembly of the sidecar that `config` describes.
+    package init(_ config: MesherConfig, _ surroundings: Surroundings) {
+        self.config = config
+        self.surroundings = surroundings
+    }
+
+    /// How long a process may take to stop.
+    package static let stopLimit = Duration.seconds(30)
+
+    /// Opens the listeners and puts the components behind them.
+    ///
+    /// - Throws: `MesherError.cannotListen`.
+    package func make() async throws -> Sidecar {
+        let config = self.config
+        let logger = self.surroundings.logger
+        let workerCount = config.workers > 0 ? config.workers : System.coreCount
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: workerCount)
+        let controlLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
+        // Snapshots and mailboxes: they outlive every restart of a component.
+        let directory = Snapshot(ServiceDirectory.empty, on: loops)
+        let outgoingPlans = Snapshot(EgressComponent.plan(config), on: loops)
+        let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
+        let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
+        let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
+        let readiness = Readiness(config.registry.kind == nil ? [.listeners] : [.listeners, .registry])
+        let health = LocalHealth()
+        let identity = config.identity
+        let metrics = MetricsRegistry(
+            startTime: ProcessClock.startTime,
+            own: .service(identity.name, app: identity.app, version: identity.version))
+
+        // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
+        let workers = try await WorkerGroup(on: loops, directory: directory, metrics: metrics, logger: logger)
+        let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
+        let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
+        let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
+        func setup(_ plans: Snapshot<TrafficPlan>, _ budget: ConnectionBudget) -> Listener.Setup {
+            Listener.Setup(workers: workers, plans: plans, budget: budget, metrics: metrics, logger: logger)
+        }
+        let outgoing = try await Listener.open(
+            config.listeners.outgoing.socketAddress, setup(outgoingPlans, outgoingBudget))
+        var incoming: Listener?
+        if let address = config.listeners.incoming {
+            incoming = try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget))
+        }
+        let ingressListeners = incoming.map { [$0] } ?? []
+        readiness.set(.listeners)
+        self.report(outgoing, incoming)
+
+        // Components, in the order in which they are stopped last to first: callers are told first, metrics end last.
+        var supervisor = Supervisor(logger: logger)
+        if let address = config.listeners.admin {
+            let state = AdminState(
+                identity: identity, build: self.surroundings.build, readiness: readiness, health: health,
+                metrics: metrics)
+            supervisor.add("admin") {
+                AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
+            }
+        }
+        supervisor.add("egress", drainLimit: Self.stopLimit) {
+            EgressComponent(
+                inbox: egressInbox, plans: outgoingPlans,
+                traffic: TrafficDrain(listeners: [outgoing], budgets: [outgoingBudget], workers: workers),
+                logger: logger)
+        }
+        supervisor.add("ingress", drainLimit: Self.stopLimit) {
+            IngressComponent(
+                inbox: ingressInbox, plans: incomingPlans,
+                traffic: TrafficDrain(listeners: ingressListeners, budgets: [incomingBudget], workers: workers),
+                logger: logger)
+        }
+        supervisor.add("health") {
+            HealthComponent(config.healthChecks, health: health, loops: controlLoops, logger: logger)
+        }
+        if config.registry.kind != nil {
+            let publisher = DirectoryPublisher(directory, ownApp: identity.app) { readiness.set(.registry) }
+            let path = self.path(of: config.registry)
+            supervisor.add("registry") {
+                RegistryComponent(FileRegistry(path: path, logger: logger), directory: publisher)
+            }
+        }
+        supervisor.add("readiness") { ReadinessComponent(readiness) }
+        ComponentMetrics(restarts: supervisor.restarts, mailboxes: [egressInbox, ingressInbox]).register(with: metrics)
+        return Sidecar(
+            group: supervisor.makeGroup(stopWithin: Self.stopLimit), outgoing: outgoing.address,
+            incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
+            directory: directory, loops: loops,
+            controlLoops: controlLoops, workers: workers)
+    }
+
+    private func path(of registry: RegistryConfig) -> String {
+        if registry.address.hasPrefix("/") { return registry.address }
+        return "\(self.surroundings.configDirectory)/\(registry.address.isEmpty ? "service.json" : registry.address)"
+    }
+
+    private func report(_ outgoing: Listener, _ incoming: Listener?) {
+        let logger = self.surroundings.logger
+        logger.notice("taking outgoing requests", metadata: ["address": "\(outgoing.address)"])
+        if let incoming {
+            logger.notice("taking incoming requests", metadata: ["address": "\(incoming.address)"])
+            if self.config.servicePorts.ports.isEmpty {
+                logger.notice("no --service-ports: callers must name the port in the URL")
+            }
+        } else {
+            logger.warning(
+                "only a loopback listener: other hosts cannot call the local application through this sidecar")
+        }
+    }
+}

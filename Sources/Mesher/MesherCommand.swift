@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+
+/// The program.
+@main
+struct MesherCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mesher",
+        abstract: "A service-mesh sidecar: discovery, load balancing and resilience for services in any language.",
+        discussion: """
+            The service sets http_proxy=http://127.0.0.1:30101 and calls others by name.
+
+            Examples:
+              mesher quickstart                       a sidecar and a demo service, to try it out
+              mesher                                  the sidecar that conf/ beside the binary describes
+              mesher --config /etc/mesher/mesher.yaml --service-ports rest:8080
+              mesher --cse.protocols.http.listenAddress=10.1.2.3:30101
+            """,
+        subcommands: [RunCommand.self, QuickstartCommand.self, VersionCommand.self],
+        defaultSubcommand: RunCommand.self)
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import Logging
+
+/// Times of the process.
+enum ProcessClock {
+    /// When it started, in seconds since 1970.
+    static let startTime = Date().timeIntervalSince1970
+}
+
+/// Open files.
+enum Descriptors {
+    /// Raises the soft limit to the hard one.
+    ///
+    /// - Returns: The limit that holds now.
+    static func raiseLimit() -> Int {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        if limit.rlim_cur < limit.rlim_max {
+            var raised = limit
+            raised.rlim_cur = limit.rlim_max
+            if unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0 { limit = raised }
+        }
+        return Int(clamping: limit.rlim_cur)
+    }
+}
+
+/// Stopped first: from the first moment of a shutdown on, `/readyz` says so.
+actor ReadinessComponent: Component {
+    private let readiness: Readiness
+
+    init(_ readiness: Readiness) { self.readiness = readiness }
+
+    func run() async throws {
+        while true { try await Task.sleep(for: .seconds(24 * 3600)) }
+    }
+
+    func drain() async { self.readiness.beginDraining() }
+}
+
+/// What metrics show of the components.
+struct ComponentMetrics: Sendable {
+    let restarts: RestartCounter
+    let mailboxes: [any MailboxReport]
+
+    func register(with metrics: MetricsRegistry) {
+        metrics.addCollector {
+            var restarts = MetricFamily(
+                "mesher_component_restarts_total", help: "Restarts of a component that failed.", kind: .counter)
+            for (name, count) in self.restarts.current {
+                restarts.add(Double(count), MetricLabels(["component": name]))
+            }
+            var dropped = MetricFamily(
+                "mesher_mailbox_dropped_total", help: "Messages that a full mailbox dropped.", kind: .counter)
+            var waiting = MetricFamily(
+                "mesher_mailbox_waiting", help: "Messages that wait in a mailbox.", kind: .gauge)
+            for mailbox in self.mailboxes {
+                dropped.add(Double(mailbox.dropped), MetricLabels(["mailbox": mailbox.name]))
+                waiting.add(Double(mailbox.waiting), MetricLabels(["mailbox": mailbox.name]))
+            }
+            return [restarts, dropped, waiting]
+        }
+    }
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Logging
+import UnixSignals
+
+/// Stops the process on TERM, INT and QUIT: gracefully at first, at once on the second one.
+///
+/// Not left to ServiceLifecycle, which stops listening after the first signal.
+struct SignalWatch: Sendable {
+    let logger: Logger
+    let stop: @Sendable () async -> Void
+
+    /// Watches from now on, until the process ends.
+    func start() {
+        Task.detached {
+            var isStopping = false
+            for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint, .sigquit) {
+                if isStopping {
+                    self.logger.warning("second signal: ending at once", metadata: ["signal": "\(signal)"])
+                    exit(1)
+                }
+                isStopping = true
+                self.logger.notice("stopping", metadata: ["signal": "\(signal)"])
+                Task.detached { await self.stop() }
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// How many client connections there may be, and how many there are, over all event loops.
+package final class ConnectionBudget: Sendable {
+    private let used = Atomic<Int>(0)
+    private let limit: Atomic<Int>
+    private let parent: ConnectionBudget?
+
+    /// - Parameter limit: More than this are not accepted; they wait in the kernel's queue.
+    /// - Parameter parent: A budget that has to have room as well: the process's.
+    package init(limit: Int, within parent: ConnectionBudget? = nil) {
+        self.limit = Atomic(limit)
+        self.parent = parent
+    }
+
+    /// The share of a descriptor limit that client connections may use: the rest is for upstream connections, the admin
+    /// listener and discovery.
+    ///
+    /// - Source: limit L4.
+    package static func share(ofDescriptors limit: Int) -> Int { max(limit * 8 / 10 - 64, 8) }
+
+    /// Changes the limit; connections over it stay.
+    package func setLimit(_ limit: Int) { self.limit.store(limit, ordering: .relaxed) }
+
+    /// How many there are.
+    package var current: Int { self.used.load(ordering: .relaxed) }
+
+    /// Whether one more may be accepted.
+    var hasRoom: Bool { self.current < self.limit.load(ordering: .relaxed) && (self.parent?.hasRoom ?? true) }
+
+    func enter() {
+        self.used.wrappingAdd(1, ordering: .relaxed)
+        self.parent?.enter()
+    }
+
+    func leave() {
+        self.used.wrappingSubtract(1, ordering: .relaxed)
+        self.parent?.leave()
+    }
+}

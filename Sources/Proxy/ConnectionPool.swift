@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+import Logging
+import NIOCore
+import NIOPosix
+
+/// The upstream connections of one event loop, by endpoint.
+///
+/// Idle ones are taken last in, first out: the one used last is the least likely to have been closed by the other side,
+/// and those that are not needed grow old and are closed.
+package final class ConnectionPool {
+    /// The connections to one endpoint.
+    final class Group {
+        // Keeps the endpoint alive, so that its identity is not given to another one.
+        let endpoint: Endpoint
+        fileprivate(set) var idle: [UpstreamConnection] = []
+        /// Idle, busy and connecting.
+        fileprivate(set) var count = 0
+
+        fileprivate init(_ endpoint: Endpoint) { self.endpoint = endpoint }
+    }
+
+    private let eventLoop: any EventLoop
+    private var groups: [ObjectIdentifier: Group] = [:]
+    /// Connections that wait to be used again.
+    package private(set) var idleCount = 0
+    /// How many may.
+    package var maxIdle = 512
+
+    init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+
+    /// All connections, idle, busy and connecting.
+    package var count: Int { self.groups.values.reduce(0) { $0 + $1.count } }
+
+    /// Gives `driver` a connection to `endpoint`, now or as soon as there is one.
+    ///
+    /// - Parameter mayReuse: Whether one that has served other requests will do.
+    func open(_ endpoint: Endpoint, for driver: ExchangeDriver, mayReuse: Bool) {
+        let group = self.group(of: endpoint)
+        if mayReuse, let connection = group.idle.popLast() {
+            self.idleCount -= 1
+            driver.exchange.worker.metrics.upstreamReuses.add()
+            connection.leaveIdle()
+            driver.connected(connection)
+            return
+        }
+        self.connect(group, for: driver)
+    }
+
+    /// Takes back a connection that can serve another request.
+    func giveBack(_ connection: UpstreamConnection, idleFor amount: TimeAmount) {
+        guard self.idleCount < self.maxIdle else {
+            connection.close()
+            return
+        }
+        self.idleCount += 1
+        connection.group.idle.append(connection)
+        connection.waitIdle(amount)
+    }
+
+    /// An idle connection is about to be closed: it must not be chosen any more.
+    func removeIdle(_ connection: UpstreamConnection) {
+        guard let index = connection.group.idle.lastIndex(where: { $0 === connection }) else { return }
+        connection.group.idle.remove(at: index)
+        self.idleCount -= 1
+    }
+
+    /// A connection is closed, for whatever reason.
+    func closed(_ connection: UpstreamConnection) { self.leave(connection.group) }
+
+    private func leave(_ group: Group) {
+        group.count -= 1
+        if group.count == 0 { self.groups[ObjectIdentifier(group.endpoint)] = nil }
+    }
+
+    private func group(of endpoint: Endpoint) -> Group {
+        if let group = self.groups[ObjectIdentifier(endpoint)] { return group }
+        let group = Group(endpoint)
+        self.groups[ObjectIdentifier(endpoint)] = group
+        return group
+    }
+
+    private func connect(_ group: Group, for driver: ExchangeDriver) {
+        group.count += 1
+        let worker = driver.exchange.worker
+        worker.metrics.upstreamConnects.add()
+        let connection = UpstreamConnection(worker: worker, group: group)
+        let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
+        let serial = driver.serial
+        let idle = driver.settings.upstreamIdle
+        ClientBootstrap(group: self.eventLoop)
+            .connectTimeout(driver.settings.connect)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(bound.value)
+                }
+            }
+            .connect(to: group.endpoint.address)
+            .assumeIsolated()
+            .whenComplete { result in
+                switch result {
+                case .success:
+                    worker.tick()
+                    if driver.serial == serial {
+                        driver.connected(connection)
+                    } else {
+                        // Its request was given up meanwhile.
+                        self.giveBack(connection, idleFor: idle)
+                    }
+                case .failure(let error):
+                    self.leave(group)
+                    guard driver.serial == serial else { return }
+                    worker.logger.debug(
+                        "upstream connect failed",
+                        metadata: ["endpoint": "\(group.endpoint)", "error": "\(error)"])
+                    driver.connectFailed(ProxyError(.connectFailed, "connect to \(group.endpoint) failed"))
+                }
+            }
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+package import NIOCore
+
+/// Which way a request goes, seen from the local application.
+///
+/// Decided by the listener alone.
+package enum Direction: String, Sendable {
+    /// From the local application to another service.
+    case outgoing
+    /// From elsewhere to the local application.
+    case incoming
+}
+
+/// How an exchange ended, as breakers and balancers count it.
+package enum Outcome: Sendable {
+    /// Given up by the client, or not begun.
+    case aborted
+    /// The upstream answered, with whatever status.
+    case succeeded
+    /// The upstream failed, or mesher refused.
+    case failed
+}
+
+/// One request on one event loop: typed fields, each written by the one place that its comment names.
+///
+/// Both protocols fill the same fields, so no stage knows which one the client or the upstream speaks. Reused from
+/// request to request, since the header blocks keep their memory.
+package struct Exchange: ~Copyable {
+    /// The event loop's own things.
+    package let worker: Worker
+    /// The listener's.
+    package var direction = Direction.outgoing
+    /// When the head of the request was complete: the driver.
+    package var startedAt = NIODeadline.uptimeNanoseconds(0)
+    /// The client's address: the connection.
+    package var peer: SocketAddress?
+
+    /// The request's head: the downstream codec.
+    ///
+    /// Stages change ``requestHeaders`` instead.
+    package var request = RequestHead()
+    /// The request's fields: the downstream codec, then any stage.
+    package var requestHeaders = HeaderBlock()
+    /// The request's trailers, when there are any: the downstream codec.
+    package var requestTrailers: HeaderBlock?
+
+    /// The called service, when it is known: the destination stage.
+    package var service: Service?
+    /// Where to send the request: the balancing stage, or the local application's.
+    package var endpoint: Endpoint?
+    /// Counts the answer: the destination stage, or the local application's.
+    package var counters: RequestCounters?
+
+    /// The response's head: the upstream codec.
+    package var response = ResponseHead()
+    /// The response's fields: the upstream codec, then any stage.
+    package var responseHeaders = HeaderBlock()
+    /// The response's trailers, when there are any: the upstream codec.
+    package var responseTrailers: HeaderBlock?
+
+    /// The status that the client was sent, whoever made it; 0 before that: the driver.
+    package var status = 0
+    /// What went wrong: the driver.
+    package var error: ProxyError?
+    /// See ``Outcome``: the driver.
+    package var outcome = Outcome.aborted
+    /// How many upstream connections were tried: the driver.
+    package var attempts = 0
+    /// Stages entered and not yet finished; the chain goes on from here: the chain.
+    package var position = 0
+
+    /// An exchange that waits for a request.
+    package init(worker: Worker) { self.worker = worker }
+
+    /// Ready for the next request.
+    ///
+    /// Everything that refers to something is let go.
+    package mutating func reset() {
+        self.peer = nil
+        self.requestHeaders.clear()
+        self.requestTrailers = nil
+        self.service = nil
+        self.endpoint = nil
+        self.counters = nil
+        self.responseHeaders.clear()
+        self.responseTrailers = nil
+        self.status = 0
+        self.error = nil
+        self.outcome = .aborted
+        self.attempts = 0
+        self.position = 0
+    }
+
+    /// Whether the request may be sent a second time although it may have reached an upstream.
+    package var isReplayable: Bool { self.request.method.isIdempotent && !self.request.hasBody }
+
+    /// Scans the head of the request; see ``HeadScanner``.
+    mutating func scanRequest(_ input: RawSpan, _ scanner: inout HeadScanner, limits: HeadLimits) -> HeadScanner.Result
+    {
+        scanner.scanRequest(input, limits: limits, into: &self.request, &self.requestHeaders)
+    }
+
+    /// Scans the head of a response; see ``HeadScanner``.
+    mutating func scanResponse(_ input: RawSpan, _ scanner: inout HeadScanner, limits: HeadLimits) -> HeadScanner.Result
+    {
+        scanner.scanResponse(input, limits: limits, into: &self.response, &self.responseHeaders)
+    }
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+package import NIOCore
+
+/// Takes one request through its stages to an upstream, and the response back.
+///
+/// It knows no protocol.
+///
+/// Loop-bound, and reused: a worker keeps those that are free. Both sides call it and are called by it synchronously,
+/// so after each call to a side the driver looks again whether it is still in the state that it was in.
+package final class ExchangeDriver {
+    private enum Phase {
+        /// Free, or over.
+        case idle
+        /// A stage is being asked.
+        case inChain
+        /// A stage holds the request.
+        case held
+        /// Waiting for an upstream connection.
+        case connecting
+        /// The request is being sent; no byte of a final response has come.
+        case waiting
+        /// The response is being passed on.
+        case responding
+        case tunnel
+    }
+
+    /// The request's fields, for stages and codecs.
+    package var exchange: Exchange
+    private var plan = TrafficPlan.none
+    private var phase = Phase.idle
+    private var downstream: (any Downstream)?
+    private var upstream: (any Upstream)?
+    /// What has been received of the request's body while there was nowhere to send it.
+    private var pendingBody: ByteBuffer?
+    private var isRequestComplete = false
+    private var interimResponses = 0
+    /// A stage ended the exchange while the chain had it: done when the chain returns.
+    private var endedInChain = false
+    /// Tells a late answer to a request that is over from one to the present request.
+    package private(set) var serial = 0
+
+    init(worker: Worker) { self.exchange = Exchange(worker: worker) }
+
+    // MARK: From the downstream
+
+    /// Begins with the request whose head the exchange holds.
+    ///
+    /// - Parameter body: What has already come of its body.
+    /// - Parameter isComplete: Nothing follows.
+    package func begin(_ downstream: any Downstream, plan: TrafficPlan, body: ByteBuffer?, isComplete: Bool) {
+        self.downstream = downstream
+        self.plan = plan
+        self.pendingBody = body
+        self.isRequestComplete = isComplete
+        self.interimResponses = 0
+        self.exchange.direction = plan.direction
+        self.exchange.startedAt = self.exchange.worker.now
+        self.advance()
+    }
+
+    /// Answers a request that no stage is to see.
+    package func refuse(_ downstream: any Downstream, plan: TrafficPlan, _ reply: LocalReply) {
+        self.downstream = downstream
+        self.plan = plan
+        self.exchange.direction = plan.direction
+        self.exchange.startedAt = self.exchange.worker.now
+        if let reason = reply.reason { self.exchange.error = ProxyError(reason) }
+        self.reply(reply, outcome: .failed)
+    }
+
+    /// More of the request's body; with `isComplete` the trailers are in the exchange, if there are any.
+    package func requestBody(_ body: ByteBuffer?, isComplete: Bool) {
+        self.isRequestComplete = isComplete
+        switch self.phase {
+        case .waiting, .responding: self.upstream?.sendBody(self, body: body, isComplete: isComplete)
+        case .inChain, .held, .connecting:
+            guard var body else { return }
+            if self.pendingBody == nil { self.pendingBody = body } else { self.pendingBody?.writeBuffer(&body) }
+            self.downstream?.setReading(false)
+        case .idle, .tunnel: break
+        }
+    }
+
+    /// The request cannot go on: its framing is broken, or it was silent for too long.
+    ///
+    /// Answers if that is still possible, cuts the response otherwise.
+    package func requestFailed(_ error: ProxyError) {
+        self.upstream?.cancel()
+        self.upstream = nil
+        self.fail(error)
+    }
+
+    /// The client is gone.
+    package func downstreamGone() {
+        guard self.phase != .idle else { return }
+        self.downstream = nil
+        self.upstream?.cancel()
+        self.upstream = nil
+        self.exchange.error = ProxyError(.clientGone)
+        self.end(.aborted)
+    }
+
+    /// Bytes of the tunnel from the client.
+    package func tunnelFromDownstream(_ bytes: ByteBuffer) { self.upstream?.writeTunnel(bytes) }
+
+    /// The client has closed its sending side of the tunnel.
+    package func tunnelInputClosed() { self.upstream?.endTunnelOutput() }
+
+    /// Back-pressure from the client: whether it takes more of the response.
+    package func setUpstreamReading(_ isReading: Bool) { self.upstream?.setReading(isReading) }
+
+    /// Limits and timeouts of this exchange.
+    package var settings: ProxySettings { self.plan.settings }
+
+    /// How large the head of the response may be.
+    package var responseLimits: HeadLimits { self.plan.responseLimits }
+
+    /// Whether the whole request was received.
+    package var hasWholeRequest: Bool { self.isRequestComplete }
+
+    // MARK: Chain
+
+    private func advance() {
+        self.phase = .inChain
+        let action = self.plan.chain.advance(&self.exchange)
+        if self.endedInChain {
+            self.end(.aborted)
+            return
+        }
+        switch action {
+        case .forward: self.connect()
+        case .reply(let reply): self.reply(reply, outcome: .succeeded)
+        case .fail(let error): self.fail(error)
+        case .wait(let future): self.wait(for: future)
+        }
+    }
+
+    private func wait(for future: EventLoopFuture<Void>) {
+        self.phase = .held
+        let serial = self.serial
+        // The future may belong to another loop; after the hop the closure need not be Sendable.
+        future.hop(to: self.exchange.worker.eventLoop).assumeIsolated().whenComplete { result in
+            guard self.serial == serial, self.phase == .held else { return }
+            switch result {
+            case .success: self.advance()
+            case .failure: self.fail(ProxyError(.internal))
+            }
+        }
+    }
+
+    // MARK: Upstream connection
+
+    private func connect() {
+        guard let endpoint = self.exchange.endpoint else {
+            self.fail(ProxyError(.internal, "no stage chose an endpoint"))
+            return
+        }
+        self.phase = .connecting
+        self.exchange.attempts &+= 1
+        // After a connection that went stale only a fresh one will do: its siblings are likely stale too.
+        self.exchange.worker.pool.open(endpoint, for: self, mayReuse: self.exchange.attempts == 1)
+    }
+
+    /// The pool has a connection.
+    package func connected(_ upstream: any Upstream) {
+        guard self.phase == .connecting else { return }
+        self.upstream = upstream
+        self.phase = .waiting
+        let body = self.pendingBody.take()
+        let isComplete = self.isRequestComplete
+        upstream.sendRequest(self, body: body, isComplete: isComplete)
+        if !isComplete { self.downstream?.setReading(true) }
+    }
+
+    /// The pool has none.
+    package func connectFailed(_ error: ProxyError) {
+        guard self.phase == .connecting else { return }
+        self.fail(error)
+    }
+
+    // MARK: From the upstream
+
+    /// An interim response; its head is in the exchange.
+    ///
+    /// - Returns: `false` when there were too many of them, and the exchange has failed.
+    package func interimResponse() -> Bool {
+        self.interimResponses += 1
+        guard self.interimResponses <= self.plan.settings.maxInterimResponses else {
+            self.upstream = nil
+            self.fail(ProxyError(.badUpstreamResponse, "too many interim responses"))
+            return false
+        }
+        self.downstream?.sendInterim(self)
+        self.exchange.responseHeaders.clear()
+        return true
+    }
+
+    /// The final response; its head is in the exchange.
+    ///
+    /// With `isComplete` the upstream is done with this exchange and must not be called again.
+    package func finalResponse(bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
+        guard self.phase == .waiting else { return }
+        self.phase = .responding
+        self.exchange.status = self.exchange.response.status
+        self.plan.chain.respond(&self.exchange)
+        if isComplete { self.upstream = nil }
+        let serial = self.serial
+        self.downstream?.sendResponse(self, bodyLength: bodyLength, body: body, isComplete: isComplete)
+        if isComplete, self.serial == serial { self.end(.succeeded) }
+    }
+
+    /// More of the response's body; with `isComplete` as in ``finalResponse(bodyLength:body:isComplete:)``.
+    package func responseBody(_ body: ByteBuffer?, isComplete: Bool) {
+        guard self.phase == .responding else { return }
+        if isComplete { self.upstream = nil }
+        let serial = self.serial
+        self.downstream?.sendBody(self, body: body, isComplete: isComplete)
+        if isComplete, self.serial == serial { self.end(.succeeded) }
+    }
+
+    /// The upstream has failed and is done with this exchange.
+    ///
+    /// - Parameter wasReused: It had served other requests before and sent no byte of a response to this one, so it was
+    ///   most likely closed before the request reached it.
+    package func upstreamFailed(_ error: ProxyError, wasReused: Bool) {
+        self.upstream = nil
+        if wasReused, self.phase == .waiting, self.exchange.isReplayable, self.exchange.attempts == 1 {
+            self.connect()
+            return
+        }
+        self.fail(error)
+    }
+
+    /// Back-pressure from the upstream: whether it takes more of the request.
+    package func setDownstreamReading(_ isReading: Bool) {
+        if !self.isRequestComplete || self.phase == .tunnel { self.downstream?.setReading(isReading) }
+    }
+
+    /// The upstream has switched protocols.
+    package func beginTunnel() {
+        guard self.phase == .waiting else { return }
+        self.phase = .tunnel
+        self.exchange.status = 101
+        self.plan.chain.respond(&self.exchange)
+        self.downstream?.beginTunnel(self)
+    }
+
+    /// Bytes of the tunnel from the upstream.
+    package func tunnelFromUpstream(_ bytes: ByteBuffer) { self.downstream?.writeTunnel(bytes) }
+
+    /// The upstream has closed its sending side of the tunnel.
+    package func tunnelOutputEnded() { self.downstream?.endTunnelOutput() }
+
+    /// Both sides of the tunnel are closed, or one is gone.
+    package func tunnelEnded() {
+        guard self.phase == .tunnel else { return }
+        self.upstream = nil
+        self.downstream?.abortResponse()
+        self.end(.succeeded)
+    }
+
+    // MARK: Ends
+
+    private func fail(_ error: ProxyError) {
+        self.exchange.error = error
+        if self.phase == .responding || self.phase == .tunnel {
+            self.downstream?.abortResponse()
+            self.end(.failed)
+        } else {
+            self.reply(LocalReply(error), outcome: .failed)
+        }
+    }
+
+    private func reply(_ reply: LocalReply, outcome: Outcome) {
+        self.phase = .responding
+        self.exchange.status = reply.status
+        let serial = self.serial
+        self.downstream?.sendReply(reply)
+        if self.serial == serial { self.end(outcome) }
+    }
+
+    private func end(_ outcome: Outcome) {
+        if self.phase == .inChain, !self.endedInChain {
+            // The chain has the exchange: touching it now would be a second access.
+            self.endedInChain = true
+            return
+        }
+        self.endedInChain = false
+        self.phase = .idle
+        self.exchange.outcome = outcome
+        self.plan.chain.finish(&self.exchange)
+        self.exchange.worker.metrics.count(self.exchange)
+        let downstream = self.downstream.take()
+        self.pendingBody = nil
+        self.serial &+= 1
+        self.exchange.reset()
+        downstream?.exchangeEnded()
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import NIOCore
+
+/// Puts a message, or a piece of one, on a channel with as few writes as possible.
+///
+/// Everything up to ``joinLimit`` goes into the worker's one scratch buffer and out in a single write; larger bodies go
+/// out as the slices that they came in, without a copy.
+enum MessageWriter {
+    /// Bodies up to this size are copied behind the head: a copy is cheaper than a second write.
+    static let joinLimit = 16 * 1024
+
+    /// Frames a piece of the body behind what is in the worker's scratch buffer.
+    ///
+    /// Nothing goes out before ``flush``, so the caller may still refer to an exchange.
+    ///
+    /// - Parameter trailers: Go with the last chunk, where the body is chunked.
+    static func add(
+        _ body: ByteBuffer?, framing: HTTP1Writer.Framing, isComplete: Bool, trailers: borrowing HeaderBlock?,
+        worker: Worker, to context: ChannelHandlerContext
+    ) {
+        if let body, body.readableBytes > 0 {
+            if framing == .chunked { HTTP1Writer.writeChunkSize(body.readableBytes, to: &worker.scratch) }
+            if body.readableBytes <= Self.joinLimit {
+                worker.scratch.writeImmutableBuffer(body)
+            } else {
+                if worker.scratch.readableBytes > 0 { context.write(NIOAny(worker.scratch), promise: nil) }
+                worker.scratch.clear()
+                context.write(NIOAny(body), promise: nil)
+            }
+            if framing == .chunked { worker.scratch.writeStaticString("\r\n") }
+        }
+        if isComplete, framing == .chunked {
+            switch trailers {
+            case .some(let trailers): HTTP1Writer.writeLastChunk(trailers, to: &worker.scratch)
+            case .none: worker.scratch.writeStaticString("0\r\n\r\n")
+            }
+        }
+    }
+
+    /// Writes what is left in the worker's scratch buffer.
+    ///
+    /// The channel may be closed afterwards.
+    static func flush(_ worker: Worker, to context: ChannelHandlerContext) {
+        if worker.scratch.readableBytes > 0 {
+            context.writeAndFlush(NIOAny(worker.scratch), promise: nil)
+        } else {
+            context.flush()
+        }
+    }
+}

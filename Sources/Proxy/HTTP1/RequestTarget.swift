@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+
+/// Reads the target of a request line in its four forms.
+///
+/// Pure.
+///
+/// The path is checked, not changed: what policy sees is what the service gets, byte by byte. Whatever two readers could
+/// resolve differently is refused: dot segments, written plainly or as `%2e`, backslashes, fragments, user information.
+///
+/// - Source: RFC 9112 §3.2; promises S4 and S10.
+enum RequestTarget {
+    /// Reads the target in `range` of `input` into `head`, whose method is known already.
+    ///
+    /// - Returns: `false` when it is malformed or refused.
+    @inline(__always)
+    static func read(_ input: RawSpan, _ range: Range<Int>, into head: inout RequestHead) -> Bool {
+        if head.method == .connect { return Self.readAuthorityForm(input, range, &head) }
+        switch input.byte(at: range.lowerBound) {
+        case .slash:
+            head.form = .origin
+            head.path = ByteRange(range.lowerBound, range.upperBound)
+            return Self.isAcceptable(input, range)
+        case .asterisk:
+            head.form = .asterisk
+            head.path = ByteRange(range.lowerBound, range.upperBound)
+            return range.count == 1 && head.method == .options
+        default: return Self.readAbsoluteForm(input, range, &head)
+        }
+    }
+
+    private static func readAuthorityForm(_ input: RawSpan, _ range: Range<Int>, _ head: inout RequestHead) -> Bool {
+        guard let authority = Authority(input, range), authority.port > 0 else { return false }
+        head.form = .authority
+        head.authority = authority
+        return true
+    }
+
+    private static func readAbsoluteForm(_ input: RawSpan, _ range: Range<Int>, _ head: inout RequestHead) -> Bool {
+        let hostStart = range.lowerBound + 7
+        guard hostStart < range.upperBound, input.extracting(range).matchesScheme else { return false }
+        var hostEnd = hostStart
+        while hostEnd < range.upperBound {
+            let byte = input.byte(at: hostEnd)
+            if byte == .slash || byte == .question { break }
+            hostEnd &+= 1
+        }
+        guard let authority = Authority(input, hostStart..<hostEnd) else { return false }
+        head.authority = authority
+        head.flags.insert(.absoluteTarget)
+        if hostEnd == range.upperBound, head.method == .options {
+            head.form = .asterisk  // what a proxy makes of it: RFC 9112 §3.2.4
+            return true
+        }
+        head.form = .absolute
+        head.path = ByteRange(hostEnd, range.upperBound)
+        return Self.isAcceptable(input, hostEnd..<range.upperBound)
+    }
+
+    /// Whether path and query hold nothing that another reader could take for a different path.
+    @inline(__always)
+    private static func isAcceptable(_ input: RawSpan, _ range: Range<Int>) -> Bool {
+        var index = range.lowerBound
+        var segment = DotSegment()
+        while index < range.upperBound {
+            let byte = input.byte(at: index)
+            switch byte {
+            case .slash:
+                if segment.isDots { return false }
+                segment = DotSegment()
+            case .dot: segment.dots &+= 1
+            case .percent:
+                if index + 2 < range.upperBound, input.byte(at: index + 1) == 0x32,
+                    input.byte(at: index + 2) | 0x20 == 0x65
+                {
+                    segment.dots &+= 1
+                    index &+= 2
+                } else {
+                    segment.hasOther = true
+                }
+            case .semicolon:
+                // `/..;x/` is a dot segment to servers that strip path parameters first.
+                if segment.isDots { return false }
+                segment.hasOther = true
+            case .question:
+                return !segment.isDots && Self.isAcceptableQuery(input, index..<range.upperBound)
+            case .backslash, .hash, .space, .tab: return false
+            default: segment.hasOther = true
+            }
+            index &+= 1
+        }
+        return !segment.isDots
+    }
+
+    private static func isAcceptableQuery(_ input: RawSpan, _ range: Range<Int>) -> Bool {
+        for index in range {
+            let byte = input.byte(at: index)
+            if byte == .hash || byte == .space || byte == .tab { return false }
+        }
+        return true
+    }
+
+    private struct DotSegment {
+        var dots = 0
+        var hasOther = false
+
+        @inline(__always)
+        var isDots: Bool { !self.hasOther && (self.dots == 1 || self.dots == 2) }
+    }
+}
+
+extension RawSpan {
+    /// Whether it begins with `http://`.
+    fileprivate var matchesScheme: Bool {
+        self.matches("http", at: 0) && self.byte(at: 4) == .colon && self.byte(at: 5) == .slash
+            && self.byte(at: 6) == .slash
+    }
+}
+
+extension Authority {
+    /// Reads `host[:port]` from `range` of `input`; `nil` when it is malformed, empty, or has user information.
+    ///
+    /// - Source: RFC 3986 §3.2.2 and §3.2.3.
+    @inline(__always)
+    init?(_ input: RawSpan, _ range: Range<Int>) {
+        guard !range.isEmpty else { return nil }
+        var index = range.lowerBound
+        let hostRange: ByteRange
+        if input.byte(at: index) == .leftBracket {
+            index &+= 1
+            while index < range.upperBound, Self.isIPv6(input.byte(at: index)) { index &+= 1 }
+            guard index < range.upperBound, input.byte(at: index) == .rightBracket,
+                index > range.lowerBound + 2
+            else { return nil }
+            hostRange = ByteRange(range.lowerBound + 1, index)
+            index &+= 1
+        } else {
+            while index < range.upperBound, input.byte(at: index) != .colon {
+                let byte = input.byte(at: index)
+                if byte == .percent {
+                    guard index + 2 < range.upperBound, input.byte(at: index + 1).hexValue < 16,
+                        input.byte(at: index + 2).hexValue < 16
+                    else { return nil }
+                    index &+= 3
+                } else {
+                    guard Self.isRegisteredName(byte) else { return nil }
+                    index &+= 1
+                }
+            }
+            hostRange = ByteRange(range.lowerBound, index)
+        }
+        guard !hostRange.isEmpty else { return nil }
+        self.init()
+        self.whole = ByteRange(range.lowerBound, range.upperBound)
+        self.host = hostRange
+        guard index < range.upperBound else { return }
+        guard input.byte(at: index) == .colon, range.upperBound - index <= 6 else { return nil }
+        var port = 0
+        for offset in index + 1..<range.upperBound {
+            let digit = input.byte(at: offset) &- 0x30
+            guard digit < 10 else { return nil }
+            port = port &* 10 &+ Int(digit)
+        }
+        guard let exact = UInt16(exactly: port) else { return nil }
+        self.port = exact
+        self.portDigits = ByteRange(index + 1, range.upperBound)
+    }
+
+    @inline(__always)
+    private static func isIPv6(_ byte: UInt8) -> Bool {
+        byte.hexValue < 16 || byte == .colon || byte == .dot
+    }
+
+    /// unreserved and sub-delims: letters, digits, `- . _ ~ ! $ & ' ( ) * + , ; =`.
+    @inline(__always)
+    private static func isRegisteredName(_ byte: UInt8) -> Bool {
+        let bits: UInt64 = byte & 0x40 == 0 ? 0x2bff_7fd2_0000_0000 : 0x47ff_fffe_87ff_fffe
+        return byte < 0x80 && bits &>> UInt64(byte & 0x3f) & 1 != 0
+    }
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import BasicContainers
+import Common
+
+/// A range of bytes inside a ``HeaderBlock``, half the size of `Range<Int>`.
+package struct ByteRange: Sendable, Equatable {
+    /// Offset of the first byte.
+    package var lower: UInt32
+    /// Offset after the last byte.
+    package var upper: UInt32
+
+    /// The empty range at the start.
+    package init() {
+        self.lower = 0
+        self.upper = 0
+    }
+
+    /// The offsets must fit in 32 bits, which the head limits see to.
+    @inline(__always)
+    package init(_ lower: Int, _ upper: Int) {
+        self.lower = UInt32(truncatingIfNeeded: lower)
+        self.upper = UInt32(truncatingIfNeeded: upper)
+    }
+
+    /// Whether there is no byte in it.
+    @inline(__always)
+    package var isEmpty: Bool { self.lower >= self.upper }
+
+    /// How many bytes.
+    @inline(__always)
+    package var count: Int { self.isEmpty ? 0 : Int(self.upper &- self.lower) }
+
+    /// The same as a standard range.
+    @inline(__always)
+    package var range: Range<Int> { self.isEmpty ? 0..<0 : Int(self.lower)..<Int(self.upper) }
+}
+
+/// One header field: where its line, its name and its value are in the bytes of the block.
+struct HeaderField {
+    /// Where the line begins, which is where the name begins.
+    var start: UInt32
+    /// The value, without the blanks around it.
+    var value: ByteRange
+    /// After the line's CRLF.
+    var end: UInt32
+    var nameLength: UInt16
+    var name: HeaderName
+    /// Left out when the block is written.
+    var isRemoved = false
+
+    @inline(__always)
+    var nameRange: Range<Int> { Int(self.start)..<Int(self.start) + Int(self.nameLength) }
+}
+
+/// The headers of one message, of either protocol: its bytes, and a table that says where each field is.
+///
+/// The bytes hold the start line as it came, then one `Name: value CRLF` line a field. The HTTP/1.1 scanner copies the
+/// head in as it was received; an HTTP/2 decoder writes its fields in the same form. Stages read and edit fields through
+/// the table and never see a protocol. An edit is recorded, not applied: removing marks a field, adding appends a line
+/// after the last one, and ``write(to:)`` copies what is left in as few runs as possible.
+///
+/// Not copyable, since its buffers are reused from one message to the next: see ``Worker``.
+package struct HeaderBlock: ~Copyable {
+    /// The start line and all lines, removed ones included.
+    private var bytes = UniqueArray<UInt8>()
+    private var fields = UniqueArray<HeaderField>()
+    /// One bit for each known name that may be present; a clear bit means certainly absent.
+    private var present: UInt64 = 0
+
+    /// An empty block.
+    package init() {}
+
+    /// How many fields the table has, removed ones included.
+    var count: Int { self.fields.count }
+
+    private var span: RawSpan {
+        @_lifetime(borrow self)
+        borrowing get { unsafe self.bytes.span.bytes }  // unsafe for types with padding only
+    }
+
+    // MARK: Filling
+
+    /// Forgets everything and keeps the memory, unless a large head made it unusually big.
+    package mutating func clear() {
+        self.bytes.removeAll(keepingCapacity: self.bytes.capacity <= 16 * 1024)
+        self.fields.removeAll(keepingCapacity: self.fields.capacity <= 256)
+        self.present = 0
+    }
+
+    /// Takes the bytes of a scanned head; the fields must have been added with offsets into them.
+    @inline(__always)
+    mutating func setBytes(_ head: RawSpan) {
+        self.bytes.removeAll(keepingCapacity: true)
+        self.appendBytes(head)
+    }
+
+    /// Adds a field whose line is, or will be, in the bytes.
+    @inline(__always)
+    mutating func add(_ field: HeaderField) {
+        self.fields.append(field)
+        self.present |= field.name.bit
+    }
+
+    private mutating func appendBytes(_ bytes: RawSpan) {
+        // Room for what stages will add as well.
+        self.bytes.reserveCapacity(self.bytes.count + bytes.byteCount + 256)
+        self.bytes.append(copying: unsafe bytes._unsafeView(as: UInt8.self))
+    }
+
+    private mutating func appendBytes(_ text: StaticString) {
+        self.appendBytes(unsafe RawSpan(_unsafeStart: text.utf8Start, byteCount: text.utf8CodeUnitCount))
+    }
+
+    // MARK: Reading
+
+    /// Whether a field of this name is there.
+    @inline(__always)
+    package func contains(_ name: HeaderName) -> Bool {
+        self.present & name.bit != 0 && self.firstIndex(of: name) != nil
+    }
+
+    /// Whether none of the fields whose bits are set in `names` is there, without looking at the table.
+    @inline(__always)
+    func hasNone(of names: UInt64) -> Bool { self.present & names == 0 }
+
+    /// The first field of this name; `nil` when there is none.
+    package func firstIndex(of name: HeaderName) -> Int? {
+        guard self.present & name.bit != 0 else { return nil }
+        for index in 0..<self.count where self.fields[index].name == name && !self.fields[index].isRemoved {
+            return index
+        }
+        return nil
+    }
+
+    /// The first field whose name is `lowercased`, in any letter case; `nil` when there is none.
+    ///
+    /// For names that are no ``HeaderName``: those of rules and configuration.
+    package func firstIndex(ofLowercased lowercased: [UInt8]) -> Int? {
+        for index in 0..<self.count {
+            let field = self.fields[index]
+            if !field.isRemoved, Int(field.nameLength) == lowercased.count,
+                Self.isEqual(self.span, field.nameRange, lowercased)
+            {
+                return index
+            }
+        }
+        return nil
+    }
+
+    /// Calls `body` with the value of the field at `index`.
+    @inline(__always)
+    package func withValue<Result>(at index: Int, _ body: (RawSpan) -> Result) -> Result {
+        body(self.span.extracting(self.fields[index].value.range))
+    }
+
+    /// Whether the value of the field at `index` is what stands in `range`, byte by byte.
+    func value(at index: Int, equals range: ByteRange) -> Bool {
+        let value = self.fields[index].value
+        guard value.count == range.count else { return false }
+        let span = self.span
+        for offset in 0..<range.count
+        where span.byte(at: Int(value.lower) + offset) != span.byte(at: Int(range.lower) + offset) {
+            return false
+        }
+        return true
+    }
+
+    /// Calls `body` with the bytes of `range`, such as the path of the start line.
+    @inline(__always)
+    package func withBytes<Result>(in range: ByteRange, _ body: (RawSpan) -> Result) -> Result {
+        body(self.span.extracting(range.range))
+    }
+
+    /// The value of the first field of this name.
+    ///
+    /// Allocates: for fields that are rare, and for logs.
+    package func string(of name: HeaderName) -> String? {
+        guard let index = self.firstIndex(of: name) else { return nil }
+        return self.span.string(in: self.fields[index].value.range)
+    }
+
+    /// The bytes of `range` as text.
+    ///
+    /// Allocates.
+    package func string(in range: ByteRange) -> String { self.span.string(in: range.range) }
+
+    /// All fields that are left, in order.
+    ///
+    /// Allocates: for tests and logs.
+    package var lines: [(name: String, value: String)] {
+        (0..<self.count).compactMap { index in
+            let field = self.fields[index]
+            guard !field.isRemoved else { return nil }
+            let span = self.span
+            return (span.string(in: field.nameRange), span.string(in: field.value.range))
+        }
+    }
+
+    // MARK: Editing
+
+    /// Removes all fields of this name.
+    package mutating func remove(_ name: HeaderName) {
+        guard self.present & name.bit != 0 else { return }
+        self.present &= ~name.bit
+        for index in 0..<self.count where self.fields[index].name == name { self.fields[index].isRemoved = true }
+    }
+
+    /// Removes the hop-by-hop fields: the fixed list, and those that `Connection` names.
+    ///
+    /// `Connection` cannot remove what delimits or directs the message, nor what mesher sets itself, which is added
+    /// later.
+    ///
+    /// - Source: RFC 9110 §7.6.1.
+    package mutating func removeHopByHop() {
+        guard self.present & HeaderName.hopByHop != 0 else { return }
+        if self.present & HeaderName.connection.bit != 0 { self.removeFieldsNamedByConnection() }
+        for index in 0..<self.count where self.fields[index].name.isHopByHop { self.fields[index].isRemoved = true }
+        self.present &= ~HeaderName.hopByHop
+    }
+
+    private mutating func removeFieldsNamedByConnection() {
+        for index in 0..<self.count where self.fields[index].name == .connection {
+            var tokens = ListTokens(self.fields[index].value.range)
+            while let token = tokens.next(self.span) { self.removeFields(namedLike: token) }
+        }
+    }
+
+    private mutating func removeFields(namedLike token: Range<Int>) {
+        let known = HeaderName(self.span, at: token.lowerBound, count: token.count)
+        switch known {
+        case .host, .contentLength, .contentType, .transferEncoding, .connection, .expect: return
+        case .other:
+            for index in 0..<self.count where self.fields[index].name == .other {
+                let name = self.fields[index].nameRange
+                if Self.isEqualIgnoringCase(self.span, name, token) {
+                    self.fields[index].isRemoved = true
+                }
+            }
+        default: self.remove(known)
+        }
+    }
+
+    /// Adds a field whose line was made when configuration was read.
+    package mutating func append(_ line: HeaderLine) {
+        let start = self.bytes.count
+        self.appendBytes(line.bytes.rawSpan)
+        self.add(
+            HeaderField(
+                start: UInt32(truncatingIfNeeded: start),
+                value: ByteRange(start + line.nameLength + 2, self.bytes.count - 2),
+                end: UInt32(truncatingIfNeeded: self.bytes.count),
+                nameLength: UInt16(truncatingIfNeeded: line.nameLength), name: line.name))
+    }
+
+    /// Adds a field whose value is a part of this very block, such as a host or a port.
+    package mutating func append(_ name: HeaderName, _ spelling: StaticString, valueFrom range: ByteRange) {
+        let start = self.beginLine(spelling)
+        let value = self.bytes.count
+        for index in range.range { self.bytes.append(self.bytes[index]) }
+        self.endLine(start: start, value: value, nameLength: spelling.utf8CodeUnitCount, name: name)
+    }
+
+    /// Adds a field from text.
+    package mutating func append(_ name: HeaderName, _ spelling: StaticString, _ value: String) {
+        let start = self.beginLine(spelling)
+        let valueStart = self.bytes.count
+        self.appendBytes(Array(value.utf8).rawSpan)
+        self.endLine(start: start, value: valueStart, nameLength: spelling.utf8CodeUnitCount, name: name)
+    }
+
+    private mutating func beginLine(_ spelling: StaticString) -> Int {
+        let start = self.bytes.count
+        self.appendBytes(spelling)
+        self.appendBytes(": ")
+        return start
+    }
+
+    private mutating func endLine(start: Int, value: Int, nameLength: Int, name: HeaderName) {
+        let valueEnd = self.bytes.count
+        self.appendBytes("\r\n")
+        self.add(
+            HeaderField(
+                start: UInt32(truncatingIfNeeded: start), value: ByteRange(value, valueEnd),
+                end: UInt32(truncatingIfNeeded: self.bytes.count),
+                nameLength: UInt16(truncatingIfNeeded: nameLength), name: name))
+    }
+
+    // MARK: Writing
+
+    /// At most this many bytes come out of ``write(to:)``, and of the start line with it.
+    var writtenBound: Int { self.bytes.count }
+
+    /// Appends the lines that are left to `out`, without the blank line that ends a head.
+    ///
+    /// Cost: one copy for each run of neighbouring lines.
+    func write(to out: inout OutputRawSpan) {
+        var runStart = 0
+        var runEnd = 0
+        for index in 0..<self.fields.count {
+            if self.fields[index].isRemoved { continue }
+            let start = Int(self.fields[index].start)
+            if start != runEnd {
+                if runEnd > runStart { out.append(self.span.extracting(runStart..<runEnd)) }
+                runStart = start
+            }
+            runEnd = Int(self.fields[index].end)
+        }
+        if runEnd > runStart { out.append(self.span.extracting(runStart..<runEnd)) }
+    }
+
+    /// Appends the bytes of `range` to `out`.
+    @inline(__always)
+    func copy(_ range: Range<Int>, to out: inout OutputRawSpan) { out.append(self.span.extracting(range)) }
+
+    // MARK: Comparing
+
+    private static func isEqual(_ span: RawSpan, _ range: Range<Int>, _ lowercased: [UInt8]) -> Bool {
+        var index = 0
+        for offset in range {
+            if span.byte(at: offset).lowercased != lowercased[index] { return false }
+            index &+= 1
+        }
+        return true
+    }
+
+    private static func isEqualIgnoringCase(_ span: RawSpan, _ left: Range<Int>, _ right: Range<Int>) -> Bool {
+        guard left.count == right.count else { return false }
+        var other = right.lowerBound
+        for offset in left {
+            if span.byte(at: offset).lowercased != span.byte(at: other).lowercased { return false }
+            other &+= 1
+        }
+        return true
+    }
+}
+
+/// A header line made once, when configuration is read or a snapshot is published, and appended to many messages.
+package struct HeaderLine: Sendable {
+    let bytes: [UInt8]
+    let nameLength: Int
+    let name: HeaderName
+
+    /// `name: value` with its CRLF; bytes of the value that no field may carry are replaced by blanks.
+    package init(_ name: String, _ value: String) {
+        let value = value.utf8.map { $0 < 0x20 || $0 == 0x7f ? UInt8.space : $0 }
+        let bytes = Array(name.utf8) + [.colon, .space] + value + [.carriageReturn, .lineFeed]
+        self.bytes = bytes
+        self.nameLength = name.utf8.count
+        self.name = HeaderName(bytes.rawSpan, at: 0, count: name.utf8.count)
+    }
+}
+
+/// Walks the elements of a comma-separated list such as the value of `Connection`.
+///
+/// - Source: RFC 9110 §5.6.1; empty elements are passed over.
+struct ListTokens {
+    private var position: Int
+    private let end: Int
+
+    init(_ value: Range<Int>) {
+        self.position = value.lowerBound
+        self.end = value.upperBound
+    }
+
+    /// The next element without the blanks around it; `nil` at the end.
+    mutating func next(_ span: RawSpan) -> Range<Int>? {
+        while self.position < self.end {
+            let byte = span.byte(at: self.position)
+            guard byte == .comma || byte == .space || byte == .tab else { break }
+            self.position &+= 1
+        }
+        guard self.position < self.end else { return nil }
+        let start = self.position
+        while self.position < self.end, span.byte(at: self.position) != .comma { self.position &+= 1 }
+        var last = self.position
+        while last > start {
+            let byte = span.byte(at: last &- 1)
+            guard byte == .space || byte == .tab else { break }
+            last &-= 1
+        }
+        return start..<last
+    }
+}

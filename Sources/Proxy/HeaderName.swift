@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+
+/// The header fields that mesher itself knows, resolved once while a head is scanned, so that no stage compares text.
+///
+/// The order of the cases is free, but there may be 64 at most: ``HeaderBlock`` keeps one bit for each.
+package enum HeaderName: UInt8, Sendable {
+    /// Any other field; compare the name's bytes.
+    case other
+    case connection
+    case contentLength
+    case contentType
+    case cookie
+    case expect
+    case forwarded
+    case host
+    case http2Settings
+    case keepAlive
+    case maxForwards
+    case meshHop
+    case proxyAuthenticate
+    case proxyAuthorization
+    case proxyConnection
+    case setCookie
+    case te
+    case trailer
+    case transferEncoding
+    case upgrade
+    case xCseContext
+    case xCseSourceService
+    case xForwardedFor
+    case xForwardedHost
+    case xForwardedPort
+    case xForwardedProto
+    case xRealIP
+
+    /// The bit of this name in a set of names.
+    @inline(__always)
+    var bit: UInt64 { 1 &<< UInt64(self.rawValue) }
+
+    /// Finds the name of the `count` token characters from `offset` on, in any letter case.
+    @inline(__always)
+    init(_ span: RawSpan, at offset: Int, count: Int) {
+        self = .other
+        switch count {
+        case 2: if span.matches("te", at: offset) { self = .te }
+        case 4: if span.matches("host", at: offset) { self = .host }
+        case 6:
+            if span.matches("cookie", at: offset) {
+                self = .cookie
+            } else if span.matches("expect", at: offset) {
+                self = .expect
+            }
+        case 7:
+            if span.matches("upgrade", at: offset) {
+                self = .upgrade
+            } else if span.matches("trailer", at: offset) {
+                self = .trailer
+            }
+        case 9:
+            if span.matches("forwarded", at: offset) {
+                self = .forwarded
+            } else if span.matches("x-real-ip", at: offset) {
+                self = .xRealIP
+            }
+        case 10:
+            if span.matches("connection", at: offset) {
+                self = .connection
+            } else if span.matches("keep-alive", at: offset) {
+                self = .keepAlive
+            } else if span.matches("set-cookie", at: offset) {
+                self = .setCookie
+            }
+        case 12:
+            if span.matches("content-type", at: offset) {
+                self = .contentType
+            } else if span.matches("max-forwards", at: offset) {
+                self = .maxForwards
+            } else if span.matches("x-mesher-hop", at: offset) {
+                self = .meshHop
+            }
+        case 13: if span.matches("x-cse-context", at: offset) { self = .xCseContext }
+        case 14:
+            if span.matches("content-length", at: offset) {
+                self = .contentLength
+            } else if span.matches("http2-settings", at: offset) {
+                self = .http2Settings
+            }
+        case 15: if span.matches("x-forwarded-for", at: offset) { self = .xForwardedFor }
+        case 16:
+            if span.matches("proxy-connection", at: offset) {
+                self = .proxyConnection
+            } else if span.matches("x-forwarded-host", at: offset) {
+                self = .xForwardedHost
+            } else if span.matches("x-forwarded-port", at: offset) {
+                self = .xForwardedPort
+            }
+        case 17:
+            if span.matches("transfer-encoding", at: offset) {
+                self = .transferEncoding
+            } else if span.matches("x-forwarded-proto", at: offset) {
+                self = .xForwardedProto
+            }
+        case 18: if span.matches("proxy-authenticate", at: offset) { self = .proxyAuthenticate }
+        case 19: if span.matches("proxy-authorization", at: offset) { self = .proxyAuthorization }
+        case 22: if span.matches("x-cse-src-microservice", at: offset) { self = .xCseSourceService }
+        default: break
+        }
+    }
+
+    /// Whether the field concerns one connection only and is never forwarded.
+    ///
+    /// - Source: RFC 9110 §7.6.1, with `Keep-Alive` and `Proxy-Connection` of older clients; `HTTP2-Settings` belongs to
+    ///   the h2c upgrade, which is not offered.
+    @inline(__always)
+    var isHopByHop: Bool { Self.hopByHop & self.bit != 0 }
+
+    /// Computed, not stored, so that it folds to a constant: a lazy global costs a call in a hot loop.
+    @inline(__always)
+    static var hopByHop: UInt64 {
+        Self.connection.bit | Self.keepAlive.bit | Self.proxyConnection.bit | Self.proxyAuthenticate.bit
+            | Self.proxyAuthorization.bit | Self.te.bit | Self.trailer.bit | Self.transferEncoding.bit
+            | Self.upgrade.bit | Self.http2Settings.bit
+    }
+}

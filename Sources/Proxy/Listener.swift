@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+package import Logging
+package import NIOCore
+import NIOPosix
+
+/// A listening socket and the plan that its connections obey.
+///
+/// It belongs to the runtime and outlives the component whose plans it reads: while Ingress or Egress restarts, its
+/// connections go on with the plan that was published last.
+package final class Listener: Sendable {
+    /// What a listener needs besides its address.
+    package struct Setup: Sendable {
+        /// Who serves the connections.
+        package let workers: WorkerGroup
+        /// What the connections obey.
+        package let plans: Snapshot<TrafficPlan>
+        /// How many connections there may be.
+        package let budget: ConnectionBudget
+        /// Where pauses are counted.
+        package let metrics: MetricsRegistry
+        /// For what goes wrong.
+        package let logger: Logger
+
+        /// A set-up.
+        package init(
+            workers: WorkerGroup, plans: Snapshot<TrafficPlan>, budget: ConnectionBudget, metrics: MetricsRegistry,
+            logger: Logger
+        ) {
+            self.workers = workers
+            self.plans = plans
+            self.budget = budget
+            self.metrics = metrics
+            self.logger = logger
+        }
+    }
+
+    /// Where it listens; with the port that the kernel chose, if 0 was asked for.
+    package let address: SocketAddress
+    private let channel: any Channel
+
+    private init(_ channel: any Channel, _ address: SocketAddress) {
+        self.channel = channel
+        self.address = address
+    }
+
+    /// Opens a listener.
+    ///
+    /// New connections go to the loops in turn.
+    ///
+    /// - Throws: `MesherError.cannotListen`.
+    package static func open(_ address: SocketAddress, _ setup: Setup) async throws -> Listener {
+        let waits = setup.metrics.counter(
+            "mesher_accept_pauses",
+            help: "Times a listener stopped accepting for a while: budget or descriptors used up.")
+        let bootstrap = ServerBootstrap(group: setup.workers.loops)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        AcceptGate(setup.budget, waits: waits, logger: setup.logger))
+                }
+            }
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let handler = ProxyHandler(
+                        worker: setup.workers.worker(of: channel.eventLoop),
+                        plans: setup.plans.reader(for: channel.eventLoop), budget: setup.budget)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
+            }
+        do {
+            let channel = try await bootstrap.bind(to: address).get()
+            return Listener(channel, channel.localAddress ?? address)
+        } catch {
+            throw MesherError.cannotListen(
+                address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)", cause: "\(error)",
+                remedy: "free the port, or change listenAddress in chassis.yaml")
+        }
+    }
+
+    /// Accepts no more connections; those that are open stay.
+    package func stopAccepting() async {
+        try? await self.channel.close().get()
+    }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+
+/// What a listener does with the requests that it accepts: published by the component of its direction, read once per
+/// request.
+///
+/// A class, so that taking it along with a request is one reference.
+package final class TrafficPlan: Sendable {
+    /// The listener's direction.
+    package let direction: Direction
+    /// The stages of that direction.
+    package let chain: StageChain
+    /// Limits and timeouts.
+    package let settings: ProxySettings
+    /// The process is stopping: connections are closed as soon as nothing is in flight on them.
+    package let isDraining: Bool
+    let requestLimits: HeadLimits
+    let responseLimits: HeadLimits
+
+    /// No stages: the plan of a driver that waits for its first request.
+    static let none = TrafficPlan(direction: .outgoing, chain: StageChain([]), settings: ProxySettings())
+
+    /// A plan.
+    package init(direction: Direction, chain: StageChain, settings: ProxySettings, isDraining: Bool = false) {
+        self.direction = direction
+        self.chain = chain
+        self.settings = settings
+        self.isDraining = isDraining
+        self.requestLimits = HeadLimits(
+            startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
+            fields: settings.maxRequestHeaders)
+        self.responseLimits = HeadLimits(
+            startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
+            fields: settings.maxResponseHeaders)
+    }
+}

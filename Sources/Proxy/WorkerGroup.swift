@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+package import Logging
+package import NIOCore
+
+/// The workers of all event loops.
+///
+/// Made once, before the listeners; shared by them.
+package final class WorkerGroup: Sendable {
+    /// The loops.
+    package let loops: any EventLoopGroup
+    private let workers: [ObjectIdentifier: NIOLoopBound<Worker>]
+
+    /// One worker for each loop of `loops`.
+    package init(
+        on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger
+    ) async throws {
+        self.loops = loops
+        var workers: [ObjectIdentifier: NIOLoopBound<Worker>] = [:]
+        for loop in loops.makeIterator() {
+            workers[ObjectIdentifier(loop)] = try await loop.submit {
+                NIOLoopBound(
+                    Worker(eventLoop: loop, directory: directory, metrics: metrics, logger: logger), eventLoop: loop)
+            }.get()
+        }
+        self.workers = workers
+    }
+
+    /// How many loops there are.
+    package var count: Int { self.workers.count }
+
+    /// The worker of `loop`; to be called on it.
+    func worker(of loop: any EventLoop) -> Worker {
+        guard let worker = self.workers[ObjectIdentifier(loop)] else {
+            preconditionFailure("a connection on a loop without a worker")
+        }
+        return worker.value
+    }
+
+    /// Calls `body` with each worker, on its loop.
+    package func forEach(_ body: @escaping @Sendable (Worker) -> Void) {
+        for worker in self.workers.values {
+            worker.eventLoop.execute { body(worker.value) }
+        }
+    }
+
+    /// Calls `body` with each worker, on its loop, and gathers what it returns.
+    package func gather<Result: Sendable>(_ body: @escaping @Sendable (Worker) -> Result) async throws -> [Result] {
+        var results: [Result] = []
+        for worker in self.workers.values {
+            results.append(try await worker.eventLoop.submit { body(worker.value) }.get())
+        }
+        return results
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+import NIOCore
+
+/// The counters of one event loop, and how an exchange is counted: exactly once, when it ends.
+package final class WorkerMetrics {
+    private let registry: MetricsRegistry
+    private var byLabels: [MetricLabels: RequestCounters] = [:]
+    private var errors: [ProxyError.Reason: Counter] = [:]
+    private let unresolved: RequestCounters
+    /// Counts the answers of the local application.
+    package let own: RequestCounters
+
+    /// Upstream connections that were opened.
+    package let upstreamConnects: Counter
+    /// Requests that were sent on an upstream connection that had served others before.
+    package let upstreamReuses: Counter
+    /// Client connections that were accepted.
+    package let clientConnections: Counter
+
+    init(_ registry: MetricsRegistry) {
+        self.registry = registry
+        self.unresolved = registry.requestCounters(.service("unknown", app: "", version: ""))
+        self.own = registry.requestCounters(registry.ownLabels)
+        self.upstreamConnects = registry.counter(
+            "mesher_upstream_connects", help: "Upstream connections that were attempted.")
+        self.upstreamReuses = registry.counter(
+            "mesher_upstream_reuses", help: "Requests sent on an upstream connection that had served others before.")
+        self.clientConnections = registry.counter(
+            "mesher_client_connections", help: "Client connections that were accepted.")
+    }
+
+    /// The counters of these labels, which are made at their first use.
+    package func counters(_ labels: MetricLabels) -> RequestCounters {
+        if let counters = self.byLabels[labels] { return counters }
+        let counters = self.registry.requestCounters(labels)
+        self.byLabels[labels] = counters
+        return counters
+    }
+
+    /// The counters of a service that route rules say nothing about.
+    func counters(for service: Service) -> RequestCounters {
+        let tags = service.defaultEndpoints.tags
+        return self.counters(.service(service.name, app: tags.app, version: tags.version))
+    }
+
+    /// Counts an exchange that has ended.
+    func count(_ exchange: borrowing Exchange) {
+        if let reason = exchange.error?.reason { self.count(reason) }
+        guard exchange.status > 0 else { return }
+        let isTimed = exchange.direction == .outgoing
+        let nanoseconds = isTimed ? (exchange.worker.now - exchange.startedAt).nanoseconds : 0
+        (exchange.counters ?? self.unresolved).record(
+            status: exchange.status, nanoseconds: isTimed ? Int(nanoseconds) : nil)
+    }
+
+    private func count(_ reason: ProxyError.Reason) {
+        if let counter = self.errors[reason] { return counter.add() }
+        let counter = self.registry.counter(
+            "mesher_errors", MetricLabels(["reason": reason.rawValue]),
+            help: "Requests that mesher answered or ended itself, by reason.")
+        self.errors[reason] = counter
+        counter.add()
+    }
+}
