@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Proxy
+import Testing
+
+@Suite struct ServerConnectionStateTests {
+    private func head(minor: UInt8 = 1, flags: RequestHead.Flags = [], length: Int = 0) -> RequestHead {
+        var head = RequestHead()
+        head.minorVersion = minor
+        head.flags = flags
+        head.contentLength = length
+        return head
+    }
+
+    @Test("an ordinary exchange is followed by the next")
+    func keepAlive() {
+        var state = ServerConnectionState()
+        state.requestBegan(self.head())
+        #expect(state.input == .later)
+        #expect(!state.isIdle)
+        let (framing, connection) = state.responseBegan(hasUnknownLength: false, isDraining: false)
+        #expect(framing == .byHead && connection == .none)
+        #expect(state.responseEnded() == .nextRequest)
+        #expect(state.isIdle)
+    }
+
+    @Test(
+        "what a response says about the connection",
+        arguments: [
+            (1, [], false, false, .byHead, .none),
+            (1, [], true, false, .chunked, .none), (1, .close, false, false, .byHead, .close),
+            (1, [], false, true, .byHead, .close), (0, [], false, false, .byHead, .close),
+            (0, .keepAlive, false, false, .byHead, .keepAlive), (0, .keepAlive, true, false, .untilClose, .close),
+        ] as [(UInt8, RequestHead.Flags, Bool, Bool, HTTP1Writer.Framing, HTTP1Writer.ConnectionField)])
+    func response(
+        minor: UInt8, flags: RequestHead.Flags, unknown: Bool, draining: Bool, framing: HTTP1Writer.Framing,
+        connection: HTTP1Writer.ConnectionField
+    ) {
+        var state = ServerConnectionState()
+        state.requestBegan(self.head(minor: minor, flags: flags))
+        let decided = state.responseBegan(hasUnknownLength: unknown, isDraining: draining)
+        #expect(decided.framing == framing)
+        #expect(decided.connection == connection)
+        #expect(state.responseEnded() == (connection == .close ? .close : .nextRequest))
+    }
+
+    @Test("an answer to half a request closes, and lets the client see it")
+    func earlyAnswer() {
+        var state = ServerConnectionState()
+        state.requestBegan(self.head(length: 10))
+        #expect(state.input == .body)
+        #expect(state.responseBegan(hasUnknownLength: false, isDraining: false).connection == .close)
+        #expect(state.responseEnded() == .linger)
+        #expect(state.input == .discarded)
+    }
+
+    @Test("a body that ends while the answer is sent still closes: the answer said so")
+    func lateEnd() {
+        var state = ServerConnectionState()
+        state.requestBegan(self.head(length: 10))
+        _ = state.responseBegan(hasUnknownLength: true, isDraining: false)
+        state.requestEnded()
+        #expect(state.responseEnded() == .close)
+    }
+
+    @Test("a client that closed its side: before, in the middle of and after its request")
+    func inputClosed() {
+        var idle = ServerConnectionState()
+        #expect(idle.inputClosed() == .close)
+        var half = ServerConnectionState()
+        half.requestBegan(self.head(length: 10))
+        #expect(half.inputClosed() == .abort)
+        var whole = ServerConnectionState()
+        whole.requestBegan(self.head())
+        #expect(whole.inputClosed() == .awaitResponse)
+        #expect(whole.responseBegan(hasUnknownLength: false, isDraining: false).connection == .close)
+        #expect(whole.responseEnded() == .close)
+        var tunnel = ServerConnectionState()
+        tunnel.requestBegan(self.head())
+        tunnel.tunnelBegan()
+        #expect(tunnel.inputClosed() == .endTunnelInput)
+    }
+
+    @Test("after a broken request nothing is read any more")
+    func broken() {
+        var state = ServerConnectionState()
+        state.requestFailed()
+        #expect(state.input == .discarded)
+        #expect(state.responseBegan(hasUnknownLength: false, isDraining: false).connection == .close)
+        #expect(state.responseEnded() == .linger)
+    }
+}
