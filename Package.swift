@@ -49,10 +49,12 @@ let package = Package(
         .target(name: "RegistryBridge", dependencies: ["Common", logging, nioCore], swiftSettings: settings),
         .target(name: "HealthAgent", dependencies: ["Common", logging, nioCore, nioPosix], swiftSettings: settings),
         .target(name: "AdminAPI", dependencies: ["Common", hummingbird, logging, nioCore], swiftSettings: settings),
+        .target(
+            name: "LocalRegistry", dependencies: ["Common", hummingbird, logging, nioCore], swiftSettings: settings),
         .executableTarget(
             name: "Mesher",
             dependencies: [
-                "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI",
+                "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI", "LocalRegistry",
                 argumentParser, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
             ],
             swiftSettings: settings),
@@ -75,3 +77,32 @@ let package = Package(
             name: "ProxyTests", dependencies: ["Common", "Proxy", nioCore, nioEmbedded], swiftSettings: settings),
     ]
 )
+
+// The fuzz targets and nothing but the codecs, so that they build in a minute: `scripts/fuzz` sets the variable.
+if Context.environment["MESHER_FUZZ"] != nil {
+    let codecs = [
+        "HTTP1/BodyFraming.swift", "HTTP1/BodyReader.swift", "HTTP1/HTTP1Writer.swift", "HTTP1/HeadLimits.swift",
+        "HTTP1/HeadScanner.swift", "HTTP1/HeadScanner+Meaning.swift", "HTTP1/RequestTarget.swift", "HeaderBlock.swift",
+        "HeaderName.swift", "RequestHead.swift",
+    ]
+    func fuzzer(_ name: String) -> Target {
+        .executableTarget(
+            name: "Fuzz\(name)", dependencies: ["Common", "Proxy", "Support", nioCore], path: "Fuzz/\(name)",
+            swiftSettings: settings)
+    }
+    package.products = []
+    package.dependencies = package.dependencies.filter { dependency in
+        guard case .sourceControl(_, let location, _) = dependency.kind else { return false }
+        return location.hasSuffix("swift-nio") || location.hasSuffix("swift-collections")
+    }
+    package.targets = [
+        .target(
+            name: "Common",
+            exclude: ["BuildInfo.swift", "Config", "Errors", "Messages", "Metrics", "Model", "Runtime"],
+            sources: ["Bytes"], swiftSettings: settings),
+        .target(
+            name: "Proxy", dependencies: ["Common", basicContainers, nioCore], sources: codecs, swiftSettings: settings),
+        .target(name: "Support", path: "Fuzz/Support", swiftSettings: settings),
+        fuzzer("Head"), fuzzer("Body"), fuzzer("Writer"),
+    ]
+}

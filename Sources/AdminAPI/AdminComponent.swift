@@ -22,7 +22,7 @@ package actor AdminComponent: Component {
 
     package func run() async throws {
         var quiet = self.logger
-        quiet.logLevel = .warning  // the server's own words at its start are not news
+        quiet.logLevel = .critical  // the server's ways of starting and stopping are not news
         let application = Application(
             router: AdminRoutes(state: self.state).makeRouter(),
             configuration: ApplicationConfiguration(

@@ -79,10 +79,14 @@ package struct Assembly: Sendable {
     /// How long a process may take to stop.
     package static let stopLimit = Duration.seconds(30)
 
+    /// Adds components to a sidecar that is being made; the event loops are those that serve no traffic.
+    package typealias Additions = (inout Supervisor, any EventLoopGroup) -> Void
+
     /// Opens the listeners and puts the components behind them.
     ///
+    /// - Parameter add: Adds further components, which are stopped before the others.
     /// - Throws: `MesherError.cannotListen`.
-    package func make() async throws -> Sidecar {
+    package func make(adding add: Additions = { _, _ in }) async throws -> Sidecar {
         let config = self.config
         let logger = self.surroundings.logger
         let workerCount = config.workers > 0 ? config.workers : System.coreCount
@@ -152,6 +156,7 @@ package struct Assembly: Sendable {
                 RegistryComponent(FileRegistry(path: path, logger: logger), directory: publisher)
             }
         }
+        add(&supervisor, controlLoops)
         supervisor.add("readiness") { ReadinessComponent(readiness) }
         ComponentMetrics(restarts: supervisor.restarts, mailboxes: [egressInbox, ingressInbox]).register(with: metrics)
         return Sidecar(
@@ -168,9 +173,9 @@ package struct Assembly: Sendable {
 
     private func report(_ outgoing: Listener, _ incoming: Listener?) {
         let logger = self.surroundings.logger
-        logger.notice("taking outgoing requests", metadata: ["address": "\(outgoing.address)"])
+        logger.notice("taking outgoing requests", metadata: ["address": "\(outgoing.address.text)"])
         if let incoming {
-            logger.notice("taking incoming requests", metadata: ["address": "\(incoming.address)"])
+            logger.notice("taking incoming requests", metadata: ["address": "\(incoming.address.text)"])
             if self.config.servicePorts.ports.isEmpty {
                 logger.notice("no --service-ports: callers must name the port in the URL")
             }
@@ -179,4 +184,9 @@ package struct Assembly: Sendable {
                 "only a loopback listener: other hosts cannot call the local application through this sidecar")
         }
     }
+}
+
+extension SocketAddress {
+    /// `ip:port`.
+    fileprivate var text: String { "\(self.ipAddress ?? "?"):\(self.port ?? 0)" }
 }

@@ -9,11 +9,12 @@ struct MesherCommand: AsyncParsableCommand {
         commandName: "mesher",
         abstract: "A service-mesh sidecar: discovery, load balancing and resilience for services in any language.",
         discussion: """
-            The service sets http_proxy=http://127.0.0.1:30101 and calls others by name.
+            The service sets http_proxy=http://127.0.0.1:30101 and calls others by
+            name.
 
             Examples:
-              mesher quickstart                       a sidecar and a demo service, to try it out
-              mesher                                  the sidecar that conf/ beside the binary describes
+              mesher quickstart   a sidecar and a demo service, to try it out
+              mesher              the sidecar that conf/ beside the binary describes
               mesher --config /etc/mesher/mesher.yaml --service-ports rest:8080
               mesher --cse.protocols.http.listenAddress=10.1.2.3:30101
             """,

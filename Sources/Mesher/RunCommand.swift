@@ -11,13 +11,13 @@ struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Run the sidecar (the default).",
         discussion: """
-            Files are looked for in $CHASSIS_CONF_DIR, in $CHASSIS_HOME/conf, or in conf beside the binary:
-            chassis.yaml and microservice.yaml are required.
+            Files are looked for in $CHASSIS_CONF_DIR, in $CHASSIS_HOME/conf, or in
+            conf beside the binary; chassis.yaml and microservice.yaml are required.
 
             Examples:
               mesher --service-ports rest:8080,grpc:9000
               CHASSIS_CONF_DIR=/etc/mesher mesher --workers 2
-              mesher --cse.service.registry.type=file --cse.service.registry.address=/etc/mesher/services.yaml
+              mesher --cse.service.registry.address=/etc/mesher/services.yaml
             """)
 
     @Option(help: ArgumentHelp("Path of mesher.yaml.", valueName: "file"))
@@ -32,7 +32,7 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Event loops that serve traffic; default: one for each usable CPU.", valueName: "count"))
     var workers: Int?
 
-    @Argument(parsing: .captureForPassthrough, help: "Any key of the configuration, as --key=value.")
+    @Argument(parsing: .allUnrecognized, help: "Any key of the configuration, as --key=value.")
     var values: [String] = []
 
     func run() async throws {

@@ -35,6 +35,8 @@ package struct ConfigLoader: Sendable {
     package func load() throws(MesherError) -> MesherConfig {
         var problems: [ConfigProblem] = []
         let store = self.readSources(&problems)
+        // What a missing or broken file would have said is not a mistake of its own.
+        if problems.contains(where: { $0.severity == .error }) { throw .configuration(problems) }
         var reader = ConfigReader(store)
         let servicePorts = self.readServicePorts(&reader)
         let config = MesherConfig(&reader, servicePorts: servicePorts)

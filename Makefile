@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# make help lists the targets.
+
+# For every module, dependencies included: figures of a release hold for these flags. Bounds and overflow checks stay on;
+# dynamic exclusivity checks are for tests, which run with them.
+RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
+PYTHON := .venv/bin/python
+BINARY := .build/release/mesher
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test setup check fmt docs fuzz bench micro peers clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Set up, build, and start a sidecar with a demo service
+	@$(BINARY) quickstart
+
+build: .build/setup-build ## Release build: .build/release/mesher, with VERSION and conf/ beside it
+	swift build $(RELEASE) --product mesher
+	@scripts/version > .build/release/VERSION
+	@mkdir -p .build/release/conf && cp -n conf/*.yaml .build/release/conf/
+
+test: setup check ## Set up, then everything: checks, unit tests, scenarios, real peers, fuzzing, documentation
+	swift build --build-tests
+	swift test --skip-build
+	$(MAKE) build peers micro docs
+	scripts/fuzz 20
+
+peers: ## Real clients and servers against the release binary
+	$(PYTHON) -m pytest -q Tests/Peers
+
+micro: ## Instructions and allocations of the request path against their thresholds
+	$(PYTHON) Benchmarks/Micro/check.py
+
+check: ## Format, imports, request-path rule, documentation comments: seconds
+	@scripts/check
+
+fmt: ## Format the sources
+	swift format --in-place --recursive Package.swift Sources Tests Benchmarks Fuzz
+
+docs: .build/setup-test ## The documentation: docs/_build/html
+	$(PYTHON) -m sphinx -q -W -b html docs docs/_build/html
+
+fuzz: .build/setup-test ## Fuzz the codecs for a minute each
+	scripts/fuzz 60
+
+bench: build .build/setup-bench ## CPU per request next to Envoy, nginx and HAProxy, in one interleaved run
+	PATH="$(CURDIR)/.venv/peers/bin:$$PATH" MESHER_BIN="$(CURDIR)/$(BINARY)" Benchmarks/Load/bench.py $(BENCH)
+
+setup: .build/setup-build .build/setup-test ## Install what building and testing need
+
+.build/setup-%: scripts/setup
+	scripts/setup $*
+	@mkdir -p .build && touch $@
+
+clean: ## Remove what was built
+	rm -rf .build .build-fuzz .build-micro docs/_build
