@@ -91,7 +91,7 @@ package enum HTTP1Writer {
     }
 
     /// Appends the line before the data of a chunk; the data and a CRLF must follow.
-    static func writeChunkSize(_ size: Int, to out: inout ByteBuffer) {
+    package static func writeChunkSize(_ size: Int, to out: inout ByteBuffer) {
         var shift = max(0, (63 &- size.leadingZeroBitCount) / 4 &* 4)
         while shift >= 0 {
             let digit = UInt8(truncatingIfNeeded: size &>> shift) & 15
