@@ -36,6 +36,8 @@ package final class ProxyHandler: ChannelInboundHandler {
     private var framing = HTTP1Writer.Framing.byHead
     private var isReading = true
     private var isProcessing = false
+    /// Whether bytes of later requests came together with the one in flight.
+    private var hasLater = false
 
     /// A connection that obeys the newest plan of its listener.
     package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader, budget: ConnectionBudget) {
@@ -143,6 +145,7 @@ package final class ProxyHandler: ChannelInboundHandler {
         }
         self.isProcessing = false
         self.keep(input)
+        if self.state.isInputClosed, self.context != nil { self.inputClosed() }
     }
 
     private func keep(_ input: ByteBuffer) {
@@ -202,12 +205,14 @@ package final class ProxyHandler: ChannelInboundHandler {
             return
         }
         driver.exchange.prepareForForwarding()
+        self.hasLater = input.readableBytes > 0
         guard driver.exchange.request.hasBody else {
             driver.begin(self, plan: self.plan, body: nil, isComplete: true)
             return
         }
         self.body = BodyReader(driver.exchange.request)
         let piece = self.takeBody(&input, driver)
+        self.hasLater = input.readableBytes > 0
         switch piece.next {
         case .end: self.state.requestEnded()
         case .more: self.setDeadline(after: self.plan.settings.requestBody)
@@ -290,7 +295,8 @@ extension ProxyHandler: Downstream {
     package func sendResponse(_ driver: ExchangeDriver, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
         guard let context = self.context else { return }
         let (framing, connection) = self.state.responseBegan(
-            hasUnknownLength: bodyLength == nil, isDraining: self.plans.value.isDraining)
+            hasUnknownLength: bodyLength == nil, hasLater: self.hasLater || self.unread != nil,
+            isDraining: self.plans.value.isDraining)
         self.framing = framing
         driver.exchange.responseHeaders.removeHopByHop()
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
@@ -319,8 +325,10 @@ extension ProxyHandler: Downstream {
 
     package func sendReply(_ reply: LocalReply) {
         guard let context = self.context, let driver = self.driver else { return }
-        let connection = self.state.responseBegan(hasUnknownLength: false, isDraining: self.plans.value.isDraining)
-            .connection
+        let connection = self.state.responseBegan(
+            hasUnknownLength: false, hasLater: self.hasLater || self.unread != nil,
+            isDraining: self.plans.value.isDraining
+        ).connection
         self.worker.scratch.clear()
         HTTP1Writer.write(reply, to: driver.exchange.request.method, connection: connection, to: &self.worker.scratch)
         MessageWriter.flush(self.worker, to: context)
@@ -344,7 +352,12 @@ extension ProxyHandler: Downstream {
         case .nextRequest:
             self.setReading(true)
             self.setDeadline(after: self.plan.settings.keepAlive)
-            if !self.isProcessing, var input = self.unread.take() { self.process(&input) }
+            if self.isProcessing { return }
+            if var input = self.unread.take() {
+                self.process(&input)
+            } else if self.state.isInputClosed {
+                self.close()
+            }
         case .close: self.close()
         case .linger: self.closeLingering()
         }

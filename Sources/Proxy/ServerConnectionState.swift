@@ -82,16 +82,19 @@ package struct ServerConnectionState {
 
     /// A response begins: how its body is delimited, and what its head says about the connection.
     ///
-    /// - Parameter hasBody: Whether a body follows, of a length that the head does not tell.
+    /// - Parameter hasUnknownLength: Whether a body follows, of a length that the head does not tell.
+    /// - Parameter hasLater: Whether bytes of later requests are waiting.
     /// - Parameter isDraining: The process is stopping.
-    package mutating func responseBegan(hasUnknownLength: Bool, isDraining: Bool) -> (
+    package mutating func responseBegan(hasUnknownLength: Bool, hasLater: Bool, isDraining: Bool) -> (
         framing: HTTP1Writer.Framing, connection: HTTP1Writer.ConnectionField
     ) {
         self.isResponseBegun = true
         let framing: HTTP1Writer.Framing =
             hasUnknownLength ? (self.isHTTP10 ? .untilClose : .chunked) : .byHead
         // An answer to half a request: what the client sends from here on cannot be told from a next request.
-        if isDraining || framing == .untilClose || self.isInputClosed || self.input == .body { self.keepsAlive = false }
+        let isHalfAnswered = framing == .untilClose || self.input == .body
+        let isLast = self.isInputClosed && !hasLater
+        if isDraining || isHalfAnswered || isLast { self.keepsAlive = false }
         return (framing, self.keepsAlive ? (self.isHTTP10 ? .keepAlive : .none) : .close)
     }
 
@@ -121,9 +124,7 @@ package struct ServerConnectionState {
         case .head, .discarded: return .close
         case .body: return .abort
         case .tunnel: return .endTunnelInput
-        case .later:
-            self.keepsAlive = false
-            return .awaitResponse
+        case .later: return .awaitResponse
         }
     }
 

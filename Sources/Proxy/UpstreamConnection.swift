@@ -103,7 +103,10 @@ final class UpstreamConnection: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        self.driver?.setDownstreamReading(context.channel.isWritable)
+        guard let driver = self.driver else { return }
+        self.worker.tick()
+        driver.setDownstreamReading(context.channel.isWritable)
+        if !self.isRequestComplete { self.limitTaking(driver, context) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -253,7 +256,6 @@ extension UpstreamConnection: Upstream {
         self.scanner = HeadScanner()
         self.isRequestComplete = isComplete
         self.framing = driver.exchange.request.flags.contains(.chunked) ? .chunked : .byHead
-        self.setDeadline(after: isComplete ? driver.settings.firstByte : driver.settings.stream)
         driver.exchange.responseHeaders.clear()
         self.worker.scratch.clear()
         HTTP1Writer.write(
@@ -265,9 +267,6 @@ extension UpstreamConnection: Upstream {
     func sendBody(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) {
         guard let context = self.context, !self.isClosing else { return }
         self.isRequestComplete = isComplete
-        if self.input == .head {
-            self.setDeadline(after: (isComplete ? driver.settings.firstByte : driver.settings.stream))
-        }
         self.worker.scratch.clear()
         self.flush(body, isComplete: isComplete, driver, context)
     }
@@ -279,7 +278,19 @@ extension UpstreamConnection: Upstream {
             body, framing: self.framing, isComplete: isComplete, trailers: driver.exchange.requestTrailers,
             worker: self.worker, to: context)
         MessageWriter.flush(self.worker, to: context)
-        if !isComplete, !context.channel.isWritable { driver.setDownstreamReading(false) }
+        if isComplete {
+            if self.input == .head { self.setDeadline(after: driver.settings.firstByte) }
+        } else {
+            if !context.channel.isWritable { driver.setDownstreamReading(false) }
+            self.limitTaking(driver, context)
+        }
+    }
+
+    /// Gives up an upstream that takes nothing of a request body; while it does take, the silence is the client's.
+    private func limitTaking(_ driver: ExchangeDriver, _ context: ChannelHandlerContext) {
+        guard self.input == .head else { return }
+        self.deadline = .distantFuture
+        if !context.channel.isWritable { self.setDeadline(after: driver.settings.stream) }
     }
 
     func cancel() {

@@ -10,8 +10,16 @@ import harness  # noqa: E402
 # Errors are answered and lingered for; nothing in this suite needs the client to be slow then.
 LINGER = {"linger": "500ms"}
 BRIEF = {
-    "requestHead": "300ms", "keepAlive": "300ms", "requestBody": "400ms", "firstByte": "300ms", "stream": "400ms",
-    "connect": "300ms", "halfClosed": "300ms", "tunnel": "300ms", "upstreamIdle": "300ms", "linger": "300ms",
+    "requestHead": "300ms",
+    "keepAlive": "300ms",
+    "requestBody": "400ms",
+    "firstByte": "300ms",
+    "stream": "400ms",
+    "connect": "300ms",
+    "halfClosed": "300ms",
+    "tunnel": "300ms",
+    "upstreamIdle": "300ms",
+    "linger": "300ms",
 }
 
 
@@ -33,7 +41,7 @@ def shared_brief():
 
 
 def used_once(mesh):
-    """A mesh for one test. Whatever the test is about, the origin must have seen nothing that is not strict HTTP/1.1."""
+    """A mesh for one test. Whatever it is about, the origin must have seen nothing that is not strict HTTP/1.1."""
     yield mesh
     violations = list(mesh.origin.violations)
     mesh.fresh()

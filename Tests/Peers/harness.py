@@ -302,7 +302,8 @@ class Origin:
     """A threaded server that plays one script a connection and keeps what it received.
 
     A test sets `script`; the default answers every request with what it asked for. `violations` collects whatever the
-    strict reader refuses: the fixtures fail a test that has one, so that every test checks promise S1.
+    strict reader refuses, and failed assertions of a script: the fixtures fail a test that has one, so that every test
+    checks promise S1.
     """
 
     def __init__(self):
@@ -344,8 +345,8 @@ class Origin:
         with contextlib.suppress(OSError, ValueError):
             try:
                 self.script(connection)
-            except wire.Malformed as violation:
-                self.note(self.violations, f"{violation} in {bytes(connection.received[-300:])!r}")
+            except (wire.Malformed, AssertionError) as violation:
+                self.note(self.violations, f"{violation!r} in {bytes(connection.received[-300:])!r}")
             except wire.Truncated:
                 pass
             if not connection.closed:
@@ -371,7 +372,7 @@ class Origin:
                 raise AssertionError(f"{failure}: {self}")
 
     def quiet(self, seconds=PATIENCE):
-        """Waits until the sidecar has ended every connection that carried an octet; an unused one may wait in its pool."""
+        """Waits until the sidecar has ended every connection that carried an octet; an unused one may stay pooled."""
         done = lambda: all(each.ended or not each.touched for each in self.connections)  # noqa: E731
         self.until(done, "the upstream call was not ended", seconds)
 
@@ -428,12 +429,17 @@ def replies(*answers):
 class Mesh:
     """A sidecar, the origin behind both of its listeners, and a second origin that tells when the loop has turned."""
 
-    def __init__(self, timeouts=None, limits=None):
+    def __init__(self, timeouts=None, limits=None, extra=None):
         self.origin = Origin()
         self._pings = Origin()
         self._dead = socket.socket()
         self._dead.bind(("127.0.0.1", 0))
-        services = {"cart": self.origin.port, "ping": self._pings.port, "dead": self._dead.getsockname()[1]}
+        services = {
+            "cart": self.origin.port,
+            "ping": self._pings.port,
+            "dead": self._dead.getsockname()[1],
+            **(extra or {}),
+        }
         self.timeouts, self.limits, self.services = timeouts, limits, services
         self._ping = None
         self.clients = []
@@ -456,7 +462,7 @@ class Mesh:
         return client
 
     def settle(self):
-        """Returns when the sidecar has read all that was sent before: its one event loop has answered a later request."""
+        """Returns when the sidecar has read all that was sent before: its one event loop answered a later request."""
         if self._ping is None:
             self._ping = Client(("127.0.0.1", self.sidecar.port))
         self._ping.send(b"GET http://ping/ HTTP/1.1\r\nHost: ping\r\n\r\n")
@@ -479,7 +485,7 @@ class Mesh:
 
 
 class Door:
-    """One listener of a sidecar. In raw requests `~/x` stands for the target's form at this door: `/x` or `http://cart/x`."""
+    """One listener of a sidecar. In raw requests `~/x` stands for its form of target: `/x` or `http://cart/x`."""
 
     def __init__(self, mesh, name):
         self.mesh, self.name, self.origin, self.sidecar = mesh, name, mesh.origin, mesh.sidecar

@@ -1,19 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""S4, S5, S10 and the life of a connection: what a hop adds, removes and keeps, and who is told when a side goes away."""
+"""S4, S5, S10 and the life of a connection: what a hop adds, removes and keeps, and who learns of an end."""
 
 import threading
 
 import pytest
 
-from harness import CLOSE, RESET, SMUGGLED, Client, answer, echo, eventually, forwarded, refused, replies, request, table
+from harness import (
+    CLOSE,
+    RESET,
+    SMUGGLED,
+    Client,
+    answer,
+    echo,
+    eventually,
+    forwarded,
+    refused,
+    replies,
+    request,
+    table,
+)
 
 # -- the outgoing listener ---------------------------------------------------------------------------------------------
 
 
-@table("target, arrives, host", {
-    "path": ("http://cart/x", b"/x", b"cart"), "port": ("http://cart:8080/x", b"/x", b"cart:8080"), "no_path": ("http://cart", b"/", b"cart"), "query_without_path": ("http://cart?a=b", b"/?a=b", b"cart"), "query": ("http://cart/x?a=http://b/../", b"/x?a=http://b/../", b"cart"), "scheme_upper": ("HTTP://cart/x", b"/x", b"cart"),
-    "double_slash": ("http://cart//evil/x", b"//evil/x", b"cart"), "at_in_path": ("http://cart/@evil/x", b"/@evil/x", b"cart"), "at_in_query": ("http://cart/?u@evil", b"/?u@evil", b"cart"), "colon_in_path": ("http://cart/a:b", b"/a:b", b"cart"),
-})
+@table(
+    "target, arrives, host",
+    {
+        "path": ("http://cart/x", b"/x", b"cart"),
+        "port": ("http://cart:8080/x", b"/x", b"cart:8080"),
+        "no_path": ("http://cart", b"/", b"cart"),
+        "query_without_path": ("http://cart?a=b", b"/?a=b", b"cart"),
+        "query": ("http://cart/x?a=http://b/../", b"/x?a=http://b/../", b"cart"),
+        "scheme_upper": ("HTTP://cart/x", b"/x", b"cart"),
+        "double_slash": ("http://cart//evil/x", b"//evil/x", b"cart"),
+        "at_in_path": ("http://cart/@evil/x", b"/@evil/x", b"cart"),
+        "at_in_query": ("http://cart/?u@evil", b"/?u@evil", b"cart"),
+        "colon_in_path": ("http://cart/a:b", b"/a:b", b"cart"),
+    },
+)
 def test_absolute_form_becomes_origin_form(outgoing, target, arrives, host):
     """The target's authority beats Host, and is what the origin gets."""
     received = forwarded(outgoing, request("GET", target, host="Host: other:99"))
@@ -29,16 +53,62 @@ def test_options_for_the_whole_server(outgoing):
     assert forwarded(outgoing, request("OPTIONS", "http://cart")).target == b"*"
 
 
-@table("target", {
-    "userinfo": "http://user@cart/x", "password": "http://user:secret@cart/x", "empty_userinfo": "http://@cart/x", "userinfo_names_cart": "http://cart@evil/x", "no_host": "http:///x", "only_port": "http://:80/x", "only_scheme": "http://", "bad_port": "http://cart:x/x", "signed_port": "http://cart:+80/x", "port_overflow": "http://cart:99999999999/x", "two_ports": "http://cart:80:80/x", "backslash": "http://cart\\@evil/x",
-    "backslash_host": "http://evil\\.cart/x", "comma_blank": "http://ca,rt /x", "fragment": "http://cart/x#y", "fragment_host": "http://cart#@evil/", "dots": "http://cart/../x", "encoded_dots": "http://cart/%2e%2e/x", "bracket": "http://[cart/x", "bracket_name": "http://[cart]/x", "percent_host": "http://ca%zzrt/x", "ftp": "ftp://cart/x", "no_slashes": "http:cart/x", "one_slash": "http:/cart/x", "three_slashes": "http:///cart/x",
-    "scheme_blank": "http ://cart/x", "javascript": "javascript:alert(1)", "control": "http://ca\x01rt/x", "nul": "http://cart\x00.evil/x", "latin1": "http://caf\xe9/x", "angle": "http://<cart>/x", "quote": 'http://"cart"/x',
-})
+@table(
+    "target",
+    {
+        "userinfo": "http://user@cart/x",
+        "password": "http://user:secret@cart/x",
+        "empty_userinfo": "http://@cart/x",
+        "userinfo_names_cart": "http://cart@evil/x",
+        "no_host": "http:///x",
+        "only_port": "http://:80/x",
+        "only_scheme": "http://",
+        "bad_port": "http://cart:x/x",
+        "signed_port": "http://cart:+80/x",
+        "port_overflow": "http://cart:99999999999/x",
+        "two_ports": "http://cart:80:80/x",
+        "backslash": "http://cart\\@evil/x",
+        "backslash_host": "http://evil\\.cart/x",
+        "comma_blank": "http://ca,rt /x",
+        "fragment": "http://cart/x#y",
+        "fragment_host": "http://cart#@evil/",
+        "dots": "http://cart/../x",
+        "encoded_dots": "http://cart/%2e%2e/x",
+        "bracket": "http://[cart/x",
+        "bracket_name": "http://[cart]/x",
+        "percent_host": "http://ca%zzrt/x",
+        "ftp": "ftp://cart/x",
+        "no_slashes": "http:cart/x",
+        "one_slash": "http:/cart/x",
+        "three_slashes": "http:///cart/x",
+        "scheme_blank": "http ://cart/x",
+        "javascript": "javascript:alert(1)",
+        "control": "http://ca\x01rt/x",
+        "nul": "http://cart\x00.evil/x",
+        "latin1": "http://caf\xe9/x",
+        "angle": "http://<cart>/x",
+        "quote": 'http://"cart"/x',
+    },
+)
 def test_bad_absolute_targets(outgoing, target):
     refused(outgoing, request("GET", target, host="Host: cart"))
 
 
-@table("target", {"https": "https://cart/x", "ws": "ws://cart/x", "loopback": "http://127.0.0.1/x", "loopback_port": "http://127.0.0.1:80/x", "ipv6_loopback": "http://[::1]/x", "metadata": "http://169.254.169.254/x", "decimal_loopback": "http://2130706433/x", "unknown": "http://nosuch/x", "localhost": "http://localhost/x", "percent_encoded_name": "http://%63art/x"})
+@table(
+    "target",
+    {
+        "https": "https://cart/x",
+        "ws": "ws://cart/x",
+        "loopback": "http://127.0.0.1/x",
+        "loopback_port": "http://127.0.0.1:80/x",
+        "ipv6_loopback": "http://[::1]/x",
+        "metadata": "http://169.254.169.254/x",
+        "decimal_loopback": "http://2130706433/x",
+        "unknown": "http://nosuch/x",
+        "localhost": "http://localhost/x",
+        "percent_encoded_name": "http://%63art/x",
+    },
+)
 def test_targets_that_lead_nowhere(outgoing, target):
     """Names that no registry knows, and schemes that need TLS: an error, and no origin is asked."""
     response = outgoing.ask(request("GET", target, host="Host: cart"))
@@ -66,9 +136,18 @@ def test_asterisk_at_the_outgoing_listener(outgoing):
 # -- S5: hop-by-hop fields of a request --------------------------------------------------------------------------------
 
 
-@table("field", {
-    "keep_alive": "Keep-Alive: timeout=5", "proxy_connection": "Proxy-Connection: keep-alive", "proxy_authorization": "Proxy-Authorization: Basic eA==", "proxy_authenticate": "Proxy-Authenticate: Basic", "te": "TE: gzip", "upgrade": "Upgrade: h2c", "connection": "Connection: keep-alive",
-})
+@table(
+    "field",
+    {
+        "keep_alive": "Keep-Alive: timeout=5",
+        "proxy_connection": "Proxy-Connection: keep-alive",
+        "proxy_authorization": "Proxy-Authorization: Basic eA==",
+        "proxy_authenticate": "Proxy-Authenticate: Basic",
+        "te": "TE: gzip",
+        "upgrade": "Upgrade: h2c",
+        "connection": "Connection: keep-alive",
+    },
+)
 def test_the_fixed_list_is_removed(door, field):
     received = forwarded(door, request("GET", "~/x", field, "X-Kept: 1"))
     name = field.partition(":")[0].lower()
@@ -76,13 +155,25 @@ def test_the_fixed_list_is_removed(door, field):
     assert name not in received.names() or (name == "connection" and received.get(name).lower() == b"keep-alive")
 
 
-@table("fields", {
-    "one": ["Connection: X-Hop"], "lower": ["connection: x-hop"], "upper": ["CONNECTION: X-HOP"], "among_others": ["Connection: keep-alive, X-Hop , X-Other"], "second_field": ["Connection: keep-alive", "Connection: X-Hop"], "empty_elements": ["Connection: ,,X-Hop,,"], "no_blank": ["Connection: keep-alive,X-Hop"], "tabs": ["Connection:\tkeep-alive\t,\tX-Hop\t"],
-})
+@table(
+    "fields",
+    {
+        "one": ["Connection: X-Hop"],
+        "lower": ["connection: x-hop"],
+        "upper": ["CONNECTION: X-HOP"],
+        "among_others": ["Connection: keep-alive, X-Hop , X-Other"],
+        "second_field": ["Connection: keep-alive", "Connection: X-Hop"],
+        "empty_elements": ["Connection: ,,X-Hop,,"],
+        "no_blank": ["Connection: keep-alive,X-Hop"],
+        "tabs": ["Connection:\tkeep-alive\t,\tX-Hop\t"],
+    },
+)
 @pytest.mark.parametrize("before", [True, False], ids=["named_before", "named_after"])
 def test_fields_named_in_connection_are_removed(door, fields, before):
     hop = ["X-Hop: secret"]
-    received = forwarded(door, request("GET", "~/x", *(fields + hop if before else hop + fields), "X-Kept: 1", "X-Hop-Too: 1"))
+    received = forwarded(
+        door, request("GET", "~/x", *(fields + hop if before else hop + fields), "X-Kept: 1", "X-Hop-Too: 1")
+    )
     assert "x-hop" not in received.names() and {"x-kept", "x-hop-too"} <= received.names()
     assert b"x-hop" not in (received.get("connection") or b"").lower()
 
@@ -100,7 +191,9 @@ def test_connection_cannot_remove_host_and_length(door, name):
 
 def test_connection_cannot_remove_transfer_encoding(door):
     body = b"5\r\nhello\r\n0\r\n\r\n"
-    received = forwarded(door, request("POST", "~/x", "Connection: Transfer-Encoding", "Transfer-Encoding: chunked", body=body))
+    received = forwarded(
+        door, request("POST", "~/x", "Connection: Transfer-Encoding", "Transfer-Encoding: chunked", body=body)
+    )
     assert received.body == b"hello" and received.chunked
 
 
@@ -123,7 +216,17 @@ def test_a_malformed_connection_field_harms_nothing(door, value):
     assert client.rest()[0] == b""
 
 
-@pytest.mark.parametrize("fields", [["Connection: close"], ["Connection: Close"], ["connection: X-A, close"], ["Connection: keep-alive, close"], ["Connection: X-A", "Connection: close"]], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["Connection: close"],
+        ["Connection: Close"],
+        ["connection: X-A, close"],
+        ["Connection: keep-alive, close"],
+        ["Connection: X-A", "Connection: close"],
+    ],
+    ids=str,
+)
 def test_connection_close_ends_the_connection_but_not_the_upstreams(door, fields):
     for _ in range(2):
         client = door.send(request("GET", "~/x", *fields) + SMUGGLED)
@@ -145,7 +248,9 @@ def test_pipelined_requests_are_answered_in_order(door, count):
 def test_pipelined_behind_bodies(door):
     raw = b"".join(
         request("POST", f"~/a{n}", "Content-Length: 5", body=b"GET /")
-        + request("PUT", f"~/b{n}", "Transfer-Encoding: chunked", body=b"3\r\nGET\r\n0\r\n\r\n") + request("GET", f"~/c{n}") for n in range(5)
+        + request("PUT", f"~/b{n}", "Transfer-Encoding: chunked", body=b"3\r\nGET\r\n0\r\n\r\n")
+        + request("GET", f"~/c{n}")
+        for n in range(5)
     )
     client = door.send(raw)
     expected = [line for n in range(5) for line in (b"POST /a%d 5" % n, b"PUT /b%d 3" % n, b"GET /c%d 0" % n)]
@@ -153,7 +258,7 @@ def test_pipelined_behind_bodies(door):
 
 
 def test_a_slow_first_answer_holds_back_the_second(door):
-    """The order is kept even if the second answer is there before; the second request need not be sent before either."""
+    """The order is kept even if the second answer is there first; the second request may well wait."""
     release = threading.Event()
 
     def script(connection):
@@ -179,7 +284,9 @@ def test_a_bad_request_behind_a_good_one(door):
 
 
 def test_pipelined_with_head_and_errors(door):
-    door.origin.script = replies(answer(b"a"), b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", answer(b"no", "404 Not Found"), answer(b"d"))
+    door.origin.script = replies(
+        answer(b"a"), b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", answer(b"no", "404 Not Found"), answer(b"d")
+    )
     client = door.send(request("GET", "~/a") + request("HEAD", "~/b") + request("GET", "~/c") + request("GET", "~/d"))
     got = [client.response(method) for method in ("GET", "HEAD", "GET", "GET")]
     assert [(each.status, each.body) for each in got] == [(200, b"a"), (200, b""), (404, b"no"), (200, b"d")]
@@ -195,7 +302,14 @@ def test_pipelined_clients_that_close_their_side_get_all_answers(door):
 # -- upstream trouble --------------------------------------------------------------------------------------------------
 
 
-@table("raw", {"get": request("GET"), "post": request("POST", "~/x", "Content-Length: 5", body=b"hello"), "chunked": request("POST", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n")})
+@table(
+    "raw",
+    {
+        "get": request("GET"),
+        "post": request("POST", "~/x", "Content-Length: 5", body=b"hello"),
+        "chunked": request("POST", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"),
+    },
+)
 def test_refused_upstream(door, raw):
     """502 with the reason, the connection stays in step, and the next request finds the origin when it is back."""
     door.origin.refuse()
@@ -238,6 +352,7 @@ def test_an_idle_upstream_connection_that_closes_is_no_error(door, end):
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_pooled_connection_that_dies_with_the_request_is_no_error(door, method, end):
     """The origin drops the second request of its first connection: a GET goes again, on a new one."""
+
     def script(connection):
         for number, _ in enumerate(connection.requests()):
             if number == 1 and connection is door.origin.connections[0]:
@@ -253,9 +368,18 @@ def test_a_pooled_connection_that_dies_with_the_request_is_no_error(door, method
 
 
 @pytest.mark.parametrize("end", [CLOSE, RESET], ids=["fin", "rst"])
-@pytest.mark.parametrize("raw", [request("POST", "~/x", "Content-Length: 5", body=b"hello"), request("PATCH", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"), request("POST", "~/x")], ids=["length", "chunked", "no_body"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        request("POST", "~/x", "Content-Length: 5", body=b"hello"),
+        request("PATCH", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"),
+        request("POST", "~/x"),
+    ],
+    ids=["length", "chunked", "no_body"],
+)
 def test_a_post_is_never_sent_twice(door, raw, end):
     """The same, with a method that may have had an effect: the client is told, the origin not asked again."""
+
     def script(connection):
         for received in connection.requests():
             if received.method != "GET":
@@ -291,6 +415,7 @@ def test_a_new_connection_that_dies_before_an_answer_to_a_post(door):
 
 def holding(release, reply=answer(b"late")):
     """A script that answers when told to."""
+
     def script(connection):
         connection.request()
         release.wait(3)
@@ -299,7 +424,14 @@ def holding(release, reply=answer(b"late")):
     return script
 
 
-@table("raw", {"get": request("GET"), "post": request("POST", "~/x", "Content-Length: 5", body=b"hello"), "chunked": request("POST", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n")})
+@table(
+    "raw",
+    {
+        "get": request("GET"),
+        "post": request("POST", "~/x", "Content-Length: 5", body=b"hello"),
+        "chunked": request("POST", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"),
+    },
+)
 def test_a_client_that_closed_its_side_gets_its_answer(door, raw):
     release = threading.Event()
     door.origin.script = holding(release)
@@ -320,7 +452,15 @@ def test_a_client_that_closed_its_side_gets_a_long_answer(door):
     assert len(client.response().body) == 3_000_000
 
 
-@pytest.mark.parametrize("raw", [request("GET"), request("POST", "~/x", "Content-Length: 100", body=b"hello"), request("POST", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n")], ids=["get", "in_length", "in_chunks"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        request("GET"),
+        request("POST", "~/x", "Content-Length: 100", body=b"hello"),
+        request("POST", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n"),
+    ],
+    ids=["get", "in_length", "in_chunks"],
+)
 def test_a_client_that_resets_cancels_the_upstream_call(door, raw):
     before = door.sidecar.errors("client_gone")
     door.origin.script = lambda connection: (connection.head(), connection.rest())
@@ -333,6 +473,7 @@ def test_a_client_that_resets_cancels_the_upstream_call(door, raw):
 
 def test_a_client_that_resets_while_it_is_answered(door):
     """The origin streams without end; the client goes; the stream stops."""
+
     def script(connection):
         connection.request()
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -346,7 +487,14 @@ def test_a_client_that_resets_while_it_is_answered(door):
     door.origin.quiet(2)
 
 
-@table("raw", {"length": request("POST", "~/x", "Content-Length: 100", body=b"hello"), "chunked": request("POST", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n"), "length_without_octets": request("POST", "~/x", "Content-Length: 100")})
+@table(
+    "raw",
+    {
+        "length": request("POST", "~/x", "Content-Length: 100", body=b"hello"),
+        "chunked": request("POST", "~/x", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n"),
+        "length_without_octets": request("POST", "~/x", "Content-Length: 100"),
+    },
+)
 @pytest.mark.parametrize("end", ["half_close", "close", "reset"])
 def test_a_request_that_ends_early_is_not_completed(door, raw, end):
     """The origin sees its connection end inside the body, never a shorter body."""
@@ -380,7 +528,8 @@ def test_many_clients_at_once_get_their_own_answers(door):
 
 
 def test_an_early_answer_to_an_unfinished_upload(door):
-    """The origin refuses after the head and closes: the client gets that answer, not a 502, though it was still sending."""
+    """The origin refuses after the head and closes: the client gets that answer, though it was still sending."""
+
     def script(connection):
         connection.head()
         connection.send(answer(b"too big", "413 Content Too Large", "Connection: close"))

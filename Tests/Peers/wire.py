@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A strict reader of HTTP/1.1 messages, written apart from the sidecar.
 
-It is the second opinion of the suite: whatever the sidecar writes to an origin or to a client has to pass here. It knows
-no leniency, so that an octet which another parser could read in another way is an error and not a message.
+It is the second opinion of the suite: whatever the sidecar writes to an origin or to a client has to pass here. It is
+never lenient, so that an octet which another parser could read in another way is an error and not a message.
 """
 
 import re

@@ -18,7 +18,7 @@ import Testing
         state.requestBegan(self.head())
         #expect(state.input == .later)
         #expect(!state.isIdle)
-        let (framing, connection) = state.responseBegan(hasUnknownLength: false, isDraining: false)
+        let (framing, connection) = state.responseBegan(hasUnknownLength: false, hasLater: false, isDraining: false)
         #expect(framing == .byHead && connection == .none)
         #expect(state.responseEnded() == .nextRequest)
         #expect(state.isIdle)
@@ -38,7 +38,7 @@ import Testing
     ) {
         var state = ServerConnectionState()
         state.requestBegan(self.head(minor: minor, flags: flags))
-        let decided = state.responseBegan(hasUnknownLength: unknown, isDraining: draining)
+        let decided = state.responseBegan(hasUnknownLength: unknown, hasLater: false, isDraining: draining)
         #expect(decided.framing == framing)
         #expect(decided.connection == connection)
         #expect(state.responseEnded() == (connection == .close ? .close : .nextRequest))
@@ -49,7 +49,7 @@ import Testing
         var state = ServerConnectionState()
         state.requestBegan(self.head(length: 10))
         #expect(state.input == .body)
-        #expect(state.responseBegan(hasUnknownLength: false, isDraining: false).connection == .close)
+        #expect(state.responseBegan(hasUnknownLength: false, hasLater: false, isDraining: false).connection == .close)
         #expect(state.responseEnded() == .linger)
         #expect(state.input == .discarded)
     }
@@ -58,7 +58,7 @@ import Testing
     func lateEnd() {
         var state = ServerConnectionState()
         state.requestBegan(self.head(length: 10))
-        _ = state.responseBegan(hasUnknownLength: true, isDraining: false)
+        _ = state.responseBegan(hasUnknownLength: true, hasLater: false, isDraining: false)
         state.requestEnded()
         #expect(state.responseEnded() == .close)
     }
@@ -73,7 +73,7 @@ import Testing
         var whole = ServerConnectionState()
         whole.requestBegan(self.head())
         #expect(whole.inputClosed() == .awaitResponse)
-        #expect(whole.responseBegan(hasUnknownLength: false, isDraining: false).connection == .close)
+        #expect(whole.responseBegan(hasUnknownLength: false, hasLater: false, isDraining: false).connection == .close)
         #expect(whole.responseEnded() == .close)
         var tunnel = ServerConnectionState()
         tunnel.requestBegan(self.head())
@@ -81,12 +81,24 @@ import Testing
         #expect(tunnel.inputClosed() == .endTunnelInput)
     }
 
+    @Test("a client that closed its side after several requests gets all answers")
+    func inputClosedPipelined() {
+        var state = ServerConnectionState()
+        state.requestBegan(self.head())
+        #expect(state.inputClosed() == .awaitResponse)
+        #expect(state.responseBegan(hasUnknownLength: false, hasLater: true, isDraining: false).connection == .none)
+        #expect(state.responseEnded() == .nextRequest)
+        state.requestBegan(self.head())
+        #expect(state.responseBegan(hasUnknownLength: false, hasLater: false, isDraining: false).connection == .close)
+        #expect(state.responseEnded() == .close)
+    }
+
     @Test("after a broken request nothing is read any more")
     func broken() {
         var state = ServerConnectionState()
         state.requestFailed()
         #expect(state.input == .discarded)
-        #expect(state.responseBegan(hasUnknownLength: false, isDraining: false).connection == .close)
+        #expect(state.responseBegan(hasUnknownLength: false, hasLater: false, isDraining: false).connection == .close)
         #expect(state.responseEnded() == .linger)
     }
 }
