@@ -27,10 +27,11 @@ test: setup check ## Set up, then everything: checks, unit tests, scenarios, rea
 	$(MAKE) build peers micro docs
 	scripts/fuzz 20
 
-peers: ## Real clients and servers against the release binary
+peers: .build/setup-test ## Real clients and servers against the release binary
 	$(PYTHON) -m pytest -q Tests/Peers
 
-micro: ## Instructions and allocations of the request path against their thresholds
+micro: .build/setup-test ## Instructions and allocations of the request path against their thresholds
+	swift build $(RELEASE) --product mesher-micro
 	$(PYTHON) Benchmarks/Micro/check.py
 
 check: ## Format, imports, request-path rule, documentation comments: seconds

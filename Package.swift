@@ -58,6 +58,9 @@ let package = Package(
                 argumentParser, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
             ],
             swiftSettings: settings),
+        .executableTarget(
+            name: "mesher-micro", dependencies: ["Common", "Egress", "Proxy", logging, nioCore, nioPosix],
+            path: "Benchmarks/Micro", exclude: ["check.py"], swiftSettings: settings),
         .testTarget(
             name: "CommonTests", dependencies: ["Common", logging, nioCore, nioPosix, serviceLifecycle],
             swiftSettings: settings),

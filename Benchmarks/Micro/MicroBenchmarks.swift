@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Egress
+import Logging
+import NIOCore
+import NIOPosix
+import Proxy
+
+/// Runs one micro-benchmark so many times, and prints nothing: `check.py` counts what it costs from outside.
+@main enum MicroBenchmarks {
+    static func main() async throws {
+        let arguments = CommandLine.arguments.dropFirst()
+        guard arguments.count == 2, let name = arguments.first, let times = arguments.last.flatMap({ Int($0) }) else {
+            print("usage: mesher-micro scan|forward|exchange TIMES")
+            return
+        }
+        switch name {
+        case "scan": precondition(scan(times) == times * requestHead.count, "a head was not scanned")
+        case "forward": precondition(forward(times) > times * 100, "a head was not written")
+        case "exchange": try await ExchangeBenchmark.run(times)
+        default: print("no benchmark is called \(name)")
+        }
+    }
+}
+
+/// The head that a browser-like client sends through a proxy: seven fields, 300 bytes.
+private let requestHead = Array(
+    """
+    GET http://cart/items/42?currency=EUR HTTP/1.1\r
+    Host: cart\r
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\r
+    Accept: application/json, text/plain, */*\r
+    Accept-Encoding: gzip, deflate\r
+    Accept-Language: en-US,en;q=0.9\r
+    X-Request-Id: 7f1c9a52-30c1-4a64-8f5b-b2f9c1d8a9e4\r
+    Connection: keep-alive\r
+    \r
+
+    """.utf8)
+
+/// Scans the head; the sum of the lengths.
+private func scan(_ times: Int) -> Int {
+    var head = RequestHead()
+    var block = HeaderBlock()
+    var length = 0
+    for _ in 0..<times {
+        block.clear()
+        var scanner = HeadScanner()
+        let result = scanner.scanRequest(requestHead.rawSpan, limits: HeadLimits(), into: &head, &block)
+        if case .complete(let count) = result { length += count }
+    }
+    return length
+}
+
+/// Scans the head, edits it as a hop does, and writes it; the sum of the lengths written.
+private func forward(_ times: Int) -> Int {
+    var head = RequestHead()
+    var block = HeaderBlock()
+    var out = ByteBufferAllocator().buffer(capacity: 4096)
+    var length = 0
+    for _ in 0..<times {
+        block.clear()
+        out.clear()
+        var scanner = HeadScanner()
+        _ = scanner.scanRequest(requestHead.rawSpan, limits: HeadLimits(), into: &head, &block)
+        block.removeHopByHop()
+        block.append(.xForwardedHost, "X-Forwarded-Host", valueFrom: head.authority.whole)
+        HTTP1Writer.write(head, block, framing: .byHead, isUpgrade: false, to: &out)
+        length += out.readableBytes
+    }
+    return length
+}
+
+/// Exchanges through ``ProxyHandler`` with all stages of outgoing requests, over sockets: client, sidecar and origin take
+/// turns on one event loop, so that the same things happen in the same order each time.
+private enum ExchangeBenchmark {
+    static func run(_ times: Int) async throws {
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let origin = try await ServerBootstrap(group: loops)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Origin()) }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+
+        var services = ServiceDirectoryBuilder(upon: .empty, ownApp: "default")
+        let endpoint = try services.endpoint("rest://127.0.0.1:\(origin.localAddress?.port ?? 0)")
+        services.add(
+            "cart",
+            [
+                Instance(
+                    id: "1", version: "1.0.0", app: "default", status: .up, properties: [:], endpoints: [endpoint])
+            ])
+        let metrics = MetricsRegistry(startTime: 0, own: MetricLabels())
+        let logger = Logger(label: "micro") { _ in SwiftLogNoOpLogHandler() }
+        let workers = try await WorkerGroup(
+            on: loops, directory: Snapshot(services.build(), on: loops), metrics: metrics, logger: logger)
+        let stages = EgressStages(
+            ownAddress: try ListenAddress("127.0.0.1:30101"), identity: ServiceIdentity(name: "web"))
+        let plan = TrafficPlan(
+            direction: .outgoing, chain: StageChain(stages.inOrder), settings: ProxySettings())
+        let listener = try await Listener.open(
+            try SocketAddress(ipAddress: "127.0.0.1", port: 0),
+            Listener.Setup(
+                workers: workers, plans: Snapshot(plan, on: loops), budget: ConnectionBudget(limit: 10),
+                metrics: metrics, logger: logger))
+
+        let done = loops.next().makePromise(of: Void.self)
+        _ = try await ClientBootstrap(group: loops)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(Client(times, done))
+                }
+            }
+            .connect(to: listener.address).get()
+        try await done.futureResult.get()
+    }
+}
+
+/// Answers whatever comes in one read, which is one request here.
+private final class Origin: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let answer = ByteBuffer(
+        string: "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello")
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        context.writeAndFlush(Self.wrapOutboundOut(self.answer), promise: nil)
+    }
+}
+
+/// Sends the request again after each answer.
+private final class Client: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let request = ByteBuffer(bytes: requestHead)
+    private var left: Int
+    private let done: EventLoopPromise<Void>
+
+    init(_ times: Int, _ done: EventLoopPromise<Void>) {
+        self.left = times
+        self.done = done
+    }
+
+    func channelActive(context: ChannelHandlerContext) { self.send(context) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let answer = Self.unwrapInboundIn(data)
+        precondition(answer.readableBytesView.starts(with: "HTTP/1.1 200".utf8), "\(String(buffer: answer))")
+        self.left -= 1
+        if self.left > 0 { self.send(context) } else { self.done.succeed() }
+    }
+
+    private func send(_ context: ChannelHandlerContext) {
+        context.writeAndFlush(Self.wrapOutboundOut(self.request), promise: nil)
+    }
+}
