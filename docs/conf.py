@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sphinx settings. `make docs` in the repository's root builds with warnings as errors; `make html` here builds too."""
+
+import pathlib
+import re
+
+SOURCE = pathlib.Path(__file__).resolve().parent.parent / "Sources/Common/BuildInfo.swift"
+
+project = "mesher"
+author = "the mesher authors"
+copyright = "the mesher authors, Apache License 2.0"
+# One place for the version: the program's own.
+release = re.search(r'sourceVersion = "(.+?)"', SOURCE.read_text(encoding="utf-8"))[1]
+version = release
+
+extensions = ["myst_parser"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+nitpicky = True
+
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+
+html_theme = "sphinx_rtd_theme"
+html_title = f"mesher {release}"
+html_show_sphinx = False
