@@ -25,7 +25,8 @@ package actor IngressComponent: Component {
 
     /// The plan that a configuration asks for.
     package static func plan(_ config: MesherConfig, isDraining: Bool = false) -> TrafficPlan {
-        let stages = IngressStages(identity: config.identity, servicePorts: config.servicePorts)
+        let stages = IngressStages(
+            identity: config.identity, servicePorts: config.servicePorts, ownPorts: config.listeners.ports)
         return TrafficPlan(
             direction: .incoming, chain: StageChain(stages.inOrder), settings: config.proxy, isDraining: isDraining)
     }

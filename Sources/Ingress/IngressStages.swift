@@ -11,7 +11,11 @@ package struct IngressStages {
     package let inOrder: [any Stage]
 
     /// The default order.
-    package init(identity: ServiceIdentity, servicePorts: ServicePorts) {
-        self.inOrder = [LocalApplicationStage(identity: identity, servicePorts: servicePorts)]
+    ///
+    /// - Parameter ownPorts: Ports of the sidecar's own listeners, which no caller may be sent to.
+    package init(identity: ServiceIdentity, servicePorts: ServicePorts, ownPorts: [Int]) {
+        self.inOrder = [
+            LocalApplicationStage(identity: identity, servicePorts: servicePorts, ownPorts: ownPorts)
+        ]
     }
 }

@@ -14,13 +14,15 @@ struct LocalApplicationStage: Stage {
     private let serviceName: String
     private let endpoint: Endpoint?
     private let others: [Endpoint]
+    private let ownPorts: [Int]
     private let host: HeaderLine
 
-    init(identity: ServiceIdentity, servicePorts: ServicePorts) {
+    init(identity: ServiceIdentity, servicePorts: ServicePorts, ownPorts: [Int]) {
         self.serviceName = identity.name
         self.endpoint = servicePorts["rest"].map { Endpoint(loopbackPort: $0, protocolName: "rest") }
         self.others = servicePorts.ports.filter { $0.name != "rest" }
             .map { Endpoint(loopbackPort: $0.port, protocolName: $0.name) }
+        self.ownPorts = ownPorts
         self.host = HeaderLine("Host", identity.name)
     }
 
@@ -41,6 +43,9 @@ struct LocalApplicationStage: Stage {
             return .reject(ProxyError(.badRequest, "X-Forwarded-Port is no port"))
         }
         if self.endpoint == nil, self.others.isEmpty {
+            guard !self.ownPorts.contains(Int(port)) else {
+                return .reject(ProxyError(.destinationRefused, "X-Forwarded-Port is a port of the sidecar's own"))
+            }
             return self.forward(&exchange, to: exchange.worker.localEndpoint(port))
         }
         let asked = self.others.first { $0.port == Int(port) }

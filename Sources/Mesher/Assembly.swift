@@ -94,7 +94,8 @@ package struct Assembly: Sendable {
         let controlLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
         // Snapshots and mailboxes: they outlive every restart of a component.
-        let directory = Snapshot(ServiceDirectory.empty, on: loops)
+        // Without a registry there is nothing to wait for.
+        let directory = Snapshot(ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)
         let outgoingPlans = Snapshot(EgressComponent.plan(config), on: loops)
         let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
         let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
@@ -187,6 +188,9 @@ package struct Assembly: Sendable {
 }
 
 extension SocketAddress {
-    /// `ip:port`.
-    fileprivate var text: String { "\(self.ipAddress ?? "?"):\(self.port ?? 0)" }
+    /// `ip:port`, or `[ip]:port`.
+    fileprivate var text: String {
+        let ip = self.ipAddress ?? "?"
+        return "\(ip.contains(":") ? "[\(ip)]" : ip):\(self.port ?? 0)"
+    }
 }

@@ -26,10 +26,14 @@ package final class ConnectionPool {
     private var groups: [ObjectIdentifier: Group] = [:]
     /// Connections that wait to be used again.
     package private(set) var idleCount = 0
-    /// How many may.
-    package var maxIdle = 512
 
-    init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+    private let loopCount: Int
+
+    /// - Parameter loopCount: How many loops share what is allowed.
+    init(eventLoop: any EventLoop, loopCount: Int) {
+        self.eventLoop = eventLoop
+        self.loopCount = loopCount
+    }
 
     /// All connections, idle, busy and connecting.
     package var count: Int { self.groups.values.reduce(0) { $0 + $1.count } }
@@ -38,6 +42,10 @@ package final class ConnectionPool {
     ///
     /// - Parameter mayReuse: Whether one that has served other requests will do.
     func open(_ endpoint: Endpoint, for driver: ExchangeDriver, mayReuse: Bool) {
+        guard !endpoint.usesTLS else {
+            driver.connectFailed(ProxyError(.connectFailed, "the instance wants TLS, which is not supported yet"))
+            return
+        }
         let group = self.group(of: endpoint)
         if mayReuse, let connection = group.idle.popLast() {
             self.idleCount -= 1
@@ -50,14 +58,14 @@ package final class ConnectionPool {
     }
 
     /// Takes back a connection that can serve another request.
-    func giveBack(_ connection: UpstreamConnection, idleFor amount: TimeAmount) {
-        guard self.idleCount < self.maxIdle else {
+    func giveBack(_ connection: UpstreamConnection, _ settings: ProxySettings) {
+        guard self.idleCount < settings.maxIdleUpstream / self.loopCount else {
             connection.close()
             return
         }
         self.idleCount += 1
         connection.group.idle.append(connection)
-        connection.waitIdle(amount)
+        connection.waitIdle(settings.upstreamIdle)
     }
 
     /// An idle connection is about to be closed: it must not be chosen any more.
@@ -89,9 +97,10 @@ package final class ConnectionPool {
         let connection = UpstreamConnection(worker: worker, group: group)
         let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
         let serial = driver.serial
-        let idle = driver.settings.upstreamIdle
+        let settings = driver.settings
         ClientBootstrap(group: self.eventLoop)
-            .connectTimeout(driver.settings.connect)
+            .connectTimeout(settings.connect)
+            .channelOption(.writeBufferWaterMark, value: settings.writeBufferWaterMark)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(bound.value)
@@ -107,7 +116,7 @@ package final class ConnectionPool {
                         driver.connected(connection)
                     } else {
                         // Its request was given up meanwhile.
-                        self.giveBack(connection, idleFor: idle)
+                        self.giveBack(connection, settings)
                     }
                 case .failure(let error):
                     self.leave(group)

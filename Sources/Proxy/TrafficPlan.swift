@@ -2,6 +2,7 @@
 // request path
 
 package import Common
+import NIOCore
 
 /// What a listener does with the requests that it accepts: published by the component of its direction, read once per
 /// request.
@@ -34,5 +35,12 @@ package final class TrafficPlan: Sendable {
         self.responseLimits = HeadLimits(
             startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
             fields: settings.maxResponseHeaders)
+    }
+}
+
+extension ProxySettings {
+    /// How much may wait to be written to a connection before its source is stopped.
+    var writeBufferWaterMark: ChannelOptions.Types.WriteBufferWaterMark {
+        ChannelOptions.Types.WriteBufferWaterMark(low: self.buffer / 2, high: self.buffer)
     }
 }

@@ -220,7 +220,7 @@ final class UpstreamConnection: ChannelInboundHandler {
             return
         }
         self.setReading(true)
-        self.worker.pool.giveBack(self, idleFor: driver.settings.upstreamIdle)
+        self.worker.pool.giveBack(self, driver.settings)
     }
 
     private func fail(_ error: ProxyError) {

@@ -38,12 +38,13 @@ package final class Worker {
     ///
     /// Callable off the loop, for hand-over.
     package init(
-        eventLoop: any EventLoop, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger
+        eventLoop: any EventLoop, loopCount: Int, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry,
+        logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.directory = directory.reader(for: eventLoop)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
-        self.pool = ConnectionPool(eventLoop: eventLoop)
+        self.pool = ConnectionPool(eventLoop: eventLoop, loopCount: loopCount)
         self.metrics = WorkerMetrics(metrics)
         self.logger = logger
     }

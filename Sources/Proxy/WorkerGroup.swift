@@ -18,10 +18,13 @@ package final class WorkerGroup: Sendable {
     ) async throws {
         self.loops = loops
         var workers: [ObjectIdentifier: NIOLoopBound<Worker>] = [:]
+        let count = loops.makeIterator().reduce(0) { count, _ in count + 1 }
         for loop in loops.makeIterator() {
             workers[ObjectIdentifier(loop)] = try await loop.submit {
                 NIOLoopBound(
-                    Worker(eventLoop: loop, directory: directory, metrics: metrics, logger: logger), eventLoop: loop)
+                    Worker(
+                        eventLoop: loop, loopCount: count, directory: directory, metrics: metrics, logger: logger),
+                    eventLoop: loop)
             }.get()
         }
         self.workers = workers

@@ -113,6 +113,26 @@ import Testing
         await origin.stop()
     }
 
+    @Test("no caller reaches the sidecar's own ports, nor an instance that wants TLS in plain text")
+    func refusedPlaces() async throws {
+        let origin = try await TestOrigin.start { _ in "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" }
+        let admin = origin.port
+        await origin.stop()
+        let sidecar = try await TestSidecar.start(
+            services: ["cart": []], ["cse.protocols.rest-admin.listenAddress": "127.0.0.1:\(admin)"])
+        let incoming = try await sidecar.connectIncoming()
+        try await incoming.send("GET /v1/mesher/version HTTP/1.1\r\nHost: a\r\nX-Forwarded-Port: \(admin)\r\n\r\n")
+        #expect(await incoming.read(until: "sidecar's own").hasPrefix("HTTP/1.1 403 "))
+        try sidecar.setRegistry("service: [{name: cart, instance: [\"rest://127.0.0.1:\(admin)?sslEnabled=true\"]}]\n")
+        let outgoing = try await sidecar.connectOutgoing()
+        while sidecar.sidecar.directory.current["cart"]?.instances.isEmpty != false { await Task.yield() }
+        try await outgoing.send("GET http://cart/ HTTP/1.1\r\nHost: cart\r\n\r\n")
+        #expect(await outgoing.read(until: "TLS").hasPrefix("HTTP/1.1 502 "))
+        await incoming.close()
+        await outgoing.close()
+        try await sidecar.stop()
+    }
+
     @Test("requests take turns over the instances, and follow the registry file while it is edited")
     func roundRobin() async throws {
         var origins: [TestOrigin] = []

@@ -49,8 +49,11 @@ package struct TestSidecar: Sendable {
     }
 
     /// Writes another registry file; the sidecar finds it within half a second.
-    package func setServices(_ services: [String: [Int]]) throws {
-        try Self.registry(services).write(toFile: "\(self.directory)/services.yaml", atomically: true, encoding: .utf8)
+    package func setServices(_ services: [String: [Int]]) throws { try self.setRegistry(Self.registry(services)) }
+
+    /// The same with the text of the file.
+    package func setRegistry(_ text: String) throws {
+        try text.write(toFile: "\(self.directory)/services.yaml", atomically: true, encoding: .utf8)
     }
 
     /// A new connection to the outgoing listener.

@@ -33,6 +33,9 @@ package struct ListenerConfig: Sendable {
         self.admin = isEnabled == false ? nil : admin
     }
 
+    /// The ports of all listeners.
+    package var ports: [Int] { [self.outgoing, self.incoming, self.admin].compactMap { $0?.port } }
+
     private static func note(_ reader: inout ConfigReader, _ key: String, _ problem: String, remedy: String) {
         guard let entry = reader.store.entry(key) else { return }
         reader.note(entry, ConfigMistake(problem, remedy: remedy))

@@ -103,7 +103,7 @@ package struct ProxySettings: Sendable, Equatable {
             "Client connections of one listener; further ones wait until one is closed.")
         static let idleUpstream = ConfigKey(
             "mesher.limits.idleUpstreamConnections", .integer(0...100_000), default: 512, reload: .live,
-            "Idle upstream connections that are kept for later requests, over all event loops.")
+            "Idle upstream connections kept for later requests, shared out evenly to the event loops.")
         static let interimResponses = ConfigKey(
             "mesher.limits.interimResponses", .integer(1...10_000), default: 100, reload: .live,
             "Most interim (1xx) responses of an exchange; more are answered 502.")
