@@ -101,6 +101,7 @@ package final class ConnectionPool {
         ClientBootstrap(group: self.eventLoop)
             .connectTimeout(settings.connect)
             .channelOption(.writeBufferWaterMark, value: settings.writeBufferWaterMark)
+            .channelOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(bound.value)

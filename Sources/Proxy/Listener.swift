@@ -67,6 +67,7 @@ package final class Listener: Sendable {
             .childChannelOption(
                 .writeBufferWaterMark, value: setup.plans.current.settings.writeBufferWaterMark
             )
+            .childChannelOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let handler = ProxyHandler(

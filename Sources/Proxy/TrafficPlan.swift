@@ -43,4 +43,10 @@ extension ProxySettings {
     var writeBufferWaterMark: ChannelOptions.Types.WriteBufferWaterMark {
         ChannelOptions.Types.WriteBufferWaterMark(low: self.buffer / 2, high: self.buffer)
     }
+
+    /// Reads of a connection before the loop looks again whether it should be read at all.
+    ///
+    /// A read brings up to 64 KiB, and those after the one that filled the other side's buffer are memory that slow
+    /// readers cost.
+    static var readsPerEvent: UInt { 1 }
 }
