@@ -79,7 +79,7 @@ struct QuickstartCommand: AsyncParsableCommand {
         ]
         for (key, value) in values { source.add(key, .text(value, ConfigLocation("command line"))) }
         var reader = ConfigReader(ConfigStore([source]))
-        let config = MesherConfig(&reader, servicePorts: ServicePorts())
+        let config = MesherConfig(&reader)
         if !reader.problems.isEmpty { throw .configuration(reader.problems) }
         return config
     }

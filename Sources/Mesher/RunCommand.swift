@@ -66,7 +66,7 @@ struct RunCommand: AsyncParsableCommand {
     private func arguments() throws -> ConfigLoader.Arguments {
         var arguments = ConfigLoader.Arguments()
         arguments.mesherFile = self.config
-        arguments.servicePorts = self.servicePorts
+        if let ports = self.servicePorts { arguments.values.append(("mesher.servicePorts", ports)) }
         if let workers = self.workers { arguments.values.append(("mesher.workers", "\(workers)")) }
         for value in self.values {
             guard value.hasPrefix("-"), let equals = value.firstIndex(of: "=") else {

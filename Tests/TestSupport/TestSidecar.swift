@@ -34,9 +34,11 @@ package struct TestSidecar: Sendable {
         for (key, value) in defaults.merging(values, uniquingKeysWith: { $1 }) {
             source.add(key, .text(value, ConfigLocation("test")))
         }
+        if let applicationPort {
+            source.add("mesher.servicePorts", .text("rest:\(applicationPort)", ConfigLocation("test")))
+        }
         var reader = ConfigReader(ConfigStore([source]))
-        let config = MesherConfig(
-            &reader, servicePorts: try applicationPort.map { try ServicePorts("rest:\($0)") } ?? ServicePorts())
+        let config = MesherConfig(&reader)
         guard reader.problems.isEmpty else { throw MesherError.configuration(reader.problems) }
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let surroundings = Assembly.Surroundings(

@@ -79,13 +79,16 @@ package struct ConfigKind<Value: Sendable>: Sendable {
     package let parse: @Sendable (String) throws(ConfigMistake) -> Value
     /// Writes a value as its text.
     package let describe: @Sendable (Value) -> String
+    /// Whether a list of YAML may stand for texts with commas between them.
+    package let isList: Bool
 
     /// A kind.
     package init(
-        _ name: String, describe: @escaping @Sendable (Value) -> String,
+        _ name: String, isList: Bool = false, describe: @escaping @Sendable (Value) -> String,
         parse: @escaping @Sendable (String) throws(ConfigMistake) -> Value
     ) {
         self.name = name
+        self.isList = isList
         self.parse = parse
         self.describe = describe
     }

@@ -8,8 +8,6 @@ package struct ConfigLoader: Sendable {
     package struct Arguments: Sendable {
         /// `--config`: the path of mesher.yaml.
         package var mesherFile: String?
-        /// `--service-ports`.
-        package var servicePorts: String?
         /// `--key=value` of any key.
         package var values: [(key: String, value: String)] = []
 
@@ -38,8 +36,7 @@ package struct ConfigLoader: Sendable {
         // What a missing or broken file would have said is not a mistake of its own.
         if problems.contains(where: { $0.severity == .error }) { throw .configuration(problems) }
         var reader = ConfigReader(store)
-        let servicePorts = self.readServicePorts(&reader)
-        let config = MesherConfig(&reader, servicePorts: servicePorts)
+        let config = MesherConfig(&reader)
         problems += reader.problems
         let errors = problems.filter { $0.severity == .error }
         if !errors.isEmpty { throw .configuration(errors.sorted { $0.location < $1.location }) }
@@ -92,11 +89,18 @@ package struct ConfigLoader: Sendable {
             environment.add(name, tree)
             if name.contains("_") { environment.add(String(name.map { $0 == "_" ? "." : $0 }), tree) }
         }
+        for (key, value) in EnvironmentVariable.values(of: self.environment, overrides: true) {
+            environment.add(key, value)
+        }
+        var fallback = ConfigSource(.fallback)
+        for (key, value) in EnvironmentVariable.values(of: self.environment, overrides: false) {
+            fallback.add(key, value)
+        }
         var commandLine = ConfigSource(.commandLine)
         for (key, value) in self.arguments.values {
             commandLine.add(key, .text(value, ConfigLocation("command line")))
         }
-        return ConfigStore([files, environment, commandLine])
+        return ConfigStore([files, environment, commandLine, fallback])
     }
 
     private static func read(_ path: String) -> String? {
@@ -107,22 +111,5 @@ package struct ConfigLoader: Sendable {
         ConfigProblem(
             at: ConfigLocation(path), "the file does not exist",
             remedy: "create it, or set CHASSIS_CONF_DIR to the directory that has it (searched: \(self.directory))")
-    }
-
-    private func readServicePorts(_ reader: inout ConfigReader) -> ServicePorts {
-        let (text, source): (String, String)
-        if let given = self.arguments.servicePorts {
-            (text, source) = (given, "--service-ports")
-        } else if let given = self.environment["SERVICE_PORTS"] {
-            (text, source) = (given, "environment variable SERVICE_PORTS")
-        } else {
-            return ServicePorts()
-        }
-        do {
-            return try ServicePorts(text)
-        } catch {
-            reader.note(ConfigProblem(at: ConfigLocation(source), error.problem, remedy: error.remedy))
-            return ServicePorts()
-        }
     }
 }

@@ -7,8 +7,16 @@ package struct ConfigReader {
     /// The mistakes so far.
     package private(set) var problems: [ConfigProblem] = []
 
+    /// The address under which other hosts reach this machine.
+    package let machineAddress: @Sendable () -> String?
+
     /// A reader without mistakes yet.
-    package init(_ store: ConfigStore) { self.store = store }
+    package init(
+        _ store: ConfigStore, machineAddress: @escaping @Sendable () -> String? = MachineAddress.preferred
+    ) {
+        self.store = store
+        self.machineAddress = machineAddress
+    }
 
     /// The value of `key`: its default when it is absent or, after a mistake was noted, unreadable.
     package mutating func read<Value>(_ key: ConfigKey<Value>) -> Value {
@@ -18,8 +26,10 @@ package struct ConfigReader {
     /// The value of `key`; `nil` when it is absent or unreadable.
     package mutating func readIfPresent<Value>(_ key: ConfigKey<Value>) -> Value? {
         guard let entry = self.store.entry(key.name) else { return nil }
-        guard let text = entry.value.text else {
-            self.note(entry, ConfigMistake("a list stands where one value belongs", remedy: "write \(key.typeName)"))
+        guard let text = key.kind.isList ? entry.value.joinedTexts : entry.value.text else {
+            let found =
+                key.kind.isList ? "a list of maps stands where a list of values" : "a list stands where one value"
+            self.note(entry, ConfigMistake("\(found) belongs", remedy: "write \(key.typeName)"))
             return nil
         }
         do {

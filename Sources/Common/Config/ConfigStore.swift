@@ -9,6 +9,8 @@ package struct ConfigSource: Sendable {
         case commandLine
         case environment
         case files
+        /// Environment variables with names so common that a file's word counts more.
+        case fallback
 
         /// Whether `left` wins over `right`.
         package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }

@@ -97,6 +97,13 @@ package indirect enum ConfigTree: Sendable {
     /// The text, when it is one.
     package var text: String? { if case .text(let text, _) = self { text } else { nil } }
 
+    /// The text, or the texts of a list with commas between them; `nil` when there is anything else in the list.
+    package var joinedTexts: String? {
+        guard case .list(let elements, _) = self else { return self.text }
+        let texts = elements.compactMap(\.text)
+        return texts.count == elements.count ? texts.joined(separator: ",") : nil
+    }
+
     /// The same with every text changed by `change`.
     package func mapTexts(_ change: (String) -> String) -> ConfigTree {
         switch self {

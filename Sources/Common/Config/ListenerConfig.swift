@@ -1,36 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Where the sidecar listens: `cse.protocols.*` of `chassis.yaml`.
-package struct ListenerConfig: Sendable {
-    /// HTTP from the local application, on loopback only.
+/// Where the sidecar listens, and what addresses it tells others: `cse.protocols.*` of `chassis.yaml`.
+package struct ListenerConfig: Sendable, Equatable {
+    /// Whose sidecar this is.
+    package var mode: Mode
+    /// Requests of local applications; on loopback only, unless a machine shares the sidecar.
     package var outgoing: ListenAddress
-    /// HTTP from elsewhere; `nil` when the configured address is a loopback one, so that nobody else can call.
+    /// Requests from elsewhere; `nil` when the configured address is a loopback one, so that nobody else can call.
     package var incoming: ListenAddress?
     /// The admin API; `nil` when it is off.
     package var admin: ListenAddress?
-
-    private static let defaultPort = 30101
+    /// What a registry publishes of this instance.
+    package var advertised: [AdvertisedEndpoint]
 
     /// Reads the addresses.
     package init(_ reader: inout ConfigReader) {
-        let configured = reader.read(Keys.http)
-        let address = configured ?? ListenAddress(loopback: Self.defaultPort)
-        self.outgoing = ListenAddress(loopback: address.port)
-        if address.isWildcard {
-            Self.note(
-                &reader, Keys.http.name, "in sidecar mode, forbidden to listen on \(address.host)",
-                remedy: "write the address of one network interface, such as 10.1.2.3:30101")
+        self.mode = reader.read(Keys.mode)
+        let override = Self.listenIP(&reader)
+        let http = (reader.read(Keys.http) ?? Self.standard).moved(to: override)
+        self.admin = reader.read(Keys.admin)?.moved(to: override)
+        switch self.mode {
+        case .sidecar:
+            self.outgoing = ListenAddress(loopback: http.port)
+            self.incoming = http.host == "127.0.0.1" ? nil : http
+            if http.isWildcard {
+                Self.note(
+                    &reader, Keys.http.name, "in sidecar mode, forbidden to listen on \(http.host)",
+                    remedy: "write the address of one network interface, such as 10.1.2.3:30101, or use --mode per-host"
+                )
+            }
+        case .perHost:
+            self.outgoing = http
+            self.incoming = nil
         }
-        self.incoming = address.host == "127.0.0.1" ? nil : address
+        self.advertised = []
 
-        let admin = reader.read(Keys.admin)
         let isEnabled = reader.readIfPresent(Keys.adminEnable)
-        if isEnabled == true, admin == nil {
+        if isEnabled == true, self.admin == nil {
             Self.note(
                 &reader, Keys.adminEnable.name, "the admin API is enabled but has no address",
                 remedy: "write cse.protocols.rest-admin.listenAddress: 127.0.0.1:30102 in chassis.yaml")
         }
-        self.admin = isEnabled == false ? nil : admin
+        if isEnabled == false { self.admin = nil }
+        self.advertised = self.readAdvertised(&reader)
+    }
+
+    private static let standard = ListenAddress(loopback: 30101)
+
+    /// The IP address that replaces the one of every listener.
+    private static func listenIP(_ reader: inout ConfigReader) -> String? {
+        let text = reader.read(Keys.listenIP)
+        if text.isEmpty { return nil }
+        guard text == "auto" else {
+            if (try? ListenAddress("\(text.contains(":") ? "[\(text)]" : text):0")) == nil {
+                Self.note(&reader, Keys.listenIP.name, "\"\(text)\" is no IP address", remedy: "write one, or auto")
+            }
+            return text
+        }
+        return reader.machineAddress()
+    }
+
+    /// The endpoints that others may use: what is bound to loopback only is of no use to them.
+    private func readAdvertised(_ reader: inout ConfigReader) -> [AdvertisedEndpoint] {
+        var endpoints: [AdvertisedEndpoint] = []
+        func add(_ name: String, _ key: ConfigKey<ListenAddress?>, _ listener: ListenAddress?) {
+            let configured = reader.read(key)
+            guard let address = configured ?? listener, configured != nil || !address.isLoopback || address.isAlias
+            else { return }
+            guard address.isWildcard else {
+                endpoints.append(AdvertisedEndpoint(protocolName: name, address: address))
+                return
+            }
+            if let own = reader.machineAddress() {
+                endpoints.append(AdvertisedEndpoint(protocolName: name, address: address.moved(to: own)))
+            }
+        }
+        // Frameworks look for "rest", so that is what the listener called http is published as.
+        add("rest", Keys.httpAdvertised, self.incoming)
+        add("rest-admin", Keys.adminAdvertised, self.admin)
+        return endpoints
     }
 
     /// The ports of all listeners.
@@ -43,20 +91,47 @@ package struct ListenerConfig: Sendable {
 
     /// The keys of ``ListenerConfig``.
     package enum Keys {
+        static let mode = ConfigKey(
+            "mesher.mode", .mode, default: .sidecar,
+            "One sidecar for each application, or one for a machine. Also `--mode`.")
         static let http = ConfigKey(
             "cse.protocols.http.listenAddress", .listenAddress, default: nil,
-            "Where HTTP is taken. Outgoing requests always go to 127.0.0.1 with this port; any other address takes incoming ones. Default 127.0.0.1:30101."
+            "Where HTTP is taken; 127.0.0.1:30101 when absent. In sidecar mode outgoing requests always go to 127.0.0.1 with this port, and any other address takes incoming ones."
         )
+        static let httpAdvertised = ConfigKey(
+            "cse.protocols.http.advertiseAddress", .listenAddress, default: nil,
+            "What is registered instead of the listen address. For 0.0.0.0 an address of the machine is taken.")
         static let admin = ConfigKey(
             "cse.protocols.rest-admin.listenAddress", .listenAddress, default: nil,
             "Where the admin API is served.")
+        static let adminAdvertised = ConfigKey(
+            "cse.protocols.rest-admin.advertiseAddress", .listenAddress, default: nil,
+            "What is registered instead of the listen address.")
         static let adminEnable = ConfigKey(
             "admin.enable", .bool, default: true,
             "Whether the admin API is served. Absent: served when rest-admin has an address.")
+        static let listenIP = ConfigKey(
+            "mesher.listenIP", .text, default: "",
+            "Replaces the IP address of every listenAddress; `auto`: by that of the interface of the default route, as containers need it."
+        )
 
         /// All of them, in the order of the reference.
-        package static let all: [any AnyConfigKey] = [Self.http, Self.admin, Self.adminEnable]
+        package static let all: [any AnyConfigKey] = [
+            Self.mode, Self.http, Self.httpAdvertised, Self.admin, Self.adminAdvertised, Self.adminEnable,
+            Self.listenIP,
+        ]
     }
+}
+
+/// One `protocol://ip:port` of this instance.
+package struct AdvertisedEndpoint: Sendable, Equatable, CustomStringConvertible {
+    /// `rest`, `grpc`, `rest-admin`.
+    package let protocolName: String
+    /// Where others reach it.
+    package let address: ListenAddress
+
+    /// As registries keep it.
+    package var description: String { "\(self.protocolName)://\(self.address)" }
 }
 
 extension ListenAddress {
@@ -68,4 +143,13 @@ extension ListenAddress {
             preconditionFailure("\(port) is no port")
         }
     }
+
+    /// The same port of another address; unchanged when `host` is `nil` or no address.
+    fileprivate func moved(to host: String?) -> ListenAddress {
+        guard let host else { return self }
+        return (try? ListenAddress("\(host.contains(":") ? "[\(host)]" : host):\(self.port)")) ?? self
+    }
+
+    /// A loopback address other than 127.0.0.1: how several sidecars of one machine take incoming requests.
+    fileprivate var isAlias: Bool { self.isLoopback && self.host != "127.0.0.1" && self.host != "::1" }
 }

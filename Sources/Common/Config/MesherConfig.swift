@@ -12,6 +12,10 @@ package struct MesherConfig: Sendable {
     package var registry: RegistryConfig
     /// The local application's ports.
     package var servicePorts: ServicePorts
+    /// What finds the service that a request names.
+    package var resolvers: ResolverConfig
+    /// Whose word counts.
+    package var trust: TrustConfig
     /// Limits and timeouts.
     package var proxy: ProxySettings
     /// Event loops; 0 means one for each CPU that the process may use.
@@ -20,11 +24,13 @@ package struct MesherConfig: Sendable {
     package var healthChecks: [HealthCheckConfig]
 
     /// Reads everything; mistakes are noted in the reader.
-    package init(_ reader: inout ConfigReader, servicePorts: ServicePorts) {
+    package init(_ reader: inout ConfigReader) {
         self.identity = ServiceIdentity(&reader)
         self.listeners = ListenerConfig(&reader)
         self.registry = RegistryConfig(&reader)
-        self.servicePorts = servicePorts
+        self.servicePorts = reader.read(Keys.servicePorts)
+        self.resolvers = ResolverConfig(&reader)
+        self.trust = TrustConfig(&reader)
         self.proxy = ProxySettings(&reader)
         self.workers = reader.read(Keys.workers)
         self.healthChecks = HealthCheckConfig.readAll(&reader)
@@ -32,11 +38,14 @@ package struct MesherConfig: Sendable {
 
     /// The keys that belong to no part.
     package enum Keys {
+        static let servicePorts = ConfigKey(
+            "mesher.servicePorts", .servicePorts, default: ServicePorts(),
+            "Ports of the local application. Also `--service-ports` and the environment variable `SERVICE_PORTS`.")
         static let workers = ConfigKey(
             "mesher.workers", .integer(0...1024), default: 0,
             "Event loops that serve traffic. 0: one for each CPU that the process may use, cgroup limits respected.")
 
         /// All of them, in the order of the reference.
-        package static let all: [any AnyConfigKey] = [Self.workers]
+        package static let all: [any AnyConfigKey] = [Self.servicePorts, Self.workers]
     }
 }

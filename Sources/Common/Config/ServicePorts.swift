@@ -52,6 +52,18 @@ package struct ServicePorts: Sendable, Equatable {
         String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
 
+    /// As it would be written.
+    package var text: String { self.ports.map { "\($0.name):\($0.port)" }.joined(separator: ",") }
+
     /// The port of a protocol; `nil` when none is listed.
     package subscript(name: String) -> UInt16? { self.ports.first { $0.name == name }?.port }
+}
+
+extension ConfigKind<ServicePorts> {
+    /// A list of `name:port`.
+    package static var servicePorts: Self {
+        Self("list such as `rest:8080,grpc:9000`", isList: true, describe: \.text) {
+            text throws(ConfigMistake) in try ServicePorts(text)
+        }
+    }
 }

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Which resolver finds the service that a request names, by protocol: `plugin.destinationResolver` of `mesher.yaml`.
+package struct ResolverConfig: Sendable, Equatable {
+    /// The resolver of HTTP requests.
+    package var http: String
+    /// The resolver of gRPC requests.
+    package var grpc: String
+
+    /// The resolvers that there are.
+    ///
+    /// A resolver of one's own is added here and in `Egress/Resolvers`.
+    package static let known = ["host", "authority", "ip"]
+
+    /// The default for every protocol.
+    package init() {
+        self.http = "host"
+        self.grpc = "host"
+    }
+
+    /// Reads the resolvers; an empty name stands for the default.
+    package init(_ reader: inout ConfigReader) {
+        self.http = reader.read(Keys.http)
+        self.grpc = reader.read(Keys.grpc)
+    }
+
+    /// The keys of ``ResolverConfig``.
+    package enum Keys {
+        static let http = ConfigKey(
+            "plugin.destinationResolver.http", .resolver, default: "host",
+            "What finds the service that an HTTP request names.")
+        static let grpc = ConfigKey(
+            "plugin.destinationResolver.grpc", .resolver, default: "host",
+            "What finds the service that a gRPC request names.")
+
+        /// All of them, in the order of the reference.
+        package static let all: [any AnyConfigKey] = [Self.http, Self.grpc]
+    }
+}
+
+extension ConfigKind<String> {
+    fileprivate static var resolver: Self {
+        Self("`host`, `authority` or `ip`", describe: { $0 }) { text throws(ConfigMistake) in
+            if text.isEmpty { return "host" }
+            guard ResolverConfig.known.contains(text) else {
+                throw ConfigMistake(
+                    "unknown destination resolver [\(text)]",
+                    remedy: "write one of: \(ResolverConfig.known.joined(separator: ", "))")
+            }
+            return text
+        }
+    }
+}
