@@ -22,6 +22,8 @@ package struct Assembly: Sendable {
         package var build: BuildInfo
         /// For everything.
         package var logger: Logger
+        /// Reads the configuration again while the sidecar runs, and what it has read; `nil` when there is no file.
+        package var source: (loader: ConfigLoader, result: ConfigLoader.Result)?
 
         /// Surroundings.
         package init(configDirectory: String, build: BuildInfo, logger: Logger) {
@@ -45,9 +47,12 @@ package struct Assembly: Sendable {
         package let readiness: Readiness
         /// Starts and stops the components.
         package let supervisor: Supervisor
+        /// Where a reload is asked for.
+        package let configInbox: Mailbox<ConfigMessage>
         /// The directory of services.
         package let directory: Snapshot<ServiceDirectory>
-        fileprivate let loops: MultiThreadedEventLoopGroup
+        /// The event loops that serve traffic.
+        package let loops: any EventLoopGroup
         fileprivate let controlLoops: MultiThreadedEventLoopGroup
         fileprivate let workers: WorkerGroup
 
@@ -100,6 +105,7 @@ package struct Assembly: Sendable {
         let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
         let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
         let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
+        let configInbox = Mailbox<ConfigMessage>("config", capacity: 2, whenFull: .dropNewest)
         let readiness = Readiness(config.registry.kind == nil ? [.listeners] : [.listeners, .registry])
         let health = LocalHealth()
         let identity = config.identity
@@ -135,6 +141,15 @@ package struct Assembly: Sendable {
                 AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
             }
         }
+        if let (loader, result) = self.surroundings.source {
+            let state = ConfigState(result, now: ProcessClock.startTime)
+            state.register(with: metrics)
+            supervisor.add("config") {
+                ConfigComponent(
+                    loader: loader, state: state, inbox: configInbox, receivers: [egressInbox, ingressInbox],
+                    logger: logger)
+            }
+        }
         supervisor.add("egress", drainLimit: Self.stopLimit) {
             EgressComponent(
                 inbox: egressInbox, plans: outgoingPlans,
@@ -150,7 +165,7 @@ package struct Assembly: Sendable {
         supervisor.add("health") {
             HealthComponent(config.healthChecks, health: health, loops: controlLoops, logger: logger)
         }
-        if config.registry.kind != nil {
+        if config.registry.kind == .file {
             let publisher = DirectoryPublisher(directory, ownApp: identity.app) { readiness.set(.registry) }
             let path = self.path(of: config.registry)
             supervisor.add("registry") {
@@ -159,12 +174,12 @@ package struct Assembly: Sendable {
         }
         add(&supervisor, controlLoops)
         supervisor.add("readiness") { ReadinessComponent(readiness) }
-        ComponentMetrics(restarts: supervisor.restarts, mailboxes: [egressInbox, ingressInbox]).register(with: metrics)
+        ComponentMetrics(restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox]).register(
+            with: metrics)
         return Sidecar(
             group: supervisor.makeGroup(stopWithin: Self.stopLimit), outgoing: outgoing.address,
             incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
-            directory: directory, loops: loops,
-            controlLoops: controlLoops, workers: workers)
+            configInbox: configInbox, directory: directory, loops: loops, controlLoops: controlLoops, workers: workers)
     }
 
     private func path(of registry: RegistryConfig) -> String {
@@ -180,7 +195,9 @@ package struct Assembly: Sendable {
             if self.config.servicePorts.ports.isEmpty {
                 logger.notice("no --service-ports: callers must name the port in the URL")
             }
-        } else {
+            let endpoints = self.config.listeners.advertised.map(\.description).joined(separator: ", ")
+            logger.info("what others are told", metadata: ["endpoints": "\(endpoints)"])
+        } else if self.config.listeners.mode == .sidecar {
             logger.warning(
                 "only a loopback listener: other hosts cannot call the local application through this sidecar")
         }

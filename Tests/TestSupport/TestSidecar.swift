@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Common
+package import Common
 import Foundation
 import Logging
 package import Mesher
@@ -56,6 +56,13 @@ package struct TestSidecar: Sendable {
     /// The same with the text of the file.
     package func setRegistry(_ text: String) throws {
         try text.write(toFile: "\(self.directory)/services.yaml", atomically: true, encoding: .utf8)
+    }
+
+    /// Returns when the directory is as `condition` wants it, on every event loop.
+    package func waitForDirectory(_ condition: (ServiceDirectory) -> Bool) async throws {
+        while !condition(self.sidecar.directory.current) { try await Task.sleep(for: .milliseconds(2)) }
+        // What was published is in the queue of each loop by now, and behind it is this.
+        for loop in self.sidecar.loops.makeIterator() { try await loop.submit {}.get() }
     }
 
     /// A new connection to the outgoing listener.

@@ -97,6 +97,24 @@ package indirect enum ConfigTree: Sendable {
     /// The text, when it is one.
     package var text: String? { if case .text(let text, _) = self { text } else { nil } }
 
+    /// Whether it is a map, or nothing.
+    package var isMapOrEmpty: Bool {
+        switch self {
+        case .map, .null: true
+        case .text, .list: false
+        }
+    }
+
+    /// The same without places: equal for trees that say the same.
+    package var plain: String {
+        switch self {
+        case .text(let text, _): "\"\(text)\""
+        case .list(let list, _): "[\(list.map(\.plain).joined(separator: ","))]"
+        case .map(let entries, _): "{\(entries.map { "\($0.key):\($0.value.plain)" }.sorted().joined(separator: ","))}"
+        case .null: "null"
+        }
+    }
+
     /// The text, or the texts of a list with commas between them; `nil` when there is anything else in the list.
     package var joinedTexts: String? {
         guard case .list(let elements, _) = self else { return self.text }

@@ -36,7 +36,7 @@ package struct ListenerConfig: Sendable, Equatable {
         self.advertised = []
 
         let isEnabled = reader.readIfPresent(Keys.adminEnable)
-        if isEnabled == true, self.admin == nil {
+        if isEnabled == true, self.admin == nil, !reader.isPartial {
             Self.note(
                 &reader, Keys.adminEnable.name, "the admin API is enabled but has no address",
                 remedy: "write cse.protocols.rest-admin.listenAddress: 127.0.0.1:30102 in chassis.yaml")

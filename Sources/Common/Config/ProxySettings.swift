@@ -138,12 +138,16 @@ package struct ProxySettings: Sendable, Equatable {
             "mesher.timeouts.linger", .duration(Self.times), default: .seconds(2), reload: .live,
             "How long a connection is read from after an error was answered, so that the client sees the answer.")
 
-        /// All of them, in the order of the reference.
-        package static let all: [any AnyConfigKey] = [
+        /// The limits, in the order of the reference.
+        package static let limits: [any AnyConfigKey] = [
             Self.requestLine, Self.headerField, Self.headerSection, Self.requestHeaders, Self.responseHeaders,
-            Self.buffer, Self.connections, Self.idleUpstream, Self.interimResponses, Self.requestHead, Self.keepAlive,
-            Self.requestBody, Self.stream, Self.connect, Self.firstByte, Self.upstreamIdle, Self.tunnel,
-            Self.halfClosed, Self.linger,
+            Self.buffer, Self.connections, Self.idleUpstream, Self.interimResponses,
+        ]
+
+        /// The timeouts, in the order of the reference.
+        package static let timeouts: [any AnyConfigKey] = [
+            Self.requestHead, Self.keepAlive, Self.requestBody, Self.connect, Self.firstByte, Self.stream,
+            Self.upstreamIdle, Self.tunnel, Self.halfClosed, Self.linger,
         ]
     }
 }

@@ -110,7 +110,7 @@ import Testing
                     + "write 4KiB to 16MiB, such as 64KiB",
                 "mesher.yaml:5:5: mesher.limits.connections: \"many\" is not a number in the range; write 1 to 1000000",
                 "mesher.yaml:3:5: mesher.timeouts.connect: \"soon\" is not a duration; write one such as 500ms, 30s or 1h30m",
-                "mesher.yaml:6:5: mesher.timeouts.tunnel: a list stands where one value belongs; write duration",
+                "mesher.yaml:6:5: mesher.timeouts.tunnel: a list stands where one value belongs; write one duration",
             ])
     }
 }
@@ -170,8 +170,9 @@ import Testing
         #expect(
             problems == [
                 "mesher.yaml:2:5: localHealthCheck[].port: port is empty; write the port of the local application: port: 8080",
+                "mesher.yaml:2:16: note: localHealthCheck[].protocol: protocols are not active yet: the port is connected to",
                 "mesher.yaml:3:12: localHealthCheck[].port: \"x\" is no port; write a number from 1 to 65535",
-                "mesher.yaml:4:25: localHealthCheck[].interval: \"5\" is not a duration; write one such as 500ms, 10s or 1m",
+                "mesher.yaml:4:25: localHealthCheck[].interval: \"5\" is not a duration; write one such as 500ms, 30s or 1h30m",
             ])
     }
 }
