@@ -61,7 +61,8 @@ extension ConfigKind<Int> {
     package static func integer(_ range: ClosedRange<Int>) -> Self {
         let limits =
             range.upperBound == .max ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
-        return Self("integer", describe: { "\($0)" }) { text throws(ConfigMistake) in
+        return Self(range.lowerBound == .min ? "integer" : "integer, \(limits)", describe: { "\($0)" }) {
+            text throws(ConfigMistake) in
             guard let value = Int(text), range.contains(value) else {
                 throw ConfigMistake("\"\(text)\" is not a number in the range", remedy: "write \(limits)")
             }
@@ -71,12 +72,12 @@ extension ConfigKind<Int> {
 
     /// Bytes: a number, or one with a unit such as `64KiB` or `1MiB`.
     package static func bytes(_ range: ClosedRange<Int>) -> Self {
-        Self("size", describe: Self.sizeText) { text throws(ConfigMistake) in
+        let limits = "\(Self.sizeText(range.lowerBound)) to \(Self.sizeText(range.upperBound))"
+        return Self("size in bytes, \(limits)", describe: Self.sizeText) { text throws(ConfigMistake) in
             guard let value = Self.size(text), range.contains(value) else {
                 throw ConfigMistake(
                     "\"\(text)\" is not a size in the range",
-                    remedy:
-                        "write \(Self.sizeText(range.lowerBound)) to \(Self.sizeText(range.upperBound)), such as 64KiB")
+                    remedy: "write \(limits), such as 64KiB")
             }
             return value
         }
@@ -109,14 +110,15 @@ extension ConfigKind<Int> {
 extension ConfigKind<Duration> {
     /// A time such as `500ms`, `30s`, `1m` or `1h30m`.
     package static func duration(_ range: ClosedRange<Duration>) -> Self {
-        Self("duration", describe: DurationText.write) { text throws(ConfigMistake) in
+        let limits = "\(DurationText.write(range.lowerBound)) to \(DurationText.write(range.upperBound))"
+        return Self("duration, \(limits)", describe: DurationText.write) { text throws(ConfigMistake) in
             guard let value = DurationText.read(text) else {
                 throw ConfigMistake("\"\(text)\" is not a duration", remedy: "write one such as 500ms, 30s or 1h30m")
             }
             guard range.contains(value) else {
                 throw ConfigMistake(
                     "\"\(text)\" is out of range",
-                    remedy: "write \(DurationText.write(range.lowerBound)) to \(DurationText.write(range.upperBound))")
+                    remedy: "write \(limits)")
             }
             return value
         }

@@ -101,7 +101,7 @@ import Testing
             ),
             (
                 "mesher.workers: {a: 1}",
-                "f:1:21: mesher.workers.a: a map stands where one value belongs; write one integer"
+                "f:1:21: mesher.workers.a: a map stands where one value belongs; write one integer, 0 to 1024"
             ),
         ])
     func problems(yaml: String, expected: String) throws { #expect(try self.review(yaml) == [expected]) }

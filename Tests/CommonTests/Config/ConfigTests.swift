@@ -110,7 +110,7 @@ import Testing
                     + "write 4KiB to 16MiB, such as 64KiB",
                 "mesher.yaml:5:5: mesher.limits.connections: \"many\" is not a number in the range; write 1 to 1000000",
                 "mesher.yaml:3:5: mesher.timeouts.connect: \"soon\" is not a duration; write one such as 500ms, 30s or 1h30m",
-                "mesher.yaml:6:5: mesher.timeouts.tunnel: a list stands where one value belongs; write one duration",
+                "mesher.yaml:6:5: mesher.timeouts.tunnel: a list stands where one value belongs; write one duration, 1ms to 24h",
             ])
     }
 }
