@@ -39,9 +39,10 @@ let package = Package(
     targets: [
         // RE2 by its static archive, so that the binary needs no library beside those of C and C++.
         .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a"), .linkedLibrary("stdc++")]),
+        .target(name: "CMesher"),
         .target(
             name: "Common",
-            dependencies: ["CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
+            dependencies: ["CMesher", "CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
             swiftSettings: settings),
         .target(
             name: "Proxy", dependencies: ["Common", basicContainers, logging, nioCore, nioPosix],
@@ -67,7 +68,8 @@ let package = Package(
             name: "CommonTests", dependencies: ["Common", logging, nioCore, nioPosix, serviceLifecycle],
             swiftSettings: settings),
         .target(
-            name: "TestSupport", dependencies: ["Common", "Mesher", logging, nioCore, nioPosix, serviceLifecycle],
+            name: "TestSupport",
+            dependencies: ["Common", "Mesher", "Proxy", logging, nioCore, nioEmbedded, nioPosix, serviceLifecycle],
             path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
             name: "ScenarioTests", dependencies: ["Common", "Mesher", "TestSupport"], swiftSettings: settings),
@@ -79,7 +81,11 @@ let package = Package(
             name: "HealthAgentTests", dependencies: ["Common", "HealthAgent", "TestSupport", logging, nioPosix],
             swiftSettings: settings),
         .testTarget(
-            name: "ProxyTests", dependencies: ["Common", "Proxy", nioCore, nioEmbedded], swiftSettings: settings),
+            name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ProxyTests", dependencies: ["Common", "Proxy", "TestSupport", nioCore, nioEmbedded],
+            swiftSettings: settings),
     ]
 )
 

@@ -95,8 +95,9 @@ private enum ExchangeBenchmark {
         let logger = Logger(label: "micro") { _ in SwiftLogNoOpLogHandler() }
         let workers = try await WorkerGroup(
             on: loops, directory: Snapshot(services.build(), on: loops), metrics: metrics, logger: logger)
+        var defaults = ConfigReader(ConfigStore([]))
         let stages = EgressStages(
-            ownAddress: try ListenAddress("127.0.0.1:30101"), identity: ServiceIdentity(name: "web"))
+            listeners: ListenerConfig(&defaults), identity: ServiceIdentity(name: "web"), resolver: HostResolver())
         let plan = TrafficPlan(
             direction: .outgoing, chain: StageChain(stages.inOrder), settings: ProxySettings())
         let listener = try await Listener.open(

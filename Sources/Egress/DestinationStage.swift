@@ -6,18 +6,20 @@ import Proxy
 
 /// Finds the service that an outgoing request names, and tells the other side who asks.
 ///
-/// The resolver `host`: the host of the request's absolute target is the service's name; DNS is not asked. The port goes
-/// along as `X-Forwarded-Port` and never chooses an instance.
+/// What names a service is the resolver's to say; DNS is not asked. The port goes along as `X-Forwarded-Port` and never
+/// chooses an instance.
 struct DestinationStage: Stage {
     static let name = "destination"
 
-    /// `127.0.0.1:30101`: the sidecar's own outgoing listener, which is no service.
-    private let ownAuthority: [UInt8]
+    /// The sidecar's own listeners, which are no services: `127.0.0.1:30101`.
+    private let ownAuthorities: [[UInt8]]
+    private let resolver: any DestinationResolver
     private let source: String
     private let context: HeaderLine
 
-    init(ownAddress: ListenAddress, source: String) {
-        self.ownAuthority = Array(ownAddress.description.utf8)
+    init(own: [[UInt8]], resolver: any DestinationResolver, source: String) {
+        self.ownAuthorities = own
+        self.resolver = resolver
         self.source = source
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
     }
@@ -27,25 +29,39 @@ struct DestinationStage: Stage {
             return .reject(ProxyError(.destinationUnresolved, Self.help))
         }
         let authority = exchange.request.authority
-        if exchange.requestHeaders.withBytes(in: authority.whole, { $0.isEqual(to: self.ownAuthority) }) {
+        if exchange.requestHeaders.withBytes(in: authority.whole, { self.isOwn($0) }) {
             return .reject(ProxyError(.destinationUnresolved, "uri format must be: http://serviceName/api"))
         }
         let directory = exchange.worker.directory.value
-        guard
-            let service = exchange.requestHeaders.withBytes(in: authority.host, { directory.service(named: $0) })
-        else {
-            guard directory.isSynced else { return .reject(ProxyError(.notReady)) }
-            let name = exchange.requestHeaders.string(in: authority.host)
-            return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(name)()"))
+        switch self.resolver.resolve(exchange, in: directory) {
+        case .service(let service): exchange.service = service
+        case .name(let name):
+            guard let service = exchange.requestHeaders.withBytes(in: name, { directory.service(named: $0) }) else {
+                return .reject(Self.unknown(name, in: exchange.requestHeaders, isSynced: directory.isSynced))
+            }
+            exchange.service = service
+        case .unresolved(let text): return .reject(ProxyError(.destinationUnresolved, text))
         }
-        exchange.service = service
-        exchange.counters = exchange.worker.state(of: service).counters
+        if let service = exchange.service { exchange.counters = exchange.worker.state(of: service).counters }
         if !authority.portDigits.isEmpty {
             exchange.requestHeaders.remove(.xForwardedPort)
             exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: authority.portDigits)
         }
         self.setContext(&exchange.requestHeaders)
         return .proceed
+    }
+
+    private func isOwn(_ authority: RawSpan) -> Bool { self.ownAuthorities.contains { authority.isEqual(to: $0) } }
+
+    /// What a name is answered that no service has.
+    ///
+    /// - Source: promise T4 for the refusal.
+    private static func unknown(_ name: ByteRange, in headers: borrowing HeaderBlock, isSynced: Bool) -> ProxyError {
+        if headers.withBytes(in: name, HostAddress.isRefused) {
+            return ProxyError(.destinationRefused, "the sidecar connects to services only, not to this machine")
+        }
+        guard isSynced else { return ProxyError(.notReady) }
+        return ProxyError(.noEndpoint, "lb: No available instance, key: \(headers.string(in: name))()")
     }
 
     /// Overwrites the caller's name in a context that the application passes along, and keeps the rest of it.

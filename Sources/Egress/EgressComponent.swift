@@ -10,30 +10,37 @@ package import Proxy
 package actor EgressComponent: Component {
     private let inbox: Mailbox<TrafficMessage>
     private let plans: Snapshot<TrafficPlan>
+    private let budget: ConnectionBudget
     private let traffic: TrafficDrain
     private let logger: Logger
 
-    /// A component that owns `plans`.
+    /// A component that owns `plans`, and the limit of `budget`.
     package init(
-        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficDrain, logger: Logger
+        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, budget: ConnectionBudget, traffic: TrafficDrain,
+        logger: Logger
     ) {
         self.inbox = inbox
         self.plans = plans
+        self.budget = budget
         self.traffic = traffic
         self.logger = logger
     }
 
     /// The plan that a configuration asks for.
     package static func plan(_ config: MesherConfig, isDraining: Bool = false) -> TrafficPlan {
-        let stages = EgressStages(ownAddress: config.listeners.outgoing, identity: config.identity)
+        let stages = EgressStages(
+            listeners: config.listeners, identity: config.identity,
+            resolver: DestinationResolvers.make(config.resolvers.http))
         return TrafficPlan(
-            direction: .outgoing, chain: StageChain(stages.inOrder), settings: config.proxy, isDraining: isDraining)
+            direction: .outgoing, chain: StageChain(stages.inOrder), settings: config.proxy, trust: config.trust,
+            isDraining: isDraining)
     }
 
     package func run() async throws {
         while let message = await self.inbox.receive() {
             switch message {
             case .configurationChanged(let config):
+                self.budget.setLimit(config.proxy.maxConnections)
                 self.plans.publish(Self.plan(config, isDraining: self.plans.current.isDraining))
                 self.logger.info("outgoing traffic plan published")
             }

@@ -12,11 +12,13 @@ package struct EgressStages {
 
     /// The default order.
     ///
-    /// - Parameter ownAddress: The outgoing listener's.
-    package init(ownAddress: ListenAddress, identity: ServiceIdentity) {
+    /// - Parameter listeners: The sidecar's own, which are no destinations.
+    package init(listeners: ListenerConfig, identity: ServiceIdentity, resolver: any DestinationResolver) {
+        let own = OwnListeners(listeners)
         self.inOrder = [
-            DestinationStage(ownAddress: ownAddress, source: identity.name),
-            LoadBalanceStage(),
+            LoopStage(),
+            DestinationStage(own: own.authorities, resolver: resolver, source: identity.name),
+            LoadBalanceStage(own: own),
         ]
     }
 }

@@ -5,8 +5,13 @@ import Common
 import Proxy
 
 /// Chooses the instance that an outgoing request goes to: round robin over the service's default endpoints.
+///
+/// An instance that is in truth a listener of this sidecar is never connected to, whoever registered it: the outgoing
+/// one would send requests in a circle, the admin API is not for services.
 struct LoadBalanceStage: Stage {
     static let name = "loadbalance"
+
+    let own: OwnListeners
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         guard let service = exchange.service else {
@@ -15,10 +20,14 @@ struct LoadBalanceStage: Stage {
         let set = service.defaultEndpoints
         let state = exchange.worker.state(of: service)
         guard let index = state.roundRobin.pick(of: set.endpoints.count) else {
-            return .reject(
-                ProxyError(.noEndpoint, "lb: No available instance, key: \(service.name)(\(set.tags.label))"))
+            return .reject(ProxyError(.noEndpoint, set.emptyText))
         }
-        exchange.endpoint = set.endpoints[index]
+        let endpoint = set.endpoints[index]
+        if self.own.mayBe(port: endpoint.port), self.own.contains(endpoint) {
+            return .reject(
+                ProxyError(.destinationRefused, "an instance of \(service.name) is a listener of this sidecar's own"))
+        }
+        exchange.endpoint = endpoint
         return .proceed
     }
 }

@@ -10,15 +10,18 @@ package import Proxy
 package actor IngressComponent: Component {
     private let inbox: Mailbox<TrafficMessage>
     private let plans: Snapshot<TrafficPlan>
+    private let budget: ConnectionBudget
     private let traffic: TrafficDrain
     private let logger: Logger
 
-    /// A component that owns `plans`.
+    /// A component that owns `plans`, and the limit of `budget`.
     package init(
-        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficDrain, logger: Logger
+        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, budget: ConnectionBudget, traffic: TrafficDrain,
+        logger: Logger
     ) {
         self.inbox = inbox
         self.plans = plans
+        self.budget = budget
         self.traffic = traffic
         self.logger = logger
     }
@@ -28,13 +31,15 @@ package actor IngressComponent: Component {
         let stages = IngressStages(
             identity: config.identity, servicePorts: config.servicePorts, ownPorts: config.listeners.ports)
         return TrafficPlan(
-            direction: .incoming, chain: StageChain(stages.inOrder), settings: config.proxy, isDraining: isDraining)
+            direction: .incoming, chain: StageChain(stages.inOrder), settings: config.proxy, trust: config.trust,
+            isDraining: isDraining)
     }
 
     package func run() async throws {
         while let message = await self.inbox.receive() {
             switch message {
             case .configurationChanged(let config):
+                self.budget.setLimit(config.proxy.maxConnections)
                 self.plans.publish(Self.plan(config, isDraining: self.plans.current.isDraining))
                 self.logger.info("incoming traffic plan published")
             }

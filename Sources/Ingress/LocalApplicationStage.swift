@@ -28,6 +28,7 @@ struct LocalApplicationStage: Stage {
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         exchange.counters = exchange.worker.metrics.own
+        exchange.requestHeaders.remove(.meshHop)  // between sidecars only
         if exchange.requestHeaders.contains(.host) {
             if !exchange.requestHeaders.contains(.xForwardedHost) {
                 exchange.requestHeaders.append(

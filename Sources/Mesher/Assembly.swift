@@ -104,6 +104,7 @@ package struct Assembly: Sendable {
         let outgoingPlans = Snapshot(EgressComponent.plan(config), on: loops)
         let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
         let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
+        let memoryInbox = Mailbox<TrafficMessage>("memory", capacity: 8, whenFull: .dropOldest)
         let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
         let configInbox = Mailbox<ConfigMessage>("config", capacity: 2, whenFull: .dropNewest)
         let readiness = Readiness(config.registry.kind == nil ? [.listeners] : [.listeners, .registry])
@@ -114,7 +115,10 @@ package struct Assembly: Sendable {
             own: .service(identity.name, app: identity.app, version: identity.version))
 
         // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
-        let workers = try await WorkerGroup(on: loops, directory: directory, metrics: metrics, logger: logger)
+        let overload = OverloadState()
+        overload.register(with: metrics)
+        let workers = try await WorkerGroup(
+            on: loops, directory: directory, overload: overload, metrics: metrics, logger: logger)
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
@@ -146,19 +150,23 @@ package struct Assembly: Sendable {
             state.register(with: metrics)
             supervisor.add("config") {
                 ConfigComponent(
-                    loader: loader, state: state, inbox: configInbox, receivers: [egressInbox, ingressInbox],
+                    loader: loader, state: state, inbox: configInbox,
+                    receivers: [egressInbox, ingressInbox, memoryInbox],
                     logger: logger)
             }
         }
+        supervisor.add("memory") {
+            MemoryComponent(config.proxy.maxMemory, state: overload, inbox: memoryInbox, logger: logger)
+        }
         supervisor.add("egress", drainLimit: Self.stopLimit) {
             EgressComponent(
-                inbox: egressInbox, plans: outgoingPlans,
+                inbox: egressInbox, plans: outgoingPlans, budget: outgoingBudget,
                 traffic: TrafficDrain(listeners: [outgoing], budgets: [outgoingBudget], workers: workers),
                 logger: logger)
         }
         supervisor.add("ingress", drainLimit: Self.stopLimit) {
             IngressComponent(
-                inbox: ingressInbox, plans: incomingPlans,
+                inbox: ingressInbox, plans: incomingPlans, budget: incomingBudget,
                 traffic: TrafficDrain(listeners: ingressListeners, budgets: [incomingBudget], workers: workers),
                 logger: logger)
         }
@@ -174,7 +182,9 @@ package struct Assembly: Sendable {
         }
         add(&supervisor, controlLoops)
         supervisor.add("readiness") { ReadinessComponent(readiness) }
-        ComponentMetrics(restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox]).register(
+        ComponentMetrics(
+            restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox, memoryInbox]
+        ).register(
             with: metrics)
         return Sidecar(
             group: supervisor.makeGroup(stopWithin: Self.stopLimit), outgoing: outgoing.address,

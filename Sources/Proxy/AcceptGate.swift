@@ -4,12 +4,12 @@ import Common
 import Logging
 import NIOCore
 
-/// Decides when a listener accepts: not beyond its budget, and not in a tight loop when the process has run out of
-/// descriptors.
+/// Decides when a listener accepts: not beyond its budget, not while the process has hardly any memory left, and not in
+/// a tight loop when it has run out of descriptors.
 ///
 /// Connections that are not accepted wait in the kernel's queue.
 ///
-/// - Source: limit L4, promise U6.
+/// - Source: limit L4, promises U6 and U14.
 final class AcceptGate: ChannelDuplexHandler {
     typealias InboundIn = any Channel
     typealias OutboundIn = Never
@@ -18,20 +18,22 @@ final class AcceptGate: ChannelDuplexHandler {
     private static let pause = TimeAmount.milliseconds(50)
 
     private let budget: ConnectionBudget
+    private let overload: OverloadState
     private let logger: Logger
     private let waits: Counter
     private var isPaused = false
     private var hasError = false
 
-    init(_ budget: ConnectionBudget, waits: Counter, logger: Logger) {
+    init(_ budget: ConnectionBudget, overload: OverloadState, waits: Counter, logger: Logger) {
         self.budget = budget
+        self.overload = overload
         self.waits = waits
         self.logger = logger
     }
 
     func read(context: ChannelHandlerContext) {
         guard !self.isPaused else { return }
-        guard self.budget.hasRoom, !self.hasError else {
+        guard self.budget.hasRoom, !self.hasError, self.overload.level < .critical else {
             self.pause(context)
             return
         }

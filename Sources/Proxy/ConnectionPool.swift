@@ -125,7 +125,9 @@ package final class ConnectionPool {
                     worker.logger.debug(
                         "upstream connect failed",
                         metadata: ["endpoint": "\(group.endpoint)", "error": "\(error)"])
-                    driver.connectFailed(ProxyError(.connectFailed, "connect to \(group.endpoint) failed"))
+                    // Where it is, is nobody's business but the operator's.
+                    let name = driver.exchange.service?.name ?? "the local application"
+                    driver.connectFailed(ProxyError(.connectFailed, "connect to \(name) failed"))
                 }
             }
     }

@@ -5,12 +5,13 @@ import Common
 
 /// What is done to a request whatever its direction, before the first stage sees it.
 extension Exchange {
-    /// Makes the request one that may be forwarded: no field that concerns the client's connection only, and the `Host`
-    /// of the target.
+    /// Makes the request one that may be forwarded: no field that concerns the client's connection only, none that
+    /// only a trusted peer may set, and the `Host` of the target.
     ///
-    /// - Source: RFC 9110 §7.6.1, RFC 9112 §3.2.2; promises S4 and S5.
+    /// - Source: RFC 9110 §7.6.1, RFC 9112 §3.2.2; promises S4, S5 and T7.
     mutating func prepareForForwarding() {
         self.requestHeaders.removeHopByHop()
+        if !self.isPeerTrusted { self.requestHeaders.removeForwarding() }
         // HTTP/1.0 knows no interim answers.
         if self.request.minorVersion == 0 { self.requestHeaders.remove(.expect) }
         guard self.request.flags.contains(.absoluteTarget) else { return }
@@ -50,6 +51,13 @@ extension Exchange {
 }
 
 extension LocalReply {
+    /// The answer while the process is short of memory.
+    static var overloaded: LocalReply {
+        var reply = LocalReply(ProxyError(.overloaded))
+        reply.headers = [Header("Retry-After", "1")]
+        return reply
+    }
+
     /// The answer to a head that cannot be understood.
     init(_ violation: HeadViolation) {
         switch violation {

@@ -38,6 +38,9 @@ package struct Exchange: ~Copyable {
     /// The client's address: the connection.
     package var peer: SocketAddress?
 
+    /// Whether the peer may say on whose behalf it asks: the connection.
+    package var isPeerTrusted = false
+
     /// The request's head: the downstream codec.
     ///
     /// Stages change ``requestHeaders`` instead.
@@ -46,6 +49,9 @@ package struct Exchange: ~Copyable {
     package var requestHeaders = HeaderBlock()
     /// The request's trailers, when there are any: the downstream codec.
     package var requestTrailers: HeaderBlock?
+
+    /// Who asks, once somebody wants to know: see ``caller()``.
+    var knownCaller: Caller?
 
     /// The called service, when it is known: the destination stage.
     package var service: Service?
@@ -80,6 +86,8 @@ package struct Exchange: ~Copyable {
     /// Everything that refers to something is let go.
     package mutating func reset() {
         self.peer = nil
+        self.isPeerTrusted = false
+        self.knownCaller = nil
         self.requestHeaders.clear()
         self.requestTrailers = nil
         self.service = nil

@@ -220,6 +220,15 @@ package struct HeaderBlock: ~Copyable {
         self.present &= ~HeaderName.hopByHop
     }
 
+    /// Removes what says on whose behalf the request is made: `Forwarded`, `X-Forwarded-*` and `X-Real-IP`.
+    mutating func removeForwarding() {
+        guard self.present & HeaderName.forwarding != 0 else { return }
+        for index in 0..<self.count where self.fields[index].name.bit & HeaderName.forwarding != 0 {
+            self.fields[index].isRemoved = true
+        }
+        self.present &= ~HeaderName.forwarding
+    }
+
     private mutating func removeFieldsNamedByConnection() {
         for index in 0..<self.count where self.fields[index].name == .connection {
             var tokens = ListTokens(self.fields[index].value.range)

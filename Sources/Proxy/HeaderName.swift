@@ -124,4 +124,13 @@ package enum HeaderName: UInt8, Sendable {
             | Self.proxyAuthorization.bit | Self.te.bit | Self.trailer.bit | Self.transferEncoding.bit
             | Self.upgrade.bit | Self.http2Settings.bit
     }
+
+    /// What says on whose behalf a request is made.
+    ///
+    /// Not the port, which says what the caller wants from us.
+    @inline(__always)
+    static var forwarding: UInt64 {
+        Self.forwarded.bit | Self.xForwardedFor.bit | Self.xForwardedHost.bit | Self.xForwardedProto.bit
+            | Self.xRealIP.bit
+    }
 }

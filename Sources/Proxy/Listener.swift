@@ -5,6 +5,10 @@ package import Logging
 package import NIOCore
 import NIOPosix
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A listening socket and the plan that its connections obey.
 ///
 /// It belongs to the runtime and outlives the component whose plans it reads: while Ingress or Egress restarts, its
@@ -60,19 +64,18 @@ package final class Listener: Sendable {
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        AcceptGate(setup.budget, waits: waits, logger: setup.logger))
+                        AcceptGate(setup.budget, overload: setup.workers.overload, waits: waits, logger: setup.logger))
                 }
             }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(
-                .writeBufferWaterMark, value: setup.plans.current.settings.writeBufferWaterMark
-            )
             .childChannelOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    let plans = setup.plans.reader(for: channel.eventLoop)
                     let handler = ProxyHandler(
-                        worker: setup.workers.worker(of: channel.eventLoop),
-                        plans: setup.plans.reader(for: channel.eventLoop), budget: setup.budget)
+                        worker: setup.workers.worker(of: channel.eventLoop), plans: plans, budget: setup.budget)
+                    try channel.syncOptions?.setOption(
+                        .writeBufferWaterMark, value: plans.value.settings.writeBufferWaterMark)
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
@@ -81,7 +84,8 @@ package final class Listener: Sendable {
             return Listener(channel, channel.localAddress ?? address)
         } catch {
             throw MesherError.cannotListen(
-                address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)", cause: "\(error)",
+                address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)",
+                cause: (error as? IOError)?.reasonOfErrno ?? "\(error)",
                 remedy: "free the port, or change listenAddress in chassis.yaml")
         }
     }
@@ -89,5 +93,13 @@ package final class Listener: Sendable {
     /// Accepts no more connections; those that are open stay.
     package func stopAccepting() async {
         try? await self.channel.close().get()
+    }
+}
+
+extension IOError {
+    /// What the system calls it: `Address already in use`.
+    fileprivate var reasonOfErrno: String {
+        let text = unsafe strerror(self.errnoCode)
+        return unsafe text.map { unsafe String(cString: $0) } ?? "\(self)"
     }
 }

@@ -27,6 +27,9 @@ package final class ProxyHandler: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     private var slot: DeadlineTable.Slot?
     private var peer: SocketAddress?
+    /// Whether the peer is trusted under the plan that was asked last.
+    private var isPeerTrusted = false
+    private var trustPlan: TrafficPlan?
     private var state = ServerConnectionState()
     private var scanner = HeadScanner()
     private var body = BodyReader()
@@ -200,6 +203,15 @@ package final class ProxyHandler: ChannelInboundHandler {
         // The channel's, which remembers it; the context's asks the kernel each time.
         if self.peer == nil { self.peer = self.context?.channel.remoteAddress }
         driver.exchange.peer = self.peer
+        if self.trustPlan !== self.plan {
+            self.trustPlan = self.plan
+            self.isPeerTrusted = self.plan.trusts(self.peer)
+        }
+        driver.exchange.isPeerTrusted = self.isPeerTrusted
+        if self.worker.overload.level == .critical {
+            driver.refuse(self, plan: self.plan, .overloaded)
+            return
+        }
         if let reply = driver.exchange.takeFirstReply() {
             driver.refuse(self, plan: self.plan, reply)
             return
@@ -245,6 +257,9 @@ package final class ProxyHandler: ChannelInboundHandler {
         self.body.take(
             from: &input, limits: self.plan.requestLimits, trailers: &driver.exchange.requestTrailers)
     }
+
+    /// Whether the connection is to end with the answer: the process is stopping, or short of memory.
+    private var isLast: Bool { self.plans.value.isDraining || self.worker.overload.level > .normal }
 
     private func releaseDriver() {
         if let driver = self.driver.take() { self.worker.giveBack(driver) }
@@ -296,7 +311,7 @@ extension ProxyHandler: Downstream {
         guard let context = self.context else { return }
         let (framing, connection) = self.state.responseBegan(
             hasUnknownLength: bodyLength == nil, hasLater: self.hasLater || self.unread != nil,
-            isDraining: self.plans.value.isDraining)
+            isDraining: self.isLast)
         self.framing = framing
         driver.exchange.responseHeaders.removeHopByHop()
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
@@ -327,7 +342,7 @@ extension ProxyHandler: Downstream {
         guard let context = self.context, let driver = self.driver else { return }
         let connection = self.state.responseBegan(
             hasUnknownLength: false, hasLater: self.hasLater || self.unread != nil,
-            isDraining: self.plans.value.isDraining
+            isDraining: self.isLast
         ).connection
         self.worker.scratch.clear()
         HTTP1Writer.write(reply, to: driver.exchange.request.method, connection: connection, to: &self.worker.scratch)

@@ -30,8 +30,7 @@ package struct TrafficDrain: Sendable {
         if notice > .zero { try? await Task.sleep(for: notice) }
         for listener in self.listeners { await listener.stopAccepting() }
         let plan = plans.current
-        plans.publish(
-            TrafficPlan(direction: plan.direction, chain: plan.chain, settings: plan.settings, isDraining: true))
+        plans.publish(plan.draining)
         let direction = plan.direction
         self.workers.forEach { $0.closeIdleConnections(direction) }
         while self.budgets.contains(where: { $0.current > 0 }), !Task.isCancelled {

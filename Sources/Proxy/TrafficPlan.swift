@@ -15,6 +15,8 @@ package final class TrafficPlan: Sendable {
     package let chain: StageChain
     /// Limits and timeouts.
     package let settings: ProxySettings
+    /// Whose `X-Forwarded-*` are passed on.
+    package let trust: TrustConfig
     /// The process is stopping: connections are closed as soon as nothing is in flight on them.
     package let isDraining: Bool
     let requestLimits: HeadLimits
@@ -24,10 +26,14 @@ package final class TrafficPlan: Sendable {
     static let none = TrafficPlan(direction: .outgoing, chain: StageChain([]), settings: ProxySettings())
 
     /// A plan.
-    package init(direction: Direction, chain: StageChain, settings: ProxySettings, isDraining: Bool = false) {
+    package init(
+        direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
+        isDraining: Bool = false
+    ) {
         self.direction = direction
         self.chain = chain
         self.settings = settings
+        self.trust = trust
         self.isDraining = isDraining
         self.requestLimits = HeadLimits(
             startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
@@ -35,6 +41,33 @@ package final class TrafficPlan: Sendable {
         self.responseLimits = HeadLimits(
             startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
             fields: settings.maxResponseHeaders)
+    }
+}
+
+extension TrafficPlan {
+    /// The same for a process that is stopping.
+    package var draining: TrafficPlan {
+        TrafficPlan(
+            direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust, isDraining: true)
+    }
+
+    /// Whether the peer of a connection may say on whose behalf it asks.
+    ///
+    /// On the outgoing side that is the local application, whose headers are its own business.
+    ///
+    /// - Source: promise T7.
+    func trusts(_ peer: SocketAddress?) -> Bool {
+        guard let peer else { return false }
+        return self.direction == .outgoing && peer.isLoopback || self.trust.trusts(peer)
+    }
+}
+
+extension SocketAddress {
+    /// Whether it is on this machine: 127/8, ::1, or a socket in the file system.
+    var isLoopback: Bool {
+        let bytes = self.ipBytes
+        return bytes.isEmpty || bytes.first == 127 && bytes.count == 4
+            || bytes.count == 16 && bytes.last == 1 && bytes.dropLast().allSatisfy { $0 == 0 }
     }
 }
 

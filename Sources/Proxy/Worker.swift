@@ -17,6 +17,8 @@ package final class Worker {
     package let deadlines: DeadlineTable
     /// Upstream connections.
     package let pool: ConnectionPool
+    /// How close the process is to its memory limit.
+    let overload: OverloadState
     /// Metrics of this loop.
     package let metrics: WorkerMetrics
     /// For what is rare enough to be logged.
@@ -38,13 +40,14 @@ package final class Worker {
     ///
     /// Callable off the loop, for hand-over.
     package init(
-        eventLoop: any EventLoop, loopCount: Int, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry,
-        logger: Logger
+        eventLoop: any EventLoop, loopCount: Int, directory: Snapshot<ServiceDirectory>,
+        overload: OverloadState = OverloadState(), metrics: MetricsRegistry, logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.directory = directory.reader(for: eventLoop)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
         self.pool = ConnectionPool(eventLoop: eventLoop, loopCount: loopCount)
+        self.overload = overload
         self.metrics = WorkerMetrics(metrics)
         self.logger = logger
     }

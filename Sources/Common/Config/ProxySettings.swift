@@ -24,6 +24,8 @@ package struct ProxySettings: Sendable, Equatable {
     package var maxConnections: Int
     /// Idle upstream connections of the process.
     package var maxIdleUpstream: Int
+    /// Bytes of memory that the process may use; 0 for the limit of its container, if it has one.
+    package var maxMemory: Int
     /// Interim (1xx) answers of one exchange.
     package var maxInterimResponses: Int
     /// From the first byte of a request head to its last one.
@@ -63,6 +65,7 @@ package struct ProxySettings: Sendable, Equatable {
         self.buffer = reader.read(Keys.buffer)
         self.maxConnections = reader.read(Keys.connections)
         self.maxIdleUpstream = reader.read(Keys.idleUpstream)
+        self.maxMemory = reader.read(Keys.memory)
         self.maxInterimResponses = reader.read(Keys.interimResponses)
         self.requestHead = TimeAmount(reader.read(Keys.requestHead))
         self.keepAlive = TimeAmount(reader.read(Keys.keepAlive))
@@ -104,6 +107,10 @@ package struct ProxySettings: Sendable, Equatable {
         static let idleUpstream = ConfigKey(
             "mesher.limits.idleUpstreamConnections", .integer(0...100_000), default: 512, reload: .live,
             "Idle upstream connections kept for later requests, shared out evenly to the event loops.")
+        static let memory = ConfigKey(
+            "mesher.limits.memory", .bytes(0...1 << 50), default: 0, reload: .live,
+            "Memory of the process; 0: what its container allows. Above 85 % connections are not kept open, above 95 % requests are answered 503."
+        )
         static let interimResponses = ConfigKey(
             "mesher.limits.interimResponses", .integer(1...10_000), default: 100, reload: .live,
             "Most interim (1xx) responses of an exchange; more are answered 502.")
@@ -142,6 +149,7 @@ package struct ProxySettings: Sendable, Equatable {
         package static let limits: [any AnyConfigKey] = [
             Self.requestLine, Self.headerField, Self.headerSection, Self.requestHeaders, Self.responseHeaders,
             Self.buffer, Self.connections, Self.idleUpstream, Self.interimResponses,
+            Self.memory,
         ]
 
         /// The timeouts, in the order of the reference.

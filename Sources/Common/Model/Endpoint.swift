@@ -67,10 +67,14 @@ package final class Endpoint: Sendable {
 }
 
 extension Endpoint: CustomStringConvertible {
+    /// `ip:port`, as a request may name it.
+    package var authority: String {
+        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
+
     /// The text that it was read from, in its shortest form.
     package var description: String {
-        let host = self.host.contains(":") ? "[\(self.host)]" : self.host
-        return "\(self.protocolName)://\(host):\(self.port)\(self.usesTLS ? "?sslEnabled=true" : "")"
+        "\(self.protocolName)://\(self.authority)\(self.usesTLS ? "?sslEnabled=true" : "")"
     }
 }
 

@@ -60,6 +60,8 @@ package final class EndpointSet: Sendable {
     package let endpoints: [Endpoint]
     /// The tags that chose them.
     package let tags: Tags
+    /// What callers are told when there is none.
+    package let emptyText: String
 
     /// What instances were asked to be.
     package struct Tags: Sendable, Equatable {
@@ -79,9 +81,10 @@ package final class EndpointSet: Sendable {
     }
 
     /// A set.
-    package init(_ endpoints: [Endpoint], tags: Tags) {
+    package init(_ endpoints: [Endpoint], tags: Tags, emptyText: String) {
         self.endpoints = endpoints
         self.tags = tags
+        self.emptyText = emptyText
     }
 }
 
@@ -98,18 +101,28 @@ package final class Service: Sendable {
     package init(name: String, instances: [Instance], ownApp: String) {
         self.name = name
         self.instances = instances
-        self.defaultEndpoints = Self.defaultEndpoints(instances, ownApp: ownApp)
+        self.defaultEndpoints = Self.defaultEndpoints(name, instances, ownApp: ownApp)
     }
 
-    /// Highest version and own application, each only where the registry knows such a thing.
-    private static func defaultEndpoints(_ instances: [Instance], ownApp: String) -> EndpointSet {
+    /// Newest version that has an eligible instance, and own application, each only where the registry knows such a
+    /// thing.
+    private static func defaultEndpoints(_ name: String, _ instances: [Instance], ownApp: String) -> EndpointSet {
         let ofApp = instances.filter { $0.app.isEmpty || $0.app == ownApp }
-        let newest = ofApp.map { Version($0.version) }.max()
-        let chosen = ofApp.filter { $0.status.isEligible && Version($0.version) == newest }
+        let eligible = ofApp.filter(\.status.isEligible)
+        let newest = (eligible.isEmpty ? ofApp : eligible).map { Version($0.version) }.max()
+        let chosen = eligible.filter { Version($0.version) == newest }
         let version = newest.map(\.text).flatMap { $0.isEmpty ? nil : $0 } ?? "latest"
+        let endpoints = chosen.compactMap { $0.endpoints.first { $0.protocolName == "rest" } }
+        let tags = EndpointSet.Tags(version: version, app: ownApp)
+        guard endpoints.isEmpty, let other = chosen.first else {
+            return EndpointSet(
+                endpoints, tags: tags, emptyText: "lb: No available instance, key: \(name)(\(tags.label))")
+        }
+        let map = other.endpoints.map { "\($0.protocolName):\($0.authority)" }.joined(separator: " ")
         return EndpointSet(
-            chosen.compactMap { $0.endpoints.first { $0.protocolName == "rest" } },
-            tags: .init(version: version, app: ownApp))
+            [], tags: tags,
+            emptyText:
+                "lb: No available instance for protocol server [rest] , microservice: \(name) has map[\(map)]")
     }
 }
 

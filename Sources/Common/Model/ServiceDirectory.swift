@@ -3,6 +3,7 @@
 /// All services that are known at one moment: what the registry bridge publishes and the request path reads.
 package struct ServiceDirectory: Sendable {
     private let services: NameTable<Service>
+    private let addresses: AddressIndex
     /// Whether the registry has answered at least once.
     ///
     /// Before that, an unknown service means "not ready".
@@ -14,6 +15,7 @@ package struct ServiceDirectory: Sendable {
     /// A directory of `services`, whose names must differ.
     package init(_ services: [Service], isSynced: Bool) {
         self.services = NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first })
+        self.addresses = AddressIndex(services)
         self.isSynced = isSynced
     }
 
@@ -22,6 +24,16 @@ package struct ServiceDirectory: Sendable {
 
     /// The same by text, off the request path.
     package subscript(name: String) -> Service? { self.services[name] }
+
+    /// The service at an address; see ``AddressIndex``.
+    package func service(at host: RawSpan, authority: RawSpan) -> Service? {
+        self.addresses.service(at: host, authority: authority)
+    }
+
+    /// The service and instance that a caller's address belongs to; `nil` when it is unknown or shared by several.
+    package func caller(at address: String) -> (service: Service, instance: Instance)? {
+        self.addresses.caller(at: address)
+    }
 
     /// All services by name.
     package var all: [Service] { self.services.values }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+import Proxy
+
+/// Ends a request that has come back to the sidecar which sent it: by a registry that names an outgoing listener as an
+/// instance, or by sidecars that are each other's.
+///
+/// Each process has a token of its own, which it adds to `x-mesher-hop`. Only the outgoing listener looks for it: an
+/// application may well call, by way of others, a service that calls it. The incoming side takes the field off.
+///
+/// - Source: promise T5.
+struct LoopStage: Stage {
+    static let name = "loop"
+
+    /// More sidecars than this are none that anybody has put there.
+    private static let longest = 16
+
+    private let token: [UInt8]
+    private let line: HeaderLine
+
+    init() { self.init(token: HopToken.own) }
+
+    init(token: String) {
+        self.token = Array(token.utf8)
+        self.line = HeaderLine("x-mesher-hop", token)
+    }
+
+    func onRequest(_ exchange: inout Exchange) -> Verdict {
+        guard let index = exchange.requestHeaders.firstIndex(of: .meshHop) else {
+            exchange.requestHeaders.append(self.line)
+            return .proceed
+        }
+        let tokens = exchange.requestHeaders.withValue(at: index) { $0.string(in: 0..<$0.byteCount) }
+        let hops = tokens.utf8.split(separator: .comma).map { $0.filter { $0 != .space } }
+        guard !hops.contains(self.token), hops.count < Self.longest else { return .reject(ProxyError(.loop)) }
+        exchange.requestHeaders.remove(.meshHop)
+        exchange.requestHeaders.append(
+            .meshHop, "x-mesher-hop", "\(tokens), \(String(decoding: self.token, as: UTF8.self))")
+        return .proceed
+    }
+}
+
+/// The token of this process.
+enum HopToken {
+    /// 64 random bits: two processes with the same would refuse each other's requests.
+    static let own = {
+        let digits = String(UInt64.random(in: 0 ... .max), radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }()
+}
