@@ -4,7 +4,8 @@
 import Common
 import Proxy
 
-/// Finds the service that an outgoing request names, and tells the other side who asks.
+/// Finds the service that an outgoing request names, and tells the other side who asks and that the
+/// request has been here.
 ///
 /// What names a service is the resolver's to say; DNS is not asked. The port goes along as `X-Forwarded-Port` and never
 /// chooses an instance.
@@ -16,6 +17,7 @@ struct DestinationStage: Stage {
     private let resolver: any DestinationResolver
     private let source: String
     private let context: HeaderLine
+    private let loops = LoopGuard()
 
     init(own: [[UInt8]], resolver: any DestinationResolver, source: String) {
         self.ownAuthorities = own
@@ -47,6 +49,7 @@ struct DestinationStage: Stage {
             exchange.requestHeaders.remove(.xForwardedPort)
             exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: authority.portDigits)
         }
+        guard self.loops.mark(&exchange.requestHeaders) else { return .reject(ProxyError(.loop)) }
         self.setContext(&exchange.requestHeaders)
         return .proceed
     }

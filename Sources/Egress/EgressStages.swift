@@ -16,7 +16,6 @@ package struct EgressStages {
     package init(listeners: ListenerConfig, identity: ServiceIdentity, resolver: any DestinationResolver) {
         let own = OwnListeners(listeners)
         self.inOrder = [
-            LoopStage(),
             DestinationStage(own: own.authorities, resolver: resolver, source: identity.name),
             LoadBalanceStage(own: own),
         ]

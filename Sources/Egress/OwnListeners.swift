@@ -9,21 +9,20 @@ package import Common
 ///
 /// - Source: promise T4.
 package struct OwnListeners: Sendable {
-    private let ports: [Int]
+    private let outgoingPort: Int
+    private let adminPort: Int
     private let addresses: [ListenAddress]
 
     /// The listeners of a configuration.
     package init(_ listeners: ListenerConfig) {
         self.addresses = [listeners.outgoing, listeners.admin].compactMap { $0 }
-        self.ports = self.addresses.map(\.port)
+        self.outgoingPort = listeners.outgoing.port
+        self.adminPort = listeners.admin?.port ?? listeners.outgoing.port
     }
 
     /// Whether an endpoint with this port needs a closer look.
     @inline(__always)
-    func mayBe(port: Int) -> Bool {
-        for own in self.ports where own == port { return true }
-        return false
-    }
+    func mayBe(port: Int) -> Bool { port == self.outgoingPort || port == self.adminPort }
 
     /// Whether an endpoint is one of them.
     func contains(_ endpoint: Endpoint) -> Bool {

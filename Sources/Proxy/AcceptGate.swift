@@ -22,7 +22,8 @@ final class AcceptGate: ChannelDuplexHandler {
     private let logger: Logger
     private let waits: Counter
     private var isPaused = false
-    private var hasError = false
+    /// Whether the last attempt failed, which is said once.
+    private var isFailing = false
 
     init(_ budget: ConnectionBudget, overload: OverloadState, waits: Counter, logger: Logger) {
         self.budget = budget
@@ -33,26 +34,43 @@ final class AcceptGate: ChannelDuplexHandler {
 
     func read(context: ChannelHandlerContext) {
         guard !self.isPaused else { return }
-        guard self.budget.hasRoom, !self.hasError, self.overload.level < .critical else {
-            self.pause(context)
-            return
-        }
-        context.read()
+        if self.hasRoom { context.read() } else { self.pause(context) }
+    }
+
+    private var hasRoom: Bool { self.budget.hasRoom && self.overload.level < .critical }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.isFailing = false
+        context.fireChannelRead(data)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // EMFILE and its kin: the pending connection stays pending, so the next attempt would fail at once.
-        self.hasError = true
-        self.logger.warning("cannot accept a connection", metadata: ["error": "\(error)"])
+        // EMFILE and its kin: the connection stays in the queue, so the channel would try again at once, for ever.
+        if !self.isFailing { self.logger.warning("cannot accept connections", metadata: ["error": "\(error)"]) }
+        self.isFailing = true
+        try? context.channel.syncOptions?.setOption(.autoRead, value: false)
+        if !self.isPaused { self.pause(context) }
     }
 
     private func pause(_ context: ChannelHandlerContext) {
         self.isPaused = true
         self.waits.addShared()
-        context.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) {
-            self.isPaused = false
-            self.hasError = false
-            if context.channel.isActive { self.read(context: context) }
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.pause) { self.resume(context) }
+    }
+
+    private func resume(_ context: ChannelHandlerContext) {
+        guard context.channel.isActive else { return }
+        guard self.hasRoom else {
+            self.pause(context)
+            return
+        }
+        self.isPaused = false
+        // Turning it on again reads, without asking this handler.
+        let isStopped = try? context.channel.syncOptions?.getOption(.autoRead) == false
+        if isStopped == true {
+            try? context.channel.syncOptions?.setOption(.autoRead, value: true)
+        } else {
+            context.read()
         }
     }
 }

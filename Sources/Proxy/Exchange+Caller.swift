@@ -18,15 +18,22 @@ package struct Caller: Sendable, Equatable {
     }
 }
 
+/// A caller that has been found: one word in an exchange, as most have none.
+final class KnownCaller: Sendable {
+    let caller: Caller
+
+    init(_ caller: Caller) { self.caller = caller }
+}
+
 extension Exchange {
     /// Who asks: the service named in `x-cse-context`, or in `x-cse-src-microservice`, or the one at the address of the
     /// peer, unless that is this machine.
     ///
     /// Found out when first asked for, since most requests never need it; kept until the request ends.
     package mutating func caller() -> Caller {
-        if let knownCaller { return knownCaller }
+        if let known = self.knownCaller { return known.caller }
         let caller = self.findCaller()
-        self.knownCaller = caller
+        self.knownCaller = KnownCaller(caller)
         return caller
     }
 

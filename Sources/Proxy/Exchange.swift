@@ -51,7 +51,7 @@ package struct Exchange: ~Copyable {
     package var requestTrailers: HeaderBlock?
 
     /// Who asks, once somebody wants to know: see ``caller()``.
-    var knownCaller: Caller?
+    var knownCaller: KnownCaller?
 
     /// The called service, when it is known: the destination stage.
     package var service: Service?

@@ -110,23 +110,22 @@ import TestSupport
     private func isRefused(_ host: String) -> Bool { HostAddress.isRefused(Array(host.utf8).rawSpan) }
 }
 
-@Suite struct LoopStageTests {
-    private func hops(_ stage: LoopStage, _ fields: [String]) throws -> String? {
+@Suite struct LoopGuardTests {
+    private func hops(_ loops: LoopGuard, _ fields: [String]) throws -> String? {
         try TestExchange.with(["GET http://cart/ HTTP/1.1", "Host: cart"] + fields) { exchange in
-            guard case .proceed = stage.onRequest(&exchange) else { return nil }
-            return exchange.requestHeaders.string(of: .meshHop)
+            loops.mark(&exchange.requestHeaders) ? exchange.requestHeaders.string(of: .meshHop) : nil
         }
     }
 
     @Test("adds its token, and knows it again")
     func token() throws {
-        let stage = LoopStage(token: "0123")
-        #expect(try self.hops(stage, []) == "0123")
-        #expect(try self.hops(stage, ["X-Mesher-Hop: 4567"]) == "4567, 0123")
-        #expect(try self.hops(stage, ["x-mesher-hop: 4567, 0123"]) == nil)
-        #expect(try self.hops(stage, ["x-mesher-hop: 0123"]) == nil)
-        #expect(try self.hops(stage, ["x-mesher-hop: \((0..<15).map(String.init).joined(separator: ","))"]) != nil)
-        #expect(try self.hops(stage, ["x-mesher-hop: \((0..<16).map(String.init).joined(separator: ","))"]) == nil)
+        let loops = LoopGuard(token: "0123")
+        #expect(try self.hops(loops, []) == "0123")
+        #expect(try self.hops(loops, ["X-Mesher-Hop: 4567"]) == "4567, 0123")
+        #expect(try self.hops(loops, ["x-mesher-hop: 4567, 0123"]) == nil)
+        #expect(try self.hops(loops, ["x-mesher-hop: 0123"]) == nil)
+        #expect(try self.hops(loops, ["x-mesher-hop: \((0..<15).map(String.init).joined(separator: ","))"]) != nil)
+        #expect(try self.hops(loops, ["x-mesher-hop: \((0..<16).map(String.init).joined(separator: ","))"]) == nil)
         #expect(HopToken.own.utf8.count == 16)
     }
 }

@@ -63,7 +63,9 @@ class Sidecar:
 
     def __init__(self, rest_port, services, timeouts=None, limits=None):
         self.port = free_port("127.0.0.1", "127.0.0.2")
-        self.admin = free_port("127.0.0.1")
+        self.admin = self.port
+        while self.admin == self.port:
+            self.admin = free_port("127.0.0.1")
         self.rest_port = rest_port
         self.directory = tempfile.TemporaryDirectory(prefix="mesher-peers-")
         self.log = Path(self.directory.name, "log")

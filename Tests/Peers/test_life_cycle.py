@@ -122,7 +122,6 @@ def test_a_bare_term_with_60_answers_a_second_away(record_property):
     assert taken <= 1
 
 
-@pytest.mark.xfail(strict=True, reason="a keep-alive connection stays open after an answer that began before the drain")
 @pytest.mark.parametrize("address", [INCOMING, OUTGOING], ids=["incoming", "outgoing"])
 def test_answers_that_began_before_the_signal(address, record_property):
     """Their heads promised to keep the connection, which has to end after them all the same."""

@@ -108,7 +108,8 @@ package struct ConfigLoader: Sendable {
         var files = ConfigSource(.files)
         for (path, isRequired) in self.files {
             guard let text = Self.read(path) else {
-                if isRequired { problems.append(self.missing(path)) }
+                // A file that is there and cannot be read, for want of rights or of descriptors, is not one less.
+                if isRequired || FileManager.default.fileExists(atPath: path) { problems.append(self.missing(path)) }
                 continue
             }
             do {
@@ -148,17 +149,21 @@ package struct ConfigLoader: Sendable {
     }
 
     private func missing(_ path: String) -> ConfigProblem {
-        let isUnreadable = FileManager.default.fileExists(atPath: path)
+        guard !FileManager.default.fileExists(atPath: path) else {
+            return ConfigProblem(
+                at: ConfigLocation(path), "the file cannot be read",
+                remedy: "let the user that mesher runs as read it")
+        }
         if path == self.arguments.mesherFile {
             return ConfigProblem(
-                at: ConfigLocation(path), isUnreadable ? "the file cannot be read" : "the file does not exist",
+                at: ConfigLocation(path), "the file does not exist",
                 remedy: "correct --config, or leave it out: mesher.yaml is then taken from \(self.directory)")
         }
         let place =
             self.environment["CHASSIS_CONF_DIR"] != nil
             ? "CHASSIS_CONF_DIR" : self.environment["CHASSIS_HOME"] != nil ? "CHASSIS_HOME" : "conf beside the binary"
         return ConfigProblem(
-            at: ConfigLocation(path), isUnreadable ? "the file cannot be read" : "the file does not exist",
+            at: ConfigLocation(path), "the file does not exist",
             remedy:
                 "create it, or set CHASSIS_CONF_DIR to the directory that has it (searched: \(self.directory), which \(place) says)"
         )

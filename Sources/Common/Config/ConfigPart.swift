@@ -29,6 +29,9 @@ package struct ConfigPart {
         }
     }
 
+    /// Whether a key is there.
+    package func has(_ key: String) -> Bool { self.tree[key] != nil }
+
     /// The text of a key; `nil` when it is absent.
     package func text(_ key: String) -> String? { self.tree[key]?.text }
 

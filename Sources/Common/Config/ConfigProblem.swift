@@ -74,7 +74,7 @@ extension ConfigProblem: CustomStringConvertible {
 
     /// A key that nobody reads.
     package static func unknown(_ key: String, at location: ConfigLocation, near: String?) -> ConfigProblem {
-        let remedy = near.map { "did you mean \($0)?" } ?? "it is ignored; remove it"
+        let remedy = near.map { "did you mean \($0)?" } ?? "remove it"
         return ConfigProblem(.warning, at: location, key: key, "unknown key", remedy: remedy)
     }
 }

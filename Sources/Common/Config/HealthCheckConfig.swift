@@ -52,6 +52,9 @@ package struct HealthCheckConfig: Sendable, Equatable {
         if let uri = part.text("uri"), !uri.hasPrefix("/") {
             part.note("uri", ConfigMistake("uri must start with /", remedy: "write /\(uri)"))
         }
+        for key in ["uri", "match"] where part.has(key) {
+            part.warn(key, "not active yet: the port is connected to")
+        }
         part.inside("match") { match in
             match.allow("status", "body")
             _ = match.read("status", .integer(100...599))

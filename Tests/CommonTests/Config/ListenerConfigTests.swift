@@ -76,6 +76,8 @@ import Testing
             ([Self.http: "example.com:80"], "IP format error, input is [example.com:80]"),
             (["cse.protocols.http.advertiseAddress": "example.com:80"], "IP format error, input is [example.com:80]"),
             (["admin.enable": "true"], "the admin API is enabled but has no address"),
+            ([Self.http: "127.0.0.1:81", Self.admin: "127.0.0.1:81"], "127.0.0.1:81 is taken by the listener of HTTP"),
+            ([Self.http: "10.1.2.3:81", Self.admin: "0.0.0.0:81"], "0.0.0.0:81 is taken by the listener of HTTP"),
             (["mesher.listenIP": "nowhere"], "\"nowhere\" is no IP address"),
             (["mesher.mode": "edge"], "the mode edge is not active yet"), (["mesher.mode": "x"], "\"x\" is no mode"),
         ])

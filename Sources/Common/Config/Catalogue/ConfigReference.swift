@@ -69,7 +69,8 @@ package enum ConfigReference {
             """
         for variable in EnvironmentVariable.all {
             let keys = variable.keys.map { "`\($0)`" }.joined(separator: ", ")
-            page += "| `\(variable.name)` | \(keys) | \(variable.isOverride ? "yes" : "no") | \(variable.help) |\n"
+            page +=
+                "| `\(variable.name)` | \(keys) | \(variable.isOverride ? "yes" : "no") | \(Self.cell(variable.help)) |\n"
         }
         page += """
 

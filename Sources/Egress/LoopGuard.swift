@@ -11,9 +11,7 @@ import Proxy
 /// application may well call, by way of others, a service that calls it. The incoming side takes the field off.
 ///
 /// - Source: promise T5.
-struct LoopStage: Stage {
-    static let name = "loop"
-
+struct LoopGuard: Sendable {
     /// More sidecars than this are none that anybody has put there.
     private static let longest = 16
 
@@ -27,18 +25,20 @@ struct LoopStage: Stage {
         self.line = HeaderLine("x-mesher-hop", token)
     }
 
-    func onRequest(_ exchange: inout Exchange) -> Verdict {
-        guard let index = exchange.requestHeaders.firstIndex(of: .meshHop) else {
-            exchange.requestHeaders.append(self.line)
-            return .proceed
+    /// Marks a request as having been here.
+    ///
+    /// - Returns: `false` when it has been here before.
+    func mark(_ headers: inout HeaderBlock) -> Bool {
+        guard let index = headers.firstIndex(of: .meshHop) else {
+            headers.append(self.line)
+            return true
         }
-        let tokens = exchange.requestHeaders.withValue(at: index) { $0.string(in: 0..<$0.byteCount) }
+        let tokens = headers.withValue(at: index) { $0.string(in: 0..<$0.byteCount) }
         let hops = tokens.utf8.split(separator: .comma).map { $0.filter { $0 != .space } }
-        guard !hops.contains(self.token), hops.count < Self.longest else { return .reject(ProxyError(.loop)) }
-        exchange.requestHeaders.remove(.meshHop)
-        exchange.requestHeaders.append(
-            .meshHop, "x-mesher-hop", "\(tokens), \(String(decoding: self.token, as: UTF8.self))")
-        return .proceed
+        guard !hops.contains(self.token), hops.count < Self.longest else { return false }
+        headers.remove(.meshHop)
+        headers.append(.meshHop, "x-mesher-hop", "\(tokens), \(String(decoding: self.token, as: UTF8.self))")
+        return true
     }
 }
 
