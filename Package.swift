@@ -72,7 +72,8 @@ let package = Package(
             dependencies: ["Common", "Mesher", "Proxy", logging, nioCore, nioEmbedded, nioPosix, serviceLifecycle],
             path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
-            name: "ScenarioTests", dependencies: ["Common", "Mesher", "TestSupport"], swiftSettings: settings),
+            name: "ScenarioTests", dependencies: ["Common", "Mesher", "TestSupport", logging, nioCore],
+            swiftSettings: settings),
         .testTarget(
             name: "RegistryBridgeTests",
             dependencies: ["Common", "RegistryBridge", "TestSupport", logging, nioCore, nioPosix],
@@ -84,8 +85,10 @@ let package = Package(
             name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],
             swiftSettings: settings),
         .testTarget(
-            name: "ProxyTests", dependencies: ["Common", "Proxy", "TestSupport", nioCore, nioEmbedded],
+            name: "IngressTests", dependencies: ["Common", "Ingress", "Proxy", "TestSupport", nioCore],
             swiftSettings: settings),
+        .testTarget(
+            name: "ProxyTests", dependencies: ["Common", "Proxy", nioCore, nioEmbedded], swiftSettings: settings),
     ]
 )
 

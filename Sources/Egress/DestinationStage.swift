@@ -4,67 +4,76 @@
 import Common
 import Proxy
 
-/// Finds the service that an outgoing request names, and tells the other side who asks and that the
-/// request has been here.
+/// Finds the service that an outgoing request names, and tells the other side who asks.
 ///
-/// What names a service is the resolver's to say; DNS is not asked. The port goes along as `X-Forwarded-Port` and never
-/// chooses an instance.
+/// What the request names is the resolver's business; what may be called at all is decided here. The port goes along as
+/// `X-Forwarded-Port` and never chooses an instance.
+///
+/// - Source: promise T4.
 struct DestinationStage: Stage {
     static let name = "destination"
 
-    /// The sidecar's own listeners, which are no services: `127.0.0.1:30101`.
-    private let ownAuthorities: [[UInt8]]
     private let resolver: any DestinationResolver
+    private let own: OwnListeners
     private let source: String
     private let context: HeaderLine
-    private let loops = LoopGuard()
 
-    init(own: [[UInt8]], resolver: any DestinationResolver, source: String) {
-        self.ownAuthorities = own
+    init(_ resolver: any DestinationResolver, own: OwnListeners, source: String) {
         self.resolver = resolver
+        self.own = own
         self.source = source
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
     }
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
-        guard exchange.request.flags.contains(.absoluteTarget) else {
-            return .reject(ProxyError(.destinationUnresolved, Self.help))
-        }
-        let authority = exchange.request.authority
-        if exchange.requestHeaders.withBytes(in: authority.whole, { self.isOwn($0) }) {
+        let own = self.ownListener(exchange)
+        switch own {
+        case .outgoing:
             return .reject(ProxyError(.destinationUnresolved, "uri format must be: http://serviceName/api"))
+        case .admin:
+            return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
+        case .incoming, nil: break
         }
         let directory = exchange.worker.directory.value
+        let service: Service
+        let port: ByteRange
         switch self.resolver.resolve(exchange, in: directory) {
-        case .service(let service): exchange.service = service
-        case .name(let name):
-            guard let service = exchange.requestHeaders.withBytes(in: name, { directory.service(named: $0) }) else {
-                return .reject(Self.unknown(name, in: exchange.requestHeaders, isSynced: directory.isSynced))
+        case .refused(let error): return .reject(error)
+        case .service(let found, let itsPort): (service, port) = (found, itsPort)
+        case .name(let name, let itsPort):
+            guard let found = exchange.requestHeaders.withBytes(in: name, { directory.service(named: $0) }) else {
+                return .reject(Self.absence(of: name, in: exchange.requestHeaders, directory, isOwn: own != nil))
             }
-            exchange.service = service
-        case .unresolved(let text): return .reject(ProxyError(.destinationUnresolved, text))
+            (service, port) = (found, itsPort)
         }
-        if let service = exchange.service { exchange.counters = exchange.worker.state(of: service).counters }
-        if !authority.portDigits.isEmpty {
+        exchange.service = service
+        exchange.counters = exchange.worker.state(of: service).counters
+        if !port.isEmpty {
             exchange.requestHeaders.remove(.xForwardedPort)
-            exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: authority.portDigits)
+            exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: port)
         }
-        guard self.loops.mark(&exchange.requestHeaders) else { return .reject(ProxyError(.loop)) }
         self.setContext(&exchange.requestHeaders)
         return .proceed
     }
 
-    private func isOwn(_ authority: RawSpan) -> Bool { self.ownAuthorities.contains { authority.isEqual(to: $0) } }
+    /// The sidecar's own listener that the client names; `nil` for all other places.
+    private func ownListener(_ exchange: borrowing Exchange) -> OwnListeners.Listener? {
+        guard exchange.request.flags.contains(.absoluteTarget) else { return nil }
+        let authority = exchange.request.authority
+        let port = authority.portDigits.isEmpty ? 80 : Int(authority.port)
+        return exchange.requestHeaders.withBytes(in: authority.host) { self.own.named($0, port: port) }
+    }
 
-    /// What a name is answered that no service has.
-    ///
-    /// - Source: promise T4 for the refusal.
-    private static func unknown(_ name: ByteRange, in headers: borrowing HeaderBlock, isSynced: Bool) -> ProxyError {
-        if headers.withBytes(in: name, HostAddress.isRefused) {
-            return ProxyError(.destinationRefused, "the sidecar connects to services only, not to this machine")
+    /// Why there is no service of this name.
+    private static func absence(
+        of name: ByteRange, in headers: borrowing HeaderBlock, _ directory: ServiceDirectory, isOwn: Bool
+    ) -> ProxyError {
+        let text = headers.string(in: name)
+        if isOwn || headers.withBytes(in: name, { OwnListeners.isInternal($0) }) {
+            return ProxyError(.destinationRefused, "destination refused: [\(text)] is no service")
         }
-        guard isSynced else { return ProxyError(.notReady) }
-        return ProxyError(.noEndpoint, "lb: No available instance, key: \(headers.string(in: name))()")
+        guard directory.isSynced else { return ProxyError(.notReady) }
+        return ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()")
     }
 
     /// Overwrites the caller's name in a context that the application passes along, and keeps the rest of it.
@@ -83,9 +92,4 @@ struct DestinationStage: Stage {
         fields.append((SourceContext.sourceKey, self.source))
         headers.append(.xCseContext, "x-cse-context", SourceContext.write(fields))
     }
-
-    private static let help = """
-        Invalid uri, please check: (1) a mesher on the provider's side must listen on an external IP; \
-        (2) the client must use the sidecar as its proxy: export http_proxy=http://127.0.0.1:30101
-        """
 }

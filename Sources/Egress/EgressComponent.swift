@@ -10,27 +10,29 @@ package import Proxy
 package actor EgressComponent: Component {
     private let inbox: Mailbox<TrafficMessage>
     private let plans: Snapshot<TrafficPlan>
-    private let budget: ConnectionBudget
-    private let traffic: TrafficDrain
+    private let traffic: TrafficControl
+    private let token: HopToken
     private let logger: Logger
 
-    /// A component that owns `plans`, and the limit of `budget`.
+    /// A component that owns `plans`.
+    ///
+    /// - Parameter token: The same for every restart and every plan.
     package init(
-        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, budget: ConnectionBudget, traffic: TrafficDrain,
+        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficControl, token: HopToken,
         logger: Logger
     ) {
         self.inbox = inbox
         self.plans = plans
-        self.budget = budget
         self.traffic = traffic
+        self.token = token
         self.logger = logger
     }
 
     /// The plan that a configuration asks for.
-    package static func plan(_ config: MesherConfig, isDraining: Bool = false) -> TrafficPlan {
+    package static func plan(_ config: MesherConfig, token: HopToken, isDraining: Bool = false) -> TrafficPlan {
         let stages = EgressStages(
-            listeners: config.listeners, identity: config.identity,
-            resolver: DestinationResolvers.make(config.resolvers.http))
+            own: OwnListeners(config.listeners), identity: config.identity,
+            resolver: Resolvers.make(config.resolvers.http), token: token)
         return TrafficPlan(
             direction: .outgoing, chain: StageChain(stages.inOrder), settings: config.proxy, trust: config.trust,
             isDraining: isDraining)
@@ -40,8 +42,8 @@ package actor EgressComponent: Component {
         while let message = await self.inbox.receive() {
             switch message {
             case .configurationChanged(let config):
-                self.budget.setLimit(config.proxy.maxConnections)
-                self.plans.publish(Self.plan(config, isDraining: self.plans.current.isDraining))
+                self.traffic.publish(
+                    Self.plan(config, token: self.token, isDraining: self.plans.current.isDraining), to: self.plans)
                 self.logger.info("outgoing traffic plan published")
             }
         }

@@ -12,11 +12,15 @@ package struct EgressStages {
 
     /// The default order.
     ///
-    /// - Parameter listeners: The sidecar's own, which are no destinations.
-    package init(listeners: ListenerConfig, identity: ServiceIdentity, resolver: any DestinationResolver) {
-        let own = OwnListeners(listeners)
+    /// - Parameter own: The sidecar's listeners.
+    /// - Parameter resolver: Finds the service that a request names.
+    /// - Parameter token: Marks requests that have left through here.
+    package init(
+        own: OwnListeners, identity: ServiceIdentity, resolver: any DestinationResolver, token: HopToken
+    ) {
         self.inOrder = [
-            DestinationStage(own: own.authorities, resolver: resolver, source: identity.name),
+            LoopStage(token: token),
+            DestinationStage(resolver, own: own, source: identity.name),
             LoadBalanceStage(own: own),
         ]
     }

@@ -5,9 +5,6 @@ import Common
 import Proxy
 
 /// Chooses the instance that an outgoing request goes to: round robin over the service's default endpoints.
-///
-/// An instance that is in truth a listener of this sidecar is never connected to, whoever registered it: the outgoing
-/// one would send requests in a circle, the admin API is not for services.
 struct LoadBalanceStage: Stage {
     static let name = "loadbalance"
 
@@ -20,14 +17,25 @@ struct LoadBalanceStage: Stage {
         let set = service.defaultEndpoints
         let state = exchange.worker.state(of: service)
         guard let index = state.roundRobin.pick(of: set.endpoints.count) else {
-            return .reject(ProxyError(.noEndpoint, set.emptyText))
+            return .reject(Self.absence(of: service))
         }
         let endpoint = set.endpoints[index]
-        if self.own.mayBe(port: endpoint.port), self.own.contains(endpoint) {
+        if self.own.contains(endpoint) {
             return .reject(
-                ProxyError(.destinationRefused, "an instance of \(service.name) is a listener of this sidecar's own"))
+                ProxyError(.destinationRefused, "destination refused: an instance is the sidecar itself"))
         }
         exchange.endpoint = endpoint
         return .proceed
+    }
+
+    /// Why there is no endpoint to choose.
+    private static func absence(of service: Service) -> ProxyError {
+        let set = service.defaultEndpoints
+        if let others = set.otherProtocols {
+            return ProxyError(
+                .noEndpoint,
+                "lb: No available instance for protocol server [rest] , microservice: \(service.name) has \(others)")
+        }
+        return ProxyError(.noEndpoint, "lb: No available instance, key: \(service.name)(\(set.tags.label))")
     }
 }

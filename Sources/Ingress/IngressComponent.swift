@@ -10,18 +10,15 @@ package import Proxy
 package actor IngressComponent: Component {
     private let inbox: Mailbox<TrafficMessage>
     private let plans: Snapshot<TrafficPlan>
-    private let budget: ConnectionBudget
-    private let traffic: TrafficDrain
+    private let traffic: TrafficControl
     private let logger: Logger
 
-    /// A component that owns `plans`, and the limit of `budget`.
+    /// A component that owns `plans`.
     package init(
-        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, budget: ConnectionBudget, traffic: TrafficDrain,
-        logger: Logger
+        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficControl, logger: Logger
     ) {
         self.inbox = inbox
         self.plans = plans
-        self.budget = budget
         self.traffic = traffic
         self.logger = logger
     }
@@ -39,8 +36,8 @@ package actor IngressComponent: Component {
         while let message = await self.inbox.receive() {
             switch message {
             case .configurationChanged(let config):
-                self.budget.setLimit(config.proxy.maxConnections)
-                self.plans.publish(Self.plan(config, isDraining: self.plans.current.isDraining))
+                self.traffic.publish(
+                    Self.plan(config, isDraining: self.plans.current.isDraining), to: self.plans)
                 self.logger.info("incoming traffic plan published")
             }
         }

@@ -8,7 +8,7 @@ import Ingress
 package import Logging
 package import NIOCore
 import NIOPosix
-import Proxy
+package import Proxy
 import RegistryBridge
 package import ServiceLifecycle
 
@@ -24,12 +24,17 @@ package struct Assembly: Sendable {
         package var logger: Logger
         /// Reads the configuration again while the sidecar runs, and what it has read; `nil` when there is no file.
         package var source: (loader: ConfigLoader, result: ConfigLoader.Result)?
+        /// The memory of the process.
+        package var memory: ProcessMemory
 
         /// Surroundings.
-        package init(configDirectory: String, build: BuildInfo, logger: Logger) {
+        package init(
+            configDirectory: String, build: BuildInfo, logger: Logger, memory: ProcessMemory = .system
+        ) {
             self.configDirectory = configDirectory
             self.build = build
             self.logger = logger
+            self.memory = memory
         }
     }
 
@@ -51,10 +56,18 @@ package struct Assembly: Sendable {
         package let configInbox: Mailbox<ConfigMessage>
         /// The directory of services.
         package let directory: Snapshot<ServiceDirectory>
+        /// Where a changed configuration is sent: the components of traffic.
+        package let trafficInboxes: [Mailbox<TrafficMessage>]
+        /// How many client connections there are.
+        package var connections: Int { self.budget.current }
+        fileprivate let budget: ConnectionBudget
         /// The event loops that serve traffic.
         package let loops: any EventLoopGroup
         fileprivate let controlLoops: MultiThreadedEventLoopGroup
-        fileprivate let workers: WorkerGroup
+        /// What serves the traffic.
+        package let workers: WorkerGroup
+        /// What outgoing and incoming traffic obey.
+        package let plans: [Snapshot<TrafficPlan>]
 
         /// Runs until shut down, and ends the event loops.
         package func run() async throws {
@@ -81,9 +94,6 @@ package struct Assembly: Sendable {
         self.surroundings = surroundings
     }
 
-    /// How long a process may take to stop.
-    package static let stopLimit = Duration.seconds(30)
-
     /// Adds components to a sidecar that is being made; the event loops are those that serve no traffic.
     package typealias Additions = (inout Supervisor, any EventLoopGroup) -> Void
 
@@ -101,24 +111,24 @@ package struct Assembly: Sendable {
         // Snapshots and mailboxes: they outlive every restart of a component.
         // Without a registry there is nothing to wait for.
         let directory = Snapshot(ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)
-        let outgoingPlans = Snapshot(EgressComponent.plan(config), on: loops)
+        let token = HopToken()
+        let outgoingPlans = Snapshot(EgressComponent.plan(config, token: token), on: loops)
         let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
         let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
-        let memoryInbox = Mailbox<TrafficMessage>("memory", capacity: 8, whenFull: .dropOldest)
         let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
         let configInbox = Mailbox<ConfigMessage>("config", capacity: 2, whenFull: .dropNewest)
         let readiness = Readiness(config.registry.kind == nil ? [.listeners] : [.listeners, .registry])
         let health = LocalHealth()
+        let memory = self.surroundings.memory
+        let overload = Overload(limit: config.proxy.maxMemory, systemLimit: memory.limit() ?? 0)
         let identity = config.identity
         let metrics = MetricsRegistry(
             startTime: ProcessClock.startTime,
             own: .service(identity.name, app: identity.app, version: identity.version))
 
         // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
-        let overload = OverloadState()
-        overload.register(with: metrics)
         let workers = try await WorkerGroup(
-            on: loops, directory: directory, overload: overload, metrics: metrics, logger: logger)
+            on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload)
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
@@ -131,7 +141,7 @@ package struct Assembly: Sendable {
         if let address = config.listeners.incoming {
             incoming = try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget))
         }
-        let ingressListeners = incoming.map { [$0] } ?? []
+        let listeners = [outgoing] + (incoming.map { [$0] } ?? [])
         readiness.set(.listeners)
         self.report(outgoing, incoming)
 
@@ -150,25 +160,27 @@ package struct Assembly: Sendable {
             state.register(with: metrics)
             supervisor.add("config") {
                 ConfigComponent(
-                    loader: loader, state: state, inbox: configInbox,
-                    receivers: [egressInbox, ingressInbox, memoryInbox],
+                    loader: loader, state: state, inbox: configInbox, receivers: [egressInbox, ingressInbox],
                     logger: logger)
             }
         }
         supervisor.add("memory") {
-            MemoryComponent(config.proxy.maxMemory, state: overload, inbox: memoryInbox, logger: logger)
+            MemoryComponent(overload, logger: logger, resident: memory.resident) { level in
+                if level > .normal { workers.forEach { $0.closeIdleConnections() } }
+                for listener in listeners { listener.reconsider() }
+            }
         }
-        supervisor.add("egress", drainLimit: Self.stopLimit) {
+        let stopLimit = Duration(config.proxy.drain)
+        let outgoingTraffic = TrafficControl(
+            listeners: [outgoing], budgets: [outgoingBudget], workers: workers, logger: logger)
+        supervisor.add("egress", drainLimit: stopLimit) {
             EgressComponent(
-                inbox: egressInbox, plans: outgoingPlans, budget: outgoingBudget,
-                traffic: TrafficDrain(listeners: [outgoing], budgets: [outgoingBudget], workers: workers),
-                logger: logger)
+                inbox: egressInbox, plans: outgoingPlans, traffic: outgoingTraffic, token: token, logger: logger)
         }
-        supervisor.add("ingress", drainLimit: Self.stopLimit) {
-            IngressComponent(
-                inbox: ingressInbox, plans: incomingPlans, budget: incomingBudget,
-                traffic: TrafficDrain(listeners: ingressListeners, budgets: [incomingBudget], workers: workers),
-                logger: logger)
+        let incomingTraffic = TrafficControl(
+            listeners: Array(listeners.dropFirst()), budgets: [incomingBudget], workers: workers, logger: logger)
+        supervisor.add("ingress", drainLimit: stopLimit) {
+            IngressComponent(inbox: ingressInbox, plans: incomingPlans, traffic: incomingTraffic, logger: logger)
         }
         supervisor.add("health") {
             HealthComponent(config.healthChecks, health: health, loops: controlLoops, logger: logger)
@@ -182,14 +194,15 @@ package struct Assembly: Sendable {
         }
         add(&supervisor, controlLoops)
         supervisor.add("readiness") { ReadinessComponent(readiness) }
-        ComponentMetrics(
-            restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox, memoryInbox]
-        ).register(
+        ComponentMetrics(restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox]).register(
             with: metrics)
+        OverloadMetrics(overload).register(with: metrics)
         return Sidecar(
-            group: supervisor.makeGroup(stopWithin: Self.stopLimit), outgoing: outgoing.address,
+            group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing.address,
             incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
-            configInbox: configInbox, directory: directory, loops: loops, controlLoops: controlLoops, workers: workers)
+            configInbox: configInbox, directory: directory, trafficInboxes: [egressInbox, ingressInbox],
+            budget: processBudget, loops: loops,
+            controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans])
     }
 
     private func path(of registry: RegistryConfig) -> String {

@@ -5,13 +5,13 @@ import Common
 
 /// What is done to a request whatever its direction, before the first stage sees it.
 extension Exchange {
-    /// Makes the request one that may be forwarded: no field that concerns the client's connection only, none that
-    /// only a trusted peer may set, and the `Host` of the target.
+    /// Makes the request one that may be forwarded: no field that concerns the client's connection only, and the `Host`
+    /// of the target.
     ///
-    /// - Source: RFC 9110 §7.6.1, RFC 9112 §3.2.2; promises S4, S5 and T7.
+    /// - Source: RFC 9110 §7.6.1, RFC 9112 §3.2.2; promises S4 and S5.
     mutating func prepareForForwarding() {
         self.requestHeaders.removeHopByHop()
-        if !self.isPeerTrusted { self.requestHeaders.removeForwarding() }
+        self.removeUntrustedClaims()
         // HTTP/1.0 knows no interim answers.
         if self.request.minorVersion == 0 { self.requestHeaders.remove(.expect) }
         guard self.request.flags.contains(.absoluteTarget) else { return }
@@ -23,6 +23,23 @@ extension Exchange {
         }
         self.requestHeaders.remove(.host)
         self.requestHeaders.append(.host, "Host", valueFrom: authority)
+    }
+
+    /// Removes what a peer that is not trusted says about its own client: `X-Forwarded-For`, `-Host` and `-Proto`,
+    /// `Forwarded`, `X-Real-IP`.
+    ///
+    /// A scheme that was sent is replaced by the true one. Nothing is added in place of the others, since nothing is when
+    /// they are absent; only the incoming side says the host, as it does for every request. `X-Forwarded-Port` is not a
+    /// claim but part of the destination, and stays.
+    ///
+    /// - Source: promise T7.
+    mutating func removeUntrustedClaims() {
+        guard !self.isPeerTrusted, !self.requestHeaders.hasNone(of: HeaderName.claims) else { return }
+        let hasScheme = self.requestHeaders.contains(.xForwardedProto)
+        for name in [HeaderName.forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP] {
+            self.requestHeaders.remove(name)
+        }
+        if hasScheme { self.requestHeaders.append(.xForwardedProto, "X-Forwarded-Proto", "http") }
     }
 
     /// The answer to a request that goes no further, whatever the listener: `nil` for all others.
@@ -51,13 +68,6 @@ extension Exchange {
 }
 
 extension LocalReply {
-    /// The answer while the process is short of memory.
-    static var overloaded: LocalReply {
-        var reply = LocalReply(ProxyError(.overloaded))
-        reply.headers = [Header("Retry-After", "1")]
-        return reply
-    }
-
     /// The answer to a head that cannot be understood.
     init(_ violation: HeadViolation) {
         switch violation {

@@ -37,9 +37,10 @@ package struct Exchange: ~Copyable {
     package var startedAt = NIODeadline.uptimeNanoseconds(0)
     /// The client's address: the connection.
     package var peer: SocketAddress?
-
-    /// Whether the peer may say on whose behalf it asks: the connection.
+    /// Whether the client is believed what it says about its own client: the connection.
     package var isPeerTrusted = false
+    /// Who calls, once somebody has asked: ``resolveSource()``.
+    var source: RequestSource?
 
     /// The request's head: the downstream codec.
     ///
@@ -49,9 +50,6 @@ package struct Exchange: ~Copyable {
     package var requestHeaders = HeaderBlock()
     /// The request's trailers, when there are any: the downstream codec.
     package var requestTrailers: HeaderBlock?
-
-    /// Who asks, once somebody wants to know: see ``caller()``.
-    var knownCaller: KnownCaller?
 
     /// The called service, when it is known: the destination stage.
     package var service: Service?
@@ -86,8 +84,7 @@ package struct Exchange: ~Copyable {
     /// Everything that refers to something is let go.
     package mutating func reset() {
         self.peer = nil
-        self.isPeerTrusted = false
-        self.knownCaller = nil
+        self.source = nil
         self.requestHeaders.clear()
         self.requestTrailers = nil
         self.service = nil

@@ -117,20 +117,18 @@ package enum HeaderName: UInt8, Sendable {
     @inline(__always)
     var isHopByHop: Bool { Self.hopByHop & self.bit != 0 }
 
+    /// What proxies say about the client of their client.
+    @inline(__always)
+    static var claims: UInt64 {
+        Self.forwarded.bit | Self.xForwardedFor.bit | Self.xForwardedHost.bit | Self.xForwardedProto.bit
+            | Self.xRealIP.bit
+    }
+
     /// Computed, not stored, so that it folds to a constant: a lazy global costs a call in a hot loop.
     @inline(__always)
     static var hopByHop: UInt64 {
         Self.connection.bit | Self.keepAlive.bit | Self.proxyConnection.bit | Self.proxyAuthenticate.bit
             | Self.proxyAuthorization.bit | Self.te.bit | Self.trailer.bit | Self.transferEncoding.bit
             | Self.upgrade.bit | Self.http2Settings.bit
-    }
-
-    /// What says on whose behalf a request is made.
-    ///
-    /// Not the port, which says what the caller wants from us.
-    @inline(__always)
-    static var forwarding: UInt64 {
-        Self.forwarded.bit | Self.xForwardedFor.bit | Self.xForwardedHost.bit | Self.xForwardedProto.bit
-            | Self.xRealIP.bit
     }
 }

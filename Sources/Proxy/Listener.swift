@@ -63,10 +63,12 @@ package final class Listener: Sendable {
         let bootstrap = ServerBootstrap(group: setup.workers.loops)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.autoRead, value: false)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        AcceptGate(setup.budget, overload: setup.workers.overload, waits: waits, logger: setup.logger))
+                        AcceptGate(
+                            setup.budget, overload: setup.workers.overload, waits: waits, logger: setup.logger))
                 }
             }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
@@ -74,10 +76,10 @@ package final class Listener: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let plans = setup.plans.reader(for: channel.eventLoop)
-                    let handler = ProxyHandler(
-                        worker: setup.workers.worker(of: channel.eventLoop), plans: plans, budget: setup.budget)
                     try channel.syncOptions?.setOption(
                         .writeBufferWaterMark, value: plans.value.settings.writeBufferWaterMark)
+                    let handler = ProxyHandler(
+                        worker: setup.workers.worker(of: channel.eventLoop), plans: plans)
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
@@ -86,10 +88,20 @@ package final class Listener: Sendable {
             return Listener(channel, channel.localAddress ?? address, setup.budget)
         } catch {
             throw MesherError.cannotListen(
-                address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)",
-                cause: (error as? IOError)?.reasonOfErrno ?? "\(error)",
+                address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)", cause: Self.text(error),
                 remedy: "free the port, or change listenAddress in chassis.yaml")
         }
+    }
+
+    /// The system's words for it, without the names of our calls.
+    private static func text(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)" }
+        return unsafe strerror(error.errnoCode).map { unsafe String(cString: $0) } ?? "error \(error.errnoCode)"
+    }
+
+    /// Asks the gate again whether to accept: what it goes by has changed, and it may have agreed to connections before.
+    package func reconsider() {
+        self.channel.triggerUserOutboundEvent(AcceptGate.Reconsider(), promise: nil)
     }
 
     /// Accepts no more connections; those that are open stay.
@@ -110,12 +122,4 @@ package final class Listener: Sendable {
     }
 
     private static let lastLooks = 100
-}
-
-extension IOError {
-    /// What the system calls it: `Address already in use`.
-    fileprivate var reasonOfErrno: String {
-        let text = unsafe strerror(self.errnoCode)
-        return unsafe text.map { unsafe String(cString: $0) } ?? "\(self)"
-    }
 }

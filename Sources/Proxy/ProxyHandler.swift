@@ -21,15 +21,13 @@ package final class ProxyHandler: ChannelInboundHandler {
     package var deadline = NIODeadline.distantFuture
     private let worker: Worker
     private let plans: Snapshot<TrafficPlan>.Reader
-    private let budget: ConnectionBudget
     /// The plan of the request in flight, or of the last one.
     private var plan: TrafficPlan
     private var context: ChannelHandlerContext?
     private var slot: DeadlineTable.Slot?
     private var peer: SocketAddress?
-    /// Whether the peer is trusted under the plan that was asked last.
-    private var isPeerTrusted = false
-    private var trustPlan: TrafficPlan?
+    /// Whether `plan` trusts the peer; asked again when there is another plan.
+    private var isPeerTrusted: Bool?
     private var state = ServerConnectionState()
     private var scanner = HeadScanner()
     private var body = BodyReader()
@@ -43,10 +41,9 @@ package final class ProxyHandler: ChannelInboundHandler {
     private var hasLater = false
 
     /// A connection that obeys the newest plan of its listener.
-    package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader, budget: ConnectionBudget) {
+    package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader) {
         self.worker = worker
         self.plans = plans
-        self.budget = budget
         self.plan = plans.value
     }
 
@@ -56,14 +53,15 @@ package final class ProxyHandler: ChannelInboundHandler {
         self.context = context
         self.slot = self.worker.deadlines.add(self)
         self.worker.metrics.clientConnections.add()
-        self.budget.enter()
         self.worker.tick()
-        self.setDeadline(after: self.plan.settings.keepAlive)
+        // One that was accepted just before the listener was closed still gets an answer, but is not waited for as long.
+        let settings = self.plan.settings
+        self.setDeadline(
+            after: self.plan.isDraining ? min(settings.keepAlive, settings.halfClosed) : settings.keepAlive)
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        self.budget.leave()
         if let slot = self.slot.take() { self.worker.deadlines.remove(slot) }
     }
 
@@ -191,7 +189,11 @@ package final class ProxyHandler: ChannelInboundHandler {
     private func beginHead() -> ExchangeDriver {
         let driver = self.worker.takeDriver()
         self.driver = driver
-        self.plan = self.plans.value
+        let plan = self.plans.value
+        if plan !== self.plan {
+            self.plan = plan
+            self.isPeerTrusted = nil
+        }
         self.scanner = HeadScanner()
         self.setDeadline(after: self.plan.settings.requestHead)
         return driver
@@ -203,13 +205,9 @@ package final class ProxyHandler: ChannelInboundHandler {
         // The channel's, which remembers it; the context's asks the kernel each time.
         if self.peer == nil { self.peer = self.context?.channel.remoteAddress }
         driver.exchange.peer = self.peer
-        if self.trustPlan !== self.plan {
-            self.trustPlan = self.plan
-            self.isPeerTrusted = self.plan.trusts(self.peer)
-        }
-        driver.exchange.isPeerTrusted = self.isPeerTrusted
-        if self.worker.overload.level == .critical {
-            driver.refuse(self, plan: self.plan, .overloaded)
+        driver.exchange.isPeerTrusted = self.isPeerTrusted ?? self.judgePeer()
+        if self.worker.overload.refusesRequests {
+            driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.overloaded)))
             return
         }
         if let reply = driver.exchange.takeFirstReply() {
@@ -236,6 +234,12 @@ package final class ProxyHandler: ChannelInboundHandler {
         driver.begin(self, plan: self.plan, body: piece.data, isComplete: piece.next == .end)
     }
 
+    private func judgePeer() -> Bool {
+        let isTrusted = self.peer.map(self.plan.trusts) ?? false
+        self.isPeerTrusted = isTrusted
+        return isTrusted
+    }
+
     private func readBody(_ input: inout ByteBuffer) {
         guard let driver = self.driver else { return }
         let piece = self.takeBody(&input, driver)
@@ -258,9 +262,6 @@ package final class ProxyHandler: ChannelInboundHandler {
             from: &input, limits: self.plan.requestLimits, trailers: &driver.exchange.requestTrailers)
     }
 
-    /// Whether the connection is to end with the answer: the process is stopping, or short of memory.
-    private var isLast: Bool { self.plans.value.isDraining || self.worker.overload.level > .normal }
-
     private func releaseDriver() {
         if let driver = self.driver.take() { self.worker.giveBack(driver) }
     }
@@ -271,6 +272,15 @@ package final class ProxyHandler: ChannelInboundHandler {
     func closeIfIdle(_ direction: Direction) {
         if self.plan.direction == direction, self.state.isIdle, self.unread == nil { self.context?.close(promise: nil) }
     }
+
+    /// Waits no longer for the next request than this from now.
+    func limitIdle(_ amount: TimeAmount) {
+        guard self.state.isIdle, self.driver == nil, self.worker.now + amount < self.deadline else { return }
+        self.setDeadline(after: amount)
+    }
+
+    /// Whether the connection ends with the answer in flight, whatever the client wishes.
+    private var isEnding: Bool { self.plans.value.isDraining || self.worker.overload.endsConnections }
 
     /// Closes once everything written is sent.
     private func close() {
@@ -311,7 +321,7 @@ extension ProxyHandler: Downstream {
         guard let context = self.context else { return }
         let (framing, connection) = self.state.responseBegan(
             hasUnknownLength: bodyLength == nil, hasLater: self.hasLater || self.unread != nil,
-            isDraining: self.isLast)
+            isDraining: self.isEnding)
         self.framing = framing
         driver.exchange.responseHeaders.removeHopByHop()
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
@@ -342,7 +352,7 @@ extension ProxyHandler: Downstream {
         guard let context = self.context, let driver = self.driver else { return }
         let connection = self.state.responseBegan(
             hasUnknownLength: false, hasLater: self.hasLater || self.unread != nil,
-            isDraining: self.isLast
+            isDraining: self.isEnding
         ).connection
         self.worker.scratch.clear()
         HTTP1Writer.write(reply, to: driver.exchange.request.method, connection: connection, to: &self.worker.scratch)
@@ -368,7 +378,7 @@ extension ProxyHandler: Downstream {
         case .nextRequest where self.plans.value.isDraining && self.unread == nil && !self.isProcessing: self.close()
         case .nextRequest:
             self.setReading(true)
-            self.setDeadline(after: self.plan.settings.keepAlive)
+            self.setDeadline(after: self.plans.value.settings.keepAlive)
             if self.isProcessing { return }
             if var input = self.unread.take() {
                 self.process(&input)

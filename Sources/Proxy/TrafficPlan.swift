@@ -15,7 +15,7 @@ package final class TrafficPlan: Sendable {
     package let chain: StageChain
     /// Limits and timeouts.
     package let settings: ProxySettings
-    /// Whose `X-Forwarded-*` are passed on.
+    /// Whose word about the client of a client counts.
     package let trust: TrustConfig
     /// The process is stopping: connections are closed as soon as nothing is in flight on them.
     package let isDraining: Bool
@@ -42,32 +42,21 @@ package final class TrafficPlan: Sendable {
             startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
             fields: settings.maxResponseHeaders)
     }
-}
 
-extension TrafficPlan {
-    /// The same for a process that is stopping.
+    /// The same while the process is stopping.
     package var draining: TrafficPlan {
         TrafficPlan(
             direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust, isDraining: true)
     }
 
-    /// Whether the peer of a connection may say on whose behalf it asks.
+    /// Whether `peer` is believed what it says about its own client; see ``Exchange/removeUntrustedClaims()``.
     ///
-    /// On the outgoing side that is the local application, whose headers are its own business.
-    ///
-    /// - Source: promise T7.
-    func trusts(_ peer: SocketAddress?) -> Bool {
-        guard let peer else { return false }
-        return self.direction == .outgoing && peer.isLoopback || self.trust.trusts(peer)
-    }
-}
-
-extension SocketAddress {
-    /// Whether it is on this machine: 127/8, ::1, or a socket in the file system.
-    var isLoopback: Bool {
-        let bytes = self.ipBytes
-        return bytes.isEmpty || bytes.first == 127 && bytes.count == 4
-            || bytes.count == 16 && bytes.last == 1 && bytes.dropLast().allSatisfy { $0 == 0 }
+    /// On the outgoing listener a loopback peer is an application whose sidecar this is: what it passes along is its own
+    /// business, and the sidecar at the other end judges it. Any other peer there, which only `per-host` can have, and
+    /// every peer of the incoming listener must be listed.
+    func trusts(_ peer: SocketAddress) -> Bool {
+        if self.direction == .outgoing, IPAddress(peer)?.isLoopback ?? true { return true }
+        return self.trust.trusts(peer)
     }
 }
 

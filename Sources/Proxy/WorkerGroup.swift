@@ -11,13 +11,13 @@ package final class WorkerGroup: Sendable {
     /// The loops.
     package let loops: any EventLoopGroup
     /// How close the process is to its memory limit.
-    let overload: OverloadState
+    package let overload: Overload
     private let workers: [ObjectIdentifier: NIOLoopBound<Worker>]
 
     /// One worker for each loop of `loops`.
     package init(
-        on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, overload: OverloadState = OverloadState(),
-        metrics: MetricsRegistry, logger: Logger
+        on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger,
+        overload: Overload = Overload()
     ) async throws {
         self.loops = loops
         self.overload = overload
@@ -27,8 +27,8 @@ package final class WorkerGroup: Sendable {
             workers[ObjectIdentifier(loop)] = try await loop.submit {
                 NIOLoopBound(
                     Worker(
-                        eventLoop: loop, loopCount: count, directory: directory, overload: overload, metrics: metrics,
-                        logger: logger),
+                        eventLoop: loop, loopCount: count, directory: directory, metrics: metrics, logger: logger,
+                        overload: overload),
                     eventLoop: loop)
             }.get()
         }

@@ -1,131 +1,124 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-@testable import Egress
+import Egress
 import Proxy
-import Testing
 import TestSupport
+import Testing
 
 @Suite struct ResolverTests {
-    /// What a resolver makes of a target: `cart` for a name, `=cart` for a service, `400 …` for neither.
-    private func resolve(_ resolver: some DestinationResolver, _ target: String) throws -> String {
-        let directory = try TestExchange.directory([
-            "cart": ["rest://10.0.0.1:80"], "a": ["rest://10.0.0.2:81"],
-            "b": ["rest://10.0.0.2:82", "rest://[fd00::1]:83"],
-        ])
-        return try TestExchange.with(["GET http://\(target)/ HTTP/1.1", "Host: x"], directory: directory) { exchange in
-            switch resolver.resolve(exchange, in: directory) {
-            case .name(let range): exchange.requestHeaders.string(in: range)
-            case .service(let service): "=\(service.name)"
-            case .unresolved(let text): "400 \(text)"
-            }
-        }
+    static let services = [
+        "cart": ["rest://10.0.0.5:8080", "grpc://10.0.0.5:9000"], "orders": ["rest://10.0.0.7:1"],
+        "stock": ["rest://10.0.0.7:2"], "near": ["rest://127.0.0.1:7000"], "six": ["rest://[fd00::7]:80"],
+        "grpc-only": ["grpc://10.0.0.9:9000", "rest-admin://10.0.0.9:30102"], "10.9.9.9": ["rest://10.0.0.1:1"],
+        "empty": [],
+    ]
+
+    private func ask(_ target: String, _ resolver: any DestinationResolver) throws -> TestExchange.Result {
+        let exchanges = TestExchange(try TestExchange.directory(Self.services))
+        let stages = EgressStages(
+            own: .none, identity: ServiceIdentity(name: "web"), resolver: resolver, token: HopToken())
+        return try exchanges.run(stages.inOrder, ["GET \(target) HTTP/1.1", "Host: ignored:1"])
     }
 
-    @Test("host takes the host", arguments: [("cart", "cart"), ("Cart:80", "Cart"), ("[fd00::1]:80", "fd00::1")])
-    func host(target: String, expected: String) throws {
-        #expect(try self.resolve(HostResolver(), target) == expected)
-    }
-
-    @Test(
-        "authority wants a port",
-        arguments: [("cart:80", "cart"), ("cart", "400 invalid authority, write service:port")])
-    func authority(target: String, expected: String) throws {
-        #expect(try self.resolve(AuthorityResolver(), target) == expected)
+    @Test("configuration knows the resolvers that there are, and no other")
+    func table() {
+        #expect(Resolvers.table.map(\.name) == ResolverConfig.known)
+        for name in ResolverConfig.known { #expect(type(of: Resolvers.make(name)).name == name) }
     }
 
     @Test(
-        "ip takes the address of an instance, and names as host does",
+        "host: the host is the name, and the port goes along",
         arguments: [
-            ("10.0.0.1:80", "=cart"), ("10.0.0.1:9999", "=cart"), ("10.0.0.1", "=cart"), ("10.0.0.2:81", "=a"),
-            ("10.0.0.2:82", "=b"), ("10.0.0.2:9", "400 no service found for ip [10.0.0.2]"),
-            ("10.0.0.3", "400 no service found for ip [10.0.0.3]"), ("[FD00::1]:83", "=b"), ("[fd00::1]:1", "=b"),
-            ("[fd00::2]", "400 no service found for ip [fd00::2]"), ("cart", "cart"),
-            ("10.0.0.1.nip.io", "10.0.0.1.nip.io"),
+            ("http://cart/x", "cart", nil), ("http://CART:8080/x", "cart", "8080"), ("http://orders:1", "orders", "1"),
         ])
-    func address(target: String, expected: String) throws {
-        #expect(try self.resolve(AddressResolver(), target) == expected)
+    func host(target: String, service: String, port: String?) throws {
+        let result = try self.ask(target, HostResolver())
+        #expect(result.error == nil && result.service == service)
+        #expect(result.fields["x-forwarded-port"] == port)
+        #expect(result.fields["x-cse-context"] == #"{"x-cse-src-microservice":"web"}"#)
     }
 
     @Test(
-        "one's own resolver, as the documentation has it",
-        arguments: [("cart.shop.internal:80", "cart"), ("cart", "cart"), (".x", "400 the host has no first label")])
-    func firstLabel(target: String, expected: String) throws {
-        #expect(try self.resolve(FirstLabelResolver(), target) == expected)
+        "a request that was not sent as to a proxy is told how",
+        arguments: ResolverConfig.known)
+    func origin(name: String) throws {
+        let error = try #require(try self.ask("/items", Resolvers.make(name)).error)
+        #expect(error.status == 400 && error.body.hasPrefix("Invalid uri, please check:"))
     }
 
-    @Test("one's own resolver finds services in a chain")
-    func chain() throws {
-        let directory = try TestExchange.directory(["cart": ["rest://10.0.0.1:80"]])
-        let stage = DestinationStage(own: [], resolver: FirstLabelResolver(), source: "web")
-        try TestExchange.with(["GET http://cart.internal/ HTTP/1.1", "Host: x"], directory: directory) { exchange in
-            guard case .proceed = stage.onRequest(&exchange) else { return #expect(Bool(false), "not resolved") }
-            #expect(exchange.service?.name == "cart")
-        }
+    @Test("authority: name and port", arguments: [("http://cart:8080/x", "cart"), ("http://orders:1/", "orders")])
+    func authority(target: String, service: String) throws {
+        let result = try self.ask(target, AuthorityResolver())
+        #expect(result.service == service && result.error == nil)
     }
 
-    @Test("configuration knows the resolvers that there are, and no others")
-    func names() {
-        #expect(DestinationResolvers.all.map { $0.name }.sorted() == ResolverConfig.known.sorted())
-        for name in ResolverConfig.known {
-            #expect(type(of: DestinationResolvers.make(name)).name == name)
-        }
+    @Test("authority: anything else is refused", arguments: ["http://cart/x", "http://[fd00::7]:80/", "http://cart:/"])
+    func noAuthority(target: String) throws {
+        let error = try #require(try self.ask(target, AuthorityResolver()).error)
+        #expect(error.status == 400 && error.body.hasPrefix("the authority must be name:port"))
+    }
+
+    @Test(
+        "ip: the service that has an instance there, or the name",
+        arguments: [
+            ("http://10.0.0.5:50051/x", "cart"), ("http://10.0.0.5/", "cart"), ("http://10.0.0.7:2/", "stock"),
+            ("http://10.0.0.7:1/", "orders"), ("http://[fd00::7]/", "six"), ("http://[::ffff:10.0.0.5]/", "cart"),
+            ("http://127.0.0.1:7000/", "near"), ("http://cart/", "cart"), ("http://10.9.9.9/", "10.9.9.9"),
+        ])
+    func ip(target: String, service: String) throws {
+        let result = try self.ask(target, IPResolver())
+        #expect(result.service == service && result.error == nil)
+    }
+
+    @Test(
+        "ip: an address that nobody has, or several",
+        arguments: [
+            ("http://10.0.0.6:80/", 400, "no service found for ip [10.0.0.6]"),
+            ("http://[fd00::8]/", 400, "no service found for ip [fd00::8]"),
+            ("http://10.0.0.7:3/", 400, "several services found for ip [10.0.0.7]; name one of their ports"),
+            ("http://169.254.169.254/", 403, "destination refused: [169.254.169.254] is no service"),
+            ("http://[::ffff:10.0.0.6]/", 403, "destination refused: [::ffff:10.0.0.6] is no service"),
+            ("http://nosuch/", 502, "lb: No available instance, key: nosuch()"),
+        ])
+    func unknown(target: String, status: Int, text: String) throws {
+        let error = try #require(try self.ask(target, IPResolver()).error)
+        #expect(error.status == status && error.body == text)
+    }
+
+    @Test("a service without an instance that speaks HTTP says what it speaks")
+    func otherProtocol() throws {
+        let error = try #require(try self.ask("http://grpc-only/", HostResolver()).error)
+        #expect(
+            error.body
+                == "lb: No available instance for protocol server [rest] , microservice: grpc-only has "
+                + "map[grpc:10.0.0.9:9000 rest-admin:10.0.0.9:30102]")
+        #expect(error.status == 502)
+    }
+
+    @Test(
+        "a resolver of one's own says where the name stands",
+        arguments: [
+            ("http://cart.shop.example:81/x", "cart", "81"), ("http://orders/", "orders", nil),
+        ])
+    func firstLabel(target: String, service: String, port: String?) throws {
+        let result = try self.ask(target, FirstLabelResolver())
+        #expect(result.service == service && result.error == nil)
+        #expect(result.fields["x-forwarded-port"] == port)
+    }
+
+    @Test("a resolver of one's own is subject to the same refusals")
+    func firstLabelRefused() throws {
+        #expect(try self.ask("http://localhost.example/", FirstLabelResolver()).error?.status == 403)
+        #expect(try self.ask("http://nosuch.example/", FirstLabelResolver()).error?.reason == .noEndpoint)
+        #expect(try self.ask("http://.example/", FirstLabelResolver()).error?.reason == .destinationUnresolved)
     }
 }
 
-@Suite struct HostAddressTests {
-    @Test(
-        "this machine and its surroundings, however they are written",
-        arguments: [
-            "127.0.0.1", "127.1", "127.0.1", "127.255.255.254", "2130706433", "0x7f000001", "0x7f.1", "017700000001",
-            "0177.0.0.1", "0", "0.0.0.0", "169.254.169.254", "169.254.43518", "0xa9fea9fe", "localhost", "LocalHost",
-            "localhost.", "a.localhost", "127.0.0.1.", "::", "::1", "0:0:0:0:0:0:0:1", "fe80::1", "febf::1",
-            "::ffff:127.0.0.1", "::ffff:7f00:1", "::127.0.0.1", "::ffff:a9fe:a9fe", "64:ff9b::7f00:1",
-        ])
-    func refused(host: String) { #expect(self.isRefused(host)) }
-
-    @Test(
-        "others are not",
-        arguments: [
-            "10.0.0.1", "128.0.0.1", "126.255.255.255", "169.253.0.1", "cart", "localhostess", "my-localhost",
-            "127.example",
-            "127.0.0.0.1", "256.1", "08", "1.2.3.4.5", "fd00::1", "fec0::1", "2001:db8::1", "::ffff:10.0.0.1", "",
-            ".",
-            "4294967296", "0x1ffffffff", "99999999999999999999", "::ffff:", "a:b", "1:2:3:4:5:6:7:8:9",
-        ])
-    func notRefused(host: String) { #expect(!self.isRefused(host)) }
-
-    @Test(
-        "tells addresses from names",
-        arguments: [
-            ("10.0.0.1", true), ("167772161", true), ("fd00::1", true), ("cart", false), ("10.0.0.1.nip.io", false),
-            ("", false),
-        ])
-    func isAddress(host: String, expected: Bool) {
-        let bytes = Array(host.utf8)
-        let isAddress = HostAddress.isAddress(bytes.rawSpan)
-        #expect(isAddress == expected)
-    }
-
-    private func isRefused(_ host: String) -> Bool { HostAddress.isRefused(Array(host.utf8).rawSpan) }
-}
-
-@Suite struct LoopGuardTests {
-    private func hops(_ loops: LoopGuard, _ fields: [String]) throws -> String? {
-        try TestExchange.with(["GET http://cart/ HTTP/1.1", "Host: cart"] + fields) { exchange in
-            loops.mark(&exchange.requestHeaders) ? exchange.requestHeaders.string(of: .meshHop) : nil
-        }
-    }
-
-    @Test("adds its token, and knows it again")
-    func token() throws {
-        let loops = LoopGuard(token: "0123")
-        #expect(try self.hops(loops, []) == "0123")
-        #expect(try self.hops(loops, ["X-Mesher-Hop: 4567"]) == "4567, 0123")
-        #expect(try self.hops(loops, ["x-mesher-hop: 4567, 0123"]) == nil)
-        #expect(try self.hops(loops, ["x-mesher-hop: 0123"]) == nil)
-        #expect(try self.hops(loops, ["x-mesher-hop: \((0..<15).map(String.init).joined(separator: ","))"]) != nil)
-        #expect(try self.hops(loops, ["x-mesher-hop: \((0..<16).map(String.init).joined(separator: ","))"]) == nil)
-        #expect(HopToken.own.utf8.count == 16)
+extension OwnListeners {
+    /// The listeners of a configuration without a value: 127.0.0.1:30101.
+    static var none: OwnListeners {
+        var reader = ConfigReader(ConfigStore([]))
+        return OwnListeners(ListenerConfig(&reader), machine: [])
     }
 }

@@ -60,8 +60,9 @@ package final class EndpointSet: Sendable {
     package let endpoints: [Endpoint]
     /// The tags that chose them.
     package let tags: Tags
-    /// What callers are told when there is none.
-    package let emptyText: String
+    /// What the instances that were chosen speak instead, when none of them speaks the protocol that was asked for; as
+    /// error texts show it.
+    package let otherProtocols: String?
 
     /// What instances were asked to be.
     package struct Tags: Sendable, Equatable {
@@ -81,10 +82,10 @@ package final class EndpointSet: Sendable {
     }
 
     /// A set.
-    package init(_ endpoints: [Endpoint], tags: Tags, emptyText: String) {
+    package init(_ endpoints: [Endpoint], tags: Tags, otherProtocols: String? = nil) {
         self.endpoints = endpoints
         self.tags = tags
-        self.emptyText = emptyText
+        self.otherProtocols = otherProtocols
     }
 }
 
@@ -101,28 +102,32 @@ package final class Service: Sendable {
     package init(name: String, instances: [Instance], ownApp: String) {
         self.name = name
         self.instances = instances
-        self.defaultEndpoints = Self.defaultEndpoints(name, instances, ownApp: ownApp)
+        self.defaultEndpoints = Self.defaultEndpoints(instances, ownApp: ownApp)
     }
 
-    /// Newest version that has an eligible instance, and own application, each only where the registry knows such a
+    /// Own application and the highest version that an eligible instance has, each only where the registry knows such a
     /// thing.
-    private static func defaultEndpoints(_ name: String, _ instances: [Instance], ownApp: String) -> EndpointSet {
+    ///
+    /// A newest version that is down as a whole takes no traffic with it.
+    private static func defaultEndpoints(_ instances: [Instance], ownApp: String) -> EndpointSet {
         let ofApp = instances.filter { $0.app.isEmpty || $0.app == ownApp }
         let eligible = ofApp.filter(\.status.isEligible)
         let newest = (eligible.isEmpty ? ofApp : eligible).map { Version($0.version) }.max()
         let chosen = eligible.filter { Version($0.version) == newest }
-        let version = newest.map(\.text).flatMap { $0.isEmpty ? nil : $0 } ?? "latest"
         let endpoints = chosen.compactMap { $0.endpoints.first { $0.protocolName == "rest" } }
-        let tags = EndpointSet.Tags(version: version, app: ownApp)
-        guard endpoints.isEmpty, let other = chosen.first else {
-            return EndpointSet(
-                endpoints, tags: tags, emptyText: "lb: No available instance, key: \(name)(\(tags.label))")
-        }
-        let map = other.endpoints.map { "\($0.protocolName):\($0.authority)" }.joined(separator: " ")
+        let version = newest.map(\.text).flatMap { $0.isEmpty ? nil : $0 } ?? "latest"
         return EndpointSet(
-            [], tags: tags,
-            emptyText:
-                "lb: No available instance for protocol server [rest] , microservice: \(name) has map[\(map)]")
+            endpoints, tags: .init(version: version, app: ownApp),
+            otherProtocols: endpoints.isEmpty ? chosen.first.map(Self.protocols) : nil)
+    }
+
+    /// In the notation of the original's language: `map[grpc:10.0.0.5:9000]`.
+    private static func protocols(of instance: Instance) -> String {
+        let pairs = instance.endpoints.map { endpoint in
+            let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
+            return "\(endpoint.protocolName):\(host):\(endpoint.port)"
+        }
+        return "map[\(pairs.sorted().joined(separator: " "))]"
     }
 }
 

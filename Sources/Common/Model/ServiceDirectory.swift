@@ -1,41 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// All services that are known at one moment: what the registry bridge publishes and the request path reads.
-///
-/// A class, so that taking it along with a request is one reference.
-package final class ServiceDirectory: Sendable {
+package struct ServiceDirectory: Sendable {
     private let services: NameTable<Service>
-    private let addresses: AddressIndex
+    private let addresses: AddressTable
     /// Whether the registry has answered at least once.
     ///
     /// Before that, an unknown service means "not ready".
     package let isSynced: Bool
 
     /// Nothing known, nothing asked yet.
-    package static var empty: ServiceDirectory { ServiceDirectory([], isSynced: false) }
+    package static var empty: Self { Self([], isSynced: false) }
 
     /// A directory of `services`, whose names must differ.
     package init(_ services: [Service], isSynced: Bool) {
         self.services = NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first })
-        self.addresses = AddressIndex(services)
+        self.addresses = AddressTable(self.services.values)
         self.isSynced = isSynced
     }
 
     /// The service whose name these bytes spell: exactly, or in another letter case when that is unambiguous.
     package func service(named bytes: RawSpan) -> Service? { self.services.value(named: bytes) }
 
+    /// Who is at an address.
+    package func owner(of address: IPAddress) -> AddressTable.Owner? { self.addresses[address] }
+
+    /// The service that has an endpoint at this address and port.
+    package func service(at address: IPAddress, port: Int) -> Service? { self.addresses.service(at: address, port) }
+
     /// The same by text, off the request path.
     package subscript(name: String) -> Service? { self.services[name] }
-
-    /// The service at an address; see ``AddressIndex``.
-    package func service(at host: RawSpan, authority: RawSpan) -> Service? {
-        self.addresses.service(at: host, authority: authority)
-    }
-
-    /// The service and instance that a caller's address belongs to; `nil` when it is unknown or shared by several.
-    package func caller(at address: String) -> (service: Service, instance: Instance)? {
-        self.addresses.caller(at: address)
-    }
 
     /// All services by name.
     package var all: [Service] { self.services.values }

@@ -4,27 +4,45 @@
 package import Common
 package import Proxy
 
-/// Finds the service that an outgoing request is for.
+/// Finds out what service an outgoing request names.
 ///
-/// Called on the event loop, for each request: it may look at the request and at the directory, and must not block. A
-/// resolver of one's own is a type in a file of its own and one line in ``DestinationResolvers``.
+/// To write one: a file beside this one with a type that conforms, a line in the table of ``Resolvers``, and its name in
+/// `ResolverConfig.known`. It is made once for each plan and shared by all event loops, so it keeps nothing between two
+/// requests, and it makes no text: it answers with a place in the bytes of the request, or with a service.
 package protocol DestinationResolver: Sendable {
-    /// As `plugin.destinationResolver` names it.
+    /// The name in `plugin.destinationResolver`.
     static var name: String { get }
 
-    /// A resolver without settings of its own.
-    init()
-
-    /// Decides by the request, whose target has been found to be absolute: `exchange.request.authority` is set.
-    func resolve(_ exchange: borrowing Exchange, in directory: ServiceDirectory) -> Destination
+    /// What the request whose head `exchange` holds names.
+    ///
+    /// Called on the exchange's event loop, once per request. Whether the service exists, and whether the place may be
+    /// called at all, is decided afterwards, the same for every resolver.
+    ///
+    /// - Parameter directory: The services that are known now.
+    func resolve(_ exchange: borrowing Exchange, in directory: ServiceDirectory) -> Resolution
 }
 
-/// What a resolver has found.
-package enum Destination {
-    /// The name of a service: these bytes of the request's head.
-    case name(ByteRange)
-    /// A service of the directory.
-    case service(Service)
-    /// None; the text tells the caller why, with status 400.
-    case unresolved(String)
+/// What a resolver found.
+package enum Resolution {
+    /// The service whose name stands in these bytes of the request's header block.
+    ///
+    /// The port, which may be empty, goes along as `X-Forwarded-Port`; it chooses no instance.
+    case name(ByteRange, port: ByteRange)
+    /// This service.
+    case service(Service, port: ByteRange)
+    /// None: the request is answered with this error.
+    case refused(ProxyError)
+}
+
+extension Resolution {
+    /// The refusal of a request that was not sent as to a proxy.
+    package static var notForProxy: Self {
+        .refused(
+            ProxyError(
+                .destinationUnresolved,
+                """
+                Invalid uri, please check: (1) a mesher on the provider's side must listen on an external IP; \
+                (2) the client must use the sidecar as its proxy: export http_proxy=http://127.0.0.1:30101
+                """))
+    }
 }
