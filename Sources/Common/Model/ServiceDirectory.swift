@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// All services that are known at one moment: what the registry bridge publishes and the request path reads.
-package struct ServiceDirectory: Sendable {
+///
+/// A class, so that taking it along with a request is one reference.
+package final class ServiceDirectory: Sendable {
     private let services: NameTable<Service>
     private let addresses: AddressTable
     /// Whether the registry has answered at least once.
@@ -10,7 +12,7 @@ package struct ServiceDirectory: Sendable {
     package let isSynced: Bool
 
     /// Nothing known, nothing asked yet.
-    package static var empty: Self { Self([], isSynced: false) }
+    package static var empty: ServiceDirectory { ServiceDirectory([], isSynced: false) }
 
     /// A directory of `services`, whose names must differ.
     package init(_ services: [Service], isSynced: Bool) {
