@@ -6,12 +6,14 @@
 RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 PYTHON := .venv/bin/python
 BINARY := .build/release/mesher
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test setup check fmt docs fuzz bench micro peers clean
+.PHONY: help run build install uninstall test setup check fmt docs fuzz bench micro peers clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Set up, build, and start a sidecar with a demo service
 	@$(BINARY) quickstart
@@ -20,6 +22,12 @@ build: .build/setup-build ## Release build: .build/release/mesher, with VERSION 
 	swift build $(RELEASE) --product mesher
 	@scripts/version > .build/release/VERSION
 	@mkdir -p .build/release/conf && cp -n conf/*.yaml .build/release/conf/
+
+install: ## Install what make build has built: PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR= for packages
+	@packaging/install "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)"
+
+uninstall: ## Remove what make install has put into place; the configuration stays
+	@packaging/install --remove "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)"
 
 test: setup check ## Set up, then everything: checks, unit tests, scenarios, real peers, fuzzing, documentation
 	swift build --build-tests
@@ -51,7 +59,7 @@ bench: build .build/setup-bench ## CPU per request next to Envoy, nginx and HAPr
 
 setup: .build/setup-build .build/setup-test ## Install what building and testing need
 
-.build/setup-%: scripts/setup
+.build/setup-%: scripts/setup scripts/requirements.txt
 	scripts/setup $*
 	@mkdir -p .build && touch $@
 

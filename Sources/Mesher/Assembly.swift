@@ -196,7 +196,7 @@ package struct Assembly: Sendable {
         supervisor.add("readiness") { ReadinessComponent(readiness) }
         ComponentMetrics(restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox]).register(
             with: metrics)
-        OverloadMetrics(overload).register(with: metrics)
+        OverloadMetrics(overload: overload, memory: memory).register(with: metrics)
         return Sidecar(
             group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing.address,
             incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,

@@ -42,23 +42,24 @@ actor ReadinessComponent: Component {
 
 /// What metrics show of the memory limit.
 struct OverloadMetrics: Sendable {
-    private let overload: Overload
-
-    init(_ overload: Overload) { self.overload = overload }
+    let overload: Overload
+    let memory: ProcessMemory
 
     func register(with metrics: MetricsRegistry) {
-        let overload = self.overload
         metrics.addCollector {
             var limit = MetricFamily(
-                "mesher_memory_limit_bytes", help: "Memory that the process may use; absent when nothing limits it.",
+                "mesher_memory_limit_bytes", help: "Memory that the process may use; 0 when nothing limits it.",
                 kind: .gauge)
-            if overload.limit > 0 { limit.add(Double(overload.limit)) }
+            limit.add(Double(self.overload.limit))
+            var resident = MetricFamily(
+                "mesher_memory_resident_bytes", help: "Memory that the process uses.", kind: .gauge)
+            resident.add(Double(self.memory.resident() ?? 0))
             var level = MetricFamily(
                 "mesher_overload_level",
                 help: "0: normal, 1: connections end with the answer in flight, 2: requests are refused.",
                 kind: .gauge)
-            level.add(Double(overload.level.rawValue))
-            return [limit, level]
+            level.add(Double(self.overload.level.rawValue))
+            return [limit, resident, level]
         }
     }
 }

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -262,12 +261,3 @@ def test_kubernetes_manifest(tmp_path):
 def status(url):
     asked = ["curl", "-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}", url]
     return subprocess.run(asked, capture_output=True, text=True, timeout=5).stdout
-
-
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
-def test_systemd_unit(tmp_path):
-    unit = re.search(r"```ini\n(.*?)```", section("docs/infrastructure.md"), re.S)[1]
-    file = tmp_path / "mesher.service"
-    file.write_text(unit.replace("/usr/local/bin/mesher", binary()))
-    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=20)
-    assert [line for line in done.stderr.splitlines() if "mesher" in line] == []

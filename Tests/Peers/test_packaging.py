@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `make install` puts into place works from there; manual, unit, image and completions are in order."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import REPOSITORY, binary, eventually
+
+PACKAGING = REPOSITORY / "packaging"
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def install(root, *options):
+    done = run(PACKAGING / "install", *options, str(root), "/usr", "/etc")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    path = tmp_path_factory.mktemp("root")
+    install(path)
+    return path
+
+
+@pytest.mark.skipif("MESHER_BIN" in os.environ, reason="what is installed is the build of this tree")
+class TestInstallation:
+    def test_the_binary_serves_from_there(self, root):
+        port, admin = harness.free_port("127.0.0.1"), harness.free_port("127.0.0.1")
+        environment = {"CHASSIS_CONF_DIR": str(root / "etc/mesher"), "LISTEN_ADDRESS": f"127.0.0.1:{port}"}
+        command = [root / "usr/bin/mesher", f"--cse.protocols.rest-admin.listenAddress=127.0.0.1:{admin}"]
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        try:
+            eventually(lambda: harness.listens("127.0.0.1", admin), "no admin API", seconds=10)
+            with harness.Client(("127.0.0.1", admin)) as client:
+                client.send(b"GET /v1/mesher/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b'"serviceName":"example"' in client.response().body
+        finally:
+            process.terminate()
+            assert process.wait(10) == 0
+
+    def test_a_changed_configuration_is_kept(self, tmp_path):
+        install(tmp_path)
+        file = tmp_path / "etc/mesher/mesher.yaml"
+        file.write_text("mesher: {workers: 1}\n")
+        assert "kept " in install(tmp_path)
+        assert file.read_text() == "mesher: {workers: 1}\n"
+        assert (file.parent / "mesher.yaml.new").read_text() == (REPOSITORY / "conf/mesher.yaml").read_text()
+        install(tmp_path, "--remove")
+        left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path.is_file()}
+        assert left == {"etc"}
+
+    def test_the_unit_names_what_was_installed(self, root, tmp_path):
+        text = (root / "usr/lib/systemd/system/mesher.service").read_text()
+        assert re.findall(r"^ExecStart=(.*)$", text, re.M) == ["/usr/bin/mesher"]
+        # Its binary has to exist for the check, which is made without a root of its own.
+        unit = tmp_path / "mesher.service"
+        unit.write_text(text.replace("/usr/bin/mesher", binary()).replace("Documentation=", "# Documentation="))
+        done = run("systemd-analyze", "verify", str(unit))
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def test_completions(self, root):
+        script = root / "usr/share/bash-completion/completions/mesher"
+        assert run("bash", "-n", str(script)).returncode == 0
+        assert "--service-ports" in script.read_text()
+        assert "#compdef mesher" in (root / "usr/share/zsh/site-functions/_mesher").read_text()
+        assert "complete -c" in (root / "usr/share/fish/vendor_completions.d/mesher.fish").read_text()
+
+
+def test_install_says_what_is_missing(tmp_path):
+    copy = tmp_path / "packaging"
+    copy.mkdir()
+    (copy / "install").write_text((PACKAGING / "install").read_text())
+    done = run("sh", str(copy / "install"), str(tmp_path), "/usr", "/etc")
+    assert done.returncode == 1 and "run make build first" in done.stderr
+
+
+def test_the_manual_is_well_formed_and_names_every_option():
+    done = run("mandoc", "-T", "lint", "-W", "warning", str(PACKAGING / "mesher.1"))
+    assert done.stdout == ""
+    manual = (PACKAGING / "mesher.1").read_text().replace("\\-", "-")
+    for command in ("run", "check", "quickstart", "version", "reference"):
+        assert command in manual
+        help_text = run(binary(), "help", command).stdout
+        options = re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", help_text, re.M)
+        assert options
+        for option in options:
+            assert option in manual, f"{option} of {command}"
+
+
+def test_the_image():
+    linter = Path(sys.executable).with_name("hadolint")
+    done = run(str(linter), str(PACKAGING / "Containerfile"))
+    assert (done.returncode, done.stdout) == (0, "")
+    text = (PACKAGING / "Containerfile").read_text()
+    last = text.rpartition("FROM ")[2]
+    assert "USER 65532" in last and "RUN" not in last, "no shell and no root in what is shipped"
+    # Nothing but the C and C++ libraries, which that image has.
+    linked = set(re.findall(r"^\s*(lib[\w+]+)\.so", run("ldd", binary()).stdout, re.M))
+    assert linked <= {"libc", "libm", "libgcc_s", "libstdc++", "libpthread", "libdl", "librt"}
