@@ -21,6 +21,11 @@ package enum MachineAddress {
         return (ranked.first { $0.0 == interface } ?? ranked.first)?.1
     }
 
+    /// All addresses of all interfaces.
+    package static func all() -> [IPAddress] {
+        ((try? System.enumerateDevices()) ?? []).compactMap { $0.address.flatMap { IPAddress($0) } }
+    }
+
     /// The interface of the default route in the text of `/proc/net/route`.
     package static func defaultInterface(_ routes: String) -> String? {
         for line in routes.split(separator: "\n").dropFirst() {

@@ -27,6 +27,8 @@ package final class Endpoint: Sendable {
     package let port: Int
     /// Where to connect to.
     package let address: SocketAddress
+    /// The same without the port, to compare.
+    package let ip: IPAddress
     /// Whether the endpoint asks for TLS (`?sslEnabled=true`).
     package let usesTLS: Bool
 
@@ -42,7 +44,10 @@ package final class Endpoint: Sendable {
             (1...65535).contains(port)
         else { throw .port }
         let host = authority[..<colon].filter { $0 != "[" && $0 != "]" }
-        guard let address = try? SocketAddress(ipAddress: String(host), port: port) else { throw .host }
+        guard let address = try? SocketAddress(ipAddress: String(host), port: port), let ip = IPAddress(address) else {
+            throw .host
+        }
+        self.ip = ip
         self.host = String(host)
         self.port = port
         self.address = address
@@ -54,6 +59,7 @@ package final class Endpoint: Sendable {
         self.host = "127.0.0.1"
         self.port = Int(port)
         self.usesTLS = false
+        self.ip = IPAddress(v4: 0x7f00_0001)
         var bytes = ByteBuffer()
         bytes.writeBytes([127, 0, 0, 1])
         guard let address = try? SocketAddress(packedIPAddress: bytes, port: Int(port)) else {

@@ -60,6 +60,9 @@ package final class EndpointSet: Sendable {
     package let endpoints: [Endpoint]
     /// The tags that chose them.
     package let tags: Tags
+    /// What the instances that were chosen speak instead, when none of them speaks the protocol that was asked for; as
+    /// error texts show it.
+    package let otherProtocols: String?
 
     /// What instances were asked to be.
     package struct Tags: Sendable, Equatable {
@@ -79,9 +82,10 @@ package final class EndpointSet: Sendable {
     }
 
     /// A set.
-    package init(_ endpoints: [Endpoint], tags: Tags) {
+    package init(_ endpoints: [Endpoint], tags: Tags, otherProtocols: String? = nil) {
         self.endpoints = endpoints
         self.tags = tags
+        self.otherProtocols = otherProtocols
     }
 }
 
@@ -101,15 +105,29 @@ package final class Service: Sendable {
         self.defaultEndpoints = Self.defaultEndpoints(instances, ownApp: ownApp)
     }
 
-    /// Highest version and own application, each only where the registry knows such a thing.
+    /// Own application and the highest version that an eligible instance has, each only where the registry knows such a
+    /// thing.
+    ///
+    /// A newest version that is down as a whole takes no traffic with it.
     private static func defaultEndpoints(_ instances: [Instance], ownApp: String) -> EndpointSet {
         let ofApp = instances.filter { $0.app.isEmpty || $0.app == ownApp }
-        let newest = ofApp.map { Version($0.version) }.max()
-        let chosen = ofApp.filter { $0.status.isEligible && Version($0.version) == newest }
+        let eligible = ofApp.filter(\.status.isEligible)
+        let newest = (eligible.isEmpty ? ofApp : eligible).map { Version($0.version) }.max()
+        let chosen = eligible.filter { Version($0.version) == newest }
+        let endpoints = chosen.compactMap { $0.endpoints.first { $0.protocolName == "rest" } }
         let version = newest.map(\.text).flatMap { $0.isEmpty ? nil : $0 } ?? "latest"
         return EndpointSet(
-            chosen.compactMap { $0.endpoints.first { $0.protocolName == "rest" } },
-            tags: .init(version: version, app: ownApp))
+            endpoints, tags: .init(version: version, app: ownApp),
+            otherProtocols: endpoints.isEmpty ? chosen.first.map(Self.protocols) : nil)
+    }
+
+    /// In the notation of the original's language: `map[grpc:10.0.0.5:9000]`.
+    private static func protocols(of instance: Instance) -> String {
+        let pairs = instance.endpoints.map { endpoint in
+            let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
+            return "\(endpoint.protocolName):\(host):\(endpoint.port)"
+        }
+        return "map[\(pairs.sorted().joined(separator: " "))]"
     }
 }
 

@@ -3,6 +3,7 @@
 /// All services that are known at one moment: what the registry bridge publishes and the request path reads.
 package struct ServiceDirectory: Sendable {
     private let services: NameTable<Service>
+    private let addresses: AddressTable
     /// Whether the registry has answered at least once.
     ///
     /// Before that, an unknown service means "not ready".
@@ -14,11 +15,18 @@ package struct ServiceDirectory: Sendable {
     /// A directory of `services`, whose names must differ.
     package init(_ services: [Service], isSynced: Bool) {
         self.services = NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first })
+        self.addresses = AddressTable(self.services.values)
         self.isSynced = isSynced
     }
 
     /// The service whose name these bytes spell: exactly, or in another letter case when that is unambiguous.
     package func service(named bytes: RawSpan) -> Service? { self.services.value(named: bytes) }
+
+    /// Who is at an address.
+    package func owner(of address: IPAddress) -> AddressTable.Owner? { self.addresses[address] }
+
+    /// The service that has an endpoint at this address and port.
+    package func service(at address: IPAddress, port: Int) -> Service? { self.addresses.service(at: address, port) }
 
     /// The same by text, off the request path.
     package subscript(name: String) -> Service? { self.services[name] }
