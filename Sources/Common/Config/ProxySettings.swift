@@ -24,6 +24,8 @@ package struct ProxySettings: Sendable, Equatable {
     package var maxConnections: Int
     /// Idle upstream connections of the process.
     package var maxIdleUpstream: Int
+    /// Memory of the process, in bytes; 0 stands for the limit that the system sets.
+    package var maxMemory: Int
     /// Interim (1xx) answers of one exchange.
     package var maxInterimResponses: Int
     /// From the first byte of a request head to its last one.
@@ -46,6 +48,8 @@ package struct ProxySettings: Sendable, Equatable {
     package var halfClosed: TimeAmount
     /// How long a connection that is closed for an error still reads, so that the client sees the answer.
     package var linger: TimeAmount
+    /// How long a graceful stop waits for requests in flight.
+    package var drain: TimeAmount
 
     /// The defaults.
     package init() {
@@ -63,6 +67,7 @@ package struct ProxySettings: Sendable, Equatable {
         self.buffer = reader.read(Keys.buffer)
         self.maxConnections = reader.read(Keys.connections)
         self.maxIdleUpstream = reader.read(Keys.idleUpstream)
+        self.maxMemory = reader.read(Keys.memory)
         self.maxInterimResponses = reader.read(Keys.interimResponses)
         self.requestHead = TimeAmount(reader.read(Keys.requestHead))
         self.keepAlive = TimeAmount(reader.read(Keys.keepAlive))
@@ -74,6 +79,7 @@ package struct ProxySettings: Sendable, Equatable {
         self.tunnel = TimeAmount(reader.read(Keys.tunnel))
         self.halfClosed = TimeAmount(reader.read(Keys.halfClosed))
         self.linger = TimeAmount(reader.read(Keys.linger))
+        self.drain = TimeAmount(reader.read(Keys.drain))
     }
 
     /// The keys of ``ProxySettings``.
@@ -104,6 +110,10 @@ package struct ProxySettings: Sendable, Equatable {
         static let idleUpstream = ConfigKey(
             "mesher.limits.idleUpstreamConnections", .integer(0...100_000), default: 512, reload: .live,
             "Idle upstream connections kept for later requests, shared out evenly to the event loops.")
+        static let memory = ConfigKey(
+            "mesher.limits.memory", .bytes(0...1 << 44), default: 0, reload: .live,
+            "Memory of the process; 0: the limit of its control group, if there is one. From 85 % of it on connections end with the answer in flight, from 95 % on requests are answered 503 and no connection is accepted."
+        )
         static let interimResponses = ConfigKey(
             "mesher.limits.interimResponses", .integer(1...10_000), default: 100, reload: .live,
             "Most interim (1xx) responses of an exchange; more are answered 502.")
@@ -137,13 +147,17 @@ package struct ProxySettings: Sendable, Equatable {
         static let linger = ConfigKey(
             "mesher.timeouts.linger", .duration(Self.times), default: .seconds(2), reload: .live,
             "How long a connection is read from after an error was answered, so that the client sees the answer.")
+        static let drain = ConfigKey(
+            "mesher.timeouts.drain", .duration(Self.times), default: .seconds(30),
+            "How long a graceful stop waits for requests in flight before it cuts them.")
 
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
             Self.requestLine, Self.headerField, Self.headerSection, Self.requestHeaders, Self.responseHeaders,
-            Self.buffer, Self.connections, Self.idleUpstream, Self.interimResponses, Self.requestHead, Self.keepAlive,
+            Self.buffer, Self.connections, Self.idleUpstream, Self.memory, Self.interimResponses, Self.requestHead,
+            Self.keepAlive,
             Self.requestBody, Self.stream, Self.connect, Self.firstByte, Self.upstreamIdle, Self.tunnel,
-            Self.halfClosed, Self.linger,
+            Self.halfClosed, Self.linger, Self.drain,
         ]
     }
 }
