@@ -65,16 +65,24 @@ let package = Package(
             name: "CommonTests", dependencies: ["Common", logging, nioCore, nioPosix, serviceLifecycle],
             swiftSettings: settings),
         .target(
-            name: "TestSupport", dependencies: ["Common", "Mesher", logging, nioCore, nioPosix, serviceLifecycle],
+            name: "TestSupport",
+            dependencies: ["Common", "Mesher", "Proxy", logging, nioCore, nioEmbedded, nioPosix, serviceLifecycle],
             path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
-            name: "ScenarioTests", dependencies: ["Common", "Mesher", "TestSupport"], swiftSettings: settings),
+            name: "ScenarioTests", dependencies: ["Common", "Mesher", "TestSupport", logging, nioCore],
+            swiftSettings: settings),
         .testTarget(
             name: "RegistryBridgeTests",
             dependencies: ["Common", "RegistryBridge", "TestSupport", logging, nioCore, nioPosix],
             swiftSettings: settings),
         .testTarget(
             name: "HealthAgentTests", dependencies: ["Common", "HealthAgent", "TestSupport", logging, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],
+            swiftSettings: settings),
+        .testTarget(
+            name: "IngressTests", dependencies: ["Common", "Ingress", "Proxy", "TestSupport", nioCore],
             swiftSettings: settings),
         .testTarget(
             name: "ProxyTests", dependencies: ["Common", "Proxy", nioCore, nioEmbedded], swiftSettings: settings),

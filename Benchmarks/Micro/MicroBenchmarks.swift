@@ -95,8 +95,11 @@ private enum ExchangeBenchmark {
         let logger = Logger(label: "micro") { _ in SwiftLogNoOpLogHandler() }
         let workers = try await WorkerGroup(
             on: loops, directory: Snapshot(services.build(), on: loops), metrics: metrics, logger: logger)
+        var reader = ConfigReader(ConfigStore([]))
+        let config = MesherConfig(&reader)
         let stages = EgressStages(
-            ownAddress: try ListenAddress("127.0.0.1:30101"), identity: ServiceIdentity(name: "web"))
+            own: OwnListeners(config.listeners), identity: ServiceIdentity(name: "web"), resolver: HostResolver(),
+            token: HopToken())
         let plan = TrafficPlan(
             direction: .outgoing, chain: StageChain(stages.inOrder), settings: ProxySettings())
         let listener = try await Listener.open(

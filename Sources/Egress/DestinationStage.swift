@@ -6,46 +6,74 @@ import Proxy
 
 /// Finds the service that an outgoing request names, and tells the other side who asks.
 ///
-/// The resolver `host`: the host of the request's absolute target is the service's name; DNS is not asked. The port goes
-/// along as `X-Forwarded-Port` and never chooses an instance.
+/// What the request names is the resolver's business; what may be called at all is decided here. The port goes along as
+/// `X-Forwarded-Port` and never chooses an instance.
+///
+/// - Source: promise T4.
 struct DestinationStage: Stage {
     static let name = "destination"
 
-    /// `127.0.0.1:30101`: the sidecar's own outgoing listener, which is no service.
-    private let ownAuthority: [UInt8]
+    private let resolver: any DestinationResolver
+    private let own: OwnListeners
     private let source: String
     private let context: HeaderLine
 
-    init(ownAddress: ListenAddress, source: String) {
-        self.ownAuthority = Array(ownAddress.description.utf8)
+    init(_ resolver: any DestinationResolver, own: OwnListeners, source: String) {
+        self.resolver = resolver
+        self.own = own
         self.source = source
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
     }
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
-        guard exchange.request.flags.contains(.absoluteTarget) else {
-            return .reject(ProxyError(.destinationUnresolved, Self.help))
-        }
-        let authority = exchange.request.authority
-        if exchange.requestHeaders.withBytes(in: authority.whole, { $0.isEqual(to: self.ownAuthority) }) {
+        let own = self.ownListener(exchange)
+        switch own {
+        case .outgoing:
             return .reject(ProxyError(.destinationUnresolved, "uri format must be: http://serviceName/api"))
+        case .admin:
+            return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
+        case .incoming, nil: break
         }
         let directory = exchange.worker.directory.value
-        guard
-            let service = exchange.requestHeaders.withBytes(in: authority.host, { directory.service(named: $0) })
-        else {
-            guard directory.isSynced else { return .reject(ProxyError(.notReady)) }
-            let name = exchange.requestHeaders.string(in: authority.host)
-            return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(name)()"))
+        let service: Service
+        let port: ByteRange
+        switch self.resolver.resolve(exchange, in: directory) {
+        case .refused(let error): return .reject(error)
+        case .service(let found, let itsPort): (service, port) = (found, itsPort)
+        case .name(let name, let itsPort):
+            guard let found = exchange.requestHeaders.withBytes(in: name, { directory.service(named: $0) }) else {
+                return .reject(Self.absence(of: name, in: exchange.requestHeaders, directory, isOwn: own != nil))
+            }
+            (service, port) = (found, itsPort)
         }
         exchange.service = service
         exchange.counters = exchange.worker.state(of: service).counters
-        if !authority.portDigits.isEmpty {
+        if !port.isEmpty {
             exchange.requestHeaders.remove(.xForwardedPort)
-            exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: authority.portDigits)
+            exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: port)
         }
         self.setContext(&exchange.requestHeaders)
         return .proceed
+    }
+
+    /// The sidecar's own listener that the client names; `nil` for all other places.
+    private func ownListener(_ exchange: borrowing Exchange) -> OwnListeners.Listener? {
+        guard exchange.request.flags.contains(.absoluteTarget) else { return nil }
+        let authority = exchange.request.authority
+        let port = authority.portDigits.isEmpty ? 80 : Int(authority.port)
+        return exchange.requestHeaders.withBytes(in: authority.host) { self.own.named($0, port: port) }
+    }
+
+    /// Why there is no service of this name.
+    private static func absence(
+        of name: ByteRange, in headers: borrowing HeaderBlock, _ directory: ServiceDirectory, isOwn: Bool
+    ) -> ProxyError {
+        let text = headers.string(in: name)
+        if isOwn || headers.withBytes(in: name, { OwnListeners.isInternal($0) }) {
+            return ProxyError(.destinationRefused, "destination refused: [\(text)] is no service")
+        }
+        guard directory.isSynced else { return ProxyError(.notReady) }
+        return ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()")
     }
 
     /// Overwrites the caller's name in a context that the application passes along, and keeps the rest of it.
@@ -64,9 +92,4 @@ struct DestinationStage: Stage {
         fields.append((SourceContext.sourceKey, self.source))
         headers.append(.xCseContext, "x-cse-context", SourceContext.write(fields))
     }
-
-    private static let help = """
-        Invalid uri, please check: (1) a mesher on the provider's side must listen on an external IP; \
-        (2) the client must use the sidecar as its proxy: export http_proxy=http://127.0.0.1:30101
-        """
 }

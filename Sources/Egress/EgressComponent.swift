@@ -10,31 +10,40 @@ package import Proxy
 package actor EgressComponent: Component {
     private let inbox: Mailbox<TrafficMessage>
     private let plans: Snapshot<TrafficPlan>
-    private let traffic: TrafficDrain
+    private let traffic: TrafficControl
+    private let token: HopToken
     private let logger: Logger
 
     /// A component that owns `plans`.
+    ///
+    /// - Parameter token: The same for every restart and every plan.
     package init(
-        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficDrain, logger: Logger
+        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficControl, token: HopToken,
+        logger: Logger
     ) {
         self.inbox = inbox
         self.plans = plans
         self.traffic = traffic
+        self.token = token
         self.logger = logger
     }
 
     /// The plan that a configuration asks for.
-    package static func plan(_ config: MesherConfig, isDraining: Bool = false) -> TrafficPlan {
-        let stages = EgressStages(ownAddress: config.listeners.outgoing, identity: config.identity)
+    package static func plan(_ config: MesherConfig, token: HopToken, isDraining: Bool = false) -> TrafficPlan {
+        let stages = EgressStages(
+            own: OwnListeners(config.listeners), identity: config.identity,
+            resolver: Resolvers.make(config.resolvers.http), token: token)
         return TrafficPlan(
-            direction: .outgoing, chain: StageChain(stages.inOrder), settings: config.proxy, isDraining: isDraining)
+            direction: .outgoing, chain: StageChain(stages.inOrder), settings: config.proxy, trust: config.trust,
+            isDraining: isDraining)
     }
 
     package func run() async throws {
         while let message = await self.inbox.receive() {
             switch message {
             case .configurationChanged(let config):
-                self.plans.publish(Self.plan(config, isDraining: self.plans.current.isDraining))
+                self.traffic.publish(
+                    Self.plan(config, token: self.token, isDraining: self.plans.current.isDraining), to: self.plans)
                 self.logger.info("outgoing traffic plan published")
             }
         }

@@ -12,11 +12,16 @@ package struct EgressStages {
 
     /// The default order.
     ///
-    /// - Parameter ownAddress: The outgoing listener's.
-    package init(ownAddress: ListenAddress, identity: ServiceIdentity) {
+    /// - Parameter own: The sidecar's listeners.
+    /// - Parameter resolver: Finds the service that a request names.
+    /// - Parameter token: Marks requests that have left through here.
+    package init(
+        own: OwnListeners, identity: ServiceIdentity, resolver: any DestinationResolver, token: HopToken
+    ) {
         self.inOrder = [
-            DestinationStage(ownAddress: ownAddress, source: identity.name),
-            LoadBalanceStage(),
+            LoopStage(token: token),
+            DestinationStage(resolver, own: own, source: identity.name),
+            LoadBalanceStage(own: own),
         ]
     }
 }

@@ -10,12 +10,12 @@ package import Proxy
 package actor IngressComponent: Component {
     private let inbox: Mailbox<TrafficMessage>
     private let plans: Snapshot<TrafficPlan>
-    private let traffic: TrafficDrain
+    private let traffic: TrafficControl
     private let logger: Logger
 
     /// A component that owns `plans`.
     package init(
-        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficDrain, logger: Logger
+        inbox: Mailbox<TrafficMessage>, plans: Snapshot<TrafficPlan>, traffic: TrafficControl, logger: Logger
     ) {
         self.inbox = inbox
         self.plans = plans
@@ -28,14 +28,16 @@ package actor IngressComponent: Component {
         let stages = IngressStages(
             identity: config.identity, servicePorts: config.servicePorts, ownPorts: config.listeners.ports)
         return TrafficPlan(
-            direction: .incoming, chain: StageChain(stages.inOrder), settings: config.proxy, isDraining: isDraining)
+            direction: .incoming, chain: StageChain(stages.inOrder), settings: config.proxy, trust: config.trust,
+            isDraining: isDraining)
     }
 
     package func run() async throws {
         while let message = await self.inbox.receive() {
             switch message {
             case .configurationChanged(let config):
-                self.plans.publish(Self.plan(config, isDraining: self.plans.current.isDraining))
+                self.traffic.publish(
+                    Self.plan(config, isDraining: self.plans.current.isDraining), to: self.plans)
                 self.logger.info("incoming traffic plan published")
             }
         }

@@ -2,6 +2,7 @@
 // request path
 
 import Common
+import Logging
 import Proxy
 
 /// Finds the port of the local application that an incoming request is for.
@@ -28,6 +29,9 @@ struct LocalApplicationStage: Stage {
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         exchange.counters = exchange.worker.metrics.own
+        // Behind the application a new request begins: what it sends on has come no way yet.
+        exchange.requestHeaders.remove(.meshHop)
+        if exchange.worker.isDebugging { Self.log(&exchange) }
         if exchange.requestHeaders.contains(.host) {
             if !exchange.requestHeaders.contains(.xForwardedHost) {
                 exchange.requestHeaders.append(
@@ -50,6 +54,16 @@ struct LocalApplicationStage: Stage {
         }
         let asked = self.others.first { $0.port == Int(port) }
         return self.forward(&exchange, to: asked ?? self.endpoint)
+    }
+
+    private static func log(_ exchange: inout Exchange) {
+        let source = exchange.resolveSource()
+        exchange.worker.logger.debug(
+            "incoming request",
+            metadata: [
+                "source": "\(source.service)", "known_by": "\(source.origin.rawValue)", "app": "\(source.app)",
+                "version": "\(source.version)",
+            ])
     }
 
     private func forward(_ exchange: inout Exchange, to endpoint: Endpoint?) -> Verdict {

@@ -8,7 +8,7 @@ import Ingress
 package import Logging
 package import NIOCore
 import NIOPosix
-import Proxy
+package import Proxy
 import RegistryBridge
 package import ServiceLifecycle
 
@@ -22,12 +22,17 @@ package struct Assembly: Sendable {
         package var build: BuildInfo
         /// For everything.
         package var logger: Logger
+        /// The memory of the process.
+        package var memory: ProcessMemory
 
         /// Surroundings.
-        package init(configDirectory: String, build: BuildInfo, logger: Logger) {
+        package init(
+            configDirectory: String, build: BuildInfo, logger: Logger, memory: ProcessMemory = .system
+        ) {
             self.configDirectory = configDirectory
             self.build = build
             self.logger = logger
+            self.memory = memory
         }
     }
 
@@ -47,9 +52,17 @@ package struct Assembly: Sendable {
         package let supervisor: Supervisor
         /// The directory of services.
         package let directory: Snapshot<ServiceDirectory>
+        /// Where a changed configuration is sent: the components of traffic.
+        package let trafficInboxes: [Mailbox<TrafficMessage>]
+        /// How many client connections there are.
+        package var connections: Int { self.budget.current }
+        fileprivate let budget: ConnectionBudget
         fileprivate let loops: MultiThreadedEventLoopGroup
         fileprivate let controlLoops: MultiThreadedEventLoopGroup
-        fileprivate let workers: WorkerGroup
+        /// What serves the traffic.
+        package let workers: WorkerGroup
+        /// What outgoing and incoming traffic obey.
+        package let plans: [Snapshot<TrafficPlan>]
 
         /// Runs until shut down, and ends the event loops.
         package func run() async throws {
@@ -76,9 +89,6 @@ package struct Assembly: Sendable {
         self.surroundings = surroundings
     }
 
-    /// How long a process may take to stop.
-    package static let stopLimit = Duration.seconds(30)
-
     /// Adds components to a sidecar that is being made; the event loops are those that serve no traffic.
     package typealias Additions = (inout Supervisor, any EventLoopGroup) -> Void
 
@@ -96,19 +106,23 @@ package struct Assembly: Sendable {
         // Snapshots and mailboxes: they outlive every restart of a component.
         // Without a registry there is nothing to wait for.
         let directory = Snapshot(ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)
-        let outgoingPlans = Snapshot(EgressComponent.plan(config), on: loops)
+        let token = HopToken()
+        let outgoingPlans = Snapshot(EgressComponent.plan(config, token: token), on: loops)
         let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
         let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
         let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
         let readiness = Readiness(config.registry.kind == nil ? [.listeners] : [.listeners, .registry])
         let health = LocalHealth()
+        let memory = self.surroundings.memory
+        let overload = Overload(limit: config.proxy.maxMemory, systemLimit: memory.limit() ?? 0)
         let identity = config.identity
         let metrics = MetricsRegistry(
             startTime: ProcessClock.startTime,
             own: .service(identity.name, app: identity.app, version: identity.version))
 
         // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
-        let workers = try await WorkerGroup(on: loops, directory: directory, metrics: metrics, logger: logger)
+        let workers = try await WorkerGroup(
+            on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload)
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
@@ -121,7 +135,7 @@ package struct Assembly: Sendable {
         if let address = config.listeners.incoming {
             incoming = try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget))
         }
-        let ingressListeners = incoming.map { [$0] } ?? []
+        let listeners = [outgoing] + (incoming.map { [$0] } ?? [])
         readiness.set(.listeners)
         self.report(outgoing, incoming)
 
@@ -135,17 +149,23 @@ package struct Assembly: Sendable {
                 AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
             }
         }
-        supervisor.add("egress", drainLimit: Self.stopLimit) {
-            EgressComponent(
-                inbox: egressInbox, plans: outgoingPlans,
-                traffic: TrafficDrain(listeners: [outgoing], budgets: [outgoingBudget], workers: workers),
-                logger: logger)
+        supervisor.add("memory") {
+            MemoryComponent(overload, logger: logger, resident: memory.resident) { level in
+                if level > .normal { workers.forEach { $0.closeIdleConnections() } }
+                for listener in listeners { listener.reconsider() }
+            }
         }
-        supervisor.add("ingress", drainLimit: Self.stopLimit) {
-            IngressComponent(
-                inbox: ingressInbox, plans: incomingPlans,
-                traffic: TrafficDrain(listeners: ingressListeners, budgets: [incomingBudget], workers: workers),
-                logger: logger)
+        let stopLimit = Duration(config.proxy.drain)
+        let outgoingTraffic = TrafficControl(
+            listeners: [outgoing], budgets: [outgoingBudget], workers: workers, logger: logger)
+        supervisor.add("egress", drainLimit: stopLimit) {
+            EgressComponent(
+                inbox: egressInbox, plans: outgoingPlans, traffic: outgoingTraffic, token: token, logger: logger)
+        }
+        let incomingTraffic = TrafficControl(
+            listeners: Array(listeners.dropFirst()), budgets: [incomingBudget], workers: workers, logger: logger)
+        supervisor.add("ingress", drainLimit: stopLimit) {
+            IngressComponent(inbox: ingressInbox, plans: incomingPlans, traffic: incomingTraffic, logger: logger)
         }
         supervisor.add("health") {
             HealthComponent(config.healthChecks, health: health, loops: controlLoops, logger: logger)
@@ -160,11 +180,12 @@ package struct Assembly: Sendable {
         add(&supervisor, controlLoops)
         supervisor.add("readiness") { ReadinessComponent(readiness) }
         ComponentMetrics(restarts: supervisor.restarts, mailboxes: [egressInbox, ingressInbox]).register(with: metrics)
+        OverloadMetrics(overload).register(with: metrics)
         return Sidecar(
-            group: supervisor.makeGroup(stopWithin: Self.stopLimit), outgoing: outgoing.address,
+            group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing.address,
             incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
-            directory: directory, loops: loops,
-            controlLoops: controlLoops, workers: workers)
+            directory: directory, trafficInboxes: [egressInbox, ingressInbox], budget: processBudget, loops: loops,
+            controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans])
     }
 
     private func path(of registry: RegistryConfig) -> String {
@@ -180,7 +201,7 @@ package struct Assembly: Sendable {
             if self.config.servicePorts.ports.isEmpty {
                 logger.notice("no --service-ports: callers must name the port in the URL")
             }
-        } else {
+        } else if self.config.listeners.mode == .sidecar {
             logger.warning(
                 "only a loopback listener: other hosts cannot call the local application through this sidecar")
         }

@@ -40,6 +40,29 @@ actor ReadinessComponent: Component {
     func drain() async { self.readiness.beginDraining() }
 }
 
+/// What metrics show of the memory limit.
+struct OverloadMetrics: Sendable {
+    private let overload: Overload
+
+    init(_ overload: Overload) { self.overload = overload }
+
+    func register(with metrics: MetricsRegistry) {
+        let overload = self.overload
+        metrics.addCollector {
+            var limit = MetricFamily(
+                "mesher_memory_limit_bytes", help: "Memory that the process may use; absent when nothing limits it.",
+                kind: .gauge)
+            if overload.limit > 0 { limit.add(Double(overload.limit)) }
+            var level = MetricFamily(
+                "mesher_overload_level",
+                help: "0: normal, 1: connections end with the answer in flight, 2: requests are refused.",
+                kind: .gauge)
+            level.add(Double(overload.level.rawValue))
+            return [limit, level]
+        }
+    }
+}
+
 /// What metrics show of the components.
 struct ComponentMetrics: Sendable {
     let restarts: RestartCounter

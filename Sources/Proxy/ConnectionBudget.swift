@@ -27,15 +27,20 @@ package final class ConnectionBudget: Sendable {
     /// How many there are.
     package var current: Int { self.used.load(ordering: .relaxed) }
 
-    /// Whether one more may be accepted.
-    var hasRoom: Bool { self.current < self.limit.load(ordering: .relaxed) && (self.parent?.hasRoom ?? true) }
+    /// How many more may be accepted now.
+    package var room: Int {
+        let own = max(self.limit.load(ordering: .relaxed) - self.current, 0)
+        return self.parent.map { min(own, $0.room) } ?? own
+    }
 
-    func enter() {
+    /// One was accepted.
+    package func enter() {
         self.used.wrappingAdd(1, ordering: .relaxed)
         self.parent?.enter()
     }
 
-    func leave() {
+    /// One is closed.
+    package func leave() {
         self.used.wrappingSubtract(1, ordering: .relaxed)
         self.parent?.leave()
     }

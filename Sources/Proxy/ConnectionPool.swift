@@ -68,6 +68,22 @@ package final class ConnectionPool {
         connection.waitIdle(settings.upstreamIdle)
     }
 
+    /// Closes idle connections beyond `count` of the process, the oldest of each endpoint first, and lets none of the
+    /// others wait longer than `amount` from now.
+    func limitIdle(to count: Int, for amount: TimeAmount? = nil) {
+        var surplus = self.idleCount - count / self.loopCount
+        for group in Array(self.groups.values) {
+            for connection in group.idle {
+                if surplus > 0 {
+                    surplus -= 1
+                    connection.close()
+                } else if let amount {
+                    connection.limitIdle(amount)
+                }
+            }
+        }
+    }
+
     /// An idle connection is about to be closed: it must not be chosen any more.
     func removeIdle(_ connection: UpstreamConnection) {
         guard let index = connection.group.idle.lastIndex(where: { $0 === connection }) else { return }
@@ -125,7 +141,7 @@ package final class ConnectionPool {
                     worker.logger.debug(
                         "upstream connect failed",
                         metadata: ["endpoint": "\(group.endpoint)", "error": "\(error)"])
-                    driver.connectFailed(ProxyError(.connectFailed, "connect to \(group.endpoint) failed"))
+                    driver.connectFailed(ProxyError(.connectFailed, driver.connectFailure))
                 }
             }
     }

@@ -11,6 +11,7 @@ extension Exchange {
     /// - Source: RFC 9110 §7.6.1, RFC 9112 §3.2.2; promises S4 and S5.
     mutating func prepareForForwarding() {
         self.requestHeaders.removeHopByHop()
+        self.removeUntrustedClaims()
         // HTTP/1.0 knows no interim answers.
         if self.request.minorVersion == 0 { self.requestHeaders.remove(.expect) }
         guard self.request.flags.contains(.absoluteTarget) else { return }
@@ -22,6 +23,23 @@ extension Exchange {
         }
         self.requestHeaders.remove(.host)
         self.requestHeaders.append(.host, "Host", valueFrom: authority)
+    }
+
+    /// Removes what a peer that is not trusted says about its own client: `X-Forwarded-For`, `-Host` and `-Proto`,
+    /// `Forwarded`, `X-Real-IP`.
+    ///
+    /// A scheme that was sent is replaced by the true one. Nothing is added in place of the others, since nothing is when
+    /// they are absent; only the incoming side says the host, as it does for every request. `X-Forwarded-Port` is not a
+    /// claim but part of the destination, and stays.
+    ///
+    /// - Source: promise T7.
+    mutating func removeUntrustedClaims() {
+        guard !self.isPeerTrusted, !self.requestHeaders.hasNone(of: HeaderName.claims) else { return }
+        let hasScheme = self.requestHeaders.contains(.xForwardedProto)
+        for name in [HeaderName.forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP] {
+            self.requestHeaders.remove(name)
+        }
+        if hasScheme { self.requestHeaders.append(.xForwardedProto, "X-Forwarded-Proto", "http") }
     }
 
     /// The answer to a request that goes no further, whatever the listener: `nil` for all others.

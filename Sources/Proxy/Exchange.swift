@@ -37,6 +37,10 @@ package struct Exchange: ~Copyable {
     package var startedAt = NIODeadline.uptimeNanoseconds(0)
     /// The client's address: the connection.
     package var peer: SocketAddress?
+    /// Whether the client is believed what it says about its own client: the connection.
+    package var isPeerTrusted = false
+    /// Who calls, once somebody has asked: ``resolveSource()``.
+    var source: RequestSource?
 
     /// The request's head: the downstream codec.
     ///
@@ -80,6 +84,7 @@ package struct Exchange: ~Copyable {
     /// Everything that refers to something is let go.
     package mutating func reset() {
         self.peer = nil
+        self.source = nil
         self.requestHeaders.clear()
         self.requestTrailers = nil
         self.service = nil

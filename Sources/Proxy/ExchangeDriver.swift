@@ -118,6 +118,11 @@ package final class ExchangeDriver {
     /// How large the head of the response may be.
     package var responseLimits: HeadLimits { self.plan.responseLimits }
 
+    /// What the client is told when no connection could be made.
+    ///
+    /// Which instance it was stands in the log: addresses are nobody's business.
+    var connectFailure: String { "connect to \(self.exchange.service?.name ?? "the local service") failed" }
+
     /// Whether the whole request was received.
     package var hasWholeRequest: Bool { self.isRequestComplete }
 

@@ -173,6 +173,19 @@ package struct HeaderBlock: ~Copyable {
         body(self.span.extracting(range.range))
     }
 
+    /// Calls `body` with each element of the comma-separated lists in the fields of this name, until it returns `false`.
+    ///
+    /// - Source: RFC 9110 §5.6.1.
+    package func forEachElement(of name: HeaderName, _ body: (RawSpan) -> Bool) {
+        guard self.present & name.bit != 0 else { return }
+        for index in 0..<self.count where self.fields[index].name == name && !self.fields[index].isRemoved {
+            var tokens = ListTokens(self.fields[index].value.range)
+            while let token = tokens.next(self.span) {
+                guard body(self.span.extracting(token)) else { return }
+            }
+        }
+    }
+
     /// The value of the first field of this name.
     ///
     /// Allocates: for fields that are rare, and for logs.

@@ -117,6 +117,13 @@ package enum HeaderName: UInt8, Sendable {
     @inline(__always)
     var isHopByHop: Bool { Self.hopByHop & self.bit != 0 }
 
+    /// What proxies say about the client of their client.
+    @inline(__always)
+    static var claims: UInt64 {
+        Self.forwarded.bit | Self.xForwardedFor.bit | Self.xForwardedHost.bit | Self.xForwardedProto.bit
+            | Self.xRealIP.bit
+    }
+
     /// Computed, not stored, so that it folds to a constant: a lazy global costs a call in a hot loop.
     @inline(__always)
     static var hopByHop: UInt64 {

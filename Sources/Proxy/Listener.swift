@@ -5,6 +5,10 @@ package import Logging
 package import NIOCore
 import NIOPosix
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A listening socket and the plan that its connections obey.
 ///
 /// It belongs to the runtime and outlives the component whose plans it reads: while Ingress or Egress restarts, its
@@ -57,22 +61,23 @@ package final class Listener: Sendable {
         let bootstrap = ServerBootstrap(group: setup.workers.loops)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.autoRead, value: false)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        AcceptGate(setup.budget, waits: waits, logger: setup.logger))
+                        AcceptGate(
+                            setup.budget, overload: setup.workers.overload, waits: waits, logger: setup.logger))
                 }
             }
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(
-                .writeBufferWaterMark, value: setup.plans.current.settings.writeBufferWaterMark
-            )
             .childChannelOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    let plans = setup.plans.reader(for: channel.eventLoop)
+                    try channel.syncOptions?.setOption(
+                        .writeBufferWaterMark, value: plans.value.settings.writeBufferWaterMark)
                     let handler = ProxyHandler(
-                        worker: setup.workers.worker(of: channel.eventLoop),
-                        plans: setup.plans.reader(for: channel.eventLoop), budget: setup.budget)
+                        worker: setup.workers.worker(of: channel.eventLoop), plans: plans)
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
@@ -81,9 +86,20 @@ package final class Listener: Sendable {
             return Listener(channel, channel.localAddress ?? address)
         } catch {
             throw MesherError.cannotListen(
-                address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)", cause: "\(error)",
+                address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)", cause: Self.text(error),
                 remedy: "free the port, or change listenAddress in chassis.yaml")
         }
+    }
+
+    /// The system's words for it, without the names of our calls.
+    private static func text(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)" }
+        return unsafe strerror(error.errnoCode).map { unsafe String(cString: $0) } ?? "error \(error.errnoCode)"
+    }
+
+    /// Asks the gate again whether to accept: what it goes by has changed, and it may have agreed to connections before.
+    package func reconsider() {
+        self.channel.triggerUserOutboundEvent(AcceptGate.Reconsider(), promise: nil)
     }
 
     /// Accepts no more connections; those that are open stay.

@@ -21,12 +21,13 @@ package final class ProxyHandler: ChannelInboundHandler {
     package var deadline = NIODeadline.distantFuture
     private let worker: Worker
     private let plans: Snapshot<TrafficPlan>.Reader
-    private let budget: ConnectionBudget
     /// The plan of the request in flight, or of the last one.
     private var plan: TrafficPlan
     private var context: ChannelHandlerContext?
     private var slot: DeadlineTable.Slot?
     private var peer: SocketAddress?
+    /// Whether `plan` trusts the peer; asked again when there is another plan.
+    private var isPeerTrusted: Bool?
     private var state = ServerConnectionState()
     private var scanner = HeadScanner()
     private var body = BodyReader()
@@ -40,10 +41,9 @@ package final class ProxyHandler: ChannelInboundHandler {
     private var hasLater = false
 
     /// A connection that obeys the newest plan of its listener.
-    package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader, budget: ConnectionBudget) {
+    package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader) {
         self.worker = worker
         self.plans = plans
-        self.budget = budget
         self.plan = plans.value
     }
 
@@ -53,14 +53,15 @@ package final class ProxyHandler: ChannelInboundHandler {
         self.context = context
         self.slot = self.worker.deadlines.add(self)
         self.worker.metrics.clientConnections.add()
-        self.budget.enter()
         self.worker.tick()
-        self.setDeadline(after: self.plan.settings.keepAlive)
+        // One that was accepted just before the listener was closed still gets an answer, but is not waited for as long.
+        let settings = self.plan.settings
+        self.setDeadline(
+            after: self.plan.isDraining ? min(settings.keepAlive, settings.halfClosed) : settings.keepAlive)
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        self.budget.leave()
         if let slot = self.slot.take() { self.worker.deadlines.remove(slot) }
     }
 
@@ -188,7 +189,11 @@ package final class ProxyHandler: ChannelInboundHandler {
     private func beginHead() -> ExchangeDriver {
         let driver = self.worker.takeDriver()
         self.driver = driver
-        self.plan = self.plans.value
+        let plan = self.plans.value
+        if plan !== self.plan {
+            self.plan = plan
+            self.isPeerTrusted = nil
+        }
         self.scanner = HeadScanner()
         self.setDeadline(after: self.plan.settings.requestHead)
         return driver
@@ -200,6 +205,11 @@ package final class ProxyHandler: ChannelInboundHandler {
         // The channel's, which remembers it; the context's asks the kernel each time.
         if self.peer == nil { self.peer = self.context?.channel.remoteAddress }
         driver.exchange.peer = self.peer
+        driver.exchange.isPeerTrusted = self.isPeerTrusted ?? self.judgePeer()
+        if self.worker.overload.refusesRequests {
+            driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.overloaded)))
+            return
+        }
         if let reply = driver.exchange.takeFirstReply() {
             driver.refuse(self, plan: self.plan, reply)
             return
@@ -222,6 +232,12 @@ package final class ProxyHandler: ChannelInboundHandler {
             return
         }
         driver.begin(self, plan: self.plan, body: piece.data, isComplete: piece.next == .end)
+    }
+
+    private func judgePeer() -> Bool {
+        let isTrusted = self.peer.map(self.plan.trusts) ?? false
+        self.isPeerTrusted = isTrusted
+        return isTrusted
     }
 
     private func readBody(_ input: inout ByteBuffer) {
@@ -256,6 +272,15 @@ package final class ProxyHandler: ChannelInboundHandler {
     func closeIfIdle(_ direction: Direction) {
         if self.plan.direction == direction, self.state.isIdle, self.unread == nil { self.context?.close(promise: nil) }
     }
+
+    /// Waits no longer for the next request than this from now.
+    func limitIdle(_ amount: TimeAmount) {
+        guard self.state.isIdle, self.driver == nil, self.worker.now + amount < self.deadline else { return }
+        self.setDeadline(after: amount)
+    }
+
+    /// Whether the connection ends with the answer in flight, whatever the client wishes.
+    private var isEnding: Bool { self.plans.value.isDraining || self.worker.overload.endsConnections }
 
     /// Closes once everything written is sent.
     private func close() {
@@ -296,7 +321,7 @@ extension ProxyHandler: Downstream {
         guard let context = self.context else { return }
         let (framing, connection) = self.state.responseBegan(
             hasUnknownLength: bodyLength == nil, hasLater: self.hasLater || self.unread != nil,
-            isDraining: self.plans.value.isDraining)
+            isDraining: self.isEnding)
         self.framing = framing
         driver.exchange.responseHeaders.removeHopByHop()
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
@@ -327,7 +352,7 @@ extension ProxyHandler: Downstream {
         guard let context = self.context, let driver = self.driver else { return }
         let connection = self.state.responseBegan(
             hasUnknownLength: false, hasLater: self.hasLater || self.unread != nil,
-            isDraining: self.plans.value.isDraining
+            isDraining: self.isEnding
         ).connection
         self.worker.scratch.clear()
         HTTP1Writer.write(reply, to: driver.exchange.request.method, connection: connection, to: &self.worker.scratch)
@@ -351,7 +376,7 @@ extension ProxyHandler: Downstream {
         switch self.state.responseEnded() {
         case .nextRequest:
             self.setReading(true)
-            self.setDeadline(after: self.plan.settings.keepAlive)
+            self.setDeadline(after: self.plans.value.settings.keepAlive)
             if self.isProcessing { return }
             if var input = self.unread.take() {
                 self.process(&input)

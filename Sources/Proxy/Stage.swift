@@ -80,6 +80,7 @@ package struct LocalReply: Sendable, Equatable {
     /// The answer to a request that failed.
     package init(_ error: ProxyError) {
         self.init(status: error.status, reason: error.reason, body: error.body)
+        if error.reason == .overloaded { self.headers = [Header("Retry-After", "1")] }
     }
 }
 

@@ -15,6 +15,8 @@ package final class TrafficPlan: Sendable {
     package let chain: StageChain
     /// Limits and timeouts.
     package let settings: ProxySettings
+    /// Whose word about the client of a client counts.
+    package let trust: TrustConfig
     /// The process is stopping: connections are closed as soon as nothing is in flight on them.
     package let isDraining: Bool
     let requestLimits: HeadLimits
@@ -24,10 +26,14 @@ package final class TrafficPlan: Sendable {
     static let none = TrafficPlan(direction: .outgoing, chain: StageChain([]), settings: ProxySettings())
 
     /// A plan.
-    package init(direction: Direction, chain: StageChain, settings: ProxySettings, isDraining: Bool = false) {
+    package init(
+        direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
+        isDraining: Bool = false
+    ) {
         self.direction = direction
         self.chain = chain
         self.settings = settings
+        self.trust = trust
         self.isDraining = isDraining
         self.requestLimits = HeadLimits(
             startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
@@ -35,6 +41,22 @@ package final class TrafficPlan: Sendable {
         self.responseLimits = HeadLimits(
             startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
             fields: settings.maxResponseHeaders)
+    }
+
+    /// The same while the process is stopping.
+    package var draining: TrafficPlan {
+        TrafficPlan(
+            direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust, isDraining: true)
+    }
+
+    /// Whether `peer` is believed what it says about its own client; see ``Exchange/removeUntrustedClaims()``.
+    ///
+    /// On the outgoing listener a loopback peer is an application whose sidecar this is: what it passes along is its own
+    /// business, and the sidecar at the other end judges it. Any other peer there, which only `per-host` can have, and
+    /// every peer of the incoming listener must be listed.
+    func trusts(_ peer: SocketAddress) -> Bool {
+        if self.direction == .outgoing, IPAddress(peer)?.isLoopback ?? true { return true }
+        return self.trust.trusts(peer)
     }
 }
 

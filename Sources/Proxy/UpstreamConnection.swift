@@ -55,6 +55,11 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.setDeadline(after: amount)
     }
 
+    /// Waits no longer than this from now.
+    func limitIdle(_ amount: TimeAmount) {
+        if self.isIdle, self.worker.now + amount < self.deadline { self.setDeadline(after: amount) }
+    }
+
     /// Was taken from the pool.
     func leaveIdle() { self.isIdle = false }
 
@@ -214,7 +219,8 @@ final class UpstreamConnection: ChannelInboundHandler {
     private func finish(leftOver: Int, _ driver: ExchangeDriver) {
         self.driver = nil
         self.input = .nothing
-        guard self.keepsAlive, leftOver == 0, self.isRequestComplete, !self.body.endsWithConnection, !self.isClosing
+        guard self.keepsAlive, leftOver == 0, self.isRequestComplete, !self.body.endsWithConnection, !self.isClosing,
+            !self.worker.overload.endsConnections
         else {
             self.close()
             return

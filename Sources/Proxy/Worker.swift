@@ -21,6 +21,10 @@ package final class Worker {
     package let metrics: WorkerMetrics
     /// For what is rare enough to be logged.
     package let logger: Logger
+    /// How close the process is to its memory limit.
+    package let overload: Overload
+    /// Whether debug messages go anywhere; saves asking the logger for each request.
+    package let isDebugging: Bool
     /// When the event being handled began.
     ///
     /// Good to some microseconds, and cheaper than asking the clock each time.
@@ -32,6 +36,8 @@ package final class Worker {
 
     private var drivers: [ExchangeDriver] = []
     private var localEndpoints: [UInt16: Endpoint] = [:]
+    /// Callers that were seen before, by what they say of themselves.
+    var sources = SourceCache()
     private var states: [ObjectIdentifier: ServiceState] = [:]
 
     /// The things of one loop.
@@ -39,7 +45,7 @@ package final class Worker {
     /// Callable off the loop, for hand-over.
     package init(
         eventLoop: any EventLoop, loopCount: Int, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry,
-        logger: Logger
+        logger: Logger, overload: Overload
     ) {
         self.eventLoop = eventLoop
         self.directory = directory.reader(for: eventLoop)
@@ -47,6 +53,8 @@ package final class Worker {
         self.pool = ConnectionPool(eventLoop: eventLoop, loopCount: loopCount)
         self.metrics = WorkerMetrics(metrics)
         self.logger = logger
+        self.overload = overload
+        self.isDebugging = logger.logLevel <= .debug
     }
 
     /// Looks at the clock; at the beginning of each event.
@@ -73,6 +81,20 @@ package final class Worker {
     /// Closes the client connections of one direction on which nothing is in flight.
     func closeIdleConnections(_ direction: Direction) {
         for owner in self.deadlines.all { (owner as? ProxyHandler)?.closeIfIdle(direction) }
+    }
+
+    /// Closes every connection on which nothing is in flight, on both sides.
+    package func closeIdleConnections() {
+        self.closeIdleConnections(.outgoing)
+        self.closeIdleConnections(.incoming)
+        self.pool.limitIdle(to: 0)
+    }
+
+    /// Makes new settings hold for connections that are open already.
+    func apply(_ settings: ProxySettings) {
+        self.tick()
+        for owner in self.deadlines.all { (owner as? ProxyHandler)?.limitIdle(settings.keepAlive) }
+        self.pool.limitIdle(to: settings.maxIdleUpstream, for: settings.upstreamIdle)
     }
 
     /// What this loop keeps about a service from one request to the next.

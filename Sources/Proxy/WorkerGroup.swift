@@ -10,20 +10,25 @@ package import NIOCore
 package final class WorkerGroup: Sendable {
     /// The loops.
     package let loops: any EventLoopGroup
+    /// How close the process is to its memory limit.
+    package let overload: Overload
     private let workers: [ObjectIdentifier: NIOLoopBound<Worker>]
 
     /// One worker for each loop of `loops`.
     package init(
-        on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger
+        on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger,
+        overload: Overload = Overload()
     ) async throws {
         self.loops = loops
+        self.overload = overload
         var workers: [ObjectIdentifier: NIOLoopBound<Worker>] = [:]
         let count = loops.makeIterator().reduce(0) { count, _ in count + 1 }
         for loop in loops.makeIterator() {
             workers[ObjectIdentifier(loop)] = try await loop.submit {
                 NIOLoopBound(
                     Worker(
-                        eventLoop: loop, loopCount: count, directory: directory, metrics: metrics, logger: logger),
+                        eventLoop: loop, loopCount: count, directory: directory, metrics: metrics, logger: logger,
+                        overload: overload),
                     eventLoop: loop)
             }.get()
         }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+
+/// The sidecar's own listeners, to which it must never send a request: neither when a client names them, nor when a
+/// registry publishes them as an instance.
+///
+/// The listener of incoming requests is none of them where a registry publishes it: the local application may call its
+/// own service.
+///
+/// - Source: promise T4.
+package struct OwnListeners: Sendable {
+    /// Which one.
+    package enum Listener: Sendable {
+        case outgoing
+        case incoming
+        case admin
+    }
+
+    private struct Place: Sendable {
+        let listener: Listener
+        let port: Int
+        /// The listener's address, or every one of the machine when it listens on all.
+        let addresses: [IPAddress]
+        let isWildcard: Bool
+
+        func holds(_ address: IPAddress) -> Bool {
+            // Connecting to 0.0.0.0 reaches this machine as 127.0.0.1 does.
+            if address.isUnspecified { return self.isWildcard || self.addresses.contains(where: \.isLoopback) }
+            return (self.isWildcard && address.isLoopback) || self.addresses.contains(address)
+        }
+    }
+
+    private let places: [Place]
+
+    /// The listeners of `config`.
+    ///
+    /// - Parameter machine: The addresses of this machine.
+    package init(_ config: ListenerConfig, machine: [IPAddress] = MachineAddress.all()) {
+        let listeners: [(Listener, ListenAddress?)] = [
+            (.outgoing, config.outgoing), (.incoming, config.incoming), (.admin, config.admin),
+        ]
+        self.places = listeners.compactMap { listener, address in
+            guard let address, let ip = IPAddress(address.socketAddress) else { return nil }
+            return Place(
+                listener: listener, port: address.port, addresses: address.isWildcard ? machine : [ip],
+                isWildcard: address.isWildcard)
+        }
+    }
+
+    /// Whether connecting to `endpoint` would lead back here.
+    ///
+    /// Cost: one comparison for each listener, unless the port is one of ours.
+    func contains(_ endpoint: Endpoint) -> Bool {
+        for place in self.places
+        where place.port == endpoint.port && place.listener != .incoming && place.holds(endpoint.ip) {
+            return true
+        }
+        return false
+    }
+
+    /// The listener that a client means with this host and port; `nil` when it is none.
+    ///
+    /// - Parameter port: 80 where the URL has none.
+    func named(_ host: RawSpan, port: Int) -> Listener? {
+        for place in self.places where place.port == port {
+            if Self.isLocalhost(host), place.isWildcard || place.addresses.contains(where: \.isLoopback) {
+                return place.listener
+            }
+            if let literal = IPLiteral(host), place.holds(literal.address) { return place.listener }
+        }
+        return nil
+    }
+
+    /// Whether `host` is `localhost` or ends in `.localhost`, which stands for loopback everywhere.
+    ///
+    /// - Source: RFC 6761 §6.3.
+    static func isLocalhost(_ host: RawSpan) -> Bool {
+        var count = host.byteCount
+        if count > 1, host.byte(at: count - 1) == .dot { count -= 1 }
+        guard count >= 9, host.matches("localhost", at: count - 9) else { return false }
+        return count == 9 || host.byte(at: count - 10) == .dot
+    }
+
+    /// Whether nobody may be taken to `host` for the asking, unless the registry has a service of that name.
+    static func isInternal(_ host: RawSpan) -> Bool {
+        if let literal = IPLiteral(host) { return literal.isEmbedded || literal.address.isInternal }
+        return Self.isLocalhost(host)
+    }
+}
