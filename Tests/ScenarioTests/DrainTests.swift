@@ -2,36 +2,11 @@
 
 import Common
 import Mesher
-import Synchronization
 import TestSupport
 import Testing
 
 /// Promise: a graceful stop loses no request.
 @Suite(.timeLimit(.minutes(1))) struct DrainTests {
-    /// Holds answers back until it is opened.
-    private final class Gate: Sendable {
-        private let state = Mutex<(isOpen: Bool, waiting: [CheckedContinuation<Void, Never>], arrived: Int)>(
-            (false, [], 0))
-        var arrived: Int { self.state.withLock { $0.arrived } }
-        func pass() async {
-            await withCheckedContinuation { continuation in
-                let isOpen = self.state.withLock { state in
-                    state.arrived += 1
-                    if !state.isOpen { state.waiting.append(continuation) }
-                    return state.isOpen
-                }
-                if isOpen { continuation.resume() }
-            }
-        }
-        func open() {
-            let waiting = self.state.withLock { state in
-                state.isOpen = true
-                return state.waiting
-            }
-            for continuation in waiting { continuation.resume() }
-        }
-    }
-
     @Test("requests in flight are answered, idle connections are closed, and then the process ends")
     func inFlight() async throws {
         let gate = Gate()
@@ -60,6 +35,35 @@ import Testing
             if !index.isMultiple(of: 2) { #expect(answer.contains("Connection: close\r\n")) }
         }
         try await stopping.value
+        await origin.stop()
+    }
+
+    @Test("what is still in flight when the time is over is cut, and the log says how much")
+    func cut() async throws {
+        let gate = Gate()
+        let origin = try await TestOrigin.start { _ in
+            await gate.pass()
+            return TestOrigin.response("late")
+        }
+        let log = TestLog()
+        let sidecar = try await TestSidecar.start(
+            services: ["cart": [origin.port]], ["mesher.timeouts.drain": "300ms"], logger: log.logger)
+        var busy: [TestConnection] = []
+        for _ in 0..<3 {
+            let connection = try await sidecar.connectOutgoing()
+            try await connection.send("GET http://cart/x HTTP/1.1\r\nHost: cart\r\n\r\n")
+            busy.append(connection)
+        }
+        while gate.arrived < 3 { await Task.yield() }
+        try await sidecar.stop()
+        for connection in busy {
+            // Which of the two connections of a request goes first is chance.
+            let answer = await connection.readToEnd()
+            #expect(answer.isEmpty || answer.contains("x-mesher-error: upstream_reset"))
+        }
+        let warnings = log.lines.filter { $0.hasPrefix("warning connections cut") }
+        #expect(warnings.count == 1 && warnings[0].hasSuffix("connections=3 direction=outgoing"))
+        gate.open()
         await origin.stop()
     }
 }

@@ -66,6 +66,9 @@ package final class TestConnection: Sendable {
         try await self.channel.writeAndFlush(ByteBuffer(string: text)).get()
     }
 
+    /// Closes the sending side only.
+    package func endSending() async throws { try await self.channel.close(mode: .output).get() }
+
     /// Everything received so far, as soon as it contains `text` or the connection is closed.
     package func read(until text: String) async -> String {
         await self.wait { received, isClosed in isClosed || received.contains(text) }

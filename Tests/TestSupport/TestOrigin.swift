@@ -15,6 +15,10 @@ package final class TestOrigin: Sendable {
         let origin: TestOrigin
         var received = ""
         init(_ origin: TestOrigin) { self.origin = origin }
+        func channelActive(context: ChannelHandlerContext) { self.origin.open.wrappingAdd(1, ordering: .relaxed) }
+        func channelInactive(context: ChannelHandlerContext) {
+            self.origin.open.wrappingSubtract(1, ordering: .relaxed)
+        }
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             self.received += String(buffer: Self.unwrapInboundIn(data))
             while let end = self.received.firstRange(of: "\r\n\r\n") {
@@ -32,6 +36,7 @@ package final class TestOrigin: Sendable {
 
     private let answer: Answer
     private let requests = Mutex<[String]>([])
+    private let open = Atomic<Int>(0)
     private let channel = Mutex<(any Channel)?>(nil)
 
     private init(_ answer: @escaping Answer) { self.answer = answer }
@@ -52,6 +57,9 @@ package final class TestOrigin: Sendable {
 
     /// Where it listens.
     package var port: Int { self.channel.withLock { $0?.localAddress?.port ?? 0 } }
+
+    /// How many connections there are.
+    package var connections: Int { self.open.load(ordering: .relaxed) }
 
     /// The heads of all requests so far.
     package var heads: [String] { self.requests.withLock { $0 } }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Common
+package import Common
 import Foundation
-import Logging
+package import Logging
 package import Mesher
 import NIOCore
+import Proxy
 import ServiceLifecycle
 
 /// A whole sidecar inside the test's process, on free ports: what `mesher run` puts together.
@@ -13,41 +14,66 @@ package struct TestSidecar: Sendable {
     package let sidecar: Assembly.Sidecar
     private let running: Task<Void, any Error>
     private let directory: String
+    private let values: [String: String]
 
     /// Starts a sidecar and waits until it is ready.
     ///
     /// - Parameter services: Ports of 127.0.0.1 by service name: its file registry.
     /// - Parameter applicationPort: The local application's.
+    /// - Parameter logger: For what the sidecar says; nobody's by default.
+    /// - Parameter memory: What the sidecar takes for the memory of its process.
     package static func start(
-        services: [String: [Int]], applicationPort: Int? = nil, _ values: [String: String] = [:]
+        services: [String: [Int]], applicationPort: Int? = nil, _ values: [String: String] = [:],
+        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, memory: ProcessMemory = .system
     ) async throws -> TestSidecar {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("mesher-\(UUID().uuidString)")
             .path
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         try Self.registry(services).write(toFile: "\(directory)/services.yaml", atomically: true, encoding: .utf8)
-        var source = ConfigSource(.memory)
-        let defaults = [
+        var values = [
             "service_description.name": "web", "cse.service.registry.type": "file",
             "cse.service.registry.address": "services.yaml", "cse.protocols.http.listenAddress": "127.0.0.2:0",
             "mesher.workers": "2",
-        ]
-        for (key, value) in defaults.merging(values, uniquingKeysWith: { $1 }) {
-            source.add(key, .text(value, ConfigLocation("test")))
-        }
-        if let applicationPort {
-            source.add("mesher.servicePorts", .text("rest:\(applicationPort)", ConfigLocation("test")))
-        }
-        var reader = ConfigReader(ConfigStore([source]))
-        let config = MesherConfig(&reader)
-        guard reader.problems.isEmpty else { throw MesherError.configuration(reader.problems) }
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        ].merging(values) { $1 }
+        if let applicationPort { values["mesher.servicePorts"] = "rest:\(applicationPort)" }
         let surroundings = Assembly.Surroundings(
-            configDirectory: directory, build: BuildInfo(executableDirectory: directory), logger: logger)
-        let sidecar = try await Assembly(config, surroundings).make()
+            configDirectory: directory, build: BuildInfo(executableDirectory: directory), logger: logger, memory: memory
+        )
+        let sidecar = try await Assembly(Self.config(values), surroundings).make()
         let running = Task { try await sidecar.run() }
         await sidecar.readiness.wait(for: .registry)
         await sidecar.readiness.wait(for: .listeners)
-        return TestSidecar(sidecar: sidecar, running: running, directory: directory)
+        return TestSidecar(sidecar: sidecar, running: running, directory: directory, values: values)
+    }
+
+    private static func config(_ values: [String: String]) throws -> MesherConfig {
+        var source = ConfigSource(.memory)
+        for (key, value) in values { source.add(key, .text(value, ConfigLocation("test"))) }
+        var reader = ConfigReader(ConfigStore([source]))
+        let config = MesherConfig(&reader)
+        guard reader.problems.isEmpty else { throw MesherError.configuration(reader.problems) }
+        return config
+    }
+
+    /// Tells the components of traffic that these values hold besides those it was started with, and waits until new
+    /// requests see them.
+    package func change(_ values: [String: String]) async throws {
+        let config = try Self.config(self.values.merging(values) { $1 })
+        let before = self.sidecar.plans.map(\.generation)
+        for inbox in self.sidecar.trafficInboxes { inbox.send(.configurationChanged(config)) }
+        while zip(self.sidecar.plans, before).contains(where: { $0.generation == $1 }) { await Task.yield() }
+        try await self.settle()
+    }
+
+    /// Returns when each event loop has what was published before.
+    package func settle() async throws { _ = try await self.sidecar.workers.gather { $0.pool.idleCount } }
+
+    /// A port of 127.0.0.1 that was free a moment ago.
+    package static func freePort() async throws -> Int {
+        let origin = try await TestOrigin.start { _ in "" }
+        let port = origin.port
+        await origin.stop()
+        return port
     }
 
     /// Writes another registry file; the sidecar finds it within half a second.
