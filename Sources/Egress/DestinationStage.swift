@@ -61,6 +61,7 @@ struct DestinationStage: Stage {
         guard exchange.request.flags.contains(.absoluteTarget) else { return nil }
         let authority = exchange.request.authority
         let port = authority.portDigits.isEmpty ? 80 : Int(authority.port)
+        guard self.own.has(port) else { return nil }
         return exchange.requestHeaders.withBytes(in: authority.host) { self.own.named($0, port: port) }
     }
 

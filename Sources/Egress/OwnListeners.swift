@@ -33,6 +33,8 @@ package struct OwnListeners: Sendable {
     }
 
     private let places: [Place]
+    /// The ports of the listeners, -1 for none: compared first, since most requests are for other ports.
+    private let ports: (outgoing: Int, incoming: Int, admin: Int)
 
     /// The listeners of `config`.
     ///
@@ -41,6 +43,7 @@ package struct OwnListeners: Sendable {
         let listeners: [(Listener, ListenAddress?)] = [
             (.outgoing, config.outgoing), (.incoming, config.incoming), (.admin, config.admin),
         ]
+        self.ports = (config.outgoing.port, config.incoming?.port ?? -1, config.admin?.port ?? -1)
         self.places = listeners.compactMap { listener, address in
             guard let address, let ip = IPAddress(address.socketAddress) else { return nil }
             return Place(
@@ -51,8 +54,9 @@ package struct OwnListeners: Sendable {
 
     /// Whether connecting to `endpoint` would lead back here.
     ///
-    /// Cost: one comparison for each listener, unless the port is one of ours.
+    /// Cost: three comparisons, unless the port is one of ours.
     func contains(_ endpoint: Endpoint) -> Bool {
+        guard self.has(endpoint.port) else { return false }
         for place in self.places
         where place.port == endpoint.port && place.listener != .incoming && place.holds(endpoint.ip) {
             return true
@@ -71,6 +75,12 @@ package struct OwnListeners: Sendable {
             if let literal = IPLiteral(host), place.holds(literal.address) { return place.listener }
         }
         return nil
+    }
+
+    /// Whether one of the listeners has this port, wherever it listens.
+    @inline(__always)
+    func has(_ port: Int) -> Bool {
+        port == self.ports.outgoing || port == self.ports.incoming || port == self.ports.admin
     }
 
     /// Whether `host` is `localhost` or ends in `.localhost`, which stands for loopback everywhere.
