@@ -37,9 +37,12 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
+        // RE2 by its static archive, so that the binary needs no library beside those of C and C++.
+        .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a"), .linkedLibrary("stdc++")]),
+        .target(name: "CMesher"),
         .target(
             name: "Common",
-            dependencies: [dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
+            dependencies: ["CMesher", "CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
             swiftSettings: settings),
         .target(
             name: "Proxy", dependencies: ["Common", basicContainers, logging, nioCore, nioPosix],

@@ -17,10 +17,13 @@ extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
+highlight_language = "text"
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 html_theme = "sphinx_rtd_theme"
 html_title = f"mesher {release}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_show_sphinx = False

@@ -4,12 +4,12 @@
 import Common
 import Proxy
 
-/// Finds the service that an outgoing request names, and tells the other side who asks.
+/// Finds the service that an outgoing request names, tells the other side who asks, and ends what has been here before.
 ///
 /// What the request names is the resolver's business; what may be called at all is decided here. The port goes along as
 /// `X-Forwarded-Port` and never chooses an instance.
 ///
-/// - Source: promise T4.
+/// - Source: promises T4 and T5.
 struct DestinationStage: Stage {
     static let name = "destination"
 
@@ -17,11 +17,13 @@ struct DestinationStage: Stage {
     private let own: OwnListeners
     private let source: String
     private let context: HeaderLine
+    private let token: HopToken
 
-    init(_ resolver: any DestinationResolver, own: OwnListeners, source: String) {
+    init(_ resolver: any DestinationResolver, own: OwnListeners, source: String, token: HopToken) {
         self.resolver = resolver
         self.own = own
         self.source = source
+        self.token = token
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
     }
 
@@ -52,6 +54,8 @@ struct DestinationStage: Stage {
             exchange.requestHeaders.remove(.xForwardedPort)
             exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: port)
         }
+        guard self.token.look(in: exchange.requestHeaders) == .clear else { return .reject(ProxyError(.loop)) }
+        exchange.requestHeaders.append(self.token.line)
         self.setContext(&exchange.requestHeaders)
         return .proceed
     }
@@ -61,7 +65,6 @@ struct DestinationStage: Stage {
         guard exchange.request.flags.contains(.absoluteTarget) else { return nil }
         let authority = exchange.request.authority
         let port = authority.portDigits.isEmpty ? 80 : Int(authority.port)
-        guard self.own.has(port) else { return nil }
         return exchange.requestHeaders.withBytes(in: authority.host) { self.own.named($0, port: port) }
     }
 

@@ -19,8 +19,7 @@ package struct EgressStages {
         own: OwnListeners, identity: ServiceIdentity, resolver: any DestinationResolver, token: HopToken
     ) {
         self.inOrder = [
-            LoopStage(token: token),
-            DestinationStage(resolver, own: own, source: identity.name),
+            DestinationStage(resolver, own: own, source: identity.name, token: token),
             LoadBalanceStage(own: own),
         ]
     }

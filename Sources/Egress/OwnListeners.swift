@@ -33,17 +33,18 @@ package struct OwnListeners: Sendable {
     }
 
     private let places: [Place]
-    /// The ports of the listeners, -1 for none: compared first, since most requests are for other ports.
-    private let ports: (outgoing: Int, incoming: Int, admin: Int)
+    /// The ports of the three, some of them perhaps the same: what most requests are told apart by.
+    private let ports: (Int, Int, Int)
 
     /// The listeners of `config`.
     ///
     /// - Parameter machine: The addresses of this machine.
     package init(_ config: ListenerConfig, machine: [IPAddress] = MachineAddress.all()) {
+        let outgoing = config.outgoing.port
+        self.ports = (outgoing, config.incoming?.port ?? outgoing, config.admin?.port ?? outgoing)
         let listeners: [(Listener, ListenAddress?)] = [
             (.outgoing, config.outgoing), (.incoming, config.incoming), (.admin, config.admin),
         ]
-        self.ports = (config.outgoing.port, config.incoming?.port ?? -1, config.admin?.port ?? -1)
         self.places = listeners.compactMap { listener, address in
             guard let address, let ip = IPAddress(address.socketAddress) else { return nil }
             return Place(
@@ -52,11 +53,14 @@ package struct OwnListeners: Sendable {
         }
     }
 
+    @inline(__always)
+    private func hasPort(_ port: Int) -> Bool { port == self.ports.0 || port == self.ports.1 || port == self.ports.2 }
+
     /// Whether connecting to `endpoint` would lead back here.
     ///
     /// Cost: three comparisons, unless the port is one of ours.
     func contains(_ endpoint: Endpoint) -> Bool {
-        guard self.has(endpoint.port) else { return false }
+        guard self.hasPort(endpoint.port) else { return false }
         for place in self.places
         where place.port == endpoint.port && place.listener != .incoming && place.holds(endpoint.ip) {
             return true
@@ -68,6 +72,7 @@ package struct OwnListeners: Sendable {
     ///
     /// - Parameter port: 80 where the URL has none.
     func named(_ host: RawSpan, port: Int) -> Listener? {
+        guard self.hasPort(port) else { return nil }
         for place in self.places where place.port == port {
             if Self.isLocalhost(host), place.isWildcard || place.addresses.contains(where: \.isLoopback) {
                 return place.listener
@@ -75,12 +80,6 @@ package struct OwnListeners: Sendable {
             if let literal = IPLiteral(host), place.holds(literal.address) { return place.listener }
         }
         return nil
-    }
-
-    /// Whether one of the listeners has this port, wherever it listens.
-    @inline(__always)
-    func has(_ port: Int) -> Bool {
-        port == self.ports.outgoing || port == self.ports.incoming || port == self.ports.admin
     }
 
     /// Whether `host` is `localhost` or ends in `.localhost`, which stands for loopback everywhere.

@@ -39,6 +39,7 @@ package actor MemoryComponent: Component {
         let limit = self.overload.limit
         let level = self.overload.level
         let next = level.next(used: used, limit: limit)
+        if next > .normal { ProcessMemory.trim() }
         guard next != level else { return }
         self.overload.set(next)
         let metadata: Logger.Metadata = ["level": "\(next)", "used": "\(used)", "limit": "\(limit)"]

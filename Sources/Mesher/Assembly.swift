@@ -22,6 +22,8 @@ package struct Assembly: Sendable {
         package var build: BuildInfo
         /// For everything.
         package var logger: Logger
+        /// Reads the configuration again while the sidecar runs, and what it has read; `nil` when there is no file.
+        package var source: (loader: ConfigLoader, result: ConfigLoader.Result)?
         /// The memory of the process.
         package var memory: ProcessMemory
 
@@ -50,6 +52,8 @@ package struct Assembly: Sendable {
         package let readiness: Readiness
         /// Starts and stops the components.
         package let supervisor: Supervisor
+        /// Where a reload is asked for.
+        package let configInbox: Mailbox<ConfigMessage>
         /// The directory of services.
         package let directory: Snapshot<ServiceDirectory>
         /// Where a changed configuration is sent: the components of traffic.
@@ -57,7 +61,8 @@ package struct Assembly: Sendable {
         /// How many client connections there are.
         package var connections: Int { self.budget.current }
         fileprivate let budget: ConnectionBudget
-        fileprivate let loops: MultiThreadedEventLoopGroup
+        /// The event loops that serve traffic.
+        package let loops: any EventLoopGroup
         fileprivate let controlLoops: MultiThreadedEventLoopGroup
         /// What serves the traffic.
         package let workers: WorkerGroup
@@ -111,6 +116,7 @@ package struct Assembly: Sendable {
         let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
         let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
         let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
+        let configInbox = Mailbox<ConfigMessage>("config", capacity: 2, whenFull: .dropNewest)
         let readiness = Readiness(config.registry.kind == nil ? [.listeners] : [.listeners, .registry])
         let health = LocalHealth()
         let memory = self.surroundings.memory
@@ -149,6 +155,15 @@ package struct Assembly: Sendable {
                 AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
             }
         }
+        if let (loader, result) = self.surroundings.source {
+            let state = ConfigState(result, now: ProcessClock.startTime)
+            state.register(with: metrics)
+            supervisor.add("config") {
+                ConfigComponent(
+                    loader: loader, state: state, inbox: configInbox, receivers: [egressInbox, ingressInbox],
+                    logger: logger)
+            }
+        }
         supervisor.add("memory") {
             MemoryComponent(overload, logger: logger, resident: memory.resident) { level in
                 if level > .normal { workers.forEach { $0.closeIdleConnections() } }
@@ -170,7 +185,7 @@ package struct Assembly: Sendable {
         supervisor.add("health") {
             HealthComponent(config.healthChecks, health: health, loops: controlLoops, logger: logger)
         }
-        if config.registry.kind != nil {
+        if config.registry.kind == .file {
             let publisher = DirectoryPublisher(directory, ownApp: identity.app) { readiness.set(.registry) }
             let path = self.path(of: config.registry)
             supervisor.add("registry") {
@@ -179,12 +194,14 @@ package struct Assembly: Sendable {
         }
         add(&supervisor, controlLoops)
         supervisor.add("readiness") { ReadinessComponent(readiness) }
-        ComponentMetrics(restarts: supervisor.restarts, mailboxes: [egressInbox, ingressInbox]).register(with: metrics)
+        ComponentMetrics(restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox]).register(
+            with: metrics)
         OverloadMetrics(overload).register(with: metrics)
         return Sidecar(
             group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing.address,
             incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
-            directory: directory, trafficInboxes: [egressInbox, ingressInbox], budget: processBudget, loops: loops,
+            configInbox: configInbox, directory: directory, trafficInboxes: [egressInbox, ingressInbox],
+            budget: processBudget, loops: loops,
             controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans])
     }
 
@@ -201,6 +218,8 @@ package struct Assembly: Sendable {
             if self.config.servicePorts.ports.isEmpty {
                 logger.notice("no --service-ports: callers must name the port in the URL")
             }
+            let endpoints = self.config.listeners.advertised.map(\.description).joined(separator: ", ")
+            logger.info("what others are told", metadata: ["endpoints": "\(endpoints)"])
         } else if self.config.listeners.mode == .sidecar {
             logger.warning(
                 "only a loopback listener: other hosts cannot call the local application through this sidecar")

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Common
 
 /// The program.
 @main
+enum Program {
+    static func main() async {
+        await MesherCommand.main(CommandLineText.normalized(Array(CommandLine.arguments.dropFirst())))
+    }
+}
+
+/// `mesher`: the commands.
 struct MesherCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "mesher",
@@ -14,10 +22,17 @@ struct MesherCommand: AsyncParsableCommand {
 
             Examples:
               mesher quickstart   a sidecar and a demo service, to try it out
+              mesher check        what is wrong with the configuration
               mesher              the sidecar that conf/ beside the binary describes
               mesher --config /etc/mesher/mesher.yaml --service-ports rest:8080
               mesher --cse.protocols.http.listenAddress=10.1.2.3:30101
+
+            Completions for the shell:
+              mesher --generate-completion-script bash > ~/.mesher-completion
             """,
-        subcommands: [RunCommand.self, QuickstartCommand.self, VersionCommand.self],
+        version: "mesher \(BuildInfo.sourceVersion)",
+        subcommands: [
+            RunCommand.self, CheckCommand.self, QuickstartCommand.self, VersionCommand.self, ReferenceCommand.self,
+        ],
         defaultSubcommand: RunCommand.self)
 }

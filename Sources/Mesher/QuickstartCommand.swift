@@ -5,6 +5,8 @@ import Common
 import Foundation
 import LocalRegistry
 import Logging
+import NIOCore
+import NIOPosix
 import ServiceLifecycle
 
 /// `mesher quickstart`: what a newcomer needs to see a request go through.
@@ -41,6 +43,7 @@ struct QuickstartCommand: AsyncParsableCommand {
             handler.logLevel = .error
             return handler
         }
+        try await self.checkPorts()
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         try self.registryFile.write(toFile: "\(directory)/services.yaml", atomically: true, encoding: .utf8)
         do {
@@ -62,6 +65,22 @@ struct QuickstartCommand: AsyncParsableCommand {
                 "cannot start the demo service on 127.0.0.1:\(self.servicePort); free the port, or use --service-port")
         } catch let error as MesherError {
             throw Exit.because("\(error)")
+        }
+    }
+
+    /// Ends at once when a port is taken: components would try again and again, which is no way to greet a newcomer.
+    private func checkPorts() async throws {
+        let options = [
+            ("--port", self.port), ("--admin-port", self.adminPort), ("--service-port", self.servicePort),
+        ]
+        for (option, port) in options {
+            do {
+                let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                    .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                try await bootstrap.bind(host: "127.0.0.1", port: port).get().close().get()
+            } catch {
+                throw Exit.because("port \(port) is taken; free it, or choose another with \(option)")
+            }
         }
     }
 

@@ -13,6 +13,7 @@ struct RunCommand: AsyncParsableCommand {
         discussion: """
             Files are looked for in $CHASSIS_CONF_DIR, in $CHASSIS_HOME/conf, or in
             conf beside the binary; chassis.yaml and microservice.yaml are required.
+            SIGHUP reads them again, SIGTERM ends without losing a request.
 
             Examples:
               mesher --service-ports rest:8080,grpc:9000
@@ -20,41 +21,29 @@ struct RunCommand: AsyncParsableCommand {
               mesher --cse.service.registry.address=/etc/mesher/services.yaml
             """)
 
-    @Option(help: ArgumentHelp("Path of mesher.yaml.", valueName: "file"))
-    var config: String?
-
-    @Option(
-        name: .customLong("service-ports"),
-        help: ArgumentHelp(
-            "Ports of the local application: rest:8080,grpc:9000. Also SERVICE_PORTS.", valueName: "list"))
-    var servicePorts: String?
-
-    @Option(help: ArgumentHelp("Event loops that serve traffic; default: one for each usable CPU.", valueName: "count"))
-    var workers: Int?
-
-    @Argument(parsing: .allUnrecognized, help: "Any key of the configuration, as --key=value.")
-    var values: [String] = []
+    @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        let loader = ConfigLoader(
-            arguments: try self.arguments(), environment: ProcessInfo.processInfo.environment,
-            executableDirectory: Executable.directory)
-        let config: MesherConfig
-        do {
-            config = try loader.load()
-        } catch {
-            throw Exit.because("\(error)")
+        let loader = try self.options.loader()
+        let result = loader.examine()
+        guard !result.hasErrors else {
+            let mistakes = result.problems.filter { $0.severity == .error }
+            throw Exit.because(
+                mistakes.count == 1 ? "not started: one mistake" : "not started: \(mistakes.count) mistakes",
+                after: mistakes.map(\.description))
         }
         var logger = Logger(label: "mesher")
         logger.logLevel = .info
-        let assembly = Assembly(
-            config,
-            .init(
-                configDirectory: loader.directory, build: BuildInfo(executableDirectory: Executable.directory),
-                logger: logger))
+        result.problems.forEach(logger.report)
+        var surroundings = Assembly.Surroundings(
+            configDirectory: loader.directory, build: BuildInfo(executableDirectory: Executable.directory),
+            logger: logger)
+        surroundings.source = (loader, result)
         do {
-            let sidecar = try await assembly.make()
-            let signals = SignalWatch(logger: logger) { await sidecar.group.triggerGracefulShutdown() }
+            let sidecar = try await Assembly(result.config, surroundings).make()
+            let signals = SignalWatch(
+                logger: logger, stop: { await sidecar.group.triggerGracefulShutdown() },
+                reload: { sidecar.configInbox.send(.reloadRequested) })
             signals.start()
             try await sidecar.run()
             logger.notice("stopped")
@@ -62,28 +51,14 @@ struct RunCommand: AsyncParsableCommand {
             throw Exit.because("\(error)")
         }
     }
-
-    private func arguments() throws -> ConfigLoader.Arguments {
-        var arguments = ConfigLoader.Arguments()
-        arguments.mesherFile = self.config
-        if let ports = self.servicePorts { arguments.values.append(("mesher.servicePorts", ports)) }
-        if let workers = self.workers { arguments.values.append(("mesher.workers", "\(workers)")) }
-        for value in self.values {
-            guard value.hasPrefix("-"), let equals = value.firstIndex(of: "=") else {
-                throw ValidationError(
-                    "\"\(value)\" is neither an option nor of the form --key=value; see mesher --help")
-            }
-            let key = value[..<equals].drop { $0 == "-" }
-            arguments.values.append((String(key), String(value[value.index(after: equals)...])))
-        }
-        return arguments
-    }
 }
 
 /// Ends the process with a message instead of a usage text.
 enum Exit {
-    static func because(_ message: String) -> ExitCode {
-        FileHandle.standardError.write(Data("mesher: \(message)\n".utf8))
+    /// - Parameter lines: Printed before the message.
+    static func because(_ message: String, after lines: [String] = []) -> ExitCode {
+        let text = (lines + ["mesher: \(message)"]).joined(separator: "\n")
+        FileHandle.standardError.write(Data("\(text)\n".utf8))
         return .failure
     }
 }

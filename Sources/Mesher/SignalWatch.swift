@@ -4,18 +4,23 @@ import Foundation
 import Logging
 import UnixSignals
 
-/// Stops the process on TERM, INT and QUIT: gracefully at first, at once on the second one.
+/// Stops the process on TERM, INT and QUIT: gracefully at first, at once on the second one; reads files again on HUP.
 ///
 /// Not left to ServiceLifecycle, which stops listening after the first signal.
 struct SignalWatch: Sendable {
     let logger: Logger
     let stop: @Sendable () async -> Void
+    var reload: @Sendable () -> Void = {}
 
     /// Watches from now on, until the process ends.
     func start() {
         Task.detached {
             var isStopping = false
-            for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint, .sigquit) {
+            for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint, .sigquit, .sighup) {
+                if signal == .sighup {
+                    self.reload()
+                    continue
+                }
                 if isStopping {
                     self.logger.warning("second signal: ending at once", metadata: ["signal": "\(signal)"])
                     exit(1)

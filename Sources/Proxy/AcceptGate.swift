@@ -29,6 +29,8 @@ final class AcceptGate: ChannelDuplexHandler {
     private let logger: Logger
     private let waits: Counter
     private var isPaused = false
+    /// Whether the last attempt failed, which is said once.
+    private var isFailing = false
     private var readsPerEvent = 0
 
     init(_ budget: ConnectionBudget, overload: Overload, waits: Counter, logger: Logger) {
@@ -44,6 +46,7 @@ final class AcceptGate: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.isFailing = false
         // Counted here and not when its handler is there, which is on another loop and later.
         let budget = self.budget
         budget.enter()
@@ -57,8 +60,9 @@ final class AcceptGate: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // EMFILE and its kin: the pending connection stays pending, so the next attempt would fail at once.
-        self.logger.warning("cannot accept a connection", metadata: ["error": "\(error)"])
+        // EMFILE and its kin: the connection stays in the queue, so the channel would try again at once, for ever.
+        if !self.isFailing { self.logger.warning("cannot accept connections", metadata: ["error": "\(error)"]) }
+        self.isFailing = true
         self.withdraw(context)
         self.pause(context)
     }

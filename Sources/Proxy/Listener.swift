@@ -43,9 +43,11 @@ package final class Listener: Sendable {
     /// Where it listens; with the port that the kernel chose, if 0 was asked for.
     package let address: SocketAddress
     private let channel: any Channel
+    private let budget: ConnectionBudget
 
-    private init(_ channel: any Channel, _ address: SocketAddress) {
+    private init(_ channel: any Channel, _ address: SocketAddress, _ budget: ConnectionBudget) {
         self.channel = channel
+        self.budget = budget
         self.address = address
     }
 
@@ -83,7 +85,7 @@ package final class Listener: Sendable {
             }
         do {
             let channel = try await bootstrap.bind(to: address).get()
-            return Listener(channel, channel.localAddress ?? address)
+            return Listener(channel, channel.localAddress ?? address, setup.budget)
         } catch {
             throw MesherError.cannotListen(
                 address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)", cause: Self.text(error),
@@ -103,7 +105,21 @@ package final class Listener: Sendable {
     }
 
     /// Accepts no more connections; those that are open stay.
+    ///
+    /// Those that wait in the kernel's queue are accepted first: closing would reset them, with the requests that they
+    /// may have sent.
     package func stopAccepting() async {
+        let loop = self.channel.eventLoop
+        var known = -1
+        for _ in 0..<Self.lastLooks {
+            let current = self.budget.current
+            if current <= known { break }
+            known = current
+            // Long enough for the loop to ask the kernel what is ready, which running tasks alone does not make it do.
+            try? await loop.scheduleTask(in: .milliseconds(2)) {}.futureResult.get()
+        }
         try? await self.channel.close().get()
     }
+
+    private static let lastLooks = 100
 }

@@ -374,6 +374,8 @@ extension ProxyHandler: Downstream {
         self.releaseDriver()
         guard self.context != nil else { return }
         switch self.state.responseEnded() {
+        // Its head has promised to go on, but that was before the process began to stop.
+        case .nextRequest where self.plans.value.isDraining && self.unread == nil && !self.isProcessing: self.close()
         case .nextRequest:
             self.setReading(true)
             self.setDeadline(after: self.plans.value.settings.keepAlive)

@@ -52,12 +52,20 @@ def free_port(*addresses):
     raise RuntimeError("no free port")
 
 
+def listens(address, port):
+    """Whether somebody takes connections there."""
+    with socket.socket() as sock:
+        return sock.connect_ex((address, port)) == 0
+
+
 class Sidecar:
     """One mesher process in a directory of its own."""
 
     def __init__(self, rest_port, services, timeouts=None, limits=None):
         self.port = free_port("127.0.0.1", "127.0.0.2")
-        self.admin = free_port("127.0.0.1")
+        self.admin = self.port
+        while self.admin == self.port:
+            self.admin = free_port("127.0.0.1")
         self.rest_port = rest_port
         self.directory = tempfile.TemporaryDirectory(prefix="mesher-peers-")
         self.log = Path(self.directory.name, "log")
@@ -102,6 +110,11 @@ class Sidecar:
         return self.process is not None and self.process.poll() is None
 
     def stop(self):
+        """Ends this process and removes its directory."""
+        self.stop_process()
+        self.directory.cleanup()
+
+    def stop_process(self):
         """Ends this process, by its pid, first politely."""
         if self.alive:
             self.process.send_signal(signal.SIGTERM)
@@ -111,7 +124,6 @@ class Sidecar:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.directory.cleanup()
 
     def tail(self):
         """The end of the log, for the report of a failure."""

@@ -2,19 +2,30 @@
 """What the documentation tells readers to type, typed; what it says they will see, seen."""
 
 import contextlib
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness import REPOSITORY, binary, eventually
 
 # Pages use the ports of a fresh installation.
 PORTS = [8080, 8081, 8083, 8085, 30101, 30102, 30201, 30202]
+
+# What has to be running when a page's commands are typed. A page with commands is in one of these.
+WITH_NOTHING = ["docs/command-line.md", "docs/configuration.md", "docs/migration.md"]
+WITH_QUICK_START = ["docs/admin-api.md", "docs/destination-resolver.md", "docs/errors.md", "docs/protocols.md"]
+WITH_MORE = ["docs/life-cycle.md", "docs/quickstart.md", "examples/two-services/README.md"]
+
+# A reader's shell: no proxy, no key of mesher's, and `mesher` is found.
+ENVIRONMENT = {"HOME": os.environ.get("HOME", "/"), "PATH": f"{Path(binary()).resolve().parent}:{os.environ['PATH']}"}
 
 
 @pytest.fixture(autouse=True)
@@ -48,30 +59,31 @@ def commands(text):
     return found
 
 
-def type_in(text, **environment):
-    """Types the commands of a text into one shell, and compares what each prints."""
+def type_in(text):
+    """Types the commands of a text into one shell, and compares what the terminal shows after each."""
     typed = commands(text)
     mark = "----8<----"
     script = "".join(f"{command}\necho '{mark}'\n" for command, _ in typed)
     done = subprocess.run(
         ["bash"],
-        input=script,
-        capture_output=True,
+        input=script.replace(".build/release/mesher", binary()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=60,
         cwd=REPOSITORY,
-        env={**os.environ, **environment},
+        env=ENVIRONMENT,
     )
     printed = done.stdout.split(mark + "\n")
-    assert len(printed) == len(typed) + 1, f"the shell has ended: {done.stderr}"
+    assert len(printed) == len(typed) + 1, f"the shell has ended: {done.stdout}"
     for (command, expected), actual in zip(typed, printed, strict=False):
-        assert actual == expected, f"$ {command}\n{done.stderr}"
+        assert actual.rstrip("\n") == expected.rstrip("\n"), f"$ {command}"
 
 
 @contextlib.contextmanager
 def running(*command, until, cwd=REPOSITORY, **environment):
     """A process for as long as the block, from when the port `until` takes connections."""
-    process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=cwd, env={**ENVIRONMENT, **environment}, stdout=subprocess.DEVNULL)
 
     def serving():
         assert process.poll() is None, "the process has ended"
@@ -84,6 +96,24 @@ def running(*command, until, cwd=REPOSITORY, **environment):
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(35)
+
+
+def test_no_command_is_left_out():
+    pages = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("examples/*/*.md")]
+    found = {str(page.relative_to(REPOSITORY)) for page in pages if "```console\n" in page.read_text()}
+    assert found == {*WITH_NOTHING, *WITH_QUICK_START, *WITH_MORE}
+
+
+@pytest.mark.parametrize("page", WITH_NOTHING)
+def test_page(page):
+    type_in(section(page))
+
+
+@pytest.mark.parametrize("page", WITH_QUICK_START)
+def test_page_with_the_quick_start_running(page):
+    with running(binary(), "quickstart", until=8083):
+        eventually(lambda: ready(30102), "not ready")
+        type_in(section(page))
 
 
 def test_quick_start():
@@ -141,3 +171,103 @@ def test_two_services_and_two_sidecars():
         type_in(page)
     assert len(children) == 4
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def test_a_reload():
+    text = section("docs/life-cycle.md", "Reload")
+    files, started, changes = text.partition("```sh\nCHASSIS_CONF_DIR=/tmp/reload mesher\n```\n")
+    assert started
+    type_in(files)
+    with running(binary(), until=30102, CHASSIS_CONF_DIR="/tmp/reload"):
+        eventually(lambda: ready(30102), "not ready")
+        type_in(changes)
+
+
+def test_reference_of_the_keys():
+    """The committed page is what the program prints: mesher reference > docs/configuration-reference.md"""
+    printed = subprocess.run([binary(), "reference"], capture_output=True, text=True, timeout=20, check=True).stdout
+    assert section("docs/configuration-reference.md") == printed
+
+
+def test_every_option_is_explained():
+    page = section("docs/command-line.md")
+    for command in ["run", "check", "quickstart", "reference"]:
+        printed = subprocess.run([binary(), command, "--help"], capture_output=True, text=True, timeout=20).stdout
+        options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", printed, re.M)) - {"--help", "--version"}
+        assert [option for option in sorted(options) if option not in page] == []
+
+
+def test_links():
+    """Those of all pages, also where Sphinx does not look: files exist, and headings."""
+    broken = []
+    for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("examples/*/*.md")]:
+        for path, title in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
+            target = (page.parent / path) if path else page
+            if not target.exists() or (title and title not in anchors(target)):
+                broken.append(f"{page.name}: {path}#{title}")
+    assert broken == []
+
+
+def anchors(page):
+    """What links to the headings of a page end in, as most renderers of Markdown have it."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def configurations():
+    """The YAML of the pages that is configuration: not a registry file, not a manifest."""
+    for page in sorted(REPOSITORY.glob("docs/*.md")):
+        blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.S | re.M)
+        for number, block in enumerate(blocks, 1):
+            if not block.startswith(("service:", "apiVersion:")):
+                yield pytest.param(block, id=f"{page.stem}-{number}")
+
+
+@pytest.mark.parametrize("block", list(configurations()))
+def test_example_of_a_configuration(block, tmp_path):
+    (tmp_path / "chassis.yaml").write_text(block)
+    environment = {"CHASSIS_CONF_DIR": str(tmp_path), "SERVICE_NAME": "shop"}
+    done = subprocess.run([binary(), "check", "--strict"], env=environment, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_kubernetes_manifest(tmp_path):
+    """The files and variables of the manifest make a sidecar that its probes find ready at the pod's address."""
+    manifest = re.search(r"```yaml\n(apiVersion.*?)```", section("docs/infrastructure.md"), re.S)[1]
+    config_map, deployment = yaml.safe_load_all(manifest)
+    pod = deployment["spec"]["template"]["spec"]
+    sidecar = pod["initContainers"][0]
+    for name, text in config_map["data"].items():
+        (tmp_path / name).write_text(text)
+    variables = {each["name"]: each["value"] for each in sidecar["env"]}
+    assert variables["CHASSIS_CONF_DIR"] == sidecar["volumeMounts"][0]["mountPath"]
+    variables["CHASSIS_CONF_DIR"] = str(tmp_path)
+    checked = subprocess.run(
+        [binary(), "check", "--strict", "--json"], env=variables, capture_output=True, text=True, timeout=20
+    )
+    report = json.loads(checked.stdout)
+    assert report["problems"] == []
+    advertised = dict(endpoint.split("://") for endpoint in report["endpoints"])
+    with running(binary(), until=30101, **variables):
+        for kind in ["startupProbe", "readinessProbe", "livenessProbe"]:
+            probe = sidecar[kind]["httpGet"]
+            port = next(each["containerPort"] for each in sidecar["ports"] if each["name"] == probe["port"])
+            # A machine without a network has no address but loopback.
+            address = advertised.get("rest-admin", f"127.0.0.1:{port}")
+            assert address.endswith(f":{port}")
+            eventually(lambda url=f"http://{address}{probe['path']}": status(url) == "200", "the probe fails")
+    assert pod["terminationGracePeriodSeconds"] > 30
+
+
+def status(url):
+    asked = ["curl", "-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}", url]
+    return subprocess.run(asked, capture_output=True, text=True, timeout=5).stdout
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_systemd_unit(tmp_path):
+    unit = re.search(r"```ini\n(.*?)```", section("docs/infrastructure.md"), re.S)[1]
+    file = tmp_path / "mesher.service"
+    file.write_text(unit.replace("/usr/local/bin/mesher", binary()))
+    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=20)
+    assert [line for line in done.stderr.splitlines() if "mesher" in line] == []

@@ -2,11 +2,8 @@
 """T4, T5, T7, U14 and the modes: where requests may go, how they are ended, and what memory pressure does."""
 
 import contextlib
-import os
-import resource
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -236,35 +233,3 @@ def test_a_port_in_use_is_told_in_plain_words(start):
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{sidecar.port}: Address already in use; free the port" in done.stderr
     second.directory.cleanup()
-
-
-# -- U6 ----------------------------------------------------------------------------------------------------------------
-
-
-def cpu_seconds(pid):
-    """Processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def test_without_descriptors_it_waits_quietly_and_recovers(start):
-    sidecar, _ = start()
-    pid = sidecar.process.pid
-    with Client(("127.0.0.1", sidecar.port)) as served:
-        served.send(harness.request("GET", "http://cart/x"))
-        assert served.response().status == 200
-        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, limits[1]))
-        waiting = [Client(("127.0.0.1", sidecar.port)) for _ in range(20)]
-        eventually(lambda: "cannot accept a connection" in sidecar.tail(), "it still accepts")
-        used, began = cpu_seconds(pid), time.monotonic()
-        while time.monotonic() < began + 1:
-            served.send(harness.request("GET", "http://cart/x"))
-            assert served.response().status == 200, "a connection that is open is served"
-            time.sleep(0.1)
-        assert cpu_seconds(pid) - used < 0.1, "it runs in circles"
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-        for client in waiting:
-            client.send(harness.request("GET", "http://cart/x"))
-            assert client.response().status == 200
-            client.close()

@@ -127,7 +127,7 @@ import Testing
         #expect(await incoming.read(until: "sidecar's own").hasPrefix("HTTP/1.1 403 "))
         try sidecar.setRegistry("service: [{name: cart, instance: [\"rest://127.0.0.1:\(port)?sslEnabled=true\"]}]\n")
         let outgoing = try await sidecar.connectOutgoing()
-        while sidecar.sidecar.directory.current["cart"]?.instances.isEmpty != false { await Task.yield() }
+        try await sidecar.waitForDirectory { $0["cart"]?.instances.isEmpty == false }
         try await sidecar.settle()
         try await outgoing.send("GET http://cart/ HTTP/1.1\r\nHost: cart\r\n\r\n")
         #expect(await outgoing.read(until: "TLS").hasPrefix("HTTP/1.1 502 "))
@@ -152,7 +152,7 @@ import Testing
         }
         #expect(origins.map(\.heads.count) == [10, 10, 10])
         try sidecar.setServices(["cart": [ports[2]]])
-        while sidecar.sidecar.directory.current["cart"]?.instances.count != 1 { await Task.yield() }
+        try await sidecar.waitForDirectory { $0["cart"]?.instances.count == 1 }
         try await sidecar.settle()
         for _ in 0..<5 {
             try await connection.send("GET http://cart/ HTTP/1.1\r\nHost: cart\r\n\r\n")

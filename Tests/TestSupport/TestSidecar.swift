@@ -84,6 +84,12 @@ package struct TestSidecar: Sendable {
         try text.write(toFile: "\(self.directory)/services.yaml", atomically: true, encoding: .utf8)
     }
 
+    /// Returns when the directory is as `condition` wants it, on every event loop.
+    package func waitForDirectory(_ condition: (ServiceDirectory) -> Bool) async throws {
+        while !condition(self.sidecar.directory.current) { try await Task.sleep(for: .milliseconds(2)) }
+        try await self.settle()
+    }
+
     /// A new connection to the outgoing listener.
     package func connectOutgoing() async throws -> TestConnection { try await .open(self.sidecar.outgoing) }
 

@@ -8,11 +8,26 @@ package struct ConfigLoader: Sendable {
     package struct Arguments: Sendable {
         /// `--config`: the path of mesher.yaml.
         package var mesherFile: String?
-        /// `--key=value` of any key.
-        package var values: [(key: String, value: String)] = []
+        /// `--key=value` of any key, and the options that stand for keys.
+        package var values: [(key: String, option: String, value: String)] = []
+        /// `--strict`: whether an unknown key is an error.
+        package var isStrict = false
 
         /// Nothing.
         package init() {}
+    }
+
+    /// What was read.
+    package struct Result: Sendable {
+        /// The configuration; where there was a mistake, with the default instead.
+        package let config: MesherConfig
+        /// What it was read from.
+        package let store: ConfigStore
+        /// Everything that is wrong or worth a word, in the order of its places.
+        package let problems: [ConfigProblem]
+
+        /// Whether a sidecar cannot start with it.
+        package var hasErrors: Bool { self.problems.contains { $0.severity == .error } }
     }
 
     private let arguments: Arguments
@@ -29,56 +44,82 @@ package struct ConfigLoader: Sendable {
         self.home = executableDirectory
     }
 
-    /// The configuration, or every mistake in it.
-    package func load() throws(MesherError) -> MesherConfig {
+    /// Reads everything, whatever is wrong with it.
+    package func examine() -> Result {
         var problems: [ConfigProblem] = []
         let store = self.readSources(&problems)
         // What a missing or broken file would have said is not a mistake of its own.
-        if problems.contains(where: { $0.severity == .error }) { throw .configuration(problems) }
-        var reader = ConfigReader(store)
+        var reader = ConfigReader(store, isPartial: problems.contains { $0.severity == .error })
         let config = MesherConfig(&reader)
-        problems += reader.problems
-        let errors = problems.filter { $0.severity == .error }
-        if !errors.isEmpty { throw .configuration(errors.sorted { $0.location < $1.location }) }
-        return config
+        problems += reader.problems + ConfigReview.problems(of: store, isStrict: self.arguments.isStrict)
+        return Result(config: config, store: store, problems: problems.sorted { $0.location < $1.location })
     }
 
     /// The configuration directory: `CHASSIS_CONF_DIR`, `$CHASSIS_HOME/conf`, or `conf` beside the executable.
-    package var directory: String {
-        if let directory = self.environment["CHASSIS_CONF_DIR"], !directory.isEmpty { return directory }
-        if let home = self.environment["CHASSIS_HOME"], !home.isEmpty { return "\(home)/conf" }
-        return "\(self.home)/conf"
-    }
+    package var directory: String { self.chosenDirectory ?? "\(self.home)/conf" }
 
     /// The files in the order in which they are read; the first that has a key keeps it.
     package var files: [(path: String, isRequired: Bool)] {
-        let directory = self.directory
         let optional = [
             "circuit_breaker", "load_balancing", "rate_limiting", "router", "tls", "auth", "monitoring", "tracing",
             "lager", "fault",
         ]
-        return [("\(directory)/chassis.yaml", true), ("\(directory)/microservice.yaml", true)]
-            + optional.map { ("\(directory)/\($0).yaml", false) } + [self.mesherFile]
+        return [("\(self.directory)/chassis.yaml", true), self.microserviceFile]
+            + optional.map { ("\(self.directory)/\($0).yaml", false) }
+            + [self.mesherFile, (self.existing("egress.yaml"), false)]
+    }
+
+    private var chosenDirectory: String? {
+        if let directory = self.environment["CHASSIS_CONF_DIR"], !directory.isEmpty { return directory }
+        if let home = self.environment["CHASSIS_HOME"], !home.isEmpty {
+            return home.hasSuffix("/") ? "\(home)conf" : "\(home)/conf"
+        }
+        return nil
+    }
+
+    /// The flat file or, as old set-ups have it, the one in the only folder that has one.
+    ///
+    /// Environment variables may stand in for it, as in the original's container.
+    private var microserviceFile: (path: String, isRequired: Bool) {
+        let flat = "\(self.directory)/microservice.yaml"
+        let hasName = ["SERVICE_NAME", "CAS_COMPONENT_NAME"].contains { !(self.environment[$0] ?? "").isEmpty }
+        let manager = FileManager.default
+        if manager.fileExists(atPath: flat) { return (flat, !hasName) }
+        let folders = (try? manager.contentsOfDirectory(atPath: self.directory)) ?? []
+        let nested = folders.map { "\(self.directory)/\($0)/microservice.yaml" }.filter(manager.fileExists)
+        return (nested.count == 1 ? nested[0] : flat, !hasName)
     }
 
     private var mesherFile: (path: String, isRequired: Bool) {
         if let path = self.arguments.mesherFile { return (path, true) }
-        let besideExecutable = "\(self.home)/conf/mesher.yaml"
-        if FileManager.default.fileExists(atPath: besideExecutable) { return (besideExecutable, false) }
-        return ("\(self.directory)/mesher.yaml", false)
+        return (self.existing("mesher.yaml"), false)
+    }
+
+    /// A file of the configuration directory or, when it is not there, beside the executable.
+    private func existing(_ name: String) -> String {
+        let inDirectory = "\(self.directory)/\(name)"
+        let besideExecutable = "\(self.home)/conf/\(name)"
+        let manager = FileManager.default
+        return !manager.fileExists(atPath: inDirectory) && manager.fileExists(atPath: besideExecutable)
+            ? besideExecutable : inDirectory
     }
 
     private func readSources(_ problems: inout [ConfigProblem]) -> ConfigStore {
         var files = ConfigSource(.files)
         for (path, isRequired) in self.files {
             guard let text = Self.read(path) else {
-                if isRequired { problems.append(self.missing(path)) }
+                // A file that is there and cannot be read, for want of rights or of descriptors, is not one less.
+                if isRequired || FileManager.default.fileExists(atPath: path) { problems.append(self.missing(path)) }
                 continue
             }
             do {
-                files.add(
-                    try ConfigTree(yaml: text, source: path)
-                        .mapTexts { Placeholders.expand($0, environment: self.environment) })
+                let tree = try ConfigTree(yaml: text, source: path)
+                guard tree.isMapOrEmpty else {
+                    problems.append(
+                        ConfigProblem(at: tree.location, "this is no map of keys", remedy: "write key: value"))
+                    continue
+                }
+                files.add(tree.mapTexts { Placeholders.expand($0, environment: self.environment) })
             } catch {
                 problems.append(error)
             }
@@ -97,8 +138,8 @@ package struct ConfigLoader: Sendable {
             fallback.add(key, value)
         }
         var commandLine = ConfigSource(.commandLine)
-        for (key, value) in self.arguments.values {
-            commandLine.add(key, .text(value, ConfigLocation("command line")))
+        for (key, option, value) in self.arguments.values {
+            commandLine.add(key, .text(value, ConfigLocation("command line \(option)")))
         }
         return ConfigStore([files, environment, commandLine, fallback])
     }
@@ -108,8 +149,23 @@ package struct ConfigLoader: Sendable {
     }
 
     private func missing(_ path: String) -> ConfigProblem {
-        ConfigProblem(
+        guard !FileManager.default.fileExists(atPath: path) else {
+            return ConfigProblem(
+                at: ConfigLocation(path), "the file cannot be read",
+                remedy: "let the user that mesher runs as read it")
+        }
+        if path == self.arguments.mesherFile {
+            return ConfigProblem(
+                at: ConfigLocation(path), "the file does not exist",
+                remedy: "correct --config, or leave it out: mesher.yaml is then taken from \(self.directory)")
+        }
+        let place =
+            self.environment["CHASSIS_CONF_DIR"] != nil
+            ? "CHASSIS_CONF_DIR" : self.environment["CHASSIS_HOME"] != nil ? "CHASSIS_HOME" : "conf beside the binary"
+        return ConfigProblem(
             at: ConfigLocation(path), "the file does not exist",
-            remedy: "create it, or set CHASSIS_CONF_DIR to the directory that has it (searched: \(self.directory))")
+            remedy:
+                "create it, or set CHASSIS_CONF_DIR to the directory that has it (searched: \(self.directory), which \(place) says)"
+        )
     }
 }

@@ -31,8 +31,12 @@ extension ConfigLocation: CustomStringConvertible {
 package struct ConfigProblem: Error, Sendable, Equatable {
     /// Whether the sidecar can start in spite of it.
     package enum Severity: String, Sendable {
+        /// It cannot.
         case error
+        /// It can, but something is likely meant otherwise.
         case warning
+        /// It can; something has no effect.
+        case note
     }
 
     /// Whether the sidecar can start in spite of it.
@@ -43,12 +47,13 @@ package struct ConfigProblem: Error, Sendable, Equatable {
     package let key: String
     /// What is wrong.
     package let problem: String
-    /// What to write instead.
+    /// What to write instead; empty when nothing has to be done.
     package let remedy: String
 
     /// A mistake.
     package init(
-        _ severity: Severity = .error, at location: ConfigLocation, key: String = "", _ problem: String, remedy: String
+        _ severity: Severity = .error, at location: ConfigLocation, key: String = "", _ problem: String,
+        remedy: String = ""
     ) {
         self.severity = severity
         self.location = location
@@ -61,8 +66,15 @@ package struct ConfigProblem: Error, Sendable, Equatable {
 extension ConfigProblem: CustomStringConvertible {
     /// `file:line:column: key: what is wrong; what to write instead`.
     package var description: String {
-        let kind = self.severity == .warning ? "warning: " : ""
+        let kind = self.severity == .error ? "" : "\(self.severity.rawValue): "
         let key = self.key.isEmpty ? "" : "\(self.key): "
-        return "\(self.location): \(kind)\(key)\(self.problem); \(self.remedy)"
+        let remedy = self.remedy.isEmpty ? "" : "; \(self.remedy)"
+        return "\(self.location): \(kind)\(key)\(self.problem)\(remedy)"
+    }
+
+    /// A key that nobody reads.
+    package static func unknown(_ key: String, at location: ConfigLocation, near: String?) -> ConfigProblem {
+        let remedy = near.map { "did you mean \($0)?" } ?? "remove it"
+        return ConfigProblem(.warning, at: location, key: key, "unknown key", remedy: remedy)
     }
 }

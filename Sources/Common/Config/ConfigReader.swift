@@ -7,14 +7,18 @@ package struct ConfigReader {
     /// The mistakes so far.
     package private(set) var problems: [ConfigProblem] = []
 
+    /// Whether a file could not be read, so that what is missing may be in it.
+    package let isPartial: Bool
     /// The address under which other hosts reach this machine.
     package let machineAddress: @Sendable () -> String?
 
     /// A reader without mistakes yet.
     package init(
-        _ store: ConfigStore, machineAddress: @escaping @Sendable () -> String? = MachineAddress.preferred
+        _ store: ConfigStore, isPartial: Bool = false,
+        machineAddress: @escaping @Sendable () -> String? = MachineAddress.preferred
     ) {
         self.store = store
+        self.isPartial = isPartial
         self.machineAddress = machineAddress
     }
 
@@ -29,7 +33,7 @@ package struct ConfigReader {
         guard let text = key.kind.isList ? entry.value.joinedTexts : entry.value.text else {
             let found =
                 key.kind.isList ? "a list of maps stands where a list of values" : "a list stands where one value"
-            self.note(entry, ConfigMistake("\(found) belongs", remedy: "write \(key.typeName)"))
+            self.note(entry, ConfigMistake("\(found) belongs", remedy: "write one \(key.typeName)"))
             return nil
         }
         do {
@@ -45,6 +49,14 @@ package struct ConfigReader {
         self.note(
             ConfigProblem(at: entry.value.location, key: entry.key, mistake.problem, remedy: mistake.remedy))
     }
+
+    /// Notes that something is missing, unless a file could not be read that may have it.
+    package mutating func noteMissing(_ problem: ConfigProblem) {
+        if !self.isPartial { self.note(problem) }
+    }
+
+    /// Notes what was found in a part of an entry.
+    package mutating func note(_ part: ConfigPart) { self.problems += part.problems }
 
     /// Notes a mistake.
     package mutating func note(_ problem: ConfigProblem) { self.problems.append(problem) }

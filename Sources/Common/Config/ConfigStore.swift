@@ -73,8 +73,18 @@ package struct ConfigStore: Sendable {
     }
 
     /// Every key of every source, in its canonical spelling.
-    package var allKeys: [(canonical: String, entry: ConfigSource.Entry)] {
-        self.sources.flatMap { source in source.entries.map { ($0.key, $0.value) } }.sorted { $0.0 < $1.0 }
+    package var allKeys: [(canonical: String, rank: ConfigSource.Rank, entry: ConfigSource.Entry)] {
+        self.sources.flatMap { source in source.entries.map { ($0.key, source.rank, $0.value) } }.sorted { $0.0 < $1.0 }
+    }
+
+    /// Every key and value without places: equal for configurations that say the same.
+    package var plain: [String] {
+        self.allKeys.map { canonical, rank, entry in "\(rank) \(canonical)=\(entry.value.plain)" }
+    }
+
+    /// Whether two configurations say different things of a key.
+    package func differs(from other: ConfigStore, in key: String) -> Bool {
+        self.entry(key)?.value.plain != other.entry(key)?.value.plain
     }
 }
 
@@ -104,5 +114,13 @@ package enum ConfigAlias {
             return (to + spelled.dropFirst(from.count), true)
         }
         return (spelled, false)
+    }
+
+    /// The newer spelling of a canonical key.
+    static func newer(_ key: String) -> String {
+        for (from, to) in Self.moved where key == to || key.hasPrefix(to + ".") {
+            return from + key.dropFirst(to.count)
+        }
+        return key
     }
 }

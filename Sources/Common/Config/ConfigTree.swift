@@ -38,7 +38,10 @@ package indirect enum ConfigTree: Sendable {
                 self = .map([], ConfigLocation(source, line: 1, column: 1))
                 return
             }
-            self = Self.make(node, source)
+            var maker = Maker(source: source)
+            self = try maker.make(node)
+        } catch let problem as ConfigProblem {
+            throw problem
         } catch let error as YamlError {
             throw Self.problem(error, source)
         } catch {
@@ -46,22 +49,54 @@ package indirect enum ConfigTree: Sendable {
         }
     }
 
-    private static func make(_ node: Node, _ source: String) -> ConfigTree {
-        let location = ConfigLocation(source, node.mark)
-        switch node {
-        case .scalar(let scalar):
-            let isPlain = scalar.style == .plain || scalar.style == .any
-            return isPlain && ["", "~", "null"].contains(scalar.string)
-                ? .null(location) : .text(scalar.string, location)
-        case .sequence(let sequence): return .list(sequence.map { Self.make($0, source) }, location)
-        case .mapping(let mapping):
-            let entries = mapping.map { key, value in
-                Entry(
-                    key: key.scalar?.string ?? "", location: ConfigLocation(source, key.mark),
-                    value: Self.make(value, source))
+    /// Turns nodes into a tree, and counts them: a few lines of references to references can stand for billions.
+    private struct Maker {
+        let source: String
+        var count = 0
+
+        private static let limit = 200_000
+
+        mutating func make(_ node: Node) throws(ConfigProblem) -> ConfigTree {
+            let location = ConfigLocation(self.source, node.mark)
+            self.count += 1
+            guard self.count <= Self.limit else {
+                throw ConfigProblem(
+                    at: location,
+                    "the file has more than \(Self.limit) values, references counted as often as they stand",
+                    remedy: "use fewer anchors and aliases")
             }
-            return .map(entries, location)
-        case .alias: return .null(location)
+            switch node {
+            case .scalar(let scalar):
+                let isPlain = scalar.style == .plain || scalar.style == .any
+                return isPlain && ["", "~", "null"].contains(scalar.string)
+                    ? .null(location) : .text(scalar.string, location)
+            case .sequence(let sequence):
+                var elements: [ConfigTree] = []
+                for element in sequence { elements.append(try self.make(element)) }
+                return .list(elements, location)
+            case .mapping(let mapping): return .map(try self.entries(of: mapping), location)
+            case .alias: return .null(location)
+            }
+        }
+
+        /// The keys of a map; `<<` adds those of other maps that it does not have itself.
+        ///
+        /// - Source: the merge key of YAML 1.1.
+        private mutating func entries(of mapping: Node.Mapping) throws(ConfigProblem) -> [Entry] {
+            var entries: [Entry] = []
+            var merged: [Entry] = []
+            for (key, node) in mapping {
+                let value = try self.make(node)
+                let name = key.scalar?.string ?? ""
+                guard name == "<<" else {
+                    entries.append(Entry(key: name, location: ConfigLocation(self.source, key.mark), value: value))
+                    continue
+                }
+                let maps = if case .list(let list, _) = value { list } else { [value] }
+                for case .map(let others, _) in maps { merged += others }
+            }
+            for entry in merged where !entries.contains(where: { $0.key == entry.key }) { entries.append(entry) }
+            return entries
         }
     }
 
@@ -96,6 +131,24 @@ package indirect enum ConfigTree: Sendable {
 
     /// The text, when it is one.
     package var text: String? { if case .text(let text, _) = self { text } else { nil } }
+
+    /// Whether it is a map, or nothing.
+    package var isMapOrEmpty: Bool {
+        switch self {
+        case .map, .null: true
+        case .text, .list: false
+        }
+    }
+
+    /// The same without places: equal for trees that say the same.
+    package var plain: String {
+        switch self {
+        case .text(let text, _): "\"\(text)\""
+        case .list(let list, _): "[\(list.map(\.plain).joined(separator: ","))]"
+        case .map(let entries, _): "{\(entries.map { "\($0.key):\($0.value.plain)" }.sorted().joined(separator: ","))}"
+        case .null: "null"
+        }
+    }
 
     /// The text, or the texts of a list with commas between them; `nil` when there is anything else in the list.
     package var joinedTexts: String? {

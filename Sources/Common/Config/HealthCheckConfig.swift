@@ -16,6 +16,14 @@ package struct HealthCheckConfig: Sendable, Equatable {
     /// The key of the list.
     package static let key = "localHealthCheck"
 
+    /// The same for the reference.
+    static let listKey = ConfigKey<[String]>(
+        HealthCheckConfig.key,
+        ConfigKind("list of {port, protocol, uri, interval, match}", describe: { _ in "" }) {
+            text throws(ConfigMistake) in
+            throw ConfigMistake("this is no list", remedy: "write a list: - {port: 8080}")
+        }, default: [], "Checks of the local application.")
+
     /// Reads the list, noting the mistakes of all elements.
     package static func readAll(_ reader: inout ConfigReader) -> [HealthCheckConfig] {
         guard let entry = reader.store.entry(Self.key) else { return [] }
@@ -23,30 +31,54 @@ package struct HealthCheckConfig: Sendable, Equatable {
             reader.note(entry, ConfigMistake("this is no list", remedy: "write a list: - {port: 8080}"))
             return []
         }
-        return elements.compactMap { Self.read($0, &reader) }
+        return elements.compactMap { element in
+            var part = ConfigPart(Self.key, element)
+            defer { reader.note(part) }
+            return Self.read(&part)
+        }
     }
 
-    private static func read(_ element: ConfigTree, _ reader: inout ConfigReader) -> HealthCheckConfig? {
-        func note(_ part: String, _ problem: String, _ remedy: String) {
-            let location = element[part]?.location ?? element.location
-            reader.note(ConfigProblem(at: location, key: "\(Self.key)[].\(part)", problem, remedy: remedy))
+    private static func read(_ part: inout ConfigPart) -> HealthCheckConfig? {
+        part.allow("port", "protocol", "uri", "interval", "match")
+        let port = part.read("port", .port)
+        if part.text("port") == nil {
+            part.note(
+                "port", ConfigMistake("port is empty", remedy: "write the port of the local application: port: 8080"))
         }
-        guard let portText = element["port"]?.text else {
-            note("port", "port is empty", "write the port of the local application: port: 8080")
-            return nil
+        let interval = part.read("interval", .duration(.milliseconds(1)...(.seconds(86_400))))
+        if let kind = part.text("protocol"), !kind.isEmpty {
+            part.warn("protocol", "protocols are not active yet: the port is connected to")
         }
-        guard let port = UInt16(portText), port > 0 else {
-            note("port", "\"\(portText)\" is no port", "write a number from 1 to 65535")
-            return nil
+        if let uri = part.text("uri"), !uri.hasPrefix("/") {
+            part.note("uri", ConfigMistake("uri must start with /", remedy: "write /\(uri)"))
         }
-        var interval = Duration.seconds(30)
-        if let text = element["interval"]?.text {
-            if let value = DurationText.read(text), value > .zero {
-                interval = value
-            } else {
-                note("interval", "\"\(text)\" is not a duration", "write one such as 500ms, 10s or 1m")
+        for key in ["uri", "match"] where part.has(key) {
+            part.warn(key, "not active yet: the port is connected to")
+        }
+        part.inside("match") { match in
+            match.allow("status", "body")
+            _ = match.read("status", .integer(100...599))
+            _ = match.read("body", .regularExpression)
+        }
+        return port.map { HealthCheckConfig(port: $0, interval: interval ?? .seconds(30)) }
+    }
+}
+
+extension ConfigKind<UInt16> {
+    /// A port.
+    package static var port: Self {
+        Self("port", describe: { "\($0)" }) { text throws(ConfigMistake) in
+            guard let port = UInt16(text), port > 0 else {
+                throw ConfigMistake("\"\(text)\" is no port", remedy: "write a number from 1 to 65535")
             }
+            return port
         }
-        return HealthCheckConfig(port: port, interval: interval)
+    }
+}
+
+extension ConfigKind<RegularExpression> {
+    /// A regular expression in the syntax of RE2.
+    package static var regularExpression: Self {
+        Self("regular expression", describe: \.text) { text throws(ConfigMistake) in try RegularExpression(text) }
     }
 }

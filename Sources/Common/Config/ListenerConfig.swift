@@ -36,13 +36,20 @@ package struct ListenerConfig: Sendable, Equatable {
         self.advertised = []
 
         let isEnabled = reader.readIfPresent(Keys.adminEnable)
-        if isEnabled == true, self.admin == nil {
+        if isEnabled == true, self.admin == nil, !reader.isPartial {
             Self.note(
                 &reader, Keys.adminEnable.name, "the admin API is enabled but has no address",
                 remedy: "write cse.protocols.rest-admin.listenAddress: 127.0.0.1:30102 in chassis.yaml")
         }
         if isEnabled == false { self.admin = nil }
         self.advertised = self.readAdvertised(&reader)
+        if let admin = self.admin,
+            let traffic = [self.outgoing, self.incoming].first(where: { $0?.collides(with: admin) == true })
+        {
+            Self.note(
+                &reader, Keys.admin.name, "\(admin) is taken by the listener of HTTP, \(traffic?.description ?? "")",
+                remedy: "write another port")
+        }
     }
 
     private static let standard = ListenAddress(loopback: 30101)
@@ -109,7 +116,7 @@ package struct ListenerConfig: Sendable, Equatable {
             "What is registered instead of the listen address.")
         static let adminEnable = ConfigKey(
             "admin.enable", .bool, default: true,
-            "Whether the admin API is served. Absent: served when rest-admin has an address.")
+            "Whether the admin API is served. Absent: when rest-admin has an address; `true` without one is a mistake.")
         static let listenIP = ConfigKey(
             "mesher.listenIP", .text, default: "",
             "Replaces the IP address of every listenAddress; `auto`: by that of the interface of the default route, as containers need it."
@@ -142,6 +149,11 @@ extension ListenAddress {
         } catch {
             preconditionFailure("\(port) is no port")
         }
+    }
+
+    /// Whether two listeners cannot have both.
+    fileprivate func collides(with other: ListenAddress) -> Bool {
+        self.port == other.port && self.port != 0 && (self.host == other.host || self.isWildcard || other.isWildcard)
     }
 
     /// The same port of another address; unchanged when `host` is `nil` or no address.

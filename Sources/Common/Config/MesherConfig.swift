@@ -36,6 +36,14 @@ package struct MesherConfig: Sendable {
         self.healthChecks = HealthCheckConfig.readAll(&reader)
     }
 
+    /// This configuration with what may change live as `new` has it.
+    package func adopting(_ new: MesherConfig) -> MesherConfig {
+        var config = self
+        config.proxy = new.proxy
+        config.trust = new.trust
+        return config
+    }
+
     /// The keys that belong to no part.
     package enum Keys {
         static let servicePorts = ConfigKey(

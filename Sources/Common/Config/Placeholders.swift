@@ -3,10 +3,18 @@
 /// Replaces `${NAME}`, `${NAME||default}`, `${NAME^^||default}` and `${NAME,,||default}` by environment variables.
 ///
 /// `^^` makes the value upper case, `,,` lower case; the default stands for a variable that is unset or empty, and an
-/// unset one without a default for nothing. Whatever is not of this form stays as it is.
+/// unset one without a default for nothing. `$INTERNAL_IP` is the address of the machine. Whatever is not of this form
+/// stays as it is.
 package enum Placeholders {
     /// `text` with its placeholders replaced; trimmed, when there were any.
-    package static func expand(_ text: String, environment: [String: String]) -> String {
+    package static func expand(
+        _ written: String, environment: [String: String],
+        machineAddress: () -> String? = MachineAddress.preferred
+    ) -> String {
+        var text = written
+        if let own = text.range(ofFirst: "$INTERNAL_IP"), let address = machineAddress() {
+            text.replaceSubrange(own, with: address)
+        }
         guard text.contains("${") else { return text }
         var result = ""
         var rest = text[...]

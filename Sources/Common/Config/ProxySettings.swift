@@ -151,13 +151,16 @@ package struct ProxySettings: Sendable, Equatable {
             "mesher.timeouts.drain", .duration(Self.times), default: .seconds(30),
             "How long a graceful stop waits for requests in flight before it cuts them.")
 
-        /// All of them, in the order of the reference.
-        package static let all: [any AnyConfigKey] = [
+        /// The limits, in the order of the reference.
+        package static let limits: [any AnyConfigKey] = [
             Self.requestLine, Self.headerField, Self.headerSection, Self.requestHeaders, Self.responseHeaders,
-            Self.buffer, Self.connections, Self.idleUpstream, Self.memory, Self.interimResponses, Self.requestHead,
-            Self.keepAlive,
-            Self.requestBody, Self.stream, Self.connect, Self.firstByte, Self.upstreamIdle, Self.tunnel,
-            Self.halfClosed, Self.linger, Self.drain,
+            Self.buffer, Self.connections, Self.idleUpstream, Self.interimResponses, Self.memory,
+        ]
+
+        /// The timeouts, in the order of the reference.
+        package static let timeouts: [any AnyConfigKey] = [
+            Self.requestHead, Self.keepAlive, Self.requestBody, Self.connect, Self.firstByte, Self.stream,
+            Self.upstreamIdle, Self.tunnel, Self.halfClosed, Self.linger, Self.drain,
         ]
     }
 }

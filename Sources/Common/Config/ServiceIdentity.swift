@@ -22,7 +22,7 @@ package struct ServiceIdentity: Sendable, Equatable {
         self.version = reader.read(Keys.version)
         self.app = reader.read(Keys.app)
         if self.name.isEmpty {
-            reader.note(
+            reader.noteMissing(
                 ConfigProblem(
                     at: ConfigLocation("microservice.yaml"), key: Keys.name.name, "the service has no name",
                     remedy: "write service_description: {name: my-service}, or set SERVICE_NAME"))

@@ -1,49 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// All services that are known at one moment: what the registry bridge publishes and the request path reads.
-package struct ServiceDirectory: Sendable {
-    /// The tables, behind one reference: event loops take the directory along with each request.
-    private final class Tables: Sendable {
-        let services: NameTable<Service>
-        let addresses: AddressTable
-
-        init(_ services: NameTable<Service>) {
-            self.services = services
-            self.addresses = AddressTable(services.values)
-        }
-    }
-
-    private let tables: Tables
+///
+/// A class, so that taking it along with a request is one reference.
+package final class ServiceDirectory: Sendable {
+    private let services: NameTable<Service>
+    private let addresses: AddressTable
     /// Whether the registry has answered at least once.
     ///
     /// Before that, an unknown service means "not ready".
     package let isSynced: Bool
 
     /// Nothing known, nothing asked yet.
-    package static var empty: Self { Self([], isSynced: false) }
+    package static var empty: ServiceDirectory { ServiceDirectory([], isSynced: false) }
 
     /// A directory of `services`, whose names must differ.
     package init(_ services: [Service], isSynced: Bool) {
-        self.tables = Tables(NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first }))
+        self.services = NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first })
+        self.addresses = AddressTable(self.services.values)
         self.isSynced = isSynced
     }
 
     /// The service whose name these bytes spell: exactly, or in another letter case when that is unambiguous.
-    package func service(named bytes: RawSpan) -> Service? { self.tables.services.value(named: bytes) }
+    package func service(named bytes: RawSpan) -> Service? { self.services.value(named: bytes) }
 
     /// Who is at an address.
-    package func owner(of address: IPAddress) -> AddressTable.Owner? { self.tables.addresses[address] }
+    package func owner(of address: IPAddress) -> AddressTable.Owner? { self.addresses[address] }
 
     /// The service that has an endpoint at this address and port.
-    package func service(at address: IPAddress, port: Int) -> Service? {
-        self.tables.addresses.service(at: address, port)
-    }
+    package func service(at address: IPAddress, port: Int) -> Service? { self.addresses.service(at: address, port) }
 
     /// The same by text, off the request path.
-    package subscript(name: String) -> Service? { self.tables.services[name] }
+    package subscript(name: String) -> Service? { self.services[name] }
 
     /// All services by name.
-    package var all: [Service] { self.tables.services.values }
+    package var all: [Service] { self.services.values }
 }
 
 /// Makes the next directory out of what a registry says, keeping the identity of whatever has not changed, so that

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CMesher
 import Foundation
 
 /// The memory of this process, and what the system allows it.
@@ -21,6 +22,9 @@ package struct ProcessMemory: Sendable {
             Self.text("/proc/self/statm").flatMap { Self.resident($0, pageSize: Int(sysconf(Int32(_SC_PAGESIZE)))) }
         },
         limit: { Self.text("/proc/self/cgroup").flatMap { Self.limit(groups: $0, read: Self.text) } })
+
+    /// Gives back to the system what was freed, which the allocator otherwise keeps: the level might never fall.
+    package static func trim() { cmesher_trim_memory() }
 
     /// The resident bytes in the text of `statm`, whose second number counts pages.
     package static func resident(_ statm: String, pageSize: Int) -> Int? {

@@ -31,6 +31,28 @@ import Testing
         #expect(leaves.last?.value.location == ConfigLocation("f.yaml", line: 3, column: 6))
     }
 
+    @Test("aliases and merged maps are what they stand for")
+    func merges() throws {
+        let tree = try ConfigTree(
+            yaml: "base: &b {x: 1, y: 2}\na: {<<: *b, y: 3}\nc: {<<: [*b, {z: 4}]}\nd: *b\n", source: "f")
+        let leaves = Dictionary(uniqueKeysWithValues: tree.flattened().map { ($0.key, $0.value.text) })
+        #expect(leaves["a.x"] == "1" && leaves["a.y"] == "3" && leaves["c.z"] == "4" && leaves["d.y"] == "2")
+    }
+
+    @Test("references to references do not use up the memory")
+    func references() {
+        var yaml = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+        for level in 1...9 {
+            let list = Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", ")
+            yaml += "a\(level): &a\(level) [\(list)]\n"
+        }
+        #expect { try ConfigTree(yaml: yaml, source: "f") } throws: { error in
+            (error as? ConfigProblem)?.problem.contains("more than 200000 values") ?? false
+        }
+        let deep = String(repeating: "[", count: 100_000)
+        #expect(throws: ConfigProblem.self) { try ConfigTree(yaml: deep, source: "f") }
+    }
+
     @Test("an empty file has no keys")
     func empty() throws { #expect(try ConfigTree(yaml: "# nothing\n", source: "f").flattened().isEmpty) }
 
@@ -110,7 +132,7 @@ import Testing
                     + "write 4KiB to 16MiB, such as 64KiB",
                 "mesher.yaml:5:5: mesher.limits.connections: \"many\" is not a number in the range; write 1 to 1000000",
                 "mesher.yaml:3:5: mesher.timeouts.connect: \"soon\" is not a duration; write one such as 500ms, 30s or 1h30m",
-                "mesher.yaml:6:5: mesher.timeouts.tunnel: a list stands where one value belongs; write duration",
+                "mesher.yaml:6:5: mesher.timeouts.tunnel: a list stands where one value belongs; write one duration, 1ms to 24h",
             ])
     }
 }
@@ -170,8 +192,9 @@ import Testing
         #expect(
             problems == [
                 "mesher.yaml:2:5: localHealthCheck[].port: port is empty; write the port of the local application: port: 8080",
+                "mesher.yaml:2:16: note: localHealthCheck[].protocol: protocols are not active yet: the port is connected to",
                 "mesher.yaml:3:12: localHealthCheck[].port: \"x\" is no port; write a number from 1 to 65535",
-                "mesher.yaml:4:25: localHealthCheck[].interval: \"5\" is not a duration; write one such as 500ms, 10s or 1m",
+                "mesher.yaml:4:25: localHealthCheck[].interval: \"5\" is not a duration; write one such as 500ms, 30s or 1h30m",
             ])
     }
 }

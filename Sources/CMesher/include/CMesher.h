@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// System calls that Swift's module of the C library leaves out.
+#ifndef MESHER_CMESHER_H
+#define MESHER_CMESHER_H
+
+/// Gives memory that was freed back to the system.
+void cmesher_trim_memory(void);
+
+#endif

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension ConfigCatalogue {
+    static let identity = KeyGroup(
+        "The local service", in: "microservice.yaml",
+        ServiceIdentity.Keys.all.map { KnownKey($0) } + [
+            .later(
+                "service_description.environment", .text, reload: .restart,
+                "`development`, `testing`, `acceptance` or `production`. Services see only those of their own environment."
+            ),
+            .later(
+                "service_description.level", .choice("FRONT", "MIDDLE", "BACK"), default: "BACK", reload: .restart,
+                "Place of the service in a system, for the registry."),
+            .later(
+                "service_description.hostname", .text, reload: .restart,
+                "Host name for the registry; that of the machine when absent, `$INTERNAL_IP`: its address."),
+            .later(
+                "service_description.properties.<name>", .text, reload: .restart,
+                "A property of the service in the registry."),
+            .later(
+                "service_description.instance_properties.<name>", .text, reload: .restart,
+                "A property of the instance in the registry, which route rules may choose by."),
+            .later(
+                "service_description.status", .choice("UP", "DOWN", "STARTING", "TESTING", "OUTOFSERVICE"),
+                default: "UP", reload: .restart, "Status of the instance at its registration."),
+            .structure(
+                "service_description.paths", "list of {path, property}", "Paths of the service, for the registry."),
+            .structure("service_description.schemas", "list", "Interfaces of the service, for the registry."),
+        ])
+
+    static let listeners = KeyGroup(
+        "Listeners", in: "chassis.yaml",
+        ListenerConfig.Keys.all.map { KnownKey($0) } + [
+            .later(
+                "cse.protocols.grpc.listenAddress", .listenAddress, default: "127.0.0.1:40101", reload: .restart,
+                "Where gRPC is taken."),
+            .later(
+                "cse.protocols.rest.listenAddress", .listenAddress, reload: .restart,
+                "A listener that is registered as `rest` instead of the one called `http`."),
+            .later(
+                "cse.protocols.grpc.advertiseAddress", .listenAddress, reload: .restart,
+                "What is registered instead of it."),
+            .later("cse.protocols.dubbo.<key>", .text, reload: .restart, "The listener for Dubbo."),
+            .later("cse.protocols.dubboSimpleRegistry.<key>", .text, reload: .restart, "The stub registry for Dubbo."),
+            .unused("cse.protocols.<name>.workerNumber", "event loops are set by mesher.workers"),
+            .unused("cse.protocols.<name>.transport", "the original never read it"),
+            .later("cse.protocols.<name>.failure", .text, reload: .restart, "Old place of cse.transport.failure."),
+            .later(
+                "cse.protocols.<name>.cors.<key>", .text, reload: .restart, "Cross-origin requests to the admin API."),
+        ])
+
+    static let registry = KeyGroup(
+        "Registry", in: "chassis.yaml",
+        RegistryConfig.Keys.all.map { KnownKey($0) } + [
+            .later(
+                "cse.service.registry.scope", .choice("full", "app"), default: "app", reload: .restart,
+                "`full`: services of other applications may call this one."),
+            .later(
+                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].autodiscovery", .bool,
+                default: "false", reload: .restart, "Whether the registry's own members replace its address."),
+            .later(
+                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].autoIPIndex", .bool,
+                default: "false", reload: .restart, "Whether to know the service of every address."),
+            .later(
+                "cse.service.registry.autoSchemaIndex", .bool, default: "false", reload: .restart,
+                "Whether to know the service of every interface, for Dubbo."),
+            .later(
+                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].refreshInterval",
+                .duration(.milliseconds(100)...(.seconds(86_400))), default: "30s", reload: .restart,
+                "How often instances are asked for."),
+            .later(
+                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].watch", .bool,
+                default: "false", reload: .restart, "Whether the registry is to push changes."),
+            .later(
+                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].tenant", .text,
+                default: "default", reload: .restart, "Tenant of the registry."),
+            .later(
+                "cse.service.registry.register", .choice("auto", "manual"), default: "auto", reload: .restart,
+                "`manual`: never register this instance."),
+            .later(
+                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].api.version",
+                .choice("v4", "v3"), default: "v4", reload: .restart, "Version of the registry's API."),
+            .later(
+                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].healthCheck", .bool,
+                default: "false", reload: .restart, "Whether to probe instances that have disappeared."),
+            .later(
+                "cse.service.registry.cacheIndex", .bool, default: "false", reload: .restart,
+                "Index of instances by tags."),
+            .later(
+                "cse.service.registry.uploadSchema", .bool, default: "false", reload: .restart,
+                "Whether to upload OpenAPI documents."),
+            .later(
+                "cse.service.registry.heartbeat.mode", .choice("non-keep-alive", "ping-pong"),
+                default: "non-keep-alive", reload: .restart, "How to stay registered."),
+            .later(
+                "cse.service.registry.heartbeat.interval", .duration(.seconds(10)...(.seconds(86_400))), default: "30s",
+                reload: .restart, "How often to say so."),
+            .later(
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.disabled", .bool,
+                default: "false", reload: .restart,
+                "Whether to do without `registrator`, `serviceDiscovery` or `contractDiscovery`."),
+            .later(
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.type",
+                .choice("servicecenter", "pilot", "pilotv2", "kube", "file"), reload: .restart, "Type for one side."),
+            .later(
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.scope", .choice("full", "app"),
+                reload: .restart, "Scope for one side."),
+            .later(
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.address", .text,
+                reload: .restart, "Address for one side."),
+            .later(
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.register",
+                .choice("auto", "manual"), reload: .restart, "The same as above for one side."),
+            .later(
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.configPath", .text,
+                default: "/etc/.kube/config", reload: .restart, "Access to Kubernetes."),
+        ])
+
+    static let configServer = KeyGroup(
+        "Configuration server", in: "chassis.yaml",
+        [
+            .later(
+                "cse.config.client.serverUri", .text, reload: .restart, "Address of the server; several with commas."),
+            .later(
+                "cse.config.client.type", .choice("config_center", "kie", "servicecomb-kie", "apollo"),
+                default: "config_center", reload: .restart, "What the server is."),
+            .later(
+                "cse.config.client.enabled", .bool, reload: .restart,
+                "Whether it is asked; absent: when it has an address."),
+            .later(
+                "cse.config.client.autodiscovery", .bool, default: "false", reload: .restart,
+                "Whether its own members replace its address."),
+            .later(
+                "cse.config.client.refreshMode", .integer(0...1), default: "1", reload: .restart,
+                "0: it pushes, 1: it is polled."),
+            .later(
+                "cse.config.client.refreshInterval", .integer(1...86_400), default: "30", reload: .restart,
+                "Seconds between two polls."),
+            .later(
+                "cse.config.client.refreshPort", .integer(1...65_535), default: "30104", reload: .restart,
+                "Port on which it pushes."),
+            .later(
+                "cse.config.client.api.version", .choice("v2", "v3"), default: "v3", reload: .restart,
+                "Version of its API."),
+            .later(
+                "cse.config.client.tenantName", .text, default: "default", reload: .restart, "Tenant of the server."),
+            .later(
+                "cse.config.client.dimension[.<name>]", .text, reload: .restart, "Labels of the settings to ask for."),
+            .unused("cse.config.client.serviceName", "Apollo is not supported"),
+            .unused("cse.config.client.env", "Apollo is not supported"),
+            .unused("cse.config.client.namespace", "Apollo is not supported"),
+            .unused("cse.config.client.token", "Apollo is not supported"),
+            .unused("cse.config.client.cluster", "Apollo is not supported"),
+        ])
+
+    static let plugins = KeyGroup(
+        "Resolvers, checks of the local service, profiling", in: "mesher.yaml",
+        ResolverConfig.Keys.all.map { KnownKey($0) } + [
+            KnownKey(HealthCheckConfig.listKey),
+            .unused(
+                "plugin.sourceResolver",
+                "the caller is always found by x-cse-context, x-cse-src-microservice and the address, in this order"),
+            .later(
+                "admin.goRuntimeMetrics", .bool, default: "false", reload: .restart,
+                "Whether the metrics tell of the process too."),
+            .later("admin.serverUri", .listenAddress, reload: .restart, "Old place of the admin API's address."),
+            .later("pprof.enable", .bool, default: "false", reload: .restart, "Whether profiles may be taken."),
+            .later(
+                "pprof.listen", .listenAddress, default: "127.0.0.1:6060", reload: .restart,
+                "Where profiles are served."),
+            .unused("proxyedProtocol", "the listeners say which protocols are taken"),
+            .unused("policy[.<key>]", "obsolete in the original"),
+        ])
+
+    static let general = KeyGroup(
+        "Process", in: "mesher.yaml", (MesherConfig.Keys.all + TrustConfig.Keys.all).map { KnownKey($0) })
+
+    static let limits = KeyGroup("Limits", in: "mesher.yaml", ProxySettings.Keys.limits.map { KnownKey($0) })
+
+    static let timeouts = KeyGroup("Timeouts", in: "mesher.yaml", ProxySettings.Keys.timeouts.map { KnownKey($0) })
+
+    static let framework = KeyGroup(
+        "Metrics and the rest", in: "chassis.yaml",
+        [
+            .later(
+                "cse.metrics.enable", .bool, default: "false", reload: .restart,
+                "Metrics on the application's own servers."),
+            .later("cse.metrics.apiPath", .text, default: "/metrics", reload: .restart, "Their path."),
+            .later(
+                "cse.metrics.enableGoRuntimeMetrics", .bool, default: "true", reload: .restart,
+                "Metrics of the process."),
+            .later(
+                "cse.metrics.enableCircuitMetrics", .bool, default: "true", reload: .restart,
+                "Metrics of circuit breakers."),
+            .unused("cse.metrics.flushInterval", "metrics are always current"),
+            .unused("cse.metrics.circuitMetricsConsumerNum", "an inner setting of the original"),
+            .later("cse.profile.enable", .bool, default: "false", reload: .restart, "Further pages of the admin API."),
+            .later("cse.profile.apiPath", .text, default: "/profile", reload: .restart, "Their path."),
+            .unused("cse.monitor.client.<key>", "the vendor's monitoring service is not supported"),
+            .unused("cse.noRefreshSchema", "contracts are not uploaded again"),
+            .later(
+                "control.infra", .choice("archaius", "istio"), default: "archaius", reload: .restart,
+                "Where governance comes from."),
+            .later("control.settings.address", .text, reload: .restart, "Address of Istio."),
+            .later("region.<name>", .text, reload: .restart, "`name`, `region` and `availableZone` of this machine."),
+            .unused("cse.references.<service>.<key>", "route rules choose versions"),
+        ])
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+package import Logging
+
+/// Follows the configuration files while the process runs, and tells the components of what may change live.
+///
+/// A reload is taken or refused as a whole: with one mistake in any file everything stays as it was.
+package actor ConfigComponent: Component {
+    private let loader: ConfigLoader
+    private let state: ConfigState
+    private let inbox: Mailbox<ConfigMessage>
+    private let receivers: [Mailbox<TrafficMessage>]
+    private let logger: Logger
+    private var watchers: [String: FileWatcher] = [:]
+    private var waitingForRestart: [String] = []
+
+    /// How soon a changed file is seen.
+    private static let interval = Duration.milliseconds(400)
+    /// How long a file that has changed must be left alone before it is read: whoever writes it may not be done.
+    private static let settling = Duration.milliseconds(100)
+
+    /// A component that reads with `loader`, keeps what holds in `state`, and tells `receivers` of changes.
+    package init(
+        loader: ConfigLoader, state: ConfigState, inbox: Mailbox<ConfigMessage>, receivers: [Mailbox<TrafficMessage>],
+        logger: Logger
+    ) {
+        self.loader = loader
+        self.state = state
+        self.inbox = inbox
+        self.receivers = receivers
+        self.logger = logger
+    }
+
+    package func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.watchFiles() }
+            group.addTask { await self.readInbox() }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func readInbox() async {
+        while let message = await self.inbox.receive() {
+            switch message {
+            case .reloadRequested:
+                self.logger.notice("reading the configuration again")
+                self.reload()
+            }
+        }
+    }
+
+    private func watchFiles() async throws {
+        while true {
+            // The first look finds all files changed. If nothing is, since the process began or since this component
+            // failed, the comparison shows it.
+            if self.hasChangedFile() {
+                for _ in 0..<5 {
+                    try await Task.sleep(for: Self.settling)
+                    guard self.hasChangedFile() else { break }
+                }
+                let isNew = self.loader.examine().store.plain != self.state.current.store.plain
+                if isNew || !self.state.isLastSuccessful { self.reload() }
+            }
+            try await Task.sleep(for: Self.interval)
+        }
+    }
+
+    private func hasChangedFile() -> Bool {
+        var hasChanged = false
+        for (path, _) in self.loader.files {
+            var watcher = self.watchers[path] ?? FileWatcher(path)
+            if watcher.look() != .unchanged { hasChanged = true }
+            self.watchers[path] = watcher
+        }
+        return hasChanged
+    }
+
+    private func reload() {
+        let result = self.loader.examine()
+        guard !result.hasErrors else {
+            self.state.fail()
+            self.logger.warning("the new configuration is refused, the old one stays")
+            for problem in result.problems where problem.severity == .error {
+                self.logger.warning("mistake in the configuration", metadata: ["problem": "\(problem)"])
+            }
+            return
+        }
+        let known = Set(self.state.current.problems.map(\.description))
+        result.problems.filter { !known.contains($0.description) }.forEach(self.logger.report)
+        self.state.succeed(with: result, now: Date().timeIntervalSince1970)
+        let config = self.state.started.config.adopting(result.config)
+        for receiver in self.receivers { receiver.send(.configurationChanged(config)) }
+        self.logger.notice("configuration read again")
+        self.reportRestartKeys(result.store)
+    }
+
+    /// Names the keys whose new values wait for a restart.
+    private func reportRestartKeys(_ store: ConfigStore) {
+        let keys = ConfigCatalogue.restartKeys.filter { store.differs(from: self.state.started.store, in: $0) }
+        if keys != self.waitingForRestart, !keys.isEmpty {
+            self.logger.warning(
+                "changed keys that take effect after a restart", metadata: ["keys": "\(keys.joined(separator: ", "))"])
+        }
+        self.waitingForRestart = keys
+    }
+}
+
+extension Logger {
+    /// Logs what was found in the configuration at a start or a reload that goes on all the same.
+    package func report(_ problem: ConfigProblem) {
+        switch problem.severity {
+        case .error: self.error("mistake in the configuration", metadata: ["problem": "\(problem)"])
+        case .warning: self.warning("look at the configuration", metadata: ["problem": "\(problem)"])
+        case .note: self.notice("configuration without effect", metadata: ["problem": "\(problem)"])
+        }
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Finds what somebody meant who has mistyped a name.
+package enum Spelling {
+    /// The name that is nearest to `text`; `nil` when none is near.
+    ///
+    /// Near is what a third of the letters, but three at most, have to be changed for; letter case does not count.
+    package static func nearest(to text: String, among names: some Sequence<String>) -> String? {
+        let written = Array(text.lowercased().unicodeScalars)
+        let limit = min(max(written.count / 3, 1), 3)
+        var best: (name: String, distance: Int)?
+        for name in names {
+            let other = Array(name.lowercased().unicodeScalars)
+            guard abs(other.count - written.count) <= limit else { continue }
+            let distance = Self.distance(written, other)
+            if distance <= limit, distance < best?.distance ?? .max { best = (name, distance) }
+        }
+        return best?.name
+    }
+
+    /// How many letters have to be changed, added, left out or swapped with their neighbour.
+    ///
+    /// - Source: the optimal string alignment distance.
+    static func distance(_ left: [Unicode.Scalar], _ right: [Unicode.Scalar]) -> Int {
+        var beforeLast: [Int] = []
+        var last = Array(0...right.count)
+        for row in 0..<left.count {
+            var next = [row + 1]
+            for column in 0..<right.count {
+                let isSame = left[row] == right[column]
+                var cost = min(last[column + 1] + 1, next[column] + 1, last[column] + (isSame ? 0 : 1))
+                if row > 0, column > 0, left[row] == right[column - 1], left[row - 1] == right[column] {
+                    cost = min(cost, beforeLast[column - 1] + 1)
+                }
+                next.append(cost)
+            }
+            (beforeLast, last) = (last, next)
+        }
+        return last[right.count]
+    }
+}

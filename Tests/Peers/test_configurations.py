@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration folders as users of the original have them start, and their sidecars behave."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import REPOSITORY, binary, eventually, request
+
+FOLDERS = REPOSITORY / "Tests/Fixtures/Config"
+ENVIRONMENTS = {
+    "seed": {},
+    "newest": {},
+    "old-layout": {"SPECIFIC_ADDR": "10.0.0.1:{app}"},
+    # What the start script of the original's container wrote into files.
+    "container": {
+        "SERVICE_NAME": "cart",
+        "APP_ID": "shop",
+        "VERSION": "1.2.0",
+        "MD": "canary=no|shard=a",
+        "OUTGOING_HANDLER": "router,loadbalance,transport",
+        "REFRESH_INTERVAL": "5s",
+        "CSE_REGISTRY_ADDR": "http://127.0.0.1:30100",
+        "SERVICE_PORTS": "rest:{app}",
+    },
+}
+
+
+class FolderSidecar(harness.Sidecar):
+    """A sidecar of one of the folders: on 127.0.0.2, with a registry file instead of a registry."""
+
+    def __init__(self, name, app, services):
+        super().__init__(app, services)
+        self.folder = FOLDERS / name
+        variables = {key: value.format(app=app) for key, value in ENVIRONMENTS[name].items()}
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "CHASSIS_CONF_DIR": str(self.folder),
+            "HTTP_PORT": str(self.port),
+            "ADMIN_PORT": str(self.admin),
+            # The addresses of the files are not this machine's, as in a container.
+            "mesher_listenIP": "127.0.0.2",
+            **variables,
+        }
+        self.options = [
+            "--cse.service.registry.type=file",
+            f"--cse.service.registry.address={self.directory.name}/services.yaml",
+        ]
+        if not {"SERVICE_PORTS", "SPECIFIC_ADDR"} & set(variables):
+            self.options += ["--service-ports", f"rest:{app}"]
+
+    def run(self, *command):
+        return subprocess.run(
+            [binary(), *command, *self.options], env=self.environment, capture_output=True, text=True, timeout=20
+        )
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary(), *self.options], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        eventually(self._ready, "sidecar not ready", seconds=15)
+
+    def ask(self, path):
+        with harness.Client(("127.0.0.2", self.admin)) as client:
+            client.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            return client.response()
+
+
+@pytest.fixture(params=ENVIRONMENTS)
+def folder(request):
+    origin = harness.Origin()
+    sidecar = FolderSidecar(request.param, origin.port, {"inventory": origin.port})
+    sidecar.start()
+    yield sidecar, origin
+    sidecar.stop()
+    origin.refuse()
+
+
+def test_a_folder_of_the_original(folder):
+    sidecar, origin = folder
+    with harness.Client(("127.0.0.1", sidecar.port)) as client:
+        client.send(request("GET", "http://inventory:8080/items", host="Host: inventory:8080"))
+        assert client.response().status == 200
+    outgoing = origin.requests[-1]
+    assert dict(outgoing.fields)["x-cse-context"] == b'{"x-cse-src-microservice":"cart"}'
+    assert dict(outgoing.fields)["x-forwarded-port"] == b"8080"
+    with harness.Client(("127.0.0.2", sidecar.port)) as client:
+        client.send(request("GET", "/own", host="Host: cart"))
+        assert client.response().body == b"GET /own 0"
+    health = json.loads(sidecar.ask("/v1/mesher/health").body)
+    assert (health["serviceName"], health["version"]) == ("cart", "1.2.0")
+    assert b'app="shop"' in sidecar.ask("/v1/mesher/metrics").body
+
+
+def test_its_check_names_what_is_not_active(folder):
+    sidecar, _ = folder
+    done = sidecar.run("check", "--json")
+    report = json.loads(done.stdout)
+    assert report["valid"] and done.returncode == 0
+    assert report["endpoints"] == [f"rest://127.0.0.2:{sidecar.port}", f"rest-admin://127.0.0.2:{sidecar.admin}"]
+    assert {each["severity"] for each in report["problems"]} <= {"note"}, "nothing in it is unknown"
+    unread = {each["key"] for each in report["problems"]}
+    log = sidecar.log.read_text()
+    # Never silently: the start has named each of them too.
+    assert all(key in log for key in unread)
+    assert Path(sidecar.folder).name == "container" or unread
+
+
+def test_without_a_registry_that_is_active(folder):
+    """As the folders stand, with a service-center: the sidecar serves incoming requests and says why nothing goes out."""
+    sidecar, origin = folder
+    sidecar.stop_process()
+    sidecar.options = sidecar.options[2:]
+    with sidecar.log.open("wb") as log:
+        sidecar.process = subprocess.Popen(
+            [binary(), *sidecar.options], env=sidecar.environment, stdout=log, stderr=log
+        )
+    for port in (sidecar.port, sidecar.admin):
+        eventually(lambda port=port: harness.listens("127.0.0.2", port), "no listener", seconds=15)
+    with harness.Client(("127.0.0.1", sidecar.port)) as client:
+        client.send(request("GET", "http://inventory/", host="Host: inventory"))
+        refused = client.response()
+        assert (refused.status, refused.error) == (503, "not_ready")
+    with harness.Client(("127.0.0.2", sidecar.port)) as client:
+        client.send(request("GET", "/own", host="Host: cart"))
+        assert client.response().body == b"GET /own 0"
+    assert sidecar.ask("/readyz").status == 503
+    assert "not active yet: no service is found" in sidecar.log.read_text()
