@@ -37,6 +37,8 @@ package final class ExchangeDriver {
     private var pendingBody: ByteBuffer?
     private var isRequestComplete = false
     private var interimResponses = 0
+    /// The exchange is in the metrics already.
+    private var isCounted = false
     /// A stage ended the exchange while the chain had it: done when the chain returns.
     private var endedInChain = false
     /// Tells a late answer to a request that is over from one to the present request.
@@ -282,6 +284,9 @@ package final class ExchangeDriver {
     private func reply(_ reply: LocalReply, outcome: Outcome) {
         self.phase = .responding
         self.exchange.status = reply.status
+        // Before the answer goes out: whoever has it may look at the metrics the next moment.
+        self.exchange.worker.metrics.count(self.exchange)
+        self.isCounted = true
         let serial = self.serial
         self.downstream?.sendReply(reply)
         if self.serial == serial { self.end(outcome) }
@@ -297,7 +302,8 @@ package final class ExchangeDriver {
         self.phase = .idle
         self.exchange.outcome = outcome
         self.plan.chain.finish(&self.exchange)
-        self.exchange.worker.metrics.count(self.exchange)
+        if !self.isCounted { self.exchange.worker.metrics.count(self.exchange) }
+        self.isCounted = false
         let downstream = self.downstream.take()
         self.pendingBody = nil
         self.serial &+= 1

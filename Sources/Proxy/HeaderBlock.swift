@@ -222,8 +222,8 @@ package struct HeaderBlock: ~Copyable {
 
     /// Removes the hop-by-hop fields: the fixed list, and those that `Connection` names.
     ///
-    /// `Connection` cannot remove what delimits or directs the message, nor what mesher sets itself, which is added
-    /// later.
+    /// `Connection` cannot remove what delimits or directs the message, nor the marks of the way that it has come, nor what
+    /// mesher sets itself, which is added later.
     ///
     /// - Source: RFC 9110 §7.6.1.
     package mutating func removeHopByHop() {
@@ -243,7 +243,7 @@ package struct HeaderBlock: ~Copyable {
     private mutating func removeFields(namedLike token: Range<Int>) {
         let known = HeaderName(self.span, at: token.lowerBound, count: token.count)
         switch known {
-        case .host, .contentLength, .contentType, .transferEncoding, .connection, .expect: return
+        case .host, .contentLength, .contentType, .transferEncoding, .connection, .expect, .meshHop: return
         case .other:
             for index in 0..<self.count where self.fields[index].name == .other {
                 let name = self.fields[index].nameRange

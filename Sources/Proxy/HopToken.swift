@@ -37,6 +37,7 @@ package struct HopToken: Sendable {
     ///
     /// Cost: one bit when the header is absent.
     package func look(in headers: borrowing HeaderBlock) -> Finding {
+        guard headers.contains(.meshHop) else { return .clear }
         var count = 0
         var isOwn = false
         headers.forEachElement(of: .meshHop) { token in

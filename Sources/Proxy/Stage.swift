@@ -107,8 +107,8 @@ package struct StageChain: Sendable {
     /// Runs on from the exchange's position.
     package func advance(_ exchange: inout Exchange) -> Action {
         while exchange.position < self.stages.count {
-            let stage = self.stages[exchange.position]
-            switch stage.onRequest(&exchange) {
+            // Called in its place: a copy of the stage would cost more than some stages do.
+            switch self.stages[exchange.position].onRequest(&exchange) {
             case .proceed: exchange.position &+= 1
             case .hold(let future):
                 // Counts as a proceed now, so that an abort while waiting finishes this stage too.
