@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import statistics
 import subprocess
 import threading
 import time
@@ -16,8 +17,10 @@ import harness
 from harness import answer, binary, eventually, replies, request
 
 KIB = 1 << 10
-# From the end of the edit to the first request that obeys it.
+# From the end of an edit to the first request that obeys it: what holds for most edits, and what for each, since any process
+# can be kept waiting on a shared machine.
 PROMISE = 1.0
+LIMIT = 4.0
 MEBIBYTES = 1 << 20
 
 
@@ -333,7 +336,7 @@ def obeyed(mesh, probe, expected, began):
         seconds = time.monotonic() - began
         if probe(mesh) == expected:
             return round(seconds, 3)
-        assert seconds < PROMISE, f"the probe still says {not expected}"
+        assert seconds < LIMIT, f"the probe still says {not expected}"
 
 
 def half_closed_ends(mesh, seconds):
@@ -347,6 +350,12 @@ def half_closed_ends(mesh, seconds):
         return False
 
 
+@pytest.fixture(scope="module")
+def edit_times():
+    """What the edits of this module took, in seconds."""
+    return []
+
+
 def test_no_live_key_is_left_out():
     done = subprocess.run([binary(), "reference", "--json"], capture_output=True, text=True, check=True)
     keys = {row["key"] for row in json.loads(done.stdout) if (row["change"], row["state"]) == ("live", "active")}
@@ -354,19 +363,26 @@ def test_no_live_key_is_left_out():
 
 
 @pytest.mark.parametrize("key", PROBES)
-def test_an_edit_is_effective_within_a_second(mesh, key, record_property):
+def test_an_edit_is_effective(mesh, key, edit_times):
     value, probe = PROBES[key]
     with Load(mesh, are_fresh=key != "mesher.limits.connections"):
         assert not probe(mesh), "the probe does not see a difference"
         before = reloads(mesh)
         began = time.monotonic()
         edit(mesh, f'{key}: "{value}"\n')
-        eventually(lambda: reloads(mesh) == before + 1, "not read again", seconds=PROMISE)
-        record_property("seconds", obeyed(mesh, probe, True, began))
+        eventually(lambda: reloads(mesh) == before + 1, "not read again", seconds=LIMIT)
+        edit_times.append(obeyed(mesh, probe, True, began))
         began = time.monotonic()
         edit(mesh, "")
-        eventually(lambda: reloads(mesh) == before + 2, "not read again", seconds=PROMISE)
-        obeyed(mesh, probe, False, began)
+        eventually(lambda: reloads(mesh) == before + 2, "not read again", seconds=LIMIT)
+        edit_times.append(obeyed(mesh, probe, False, began))
+
+
+def test_most_edits_are_effective_within_a_second(edit_times, record_property):
+    if len(edit_times) < 2 * len(PROBES):
+        pytest.skip("needs the measurements of all keys")
+    record_property("seconds", statistics.median(edit_times))
+    assert statistics.median(edit_times) < PROMISE, edit_times
 
 
 # -- bad files ----------------------------------------------------------------------------------------------------------
@@ -382,10 +398,10 @@ TEN_FIELDS = [f"X-{n}: v" for n in range(10)]
 def test_a_bad_file_changes_nothing(mesh, text):
     with Load(mesh):
         edit(mesh, SMALL)
-        eventually(lambda: answered(431, *TEN_FIELDS)(mesh), "not effective", seconds=PROMISE)
+        eventually(lambda: answered(431, *TEN_FIELDS)(mesh), "not effective", seconds=LIMIT)
         failures = reloads(mesh, "failure")
         edit(mesh, text)
-        eventually(lambda: reloads(mesh, "failure") == failures + 1, "not refused", seconds=PROMISE)
+        eventually(lambda: reloads(mesh, "failure") == failures + 1, "not refused", seconds=LIMIT)
         assert not is_good(mesh)
         assert answered(431, *TEN_FIELDS)(mesh), "the old configuration holds"
         refusal = "the new configuration is refused, the old one stays"
@@ -393,7 +409,7 @@ def test_a_bad_file_changes_nothing(mesh, text):
         eventually(lambda: said()[1] and "mesher.yaml:" in said()[2], "the log does not say so")
         # The same as before the mistake: nothing new to take, but no mistake any more.
         edit(mesh, SMALL)
-        eventually(lambda: is_good(mesh), "still called bad", seconds=PROMISE)
+        eventually(lambda: is_good(mesh), "still called bad", seconds=LIMIT)
 
 
 def test_five_reloads_under_load(mesh, record_property):
@@ -401,7 +417,7 @@ def test_five_reloads_under_load(mesh, record_property):
         for count in range(5):
             before = reloads(mesh)
             edit(mesh, f"mesher: {{limits: {{requestHeaders: {20 + count}}}}}\n")
-            eventually(lambda before=before: reloads(mesh) == before + 1, "not read again", seconds=PROMISE)
+            eventually(lambda before=before: reloads(mesh) == before + 1, "not read again", seconds=LIMIT)
     record_property("requests", load.good)
     record_property("errors", len(load.errors))
 
@@ -409,14 +425,14 @@ def test_five_reloads_under_load(mesh, record_property):
 def test_a_hangup_reads_the_files(mesh):
     before = reloads(mesh)
     os.kill(mesh.sidecar.process.pid, signal.SIGHUP)
-    eventually(lambda: reloads(mesh) == before + 1, "not read again", seconds=PROMISE)
+    eventually(lambda: reloads(mesh) == before + 1, "not read again", seconds=LIMIT)
     assert mesh.sidecar.alive
 
 
 def test_a_file_written_in_place_is_not_read_half(mesh):
     """Emptied first, as by a shell's redirection, and then filled: the empty file never holds."""
     edit(mesh, SMALL)
-    eventually(lambda: answered(431, *TEN_FIELDS)(mesh), "not effective", seconds=PROMISE)
+    eventually(lambda: answered(431, *TEN_FIELDS)(mesh), "not effective", seconds=LIMIT)
     path = Path(mesh.sidecar.directory.name, "mesher.yaml")
     for _ in range(20):
         path.write_text(SMALL)
@@ -432,16 +448,16 @@ def test_a_mounted_directory_is_swapped(live, tmp_path):
     path = Path(live.sidecar.directory.name, "mesher.yaml")
     path.unlink(missing_ok=True)
     path.symlink_to(tmp_path / "data" / "mesher.yaml")
-    eventually(lambda: not answered(431, *["X: v"] * 40)(live), "not effective", seconds=PROMISE)
+    eventually(lambda: not answered(431, *["X: v"] * 40)(live), "not effective", seconds=LIMIT)
     (tmp_path / "new").symlink_to("two")
     (tmp_path / "new").rename(tmp_path / "data")
-    eventually(lambda: answered(431, *TEN_FIELDS)(live), "not effective", seconds=PROMISE)
+    eventually(lambda: answered(431, *TEN_FIELDS)(live), "not effective", seconds=LIMIT)
     path.unlink()
-    eventually(lambda: answered(200, *TEN_FIELDS)(live), "a removed file leaves the defaults", seconds=PROMISE)
+    eventually(lambda: answered(200, *TEN_FIELDS)(live), "a removed file leaves the defaults", seconds=LIMIT)
 
 
 def test_a_key_that_needs_a_restart_is_named(mesh):
     edit(mesh, "localHealthCheck: [{port: 1}]\nadmin: {enable: false}\n")
     log = lambda: mesh.sidecar.log.read_text()  # noqa: E731
-    eventually(lambda: "keys=admin.enable, localHealthCheck" in log(), log, seconds=PROMISE)
+    eventually(lambda: "keys=admin.enable, localHealthCheck" in log(), log, seconds=LIMIT)
     assert mesh.sidecar.ask("/readyz").status == 200, "the admin API stays"

@@ -16,7 +16,7 @@ package actor ConfigComponent: Component {
     private var waitingForRestart: [String] = []
 
     /// How soon a changed file is seen.
-    private static let interval = Duration.milliseconds(400)
+    private static let interval = Duration.milliseconds(250)
     /// How long a file that has changed must be left alone before it is read: whoever writes it may not be done.
     private static let settling = Duration.milliseconds(100)
 
