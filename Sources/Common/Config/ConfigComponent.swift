@@ -13,6 +13,7 @@ package actor ConfigComponent: Component {
     private let receivers: [Mailbox<TrafficMessage>]
     private let logger: Logger
     private var watchers: [String: FileWatcher] = [:]
+    private var paths: [String] = []
     private var waitingForRestart: [String] = []
 
     /// How soon a changed file is seen.
@@ -68,8 +69,11 @@ package actor ConfigComponent: Component {
     }
 
     private func hasChangedFile() -> Bool {
-        var hasChanged = false
-        for (path, _) in self.loader.files {
+        let paths = self.loader.files.map(\.path)
+        // A file that has gone gives way to one elsewhere, which may have been seen before and be the same as then.
+        var hasChanged = paths != self.paths
+        self.paths = paths
+        for path in paths {
             var watcher = self.watchers[path] ?? FileWatcher(path)
             if watcher.look() != .unchanged { hasChanged = true }
             self.watchers[path] = watcher
