@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AsyncHTTPClient
 package import Common
 package import Logging
 package import NIOCore
@@ -22,9 +23,24 @@ package actor HealthComponent: Component {
     }
 
     package func run() async throws {
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        configuration.httpVersion = .http1Only
+        let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
+        let result: Result<Void, any Error>
+        do {
+            try await self.watchAll(client)
+            result = .success(())
+        } catch {
+            result = .failure(error)
+        }
+        try await client.shutdown()
+        try result.get()
+    }
+
+    private func watchAll(_ client: HTTPClient) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (index, check) in self.checks.enumerated() {
-                group.addTask { try await self.watch(check, at: index) }
+                group.addTask { try await self.watch(check, at: index, client) }
             }
             // Without checks there is nothing to do, which is no reason to end.
             group.addTask { try await Task.sleep(for: .seconds(365 * 24 * 3600)) }
@@ -33,18 +49,32 @@ package actor HealthComponent: Component {
         }
     }
 
-    private func watch(_ check: HealthCheckConfig, at index: Int) async throws {
-        let probe: any Probe = TCPProbe(
-            port: check.port, timeout: min(check.interval, .seconds(10)), loops: self.loops)
+    private func watch(_ check: HealthCheckConfig, at index: Int, _ client: HTTPClient) async throws {
+        let probe = self.probe(check, client)
+        var state = ProbeState(failureThreshold: check.failureThreshold, successThreshold: check.successThreshold)
         while !Task.isCancelled {
             let failure = await probe.check()
-            let result = LocalHealth.Check(name: "tcp:\(check.port)", isHealthy: failure == nil, failure: failure)
+            // A check that was cut off says nothing of the application.
+            try Task.checkCancellation()
+            state.record(isGood: failure == nil)
+            let result = LocalHealth.Check(
+                name: check.name, isHealthy: state.isHealthy, failure: state.isHealthy ? nil : failure)
             if self.health.set(result, at: index) {
                 self.logger.notice(
                     "health of the local application changed",
                     metadata: ["healthy": "\(self.health.isHealthy)", "reason": "\(failure ?? "")"])
             }
             try await Task.sleep(for: check.interval)
+        }
+    }
+
+    /// The table of probes: a method of checking, and what does it.
+    private func probe(_ check: HealthCheckConfig, _ client: HTTPClient) -> any Probe {
+        let timeout = min(check.interval, .seconds(10))
+        return switch check.method {
+        case .tcp: TCPProbe(port: check.port, timeout: timeout, loops: self.loops)
+        case .rest(let path, let expectation):
+            RESTProbe(port: check.port, path: path, expectation: expectation, timeout: timeout, client: client)
         }
     }
 }

@@ -1,16 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One check of the local application: an element of `localHealthCheck` in `mesher.yaml`.
-package struct HealthCheckConfig: Sendable, Equatable {
+package struct HealthCheckConfig: Sendable {
+    /// How to find out whether the application is well.
+    package enum Method: Sendable {
+        /// It accepts a connection.
+        case tcp
+        /// It answers `GET` of this path as expected.
+        case rest(path: String, Expectation)
+    }
+
+    /// What an answer must be.
+    package struct Expectation: Sendable {
+        /// This status; `nil`: any from 200 to 399, or any at all when there is an expression for the body.
+        package var status: Int?
+        /// The body has a match of this somewhere.
+        package var body: RegularExpression?
+
+        /// An expectation.
+        package init(status: Int? = nil, body: RegularExpression? = nil) {
+            self.status = status
+            self.body = body
+        }
+    }
+
     /// The local port.
     package var port: UInt16
+    /// See ``Method``.
+    package var method: Method
     /// Time between two checks.
     package var interval: Duration
+    /// How many checks must fail one after the other before the application counts as ill.
+    package var failureThreshold = 1
+    /// How many must succeed before it counts as well again.
+    package var successThreshold = 1
 
     /// A check.
-    package init(port: UInt16, interval: Duration) {
+    package init(port: UInt16, method: Method = .tcp, interval: Duration) {
         self.port = port
+        self.method = method
         self.interval = interval
+    }
+
+    /// `protocol:port`, as operators see it.
+    package var name: String {
+        switch self.method {
+        case .tcp: "tcp:\(self.port)"
+        case .rest(let path, _): "rest:\(self.port)\(path)"
+        }
     }
 
     /// The key of the list.
@@ -19,7 +56,9 @@ package struct HealthCheckConfig: Sendable, Equatable {
     /// The same for the reference.
     static let listKey = ConfigKey<[String]>(
         HealthCheckConfig.key,
-        ConfigKind("list of {port, protocol, uri, interval, match}", describe: { _ in "" }) {
+        ConfigKind(
+            "list of {port, protocol, uri, interval, match, failureThreshold, successThreshold}", describe: { _ in "" }
+        ) {
             text throws(ConfigMistake) in
             throw ConfigMistake("this is no list", remedy: "write a list: - {port: 8080}")
         }, default: [], "Checks of the local application.")
@@ -39,28 +78,37 @@ package struct HealthCheckConfig: Sendable, Equatable {
     }
 
     private static func read(_ part: inout ConfigPart) -> HealthCheckConfig? {
-        part.allow("port", "protocol", "uri", "interval", "match")
+        part.allow("port", "protocol", "uri", "interval", "match", "failureThreshold", "successThreshold")
         let port = part.read("port", .port)
         if part.text("port") == nil {
             part.note(
                 "port", ConfigMistake("port is empty", remedy: "write the port of the local application: port: 8080"))
         }
         let interval = part.read("interval", .duration(.milliseconds(1)...(.seconds(86_400))))
-        if let kind = part.text("protocol"), !kind.isEmpty {
-            part.warn("protocol", "protocols are not active yet: the port is connected to")
+        let kind = part.text("protocol") ?? ""
+        if !["", "rest", "tcp"].contains(kind) {
+            part.warn("protocol", "there is no check for \(kind): the port is connected to")
         }
         if let uri = part.text("uri"), !uri.hasPrefix("/") {
             part.note("uri", ConfigMistake("uri must start with /", remedy: "write /\(uri)"))
         }
-        for key in ["uri", "match"] where part.has(key) {
-            part.warn(key, "not active yet: the port is connected to")
+        for key in ["uri", "match"] where part.has(key) && kind != "rest" {
+            part.warn(key, "only checks with protocol: rest have it; here the port is connected to")
         }
+        var expectation = Expectation()
         part.inside("match") { match in
             match.allow("status", "body")
-            _ = match.read("status", .integer(100...599))
-            _ = match.read("body", .regularExpression)
+            expectation.status = match.read("status", .integer(100...599))
+            expectation.body = match.read("body", .regularExpression)
         }
-        return port.map { HealthCheckConfig(port: $0, interval: interval ?? .seconds(30)) }
+        let failures = part.read("failureThreshold", .integer(1...1_000))
+        let successes = part.read("successThreshold", .integer(1...1_000))
+        guard let port else { return nil }
+        let method = kind == "rest" ? Method.rest(path: part.text("uri") ?? "/", expectation) : .tcp
+        var check = HealthCheckConfig(port: port, method: method, interval: interval ?? .seconds(30))
+        check.failureThreshold = failures ?? 1
+        check.successThreshold = successes ?? 1
+        return check
     }
 }
 

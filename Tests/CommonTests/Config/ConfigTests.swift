@@ -185,6 +185,30 @@ import Testing
         #expect(checks.map(\.interval) == [.seconds(30), .seconds(60)])
     }
 
+    @Test("reads how to check")
+    func methods() throws {
+        let (checks, problems) = try self.read(
+            """
+            localHealthCheck:
+              - {port: 1, protocol: rest, uri: /health, match: {status: '204', body: o+k}, failureThreshold: 3}
+              - {port: 2, protocol: rest}
+              - {port: 3, protocol: highway, successThreshold: 2}
+            """)
+        #expect(checks.map(\.name) == ["rest:1/health", "rest:2/", "tcp:3"])
+        #expect(checks.map(\.failureThreshold) == [3, 1, 1])
+        #expect(checks.map(\.successThreshold) == [1, 1, 2])
+        guard case .rest(_, let expectation) = checks[0].method else {
+            Issue.record("not by HTTP")
+            return
+        }
+        #expect(expectation.status == 204)
+        #expect(expectation.body?.text == "o+k")
+        #expect(
+            problems == [
+                "mesher.yaml:4:25: note: localHealthCheck[].protocol: there is no check for highway: the port is connected to"
+            ])
+    }
+
     @Test("notes the mistakes of every element")
     func mistakes() throws {
         let (_, problems) = try self.read(
@@ -192,7 +216,6 @@ import Testing
         #expect(
             problems == [
                 "mesher.yaml:2:5: localHealthCheck[].port: port is empty; write the port of the local application: port: 8080",
-                "mesher.yaml:2:16: note: localHealthCheck[].protocol: protocols are not active yet: the port is connected to",
                 "mesher.yaml:3:12: localHealthCheck[].port: \"x\" is no port; write a number from 1 to 65535",
                 "mesher.yaml:4:25: localHealthCheck[].interval: \"5\" is not a duration; write one such as 500ms, 30s or 1h30m",
             ])
