@@ -12,13 +12,18 @@ let settings: [SwiftSetting] = [
 ]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let basicContainers = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
 let dequeModule = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
@@ -30,10 +35,13 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
@@ -50,10 +58,18 @@ let package = Package(
         .target(name: "Ingress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
         .target(name: "Egress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
         .target(name: "RegistryBridge", dependencies: ["Common", logging, nioCore], swiftSettings: settings),
-        .target(name: "HealthAgent", dependencies: ["Common", logging, nioCore, nioPosix], swiftSettings: settings),
-        .target(name: "AdminAPI", dependencies: ["Common", hummingbird, logging, nioCore], swiftSettings: settings),
         .target(
-            name: "LocalRegistry", dependencies: ["Common", hummingbird, logging, nioCore], swiftSettings: settings),
+            name: "HealthAgent", dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix],
+            swiftSettings: settings),
+        .target(
+            name: "AdminAPI", dependencies: ["Common", httpTypes, hummingbird, logging, nioCore],
+            swiftSettings: settings),
+        .target(
+            name: "LocalRegistry",
+            dependencies: [
+                "Common", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPTypes, nioWebSocket,
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "Mesher",
             dependencies: [
@@ -79,7 +95,8 @@ let package = Package(
             dependencies: ["Common", "RegistryBridge", "TestSupport", logging, nioCore, nioPosix],
             swiftSettings: settings),
         .testTarget(
-            name: "HealthAgentTests", dependencies: ["Common", "HealthAgent", "TestSupport", logging, nioPosix],
+            name: "HealthAgentTests",
+            dependencies: ["Common", "HealthAgent", "TestSupport", asyncHTTPClient, logging, nioPosix],
             swiftSettings: settings),
         .testTarget(
             name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],

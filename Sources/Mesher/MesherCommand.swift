@@ -22,6 +22,7 @@ struct MesherCommand: AsyncParsableCommand {
 
             Examples:
               mesher quickstart   a sidecar and a demo service, to try it out
+              mesher registry     a registry for this machine
               mesher check        what is wrong with the configuration
               mesher              the sidecar that conf/ beside the binary describes
               mesher --config /etc/mesher/mesher.yaml --service-ports rest:8080
@@ -32,7 +33,8 @@ struct MesherCommand: AsyncParsableCommand {
             """,
         version: "mesher \(BuildInfo.sourceVersion)",
         subcommands: [
-            RunCommand.self, CheckCommand.self, QuickstartCommand.self, VersionCommand.self, ReferenceCommand.self,
+            RunCommand.self, CheckCommand.self, QuickstartCommand.self, RegistryCommand.self, VersionCommand.self,
+            ReferenceCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

@@ -6,7 +6,6 @@ import Foundation
 import LocalRegistry
 import Logging
 import NIOCore
-import NIOPosix
 import ServiceLifecycle
 
 /// `mesher quickstart`: what a newcomer needs to see a request go through.
@@ -43,7 +42,9 @@ struct QuickstartCommand: AsyncParsableCommand {
             handler.logLevel = .error
             return handler
         }
-        try await self.checkPorts()
+        try await Port.check(self.port, option: "--port")
+        try await Port.check(self.adminPort, option: "--admin-port")
+        try await Port.check(self.servicePort, option: "--service-port")
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         try self.registryFile.write(toFile: "\(directory)/services.yaml", atomically: true, encoding: .utf8)
         do {
@@ -65,22 +66,6 @@ struct QuickstartCommand: AsyncParsableCommand {
                 "cannot start the demo service on 127.0.0.1:\(self.servicePort); free the port, or use --service-port")
         } catch let error as MesherError {
             throw Exit.because("\(error)")
-        }
-    }
-
-    /// Ends at once when a port is taken: components would try again and again, which is no way to greet a newcomer.
-    private func checkPorts() async throws {
-        let options = [
-            ("--port", self.port), ("--admin-port", self.adminPort), ("--service-port", self.servicePort),
-        ]
-        for (option, port) in options {
-            do {
-                let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-                    .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                try await bootstrap.bind(host: "127.0.0.1", port: port).get().close().get()
-            } catch {
-                throw Exit.because("port \(port) is taken; free it, or choose another with \(option)")
-            }
         }
     }
 

@@ -16,10 +16,10 @@ import yaml
 from harness import REPOSITORY, binary, eventually
 
 # Pages use the ports of a fresh installation.
-PORTS = [8080, 8081, 8083, 8085, 30101, 30102, 30201, 30202]
+PORTS = [8080, 8081, 8083, 8085, 30100, 30101, 30102, 30201, 30202]
 
 # What has to be running when a page's commands are typed. A page with commands is in one of these.
-WITH_NOTHING = ["docs/command-line.md", "docs/configuration.md", "docs/migration.md"]
+WITH_NOTHING = ["docs/command-line.md", "docs/configuration.md", "docs/local-registry.md", "docs/migration.md"]
 WITH_QUICK_START = ["docs/admin-api.md", "docs/destination-resolver.md", "docs/errors.md", "docs/protocols.md"]
 WITH_MORE = ["docs/life-cycle.md", "docs/quickstart.md", "examples/two-services/README.md"]
 

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+
+/// All tenants' worlds behind one actor, and the sockets that are told of changes.
+actor RegistryStore {
+    /// Receives the events of one watcher's socket; the oldest are dropped when its reader is slower than the changes.
+    typealias Watcher = AsyncStream<WatchEvent>.Continuation
+
+    private struct WatcherKey: Hashable {
+        let tenant: String
+        let consumer: String
+    }
+
+    private var worlds: [String: RegistryState] = [:]
+    private var watchers: [WatcherKey: [UUID: Watcher]] = [:]
+    private let clock = ContinuousClock()
+    private let start = ContinuousClock.now
+
+    /// Works on a tenant's world, and tells watchers what has changed by it.
+    func update<Result: Sendable>(
+        _ tenant: String, _ body: @Sendable (inout RegistryState, RegistryState.Moment) throws -> Result
+    ) throws -> Result {
+        var world = self.worlds[tenant] ?? RegistryState(tenant: tenant, revision: .random(in: 0...UInt64.max / 2))
+        let result = Swift.Result { try body(&world, self.now) }
+        self.tell(&world)
+        // A question about a tenant that nobody has registered with leaves nothing behind.
+        if self.worlds[tenant] != nil || !world.services.isEmpty { self.worlds[tenant] = world }
+        return try result.get()
+    }
+
+    /// Ends leases until cancelled.
+    func expire() async throws {
+        while true {
+            try await Task.sleep(for: .milliseconds(500))
+            for tenant in self.worlds.keys {
+                _ = try self.update(tenant) { world, now in world.expire(at: now) }
+            }
+        }
+    }
+
+    /// The events for one consumer from now on.
+    ///
+    /// - Returns: `nil` when the consumer does not exist.
+    func watch(_ tenant: String, consumer: String) -> (events: AsyncStream<WatchEvent>, id: UUID)? {
+        guard self.worlds[tenant]?.services[consumer] != nil else { return nil }
+        let (events, watcher) = AsyncStream.makeStream(of: WatchEvent.self, bufferingPolicy: .bufferingNewest(1_000))
+        let id = UUID()
+        self.watchers[WatcherKey(tenant: tenant, consumer: consumer), default: [:]][id] = watcher
+        return (events, id)
+    }
+
+    func unwatch(_ tenant: String, consumer: String, id: UUID) {
+        let key = WatcherKey(tenant: tenant, consumer: consumer)
+        self.watchers[key]?[id]?.finish()
+        self.watchers[key]?[id] = nil
+        if self.watchers[key]?.isEmpty == true { self.watchers[key] = nil }
+    }
+
+    private func tell(_ world: inout RegistryState) {
+        for (provider, event) in world.takeEvents() {
+            for consumer in world.consumers(of: provider) {
+                let key = WatcherKey(tenant: world.tenant, consumer: consumer)
+                for watcher in (self.watchers[key] ?? [:]).values { watcher.yield(event) }
+            }
+        }
+    }
+
+    private var now: RegistryState.Moment {
+        let duration = self.start.duration(to: self.clock.now).components
+        return RegistryState.Moment(
+            monotonic: Double(duration.seconds) + Double(duration.attoseconds) / 1e18,
+            unix: Int(Date().timeIntervalSince1970))
+    }
+}

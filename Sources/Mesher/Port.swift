@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import NIOPosix
+
+/// Ports of commands for a person at a terminal.
+enum Port {
+    /// Ends at once when a port is taken: components would try again and again, which is no way to greet a newcomer.
+    static func check(_ port: Int, of host: String = "127.0.0.1", option: String) async throws {
+        do {
+            let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            try await bootstrap.bind(host: host, port: port).get().close().get()
+        } catch {
+            throw Exit.because("port \(port) is taken; free it, or choose another with \(option)")
+        }
+    }
+}
