@@ -57,7 +57,9 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "Ingress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
         .target(name: "Egress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
-        .target(name: "RegistryBridge", dependencies: ["Common", logging, nioCore], swiftSettings: settings),
+        .target(
+            name: "RegistryBridge", dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHTTP1],
+            swiftSettings: settings),
         .target(
             name: "HealthAgent", dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix],
             swiftSettings: settings),

@@ -54,6 +54,7 @@ package struct Assembly: Sendable {
         package let supervisor: Supervisor
         /// Where a reload is asked for.
         package let configInbox: Mailbox<ConfigMessage>
+        fileprivate let center: ServiceCenterClient?
         /// The directory of services.
         package let directory: Snapshot<ServiceDirectory>
         /// Where a changed configuration is sent: the components of traffic.
@@ -79,6 +80,7 @@ package struct Assembly: Sendable {
                 result = .failure(error)
             }
             self.workers.forEach { $0.deadlines.stop() }
+            await self.center?.close()
             try await self.loops.shutdownGracefully()
             try await self.controlLoops.shutdownGracefully()
             try result.get()
@@ -117,6 +119,7 @@ package struct Assembly: Sendable {
         let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
         let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
         let configInbox = Mailbox<ConfigMessage>("config", capacity: 2, whenFull: .dropNewest)
+        let registryInbox = Mailbox<RegistryMessage>("registry", capacity: 4, whenFull: .dropOldest)
         let readiness = Readiness(config.registry.kind == nil ? [.listeners] : [.listeners, .registry])
         let health = LocalHealth()
         let memory = self.surroundings.memory
@@ -183,8 +186,10 @@ package struct Assembly: Sendable {
             IngressComponent(inbox: ingressInbox, plans: incomingPlans, traffic: incomingTraffic, logger: logger)
         }
         supervisor.add("health") {
-            HealthComponent(config.healthChecks, health: health, loops: controlLoops, logger: logger)
+            HealthComponent(
+                config.healthChecks, health: health, registry: registryInbox, loops: controlLoops, logger: logger)
         }
+        let center = self.addRegistrar(&supervisor, health, registryInbox, readiness, controlLoops)
         if config.registry.kind == .file {
             let publisher = DirectoryPublisher(directory, ownApp: identity.app) { readiness.set(.registry) }
             let path = self.path(of: config.registry)
@@ -194,15 +199,38 @@ package struct Assembly: Sendable {
         }
         add(&supervisor, controlLoops)
         supervisor.add("readiness") { ReadinessComponent(readiness) }
-        ComponentMetrics(restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox]).register(
-            with: metrics)
+        ComponentMetrics(
+            restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox, registryInbox]
+        ).register(with: metrics)
         OverloadMetrics(overload: overload, memory: memory).register(with: metrics)
         return Sidecar(
             group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing.address,
             incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
-            configInbox: configInbox, directory: directory, trafficInboxes: [egressInbox, ingressInbox],
-            budget: processBudget, loops: loops,
+            configInbox: configInbox, center: center, directory: directory,
+            trafficInboxes: [egressInbox, ingressInbox], budget: processBudget, loops: loops,
             controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans])
+    }
+
+    /// Adds what registers this sidecar, if there is a service-center.
+    ///
+    /// - Returns: What has to be closed at the end.
+    private func addRegistrar(
+        _ supervisor: inout Supervisor, _ health: LocalHealth, _ inbox: Mailbox<RegistryMessage>,
+        _ readiness: Readiness, _ loops: any EventLoopGroup
+    ) -> ServiceCenterClient? {
+        let registry = self.config.registry
+        guard registry.kind == .serviceCenter, !registry.centers.isEmpty else { return nil }
+        let client = ServiceCenterClient(
+            addresses: registry.centers, project: registry.project, tenant: registry.tenant, loops: loops)
+        let registration = Registration(self.config, version: self.surroundings.build.version)
+        let (state, logger) = (RegistrationState(), self.surroundings.logger)
+        // Its drain has two calls of two seconds each, and the farewell.
+        supervisor.add("registrar", drainLimit: .seconds(5) + registration.farewell) {
+            RegistrarComponent(
+                registration, client: client, state: state, health: health, inbox: inbox, readiness: readiness,
+                logger: logger)
+        }
+        return client
     }
 
     private func path(of registry: RegistryConfig) -> String {

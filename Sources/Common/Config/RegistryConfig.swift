@@ -15,7 +15,7 @@ package struct RegistryConfig: Sendable, Equatable {
         /// Kubernetes itself.
         case kube
 
-        /// Whether this version can ask it.
+        /// Whether this version can ask it for services.
         package var isActive: Bool { self == .file }
     }
 
@@ -23,6 +23,30 @@ package struct RegistryConfig: Sendable, Equatable {
     package var kind: Kind?
     /// Where it is; for a file, its path.
     package var address: String
+    /// The addresses of a service-center, which share one store: `http://host:port`.
+    package var centers: [String]
+    /// Whose services are seen.
+    package var tenant: String
+    /// The project within the tenant; part of every path.
+    package var project: String
+    /// Who may call the local service.
+    package var scope: Scope
+    /// Whether the instance is registered, or the service only.
+    package var registersInstance: Bool
+    /// Time between two heartbeats.
+    package var heartbeat: Duration
+    /// How long requests are still taken after the registration has ended.
+    package var farewell: Duration
+    /// The address of the machine that a container runs on; empty when unknown.
+    package var nodeIP: String
+
+    /// Who may call a service.
+    package enum Scope: String, Sendable {
+        /// Services of its own application.
+        case app
+        /// Those of all applications.
+        case full
+    }
 
     /// Reads the registry's keys.
     package init(_ reader: inout ConfigReader) {
@@ -31,13 +55,45 @@ package struct RegistryConfig: Sendable, Equatable {
         let isWrong = configured == nil && reader.store.entry(Keys.kind.name) != nil
         self.kind = isDisabled ? nil : configured ?? Keys.kind.fallback
         self.address = reader.read(Keys.address)
+        self.tenant = reader.read(Keys.tenant)
+        self.scope = Scope(rawValue: reader.read(Keys.scope)) ?? .app
+        self.registersInstance = reader.read(Keys.register) == "auto"
+        self.heartbeat = reader.read(Keys.heartbeat)
+        self.farewell = reader.read(Keys.farewell)
+        // As in the original, these two are variables of the environment only.
+        self.project = reader.store.entry("CSE_PROJECT_ID")?.value.text ?? ""
+        if self.project.isEmpty { self.project = "default" }
+        self.nodeIP = reader.store.entry("HOSTING_SERVER_IP")?.value.text ?? ""
+        self.centers = []
+        if self.kind == .serviceCenter, !isWrong { self.centers = self.readCenters(&reader) }
         guard let kind = self.kind, !kind.isActive, !isWrong, !reader.isPartial else { return }
         reader.note(
             ConfigProblem(
                 .note, at: reader.store.entry(Keys.kind.name)?.value.location ?? ConfigLocation("chassis.yaml"),
                 key: Keys.kind.name,
-                "\(kind.rawValue) is not active yet: no service is found, and outgoing requests are answered 503; "
-                    + "incoming ones are served"))
+                kind == .serviceCenter
+                    ? "the service is registered there; finding others is not active yet: outgoing requests are answered "
+                        + "503, incoming ones are served"
+                    : "\(kind.rawValue) is not active yet: no service is found, and outgoing requests are answered 503; "
+                        + "incoming ones are served"))
+    }
+
+    private func readCenters(_ reader: inout ConfigReader) -> [String] {
+        let texts = self.address.split(separator: ",").map { $0.filter { !$0.isWhitespace } }
+        if texts.isEmpty { return ["http://127.0.0.1:30100"] }
+        var centers: [String] = []
+        for text in texts {
+            let center = text.hasSuffix("/") ? String(text.dropLast()) : text
+            let mistake: ConfigMistake? =
+                center.hasPrefix("https://")
+                ? ConfigMistake("TLS to the registry is not active yet", remedy: "write http://host:port")
+                : center.hasPrefix("http://") && center.dropFirst(7).contains(":")
+                    ? nil
+                    : ConfigMistake("\"\(text)\" is no address of a registry", remedy: "write http://host:port")
+            if let mistake, let entry = reader.store.entry(Keys.address.name) { reader.note(entry, mistake) }
+            if mistake == nil { centers.append(center) }
+        }
+        return centers
     }
 
     /// The keys of ``RegistryConfig``.
@@ -46,14 +102,36 @@ package struct RegistryConfig: Sendable, Equatable {
             "cse.service.registry.disabled", .bool, default: false, "Whether to do without a registry.")
         static let kind = ConfigKey(
             "cse.service.registry.type", .registryKind, default: .serviceCenter,
-            "Where services are found. `file`: in the file that `address` names. The others are not active yet.")
+            "Where services are found. `file`: in the file that `address` names. `servicecenter`: the local service is registered there, finding others is not active yet. The others are not active yet."
+        )
         static let address = ConfigKey(
             "cse.service.registry.address", .text, default: "",
-            "Address of the registry. For `file`: the path, relative to the configuration directory; service.json when absent."
+            "Address of the registry; several of a service-center with commas, `http://127.0.0.1:30100` when absent. For `file`: the path, relative to the configuration directory; service.json when absent."
+        )
+
+        static let tenant = ConfigKey(
+            "cse.service.registry.tenant", .text, default: "default",
+            "Tenant of the registry: a world of its own, so a misspelt one looks like a registry without services.")
+        static let scope = ConfigKey(
+            "cse.service.registry.scope", .choice("full", "app"), default: "app",
+            "`full`: services of other applications may call this one.")
+        static let register = ConfigKey(
+            "cse.service.registry.register", .choice("auto", "manual"), default: "auto",
+            "`manual`: the instance is not registered, the service is.")
+        static let heartbeat = ConfigKey(
+            "cse.service.registry.heartbeat.interval", .duration(.seconds(10)...(.seconds(86_400))),
+            default: .seconds(30),
+            "Time between two heartbeats. The registry forgets an instance after four times that.")
+        static let farewell = ConfigKey(
+            "mesher.timeouts.farewell", .duration(.zero...(.seconds(60))), default: .seconds(3),
+            "How long requests are still taken after the registration has ended, since others learn of it with a delay."
         )
 
         /// All of them, in the order of the reference.
-        package static let all: [any AnyConfigKey] = [Self.kind, Self.address, Self.disabled]
+        package static let all: [any AnyConfigKey] = [
+            Self.kind, Self.address, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
+            Self.farewell,
+        ]
     }
 }
 

@@ -59,6 +59,12 @@ package struct ServiceEntity: Codable, Sendable, Equatable {
         package var name: String?
         /// Its version.
         package var version: String?
+
+        /// A program.
+        package init(name: String, version: String) {
+            self.name = name
+            self.version = version
+        }
     }
 }
 
@@ -97,5 +103,8 @@ package enum ServiceBodies {
     package struct Properties: Codable, Sendable {
         /// The new ones.
         package var properties: [String: String]?
+
+        /// A body.
+        package init(properties: [String: String]) { self.properties = properties }
     }
 }

@@ -4,25 +4,6 @@ extension ConfigCatalogue {
     static let identity = KeyGroup(
         "The local service", in: "microservice.yaml",
         ServiceIdentity.Keys.all.map { KnownKey($0) } + [
-            .later(
-                "service_description.environment", .text, reload: .restart,
-                "`development`, `testing`, `acceptance` or `production`. Services see only those of their own environment."
-            ),
-            .later(
-                "service_description.level", .choice("FRONT", "MIDDLE", "BACK"), default: "BACK", reload: .restart,
-                "Place of the service in a system, for the registry."),
-            .later(
-                "service_description.hostname", .text, reload: .restart,
-                "Host name for the registry; that of the machine when absent, `$INTERNAL_IP`: its address."),
-            .later(
-                "service_description.properties.<name>", .text, reload: .restart,
-                "A property of the service in the registry."),
-            .later(
-                "service_description.instance_properties.<name>", .text, reload: .restart,
-                "A property of the instance in the registry, which route rules may choose by."),
-            .later(
-                "service_description.status", .choice("UP", "DOWN", "STARTING", "TESTING", "OUTOFSERVICE"),
-                default: "UP", reload: .restart, "Status of the instance at its registration."),
             .structure(
                 "service_description.paths", "list of {path, property}", "Paths of the service, for the registry."),
             .structure("service_description.schemas", "list", "Interfaces of the service, for the registry."),
@@ -53,9 +34,6 @@ extension ConfigCatalogue {
         "Registry", in: "chassis.yaml",
         RegistryConfig.Keys.all.map { KnownKey($0) } + [
             .later(
-                "cse.service.registry.scope", .choice("full", "app"), default: "app", reload: .restart,
-                "`full`: services of other applications may call this one."),
-            .later(
                 "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].autodiscovery", .bool,
                 default: "false", reload: .restart, "Whether the registry's own members replace its address."),
             .later(
@@ -72,11 +50,8 @@ extension ConfigCatalogue {
                 "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].watch", .bool,
                 default: "false", reload: .restart, "Whether the registry is to push changes."),
             .later(
-                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].tenant", .text,
-                default: "default", reload: .restart, "Tenant of the registry."),
-            .later(
-                "cse.service.registry.register", .choice("auto", "manual"), default: "auto", reload: .restart,
-                "`manual`: never register this instance."),
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.tenant", .text,
+                default: "default", reload: .restart, "Tenant for one side."),
             .later(
                 "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].api.version",
                 .choice("v4", "v3"), default: "v4", reload: .restart, "Version of the registry's API."),
@@ -92,9 +67,6 @@ extension ConfigCatalogue {
             .later(
                 "cse.service.registry.heartbeat.mode", .choice("non-keep-alive", "ping-pong"),
                 default: "non-keep-alive", reload: .restart, "How to stay registered."),
-            .later(
-                "cse.service.registry.heartbeat.interval", .duration(.seconds(10)...(.seconds(86_400))), default: "30s",
-                reload: .restart, "How often to say so."),
             .later(
                 "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.disabled", .bool,
                 default: "false", reload: .restart,

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+package import Logging
+
+/// Registers this sidecar with a service-center, keeps the registration alive, and ends it when the process stops.
+///
+/// A registry that cannot be reached is state: it is tried again, for ever. Only the registry's word that the instance or
+/// the service is unknown makes it register again, with everything that it had registered, and with the status that
+/// holds now.
+package actor RegistrarComponent: Component {
+    private typealias Failure = ServiceCenterClient.Failure
+
+    private let registration: Registration
+    private let client: ServiceCenterClient
+    private let state: RegistrationState
+    private let health: LocalHealth
+    private let inbox: Mailbox<RegistryMessage>
+    private let readiness: Readiness
+    private let logger: Logger
+    private var backoff = Backoff()
+    /// How often in a row the registry has said that it knows nothing.
+    private var losses = 0
+
+    /// A component that registers `registration` once the listeners are open.
+    ///
+    /// - Parameter inbox: Tells of changes of `health`.
+    package init(
+        _ registration: Registration, client: ServiceCenterClient, state: RegistrationState, health: LocalHealth,
+        inbox: Mailbox<RegistryMessage>, readiness: Readiness, logger: Logger
+    ) {
+        self.registration = registration
+        self.client = client
+        self.state = state
+        self.health = health
+        self.inbox = inbox
+        self.readiness = readiness
+        self.logger = logger
+    }
+
+    package func run() async throws {
+        await self.readiness.wait(for: .listeners)
+        while !Task.isCancelled {
+            let pause: Duration
+            do throws(Failure) {
+                try await self.registerService()
+                if self.registration.includesInstance {
+                    try await self.registerInstance()
+                    try await self.pushStatus()
+                    try await self.beat()
+                }
+                pause = self.registration.interval
+                self.backoff.reset()
+                self.losses = 0
+                self.report(nil)
+            } catch {
+                // Cut off by the end of the process, which is nobody's failure.
+                if Task.isCancelled { return }
+                pause = self.handle(error)
+            }
+            await self.wait(pause * Double.random(in: 0.9...1.1))
+        }
+    }
+
+    /// Ends the registration, and gives others the time to learn of it.
+    package func drain() async {
+        let state = self.state.current
+        self.state.update { $0.isLeaving = true }
+        guard let service = state.serviceID, state.isRegistered, let id = self.registration.instance.instanceId else {
+            return
+        }
+        for _ in 0..<2 {
+            do {
+                try await self.client.remove(id, of: service, timeout: .seconds(2))
+                self.state.update { $0.isRegistered = false }
+                self.logger.notice("no longer registered", metadata: ["instance": "\(id)"])
+                break
+            } catch {
+                self.logger.warning("cannot end the registration", metadata: ["error": "\(error)"])
+            }
+        }
+        // Whoever has looked this instance up before still calls it for a moment.
+        try? await Task.sleep(for: self.registration.farewell)
+    }
+
+    /// Returns when the time is over, or the health of the application has changed.
+    private func wait(_ duration: Duration) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = await self.inbox.receive() }
+            group.addTask { try? await Task.sleep(for: duration) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func registerService() async throws(Failure) {
+        guard self.state.current.serviceID == nil else { return }
+        let service = self.registration.service
+        let id: String
+        if let known = try await self.client.serviceID(of: service) {
+            id = known
+            // Posting a known service again changes nothing, so its properties have to be put.
+            if try await self.client.service(known)?.properties != service.properties {
+                try await self.client.setProperties(service.properties ?? [:], ofService: known)
+            }
+        } else {
+            id = try await self.client.register(service)
+        }
+        self.state.update { $0.serviceID = id }
+        self.logger.notice("service registered", metadata: ["service": "\(id)"])
+    }
+
+    private func registerInstance() async throws(Failure) {
+        let state = self.state.current
+        guard !state.isRegistered, !state.isLeaving, let service = state.serviceID else { return }
+        var instance = self.registration.instance
+        let status = self.status
+        instance.status = status.rawValue
+        try await self.client.register(instance, of: service)
+        self.state.update {
+            $0.isRegistered = true
+            $0.status = status
+        }
+        self.logger.notice(
+            "instance registered",
+            metadata: [
+                "instance": "\(instance.instanceId ?? "")", "status": "\(status.rawValue)",
+                "endpoints": "\((instance.endpoints ?? []).joined(separator: ", "))",
+            ])
+    }
+
+    /// The status that is true now: that of the configuration, unless the application is ill.
+    private var status: InstanceStatus {
+        self.registration.status == .up && !self.health.isHealthy ? .down : self.registration.status
+    }
+
+    /// Tells of a change of health, unless somebody has given the instance a status of another kind meanwhile.
+    private func pushStatus() async throws(Failure) {
+        let (state, status) = (self.state.current, self.status)
+        guard state.isRegistered, !state.isLeaving, state.status != status, let service = state.serviceID,
+            let id = self.registration.instance.instanceId
+        else { return }
+        let known = try await self.client.status(of: id, of: service)
+        if known == .up || known == .down {
+            try await self.client.setStatus(status, of: id, of: service)
+            self.logger.notice("status told to the registry", metadata: ["status": "\(status.rawValue)"])
+        }
+        self.state.update { $0.status = status }
+    }
+
+    private func beat() async throws(Failure) {
+        let state = self.state.current
+        guard state.isRegistered, !state.isLeaving, let service = state.serviceID,
+            let id = self.registration.instance.instanceId
+        else { return }
+        try await self.client.beat(id, of: service)
+    }
+
+    /// - Returns: How long to wait before the next attempt.
+    private func handle(_ failure: Failure) -> Duration {
+        switch failure.code {
+        case .instanceMissing:
+            self.logger.warning("the registry has lost the instance, which registers again")
+            self.state.update { $0.isRegistered = false }
+            self.losses += 1
+            // A registry that loses it again and again is not to be flooded.
+            return self.losses == 1 ? .zero : self.backoff.delay(noise: .random(in: -1...1))
+        case .serviceMissing, .serviceExists:
+            self.logger.warning("the registry has lost the service, which registers again")
+            self.state.update {
+                $0.serviceID = nil
+                $0.isRegistered = false
+            }
+            self.losses += 1
+            return self.losses == 1 ? .zero : self.backoff.delay(noise: .random(in: -1...1))
+        default:
+            self.report("\(failure)")
+            return min(self.backoff.delay(noise: .random(in: -1...1)), self.registration.interval)
+        }
+    }
+
+    /// Logs what has changed, and once only.
+    private func report(_ failure: String?) {
+        let before = self.state.current.failure
+        self.state.update { $0.failure = failure }
+        switch (before, failure) {
+        case (nil, let failure?):
+            self.logger.warning(
+                "the registry cannot be told of this instance, it is tried again", metadata: ["error": "\(failure)"])
+        case (_?, nil): self.logger.notice("the registry answers again")
+        default: break
+        }
+    }
+}

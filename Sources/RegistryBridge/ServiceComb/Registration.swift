@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+import Foundation
+import Synchronization
+
+/// What this sidecar says of itself to a service-center.
+package struct Registration: Sendable {
+    /// The service.
+    package var service: ServiceEntity
+    /// The instance, without its status.
+    package var instance: InstanceEntity
+    /// The status that it begins with.
+    package var status: InstanceStatus
+    /// Time between two heartbeats.
+    package var interval: Duration
+    /// Whether the instance is registered too, or the service only.
+    package var includesInstance: Bool
+    /// How long requests are still taken after the end of the registration: others learn of it with a delay.
+    package var farewell: Duration
+
+    /// What the configuration says.
+    ///
+    /// - Parameter version: This program's.
+    package init(_ config: MesherConfig, version: String) {
+        let (identity, registry) = (config.identity, config.registry)
+        var service = ServiceEntity(
+            appId: identity.app, serviceName: identity.name, version: identity.version,
+            environment: identity.environment.isEmpty ? nil : identity.environment)
+        service.status = "UP"
+        service.level = identity.level
+        service.alias = "\(identity.app):\(identity.name)"
+        service.registerBy = "SIDECAR"
+        service.framework = .init(name: "Mesher", version: version)
+        service.properties = identity.properties.merging(
+            ["allowCrossApp": registry.scope == .full ? "true" : "false"]) { own, _ in own }
+        self.service = service
+        var properties = identity.instanceProperties
+        if !registry.nodeIP.isEmpty { properties["nodeIP"] = properties["nodeIP"] ?? registry.nodeIP }
+        // Its own id, chosen before the first call: repeated after a time-out, the call does not make a second instance.
+        self.instance = InstanceEntity(
+            instanceId: UUID().uuidString.replacing("-", with: "").lowercased(),
+            endpoints: config.listeners.advertised.map(\.description),
+            hostName: String(identity.hostName.prefix(64)), properties: properties,
+            healthCheck: .init(interval: Int(registry.heartbeat.components.seconds), times: 3))
+        self.status = identity.status
+        self.interval = registry.heartbeat
+        self.includesInstance = registry.registersInstance
+        self.farewell = registry.farewell
+    }
+}
+
+/// What has been registered: kept outside the component, which may be between two lives when it has to be undone.
+package final class RegistrationState: Sendable {
+    struct Value {
+        var serviceID: String?
+        var isRegistered = false
+        var isLeaving = false
+        var status: InstanceStatus?
+        var failure: String?
+    }
+
+    private let value = Mutex(Value())
+
+    /// Nothing is registered.
+    package init() {}
+
+    var current: Value { self.value.withLock { $0 } }
+
+    func update(_ body: (inout Value) -> Void) { self.value.withLock { body(&$0) } }
+
+    /// Whether others can find this instance.
+    package var isRegistered: Bool { self.current.isRegistered }
+    /// What went wrong last; `nil` when nothing has since.
+    package var failure: String? { self.current.failure }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import NIOHTTP1
+
+extension ServiceCenterClient.Failure {
+    /// The registry's error, when it is its word.
+    var code: ServiceCenterError.Code? {
+        guard case .refused(let error, _) = self else { return nil }
+        return error.errorCode.flatMap(ServiceCenterError.Code.init)
+    }
+}
+
+/// The calls about what this sidecar itself is and where.
+extension ServiceCenterClient {
+    /// The id of a service; `nil` when the registry does not know it.
+    func serviceID(of service: ServiceEntity) async throws(Failure) -> String? {
+        do {
+            let answer = try await self.call(
+                .GET, "/existence",
+                query: [
+                    ("type", "microservice"), ("appId", service.appId ?? ""),
+                    ("serviceName", service.serviceName ?? ""),
+                    ("version", service.version ?? ""), ("env", service.environment ?? ""),
+                ])
+            return try Self.read(ServiceBodies.Identity.self, answer).serviceId
+        } catch {
+            if error.code == .serviceMissing { return nil }
+            throw error
+        }
+    }
+
+    /// Registers a service, and gives its id.
+    func register(_ service: ServiceEntity) async throws(Failure) -> String {
+        let answer = try await self.call(.POST, "/microservices", body: ServiceBodies.One(service: service))
+        guard let id = try Self.read(ServiceBodies.Identity.self, answer).serviceId, !id.isEmpty else {
+            throw .unreadable("the answer has no serviceId")
+        }
+        return id
+    }
+
+    /// What the registry keeps of a service.
+    func service(_ id: String) async throws(Failure) -> ServiceEntity? {
+        try Self.read(ServiceBodies.One.self, try await self.call(.GET, "/microservices/\(id)")).service
+    }
+
+    /// Replaces the properties of a service.
+    func setProperties(_ properties: [String: String], ofService id: String) async throws(Failure) {
+        let body = ServiceBodies.Properties(properties: properties)
+        _ = try await self.call(.PUT, "/microservices/\(id)/properties", body: body)
+    }
+
+    /// Registers an instance under the id that it has chosen, which makes the call repeatable.
+    func register(_ instance: InstanceEntity, of service: String) async throws(Failure) {
+        let body = InstanceBodies.One(instance: instance)
+        _ = try await self.call(.POST, "/microservices/\(service)/instances", body: body)
+    }
+
+    /// Renews the lease of an instance.
+    func beat(_ instance: String, of service: String) async throws(Failure) {
+        _ = try await self.call(.PUT, "/microservices/\(service)/instances/\(instance)/heartbeat")
+    }
+
+    /// The status that the registry has of an instance.
+    func status(of instance: String, of service: String) async throws(Failure) -> InstanceStatus? {
+        let answer = try await self.call(.GET, "/microservices/\(service)/instances/\(instance)")
+        return try Self.read(InstanceBodies.One.self, answer).instance?.status.flatMap(InstanceStatus.init)
+    }
+
+    /// Changes the status of an instance.
+    func setStatus(_ status: InstanceStatus, of instance: String, of service: String) async throws(Failure) {
+        _ = try await self.call(
+            .PUT, "/microservices/\(service)/instances/\(instance)/status", query: [("value", status.rawValue)])
+    }
+
+    /// Removes an instance; one that is gone already is as good.
+    func remove(_ instance: String, of service: String, timeout: Duration) async throws(Failure) {
+        do {
+            _ = try await self.call(.DELETE, "/microservices/\(service)/instances/\(instance)", timeout: timeout)
+        } catch {
+            guard error.code == .instanceMissing || error.code == .serviceMissing else { throw error }
+        }
+    }
+
+    static func read<Body: Decodable>(_ type: Body.Type, _ answer: Answer) throws(Failure) -> Body {
+        do {
+            return try JSONDecoder().decode(type, from: answer.body)
+        } catch {
+            throw .unreadable("\(error)")
+        }
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AsyncHTTPClient
+package import Common
+import Foundation
+package import NIOCore
+import NIOHTTP1
+
+/// Speaks service-center's API v4.
+///
+/// One call at a time leaves here from each caller; several callers may call at once. An answer is taken whole, up to a
+/// limit, within a time limit, so neither an endless nor a dripping one can hold anything for long.
+package actor ServiceCenterClient {
+    /// Why a call brought nothing.
+    ///
+    /// Only ``refused`` is the registry's word on what was asked; nothing may be forgotten for any of the others.
+    package enum Failure: Error {
+        /// The registry has answered no.
+        case refused(ServiceCenterError, status: Int)
+        /// It could not be reached, did not answer in time, or is in trouble itself.
+        case unreachable(String)
+        /// Its answer makes no sense.
+        case unreadable(String)
+    }
+
+    /// What the registry answered.
+    struct Answer {
+        let status: Int
+        let revision: String?
+        let body: Data
+    }
+
+    private let client: HTTPClient
+    private let project: String
+    private let tenant: String
+    private var addresses: AddressPool
+
+    /// The largest answer that is taken: some 50,000 instances.
+    private static let bodyLimit = 16 << 20
+    private static let timeout = Duration.seconds(10)
+
+    /// A client of the registry at `addresses`, which share one store.
+    ///
+    /// - Parameter addresses: `http://host:port`.
+    package init(addresses: [String], project: String, tenant: String, loops: any EventLoopGroup) {
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
+        configuration.timeout.connect = .seconds(5)
+        // The server closes an idle connection after exactly a minute, without notice.
+        configuration.connectionPool.idleTimeout = .seconds(50)
+        // Whether and when to try again is decided here, not below.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.httpVersion = .http1Only
+        self.client = HTTPClient(eventLoopGroupProvider: .shared(loops), configuration: configuration)
+        self.addresses = AddressPool(addresses)
+        self.project = project
+        self.tenant = tenant
+    }
+
+    /// Closes the connections; nothing may be called afterwards.
+    package func close() async { try? await self.client.shutdown() }
+
+    /// Makes one call; when the registry cannot be reached, once more at its next address.
+    ///
+    /// - Parameter path: Below `/v4/{project}/registry`.
+    func call(
+        _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], consumer: String? = nil,
+        body: (any Encodable & Sendable)? = nil, timeout: Duration = ServiceCenterClient.timeout
+    ) async throws(Failure) -> Answer {
+        let data: Data?
+        do {
+            data = try body.map { try JSONEncoder().encode($0) }
+        } catch {
+            throw .unreadable("\(error)")
+        }
+        do {
+            return try await self.attempt(method, path, query, consumer, data, timeout)
+        } catch .unreachable where self.addresses.count > 1 {
+            return try await self.attempt(method, path, query, consumer, data, timeout)
+        }
+    }
+
+    private func attempt(
+        _ method: HTTPMethod, _ path: String, _ query: [(String, String)], _ consumer: String?, _ body: Data?,
+        _ timeout: Duration
+    ) async throws(Failure) -> Answer {
+        let address = self.addresses.pick(at: .now)
+        var request = HTTPClientRequest(url: "\(address)/v4/\(self.project)/registry\(path)\(Self.text(query))")
+        request.method = method
+        request.headers.add(name: "Content-Type", value: "application/json")
+        request.headers.add(name: "User-Agent", value: "mesher/\(BuildInfo.sourceVersion)")
+        request.headers.add(name: "X-Domain-Name", value: self.tenant)
+        if let consumer { request.headers.add(name: "X-ConsumerId", value: consumer) }
+        if let body { request.body = .bytes(ByteBuffer(bytes: body)) }
+        let answer: Answer
+        do {
+            answer = try await Self.execute(request, timeout, self.client)
+        } catch is NIOTooManyBytesError {
+            throw .unreadable("the answer of \(address) is larger than \(Self.bodyLimit) bytes")
+        } catch {
+            self.addresses.failed(address, at: .now)
+            throw .unreachable("\(address): \(error)")
+        }
+        return try self.judge(answer, from: address)
+    }
+
+    /// The library's own deadline ends with the head; this one covers the body too.
+    private static func execute(
+        _ request: HTTPClientRequest, _ timeout: Duration, _ client: HTTPClient
+    ) async throws -> Answer {
+        try await withThrowingTaskGroup(of: Answer.self) { group in
+            group.addTask {
+                let response = try await client.execute(request, timeout: TimeAmount(timeout))
+                let body = try await response.body.collect(upTo: Self.bodyLimit)
+                return Answer(
+                    status: Int(response.status.code),
+                    revision: response.headers.first(name: "X-Resource-Revision"), body: Data(body.readableBytesView))
+            }
+            group.addTask {
+                try await Task.sleep(for: timeout)
+                throw HTTPClientError.deadlineExceeded
+            }
+            defer { group.cancelAll() }
+            guard let answer = try await group.next() else { throw CancellationError() }
+            return answer
+        }
+    }
+
+    private func judge(_ answer: Answer, from address: String) throws(Failure) -> Answer {
+        if answer.status == 200 || answer.status == 304 {
+            self.addresses.succeeded(address)
+            return answer
+        }
+        let error = try? JSONDecoder().decode(ServiceCenterError.self, from: answer.body)
+        // 400002: the server calls itself unhealthy.
+        if answer.status >= 500 || error?.errorCode == "400002" {
+            self.addresses.failed(address, at: .now)
+            throw .unreachable("\(address): \(answer.status) \(error?.errorMessage ?? "")")
+        }
+        guard let error else { throw .unreadable("\(address): status \(answer.status)") }
+        self.addresses.succeeded(address)
+        throw .refused(error, status: answer.status)
+    }
+
+    private static func text(_ query: [(String, String)]) -> String {
+        let allowed = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "-._~"))
+        let pairs = query.filter { !$0.1.isEmpty }.map { name, value in
+            "\(name)=\(value.addingPercentEncoding(withAllowedCharacters: allowed) ?? "")"
+        }
+        return pairs.isEmpty ? "" : "?\(pairs.joined(separator: "&"))"
+    }
+}
