@@ -42,12 +42,12 @@ package actor MemoryComponent: Component {
         if next > .normal { ProcessMemory.trim() }
         guard next != level else { return }
         self.overload.set(next)
+        self.onChange(next)
         let metadata: Logger.Metadata = ["level": "\(next)", "used": "\(used)", "limit": "\(limit)"]
         if next > level {
             self.logger.warning("memory is running out", metadata: metadata)
         } else {
             self.logger.notice("memory pressure has fallen", metadata: metadata)
         }
-        self.onChange(next)
     }
 }

@@ -12,22 +12,30 @@ import Testing
         sidecar.sidecar.metrics.families().first { $0.name == "mesher_overload_level" }?.samples.first?.value
     }
 
+    /// Returns when every listener and connection knows of the level: it is logged when the loops have been told.
+    private func wait(for level: Overload.Level, _ log: TestLog, _ sidecar: TestSidecar) async throws {
+        #expect(await eventually { log.lines.last { $0.contains("level=") }?.contains("level=\(level)") == true })
+        try await sidecar.settle()
+    }
+
     private static let request = "GET http://cart/ HTTP/1.1\r\nHost: cart\r\n\r\n"
 
     @Test("above 85 % connections end, above 95 % requests are refused and none is accepted; below, all is well again")
     func levels() async throws {
         let origin = try await TestOrigin.start { _ in TestOrigin.response("hello") }
         let admin = try await TestSidecar.freePort()
+        let log = TestLog()
         let sidecar = try await TestSidecar.start(
             services: ["cart": [origin.port]], ["cse.protocols.rest-admin.listenAddress": "127.0.0.1:\(admin)"],
-            memory: ProcessMemory(resident: { 100 << 20 }, limit: { nil }))
+            memory: ProcessMemory(resident: { 100 << 20 }, limit: { nil }), logger: log.logger)
         let idle = try await sidecar.connectOutgoing()
         try await idle.send(Self.request)
         #expect(await idle.read(until: "hello").contains("Connection:") == false)
         #expect(origin.connections == 1)
 
         try await sidecar.change(["mesher.limits.memory": "115MiB"])
-        #expect(await eventually { self.level(sidecar) == 1 })
+        try await self.wait(for: .high, log, sidecar)
+        #expect(self.level(sidecar) == 1)
         // Those that waited for a next request are closed, on both sides.
         #expect(await idle.readToEnd().hasSuffix("hello"))
         #expect(await eventually { origin.connections == 0 })
@@ -42,7 +50,8 @@ import Testing
         try await open.send("GET http://cart/ HTTP/1.1\r\n")
         #expect(await eventually { sidecar.sidecar.connections == 1 })
         try await sidecar.change(["mesher.limits.memory": "101MiB"])
-        #expect(await eventually { self.level(sidecar) == 2 })
+        try await self.wait(for: .critical, log, sidecar)
+        #expect(self.level(sidecar) == 2)
         try await open.send("Host: cart\r\n\r\n")
         let refused = await open.readToEnd()
         #expect(refused.hasPrefix("HTTP/1.1 503 "))
@@ -60,6 +69,7 @@ import Testing
         #expect(sidecar.sidecar.connections == 0)
 
         try await sidecar.change(["mesher.limits.memory": "1GiB"])
+        try await self.wait(for: .normal, log, sidecar)
         let served = await waiting.read(until: "hello")
         #expect(served.hasPrefix("HTTP/1.1 200 ") && !served.contains("Connection:"))
         #expect(self.level(sidecar) == 0)

@@ -5,8 +5,10 @@ import Foundation
 package import Logging
 package import Mesher
 import NIOCore
+import NIOPosix
 import Proxy
 import ServiceLifecycle
+import Synchronization
 
 /// A whole sidecar inside the test's process, on free ports: what `mesher run` puts together.
 package struct TestSidecar: Sendable {
@@ -68,12 +70,20 @@ package struct TestSidecar: Sendable {
     /// Returns when each event loop has what was published before.
     package func settle() async throws { _ = try await self.sidecar.workers.gather { $0.pool.idleCount } }
 
-    /// A port of 127.0.0.1 that was free a moment ago.
+    private static let nextPort = Atomic<Int>(Int(ProcessInfo.processInfo.processIdentifier) % 8_000)
+
+    /// A port of 127.0.0.1 that was free a moment ago: below those that the kernel gives to clients, so that no
+    /// connection of another test takes it meanwhile, and never the same twice.
     package static func freePort() async throws -> Int {
-        let origin = try await TestOrigin.start { _ in "" }
-        let port = origin.port
-        await origin.stop()
-        return port
+        while true {
+            let port = 20_000 + self.nextPort.wrappingAdd(1, ordering: .relaxed).newValue % 10_000
+            let channel = try? await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .bind(host: "127.0.0.1", port: port).get()
+            guard let channel else { continue }
+            try await channel.close().get()
+            return port
+        }
     }
 
     /// Writes another registry file; the sidecar finds it within half a second.
