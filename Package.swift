@@ -58,7 +58,10 @@ let package = Package(
         .target(name: "Ingress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
         .target(name: "Egress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
         .target(
-            name: "RegistryBridge", dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHTTP1],
+            name: "RegistryBridge",
+            dependencies: [
+                "Common", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, nioWebSocket,
+            ],
             swiftSettings: settings),
         .target(
             name: "HealthAgent", dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix],
@@ -94,7 +97,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RegistryBridgeTests",
-            dependencies: ["Common", "RegistryBridge", "TestSupport", logging, nioCore, nioPosix],
+            dependencies: ["Common", "LocalRegistry", "RegistryBridge", "TestSupport", logging, nioCore, nioPosix],
             swiftSettings: settings),
         .testTarget(
             name: "HealthAgentTests",

@@ -74,6 +74,7 @@ private struct HealthBody: Encodable {
     let connectedConfigCenterClient = false
     let connectedMonitoring = false
     let localHealthCheck: [Check]
+    let registry: Registry?
 
     struct Check: Encodable {
         let name: String
@@ -81,7 +82,27 @@ private struct HealthBody: Encodable {
         let error: String?
     }
 
+    /// The registry, where it is one that can be away.
+    struct Registry: Encodable {
+        let reachable: Bool
+        let watching: Bool
+        let services: Int
+        let staleServices: Int
+        let heldInstances: Int
+        let error: String?
+
+        init(_ status: RegistryStatus.Value) {
+            self.reachable = status.isReachable
+            self.watching = status.isWatching
+            self.services = status.services
+            self.staleServices = status.staleServices
+            self.heldInstances = status.heldInstances
+            self.error = status.failure
+        }
+    }
+
     init(_ state: AdminState) {
+        self.registry = state.registry.map { Registry($0.current) }
         self.serviceName = state.identity.name
         self.version = state.identity.version
         self.localHealthCheck = state.health.all.map { Check(name: $0.name, healthy: $0.isHealthy, error: $0.failure) }

@@ -10,16 +10,21 @@ package struct AdminState: Sendable {
     let build: BuildInfo
     let readiness: Readiness
     let health: LocalHealth
+    let registry: RegistryStatus?
     let metrics: MetricsRegistry
 
     /// The state of one sidecar.
+    ///
+    /// - Parameter registry: `nil` when there is none that could be away.
     package init(
-        identity: ServiceIdentity, build: BuildInfo, readiness: Readiness, health: LocalHealth, metrics: MetricsRegistry
+        identity: ServiceIdentity, build: BuildInfo, readiness: Readiness, health: LocalHealth,
+        registry: RegistryStatus?, metrics: MetricsRegistry
     ) {
         self.identity = identity
         self.build = build
         self.readiness = readiness
         self.health = health
+        self.registry = registry
         self.metrics = metrics
     }
 }

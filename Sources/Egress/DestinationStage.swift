@@ -44,10 +44,11 @@ struct DestinationStage: Stage {
         case .service(let found, let itsPort): (service, port) = (found, itsPort)
         case .name(let name, let itsPort):
             guard let found = exchange.requestHeaders.withBytes(in: name, { directory.service(named: $0) }) else {
-                return .reject(Self.absence(of: name, in: exchange.requestHeaders, directory, isOwn: own != nil))
+                return Self.find(name, for: &exchange, directory, isOwn: own != nil)
             }
             (service, port) = (found, itsPort)
         }
+        service.use.set()
         exchange.service = service
         exchange.counters = exchange.worker.state(of: service).counters
         if !port.isEmpty {
@@ -68,16 +69,44 @@ struct DestinationStage: Stage {
         return exchange.requestHeaders.withBytes(in: authority.host) { self.own.named($0, port: port) }
     }
 
-    /// Why there is no service of this name.
-    private static func absence(
-        of name: ByteRange, in headers: borrowing HeaderBlock, _ directory: ServiceDirectory, isOwn: Bool
-    ) -> ProxyError {
-        let text = headers.string(in: name)
-        if isOwn || headers.withBytes(in: name, { OwnListeners.isInternal($0) }) {
-            return ProxyError(.destinationRefused, "destination refused: [\(text)] is no service")
+    /// What becomes of a request for a name that is not in the directory: it waits until the registry has been asked, or
+    /// learns why there is nothing.
+    private static func find(
+        _ name: ByteRange, for exchange: inout Exchange, _ directory: ServiceDirectory, isOwn: Bool
+    ) -> Verdict {
+        let text = exchange.requestHeaders.string(in: name)
+        if isOwn || exchange.requestHeaders.withBytes(in: name, { OwnListeners.isInternal($0) }) {
+            return .reject(ProxyError(.destinationRefused, "destination refused: [\(text)] is no service"))
         }
-        guard directory.isSynced else { return ProxyError(.notReady) }
-        return ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()")
+        let now = exchange.worker.now
+        let isName = exchange.requestHeaders.withBytes(in: name) { Self.isServiceName($0) }
+        let absence = exchange.requestHeaders.withBytes(in: name) { directory.absence(of: $0, at: now) }
+        switch isName ? absence : directory.isSynced ? .unknown : .unreachable {
+        case .unknown: return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()"))
+        case .unreachable: return .reject(ProxyError(.notReady))
+        case nil:
+            guard !exchange.hasAwaitedService, let future = exchange.worker.waits.wait(for: text) else {
+                return .reject(ProxyError(.notReady))
+            }
+            exchange.hasAwaitedService = true
+            return .again(future)
+        }
+    }
+
+    /// Whether a registry could have a service of this name: 1 to 128 letters, digits, `_`, `-` and `.`.
+    ///
+    /// - Source: the rule of service-center 2.1.
+    private static func isServiceName(_ bytes: RawSpan) -> Bool {
+        guard (1...128).contains(bytes.byteCount) else { return false }
+        for index in 0..<bytes.byteCount {
+            switch bytes.byte(at: index) {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
+                continue
+            default: return false
+            }
+        }
+        return true
     }
 
     /// Overwrites the caller's name in a context that the application passes along, and keeps the rest of it.

@@ -36,6 +36,7 @@ package actor DemoService: Component {
             let who = try context.parameters.require("who")
             return "Hello \(who.removingPercentEncoding ?? who), this is \(name).\n"
         }
+        router.get("/health") { _, _ in "ok\n" }
         router.get("/headers") { request, _ in
             request.headers.map { "\($0.name): \($0.value)\n" }.joined()
         }

@@ -55,6 +55,7 @@ package struct Assembly: Sendable {
         /// Where a reload is asked for.
         package let configInbox: Mailbox<ConfigMessage>
         fileprivate let center: ServiceCenterClient?
+        fileprivate let registration: RegistrationState
         /// The directory of services.
         package let directory: Snapshot<ServiceDirectory>
         /// Where a changed configuration is sent: the components of traffic.
@@ -70,6 +71,13 @@ package struct Assembly: Sendable {
         /// What outgoing and incoming traffic obey.
         package let plans: [Snapshot<TrafficPlan>]
 
+        /// Returns when others can find the local service at the registry, or when the task is cancelled.
+        package func registered() async {
+            while !self.registration.isRegistered, !Task.isCancelled {
+                try? await Task.sleep(for: .milliseconds(20))
+            }
+        }
+
         /// Runs until shut down, and ends the event loops.
         package func run() async throws {
             let result: Result<Void, any Error>
@@ -79,7 +87,10 @@ package struct Assembly: Sendable {
             } catch {
                 result = .failure(error)
             }
-            self.workers.forEach { $0.deadlines.stop() }
+            self.workers.forEach {
+                $0.deadlines.stop()
+                $0.waits.stop()
+            }
             await self.center?.close()
             try await self.loops.shutdownGracefully()
             try await self.controlLoops.shutdownGracefully()
@@ -112,7 +123,10 @@ package struct Assembly: Sendable {
 
         // Snapshots and mailboxes: they outlive every restart of a component.
         // Without a registry there is nothing to wait for.
-        let directory = Snapshot(ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)
+        let center = self.center(on: controlLoops)
+        let directory = Snapshot(
+            center?.saved.directory(app: config.identity.app)
+                ?? ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)
         let token = HopToken()
         let outgoingPlans = Snapshot(EgressComponent.plan(config, token: token), on: loops)
         let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
@@ -120,8 +134,12 @@ package struct Assembly: Sendable {
         let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
         let configInbox = Mailbox<ConfigMessage>("config", capacity: 2, whenFull: .dropNewest)
         let registryInbox = Mailbox<RegistryMessage>("registry", capacity: 4, whenFull: .dropOldest)
+        let discoveryInbox = Mailbox<DiscoveryMessage>("discovery", capacity: 4096, whenFull: .dropNewest)
         let readiness = Readiness(config.registry.kind == nil ? [.listeners] : [.listeners, .registry])
+        if directory.current.isSynced { readiness.set(.registry) }
         let health = LocalHealth()
+        let registryStatus = RegistryStatus()
+        let registration = RegistrationState()
         let memory = self.surroundings.memory
         let overload = Overload(limit: config.proxy.maxMemory, systemLimit: memory.limit() ?? 0)
         let identity = config.identity
@@ -130,8 +148,10 @@ package struct Assembly: Sendable {
             own: .service(identity.name, app: identity.app, version: identity.version))
 
         // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
+        let ask: @Sendable (String) -> Bool = { discoveryInbox.send(.serviceWanted($0)) }
         let workers = try await WorkerGroup(
-            on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload)
+            on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload,
+            ask: center == nil ? nil : ask)
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
@@ -153,7 +173,7 @@ package struct Assembly: Sendable {
         if let address = config.listeners.admin {
             let state = AdminState(
                 identity: identity, build: self.surroundings.build, readiness: readiness, health: health,
-                metrics: metrics)
+                registry: center == nil ? nil : registryStatus, metrics: metrics)
             supervisor.add("admin") {
                 AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
             }
@@ -189,9 +209,15 @@ package struct Assembly: Sendable {
             HealthComponent(
                 config.healthChecks, health: health, registry: registryInbox, loops: controlLoops, logger: logger)
         }
-        let center = self.addRegistrar(&supervisor, health, registryInbox, readiness, controlLoops)
+        let publisher = DirectoryPublisher(directory, ownApp: identity.app) { readiness.set(.registry) }
+        if let center {
+            self.add(
+                center, to: &supervisor, registration, health, registryInbox, discoveryInbox, readiness, registryStatus,
+                publisher,
+                controlLoops)
+            RegistryMetrics(status: registryStatus).register(with: metrics)
+        }
         if config.registry.kind == .file {
-            let publisher = DirectoryPublisher(directory, ownApp: identity.app) { readiness.set(.registry) }
             let path = self.path(of: config.registry)
             supervisor.add("registry") {
                 RegistryComponent(FileRegistry(path: path, logger: logger), directory: publisher)
@@ -200,37 +226,61 @@ package struct Assembly: Sendable {
         add(&supervisor, controlLoops)
         supervisor.add("readiness") { ReadinessComponent(readiness) }
         ComponentMetrics(
-            restarts: supervisor.restarts, mailboxes: [configInbox, egressInbox, ingressInbox, registryInbox]
+            restarts: supervisor.restarts,
+            mailboxes: [configInbox, egressInbox, ingressInbox, registryInbox, discoveryInbox]
         ).register(with: metrics)
         OverloadMetrics(overload: overload, memory: memory).register(with: metrics)
         return Sidecar(
             group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing.address,
             incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
-            configInbox: configInbox, center: center, directory: directory,
+            configInbox: configInbox, center: center?.client, registration: registration, directory: directory,
             trafficInboxes: [egressInbox, ingressInbox], budget: processBudget, loops: loops,
             controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans])
     }
 
-    /// Adds what registers this sidecar, if there is a service-center.
-    ///
-    /// - Returns: What has to be closed at the end.
-    private func addRegistrar(
-        _ supervisor: inout Supervisor, _ health: LocalHealth, _ inbox: Mailbox<RegistryMessage>,
-        _ readiness: Readiness, _ loops: any EventLoopGroup
-    ) -> ServiceCenterClient? {
-        let registry = self.config.registry
+    /// What is needed of a service-center before anything runs.
+    private struct Center {
+        let client: ServiceCenterClient
+        let cache: DiscoveryCache
+        let saved: ServiceCenterRegistry.Saved
+    }
+
+    private func center(on loops: any EventLoopGroup) -> Center? {
+        let (registry, identity) = (self.config.registry, self.config.identity)
         guard registry.kind == .serviceCenter, !registry.centers.isEmpty else { return nil }
         let client = ServiceCenterClient(
             addresses: registry.centers, project: registry.project, tenant: registry.tenant, loops: loops)
+        let cache = DiscoveryCache(
+            directory: StateDirectory.path(registry.stateDirectory),
+            owner: [identity.app, identity.name, "\(self.config.listeners.outgoing.port)"],
+            registry: "\(registry.centers.joined(separator: ","))/\(registry.tenant)/\(registry.project)",
+            logger: self.surroundings.logger)
+        return Center(client: client, cache: cache, saved: ServiceCenterRegistry.Saved(cache))
+    }
+
+    /// Adds what registers this sidecar with a service-center, and what finds others there.
+    private func add(
+        _ center: Center, to supervisor: inout Supervisor, _ state: RegistrationState, _ health: LocalHealth,
+        _ inbox: Mailbox<RegistryMessage>,
+        _ discovery: Mailbox<DiscoveryMessage>, _ readiness: Readiness, _ status: RegistryStatus,
+        _ publisher: DirectoryPublisher, _ loops: any EventLoopGroup
+    ) {
+        let (client, identity) = (center.client, self.config.identity)
         let registration = Registration(self.config, version: self.surroundings.build.version)
-        let (state, logger) = (RegistrationState(), self.surroundings.logger)
+        let logger = self.surroundings.logger
         // Its drain has two calls of two seconds each, and the farewell.
         supervisor.add("registrar", drainLimit: .seconds(5) + registration.farewell) {
             RegistrarComponent(
-                registration, client: client, state: state, health: health, inbox: inbox, readiness: readiness,
-                logger: logger)
+                registration, client: client, state: state, health: health, inbox: inbox, discovery: discovery,
+                readiness: readiness, logger: logger)
         }
-        return client
+        let registry = ServiceCenterRegistry(
+            .init(
+                app: identity.app, environment: identity.environment, interval: self.config.registry.refresh,
+                isWatching: self.config.registry.isWatching),
+            client: client, registration: state, registrar: inbox, inbox: discovery, status: status,
+            cache: center.cache, saved: center.saved, loops: loops, logger: logger)
+        supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }
     }
 
     private func path(of registry: RegistryConfig) -> String {

@@ -88,3 +88,49 @@ struct ComponentMetrics: Sendable {
         }
     }
 }
+
+/// What metrics show of the registry.
+struct RegistryMetrics: Sendable {
+    let status: RegistryStatus
+
+    func register(with metrics: MetricsRegistry) {
+        metrics.addCollector {
+            let status = self.status.current
+            let values: [(String, String, Int)] = [
+                (
+                    "mesher_registry_up", "Whether the registry answered when it was asked last.",
+                    status.isReachable ? 1 : 0
+                ),
+                ("mesher_registry_watching", "Whether the registry pushes changes.", status.isWatching ? 1 : 0),
+                ("mesher_registry_services", "Services that traffic uses.", status.services),
+                (
+                    "mesher_registry_stale_services",
+                    "Services in use that the registry has not confirmed lately.", status.staleServices
+                ),
+                (
+                    "mesher_registry_held_instances",
+                    "Instances kept although an answer lacked them: too many were gone at once.",
+                    status.heldInstances
+                ),
+            ]
+            return values.map { name, help, value in
+                var family = MetricFamily(name, help: help, kind: .gauge)
+                family.add(Double(value))
+                return family
+            }
+        }
+    }
+}
+
+/// Where files are kept from one start to the next.
+enum StateDirectory {
+    /// - Parameter configured: What the configuration says; empty for nothing.
+    static func path(_ configured: String) -> String {
+        if !configured.isEmpty { return configured }
+        let environment = ProcessInfo.processInfo.environment
+        // systemd gives a list; the first is the service's own.
+        if let directory = environment["STATE_DIRECTORY"]?.split(separator: ":").first { return String(directory) }
+        if let home = environment["XDG_STATE_HOME"], home.hasPrefix("/") { return "\(home)/mesher" }
+        return "\(environment["HOME"] ?? "/var/lib")/.local/state/mesher"
+    }
+}

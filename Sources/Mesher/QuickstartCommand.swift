@@ -6,6 +6,7 @@ import Foundation
 import LocalRegistry
 import Logging
 import NIOCore
+import NIOPosix
 import ServiceLifecycle
 
 /// `mesher quickstart`: what a newcomer needs to see a request go through.
@@ -14,8 +15,9 @@ struct QuickstartCommand: AsyncParsableCommand {
         commandName: "quickstart", abstract: "A sidecar and a demo service, so that the first curl works.",
         discussion: """
             Starts a sidecar on 127.0.0.1:30101, its admin API on 127.0.0.1:30102,
-            and a service called RESTServer on 127.0.0.1:8083. Needs no files and
-            leaves none.
+            and a service called RESTServer on 127.0.0.1:8083 with a sidecar of its
+            own on 127.0.0.2:30111. They find each other through a registry on
+            127.0.0.1:30100. Needs no files and leaves none.
 
             Then, in another terminal:
               export http_proxy=http://127.0.0.1:30101
@@ -33,6 +35,9 @@ struct QuickstartCommand: AsyncParsableCommand {
 
     private static let serviceName = "RESTServer"
 
+    @Option(help: ArgumentHelp("Port of the registry.", valueName: "port"))
+    var registryPort = 30100
+
     func run() async throws {
         let directory = FileManager.default.temporaryDirectory
             .appendingPathComponent("mesher-quickstart-\(ProcessInfo.processInfo.processIdentifier)").path
@@ -42,46 +47,116 @@ struct QuickstartCommand: AsyncParsableCommand {
             handler.logLevel = .error
             return handler
         }
-        try await Port.check(self.port, option: "--port")
-        try await Port.check(self.adminPort, option: "--admin-port")
-        try await Port.check(self.servicePort, option: "--service-port")
+        for (port, option) in [
+            (self.port, "--port"), (self.adminPort, "--admin-port"), (self.servicePort, "--service-port"),
+            (self.providerPort, "--port"), (self.registryPort, "--registry-port"),
+        ] {
+            try await Port.check(port, option: option)
+        }
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        try self.registryFile.write(toFile: "\(directory)/services.yaml", atomically: true, encoding: .utf8)
+        let build = BuildInfo(executableDirectory: Executable.directory)
+        let surroundings = Assembly.Surroundings(configDirectory: directory, build: build, logger: logger)
         do {
-            let build = BuildInfo(executableDirectory: Executable.directory)
-            let assembly = Assembly(
-                try self.configuration(), .init(configDirectory: directory, build: build, logger: logger))
-            let (port, words) = (self.servicePort, self.words)
-            let sidecar = try await assembly.make { supervisor, loops in
-                supervisor.add("demo", restart: RestartPolicy(limit: 0)) {
-                    DemoService(name: Self.serviceName, port: port, loops: loops, logger: logger) {
-                        FileHandle.standardOutput.write(Data(words.utf8))
-                    }
-                }
-            }
-            SignalWatch(logger: logger) { await sidecar.group.triggerGracefulShutdown() }.start()
-            try await sidecar.run()
+            let caller = try await Assembly(try self.caller(directory), surroundings).make()
+            let provider = try await Assembly(try self.provider(directory), surroundings).make()
+            try await self.run(caller, provider, logger)
         } catch MesherError.restartLimit {
-            throw Exit.because(
-                "cannot start the demo service on 127.0.0.1:\(self.servicePort); free the port, or use --service-port")
+            throw Exit.because("cannot start the demo service or the registry; see --help for other ports")
         } catch let error as MesherError {
             throw Exit.because("\(error)")
         }
     }
 
-    private var registryFile: String {
-        "service: [{name: \(Self.serviceName), instance: [\"rest://127.0.0.1:\(self.servicePort)\"]}]\n"
+    /// Runs the registry and the service, and the sidecars as long as both are there.
+    private func run(_ caller: Assembly.Sidecar, _ provider: Assembly.Sidecar, _ logger: Logger) async throws {
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let surroundings = self.surroundings(loops, logger)
+        let sidecars = [caller, provider]
+        let stop = { @Sendable in
+            for sidecar in sidecars { await sidecar.group.triggerGracefulShutdown() }
+        }
+        SignalWatch(logger: logger) { await stop() }.start()
+        let running = Task {
+            defer { Task { await stop() } }
+            try await surroundings.run()
+        }
+        let announcement = Task {
+            await provider.registered()
+            await caller.readiness.wait(for: .registry)
+            if !Task.isCancelled { FileHandle.standardOutput.write(Data(self.words.utf8)) }
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for sidecar in sidecars { group.addTask { try await sidecar.run() } }
+            try await group.waitForAll()
+        }
+        announcement.cancel()
+        // Last, so that both could say good-bye.
+        await surroundings.triggerGracefulShutdown()
+        try await running.value
+        try await loops.shutdownGracefully()
     }
 
-    private func configuration() throws(MesherError) -> MesherConfig {
+    /// What a sidecar needs around it: a registry, and a service to call.
+    private func surroundings(_ loops: any EventLoopGroup, _ logger: Logger) -> ServiceGroup {
+        var supervisor = Supervisor(logger: logger)
+        let (servicePort, registryPort) = (self.servicePort, self.registryPort)
+        supervisor.add("local-registry", restart: RestartPolicy(limit: 0)) {
+            LocalRegistryComponent(
+                address: ListenAddress(loopback: registryPort), version: BuildInfo.sourceVersion, loops: loops,
+                logger: logger)
+        }
+        supervisor.add("demo", restart: RestartPolicy(limit: 0)) {
+            DemoService(name: Self.serviceName, port: servicePort, loops: loops, logger: logger)
+        }
+        return supervisor.makeGroup(stopWithin: .seconds(5))
+    }
+
+    private func caller(_ directory: String) throws(MesherError) -> MesherConfig {
+        try self.configuration(
+            directory,
+            [
+                "service_description.name": "quickstart",
+                "cse.protocols.http.listenAddress": "127.0.0.1:\(self.port)",
+                "cse.protocols.rest-admin.listenAddress": "127.0.0.1:\(self.adminPort)",
+            ])
+    }
+
+    /// The demo service's own sidecar: it takes requests on another loopback address, as on another machine.
+    private func provider(_ directory: String) throws(MesherError) -> MesherConfig {
+        let check: ConfigTree = try Self.tree(
+            "localHealthCheck: [{port: \(self.servicePort), protocol: rest, uri: /health, interval: 1s}]")
+        return try self.configuration(
+            directory,
+            [
+                "service_description.name": Self.serviceName,
+                "cse.protocols.http.listenAddress": "127.0.0.2:\(self.providerPort)",
+                "mesher.servicePorts": "rest:\(self.servicePort)",
+            ], check)
+    }
+
+    /// Next to the caller's: both have an outgoing listener on 127.0.0.1.
+    private var providerPort: Int { self.port > 65_525 ? self.port - 10 : self.port + 10 }
+
+    private static func tree(_ text: String) throws(MesherError) -> ConfigTree {
+        do throws(ConfigProblem) {
+            return try ConfigTree(yaml: text, source: "quickstart")
+        } catch {
+            throw .configuration([error])
+        }
+    }
+
+    private func configuration(
+        _ directory: String, _ values: [String: String], _ tree: ConfigTree? = nil
+    ) throws(MesherError) -> MesherConfig {
         var source = ConfigSource(.memory)
-        let values = [
-            "service_description.name": "quickstart",
-            "cse.protocols.http.listenAddress": "127.0.0.1:\(self.port)",
-            "cse.protocols.rest-admin.listenAddress": "127.0.0.1:\(self.adminPort)",
-            "cse.service.registry.type": "file", "cse.service.registry.address": "services.yaml",
+        let common = [
+            "cse.service.registry.address": "http://127.0.0.1:\(self.registryPort)",
+            "mesher.stateDirectory": directory, "mesher.timeouts.farewell": "0s", "mesher.workers": "1",
         ]
-        for (key, value) in values { source.add(key, .text(value, ConfigLocation("command line"))) }
+        for (key, value) in common.merging(values, uniquingKeysWith: { $1 }) {
+            source.add(key, .text(value, ConfigLocation("command line")))
+        }
+        for (key, value) in tree?.flattened() ?? [] { source.add(key, value) }
         var reader = ConfigReader(ConfigStore([source]))
         let config = MesherConfig(&reader)
         if !reader.problems.isEmpty { throw .configuration(reader.problems) }

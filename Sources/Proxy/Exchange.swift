@@ -55,6 +55,8 @@ package struct Exchange: ~Copyable {
     package var service: Service?
     /// Where to send the request: the balancing stage, or the local application's.
     package var endpoint: Endpoint?
+    /// Whether the request has waited for the registry already: the destination stage.
+    package var hasAwaitedService = false
     /// Counts the answer: the destination stage, or the local application's.
     package var counters: RequestCounters?
 
@@ -88,6 +90,7 @@ package struct Exchange: ~Copyable {
         self.requestHeaders.clear()
         self.requestTrailers = nil
         self.service = nil
+        self.hasAwaitedService = false
         self.endpoint = nil
         self.counters = nil
         self.responseHeaders.clear()

@@ -43,6 +43,8 @@ package enum Verdict {
     /// Rare, such as an injected delay: the chain goes on when the future succeeds, and fails as `internal` when it
     /// fails.
     case hold(EventLoopFuture<Void>)
+    /// Rare: this stage is asked again when the future succeeds, and must not have changed anything yet.
+    case again(EventLoopFuture<Void>)
 }
 
 /// An answer that mesher makes itself.
@@ -114,6 +116,7 @@ package struct StageChain: Sendable {
                 // Counts as a proceed now, so that an abort while waiting finishes this stage too.
                 exchange.position &+= 1
                 return .wait(future)
+            case .again(let future): return .wait(future)
             case .reply(let reply): return .reply(reply)
             case .reject(let error): return .fail(error)
             }

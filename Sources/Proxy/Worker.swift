@@ -13,6 +13,8 @@ package final class Worker {
     package let eventLoop: any EventLoop
     /// The newest directory of services.
     package let directory: Snapshot<ServiceDirectory>.Reader
+    /// Requests that wait for the registry.
+    package let waits: ServiceWaits
     /// The deadlines of all connections.
     package let deadlines: DeadlineTable
     /// Upstream connections.
@@ -43,12 +45,15 @@ package final class Worker {
     /// The things of one loop.
     ///
     /// Callable off the loop, for hand-over.
+    ///
+    /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     package init(
         eventLoop: any EventLoop, loopCount: Int, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry,
-        logger: Logger, overload: Overload
+        logger: Logger, overload: Overload, ask: (@Sendable (String) -> Bool)? = nil
     ) {
         self.eventLoop = eventLoop
         self.directory = directory.reader(for: eventLoop)
+        self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
         self.pool = ConnectionPool(eventLoop: eventLoop, loopCount: loopCount)
         self.metrics = WorkerMetrics(metrics)

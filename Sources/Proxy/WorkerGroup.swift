@@ -15,9 +15,11 @@ package final class WorkerGroup: Sendable {
     private let workers: [ObjectIdentifier: NIOLoopBound<Worker>]
 
     /// One worker for each loop of `loops`.
+    ///
+    /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     package init(
         on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger,
-        overload: Overload = Overload()
+        overload: Overload = Overload(), ask: (@Sendable (String) -> Bool)? = nil
     ) async throws {
         self.loops = loops
         self.overload = overload
@@ -25,11 +27,12 @@ package final class WorkerGroup: Sendable {
         let count = loops.makeIterator().reduce(0) { count, _ in count + 1 }
         for loop in loops.makeIterator() {
             workers[ObjectIdentifier(loop)] = try await loop.submit {
-                NIOLoopBound(
-                    Worker(
-                        eventLoop: loop, loopCount: count, directory: directory, metrics: metrics, logger: logger,
-                        overload: overload),
-                    eventLoop: loop)
+                let worker = Worker(
+                    eventLoop: loop, loopCount: count, directory: directory, metrics: metrics, logger: logger,
+                    overload: overload, ask: ask)
+                let waits = worker.waits
+                directory.observe(on: loop) { waits.arrived($0) }
+                return NIOLoopBound(worker, eventLoop: loop)
             }.get()
         }
         self.workers = workers

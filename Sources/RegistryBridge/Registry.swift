@@ -22,7 +22,7 @@ package struct DirectoryPublisher: Sendable {
 
     /// A publisher for callers of the application `ownApp`.
     ///
-    /// - Parameter onSync: Called after each publication: the registry has answered.
+    /// - Parameter onSync: Called after each publication, once the registry has answered.
     package init(
         _ snapshot: Snapshot<ServiceDirectory>, ownApp: String, onSync: @escaping @Sendable () -> Void = {}
     ) {
@@ -38,7 +38,8 @@ package struct DirectoryPublisher: Sendable {
     package func publish(_ build: (inout ServiceDirectoryBuilder) -> Void) {
         var builder = ServiceDirectoryBuilder(upon: self.snapshot.current, ownApp: self.ownApp)
         build(&builder)
-        self.snapshot.publish(builder.build())
-        self.onSync()
+        let directory = builder.build()
+        self.snapshot.publish(directory)
+        if directory.isSynced { self.onSync() }
     }
 }

@@ -4,14 +4,19 @@ import Common
 import Foundation
 import Logging
 import RegistryBridge
+import TestSupport
 import Testing
-
-private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 private struct FileRegistryContract: RegistryContract {
     let path = FileManager.default.temporaryDirectory.appendingPathComponent("registry-\(UUID().uuidString).yaml").path
 
-    var registry: any Registry { FileRegistry(path: self.path, interval: .milliseconds(10), logger: quiet) }
+    let log = TestLog()
+
+    var registry: any Registry {
+        FileRegistry(path: self.path, interval: .milliseconds(10), logger: self.log.logger)
+    }
+
+    func want(_ service: String) {}
 
     func set(_ services: [String: [ContractInstance]]) async throws {
         let entries = services.map { name, instances in
@@ -23,7 +28,10 @@ private struct FileRegistryContract: RegistryContract {
         try self.write("service: [\(entries.joined(separator: ", "))]")
     }
 
-    func damage() async throws { try self.write("service: [{name: cart, instance: [\"rest://nonsense\"") }
+    func damage() async throws {
+        try self.write("service: [{name: cart, instance: [\"rest://nonsense\"")
+        try await Self.wait { self.log.lines.contains { $0.contains("registry file ignored") } }
+    }
 
     private func write(_ text: String) throws { try text.write(toFile: self.path, atomically: true, encoding: .utf8) }
 }

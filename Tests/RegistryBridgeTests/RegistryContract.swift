@@ -12,8 +12,10 @@ protocol RegistryContract: Sendable {
     var registry: any Registry { get }
     /// Makes the registry hold these instances, by service.
     func set(_ services: [String: [ContractInstance]]) async throws
-    /// Makes the registry answer nonsense, or not at all.
+    /// Makes the registry answer nonsense, or not at all, and returns when that has been noticed.
     func damage() async throws
+    /// Traffic asks for a service.
+    func want(_ service: String)
 }
 
 /// One instance of the contract's services.
@@ -30,6 +32,7 @@ extension RegistryContract {
         let snapshot = Snapshot(ServiceDirectory.empty, on: loops)
         try await self.set(["cart": [ContractInstance(port: 8081)]])
         let registry = self.registry
+        self.want("cart")
         let following = Task { try await registry.follow(DirectoryPublisher(snapshot, ownApp: "shop")) }
 
         // What is registered is found; what is not, is known not to be.
@@ -56,15 +59,15 @@ extension RegistryContract {
         // Damage changes nothing.
         let generation = snapshot.generation
         try await self.damage()
-        for _ in 0..<30 {
-            try await Task.sleep(for: .milliseconds(10))  // time for a few looks; there is no event to wait for
-            #expect(Self.ports(snapshot) == [8083, 8085])
-        }
+        #expect(Self.ports(snapshot) == [8083, 8085])
         #expect(snapshot.generation == generation)
 
         // And it heals.
         try await self.set(["cart": [ContractInstance(port: 8086)]])
-        try await Self.wait { Self.ports(snapshot) == [8086] }
+        try await Self.wait {
+            self.want("cart")
+            return Self.ports(snapshot) == [8086]
+        }
         following.cancel()
         _ = await following.result
         try await loops.shutdownGracefully()
@@ -74,10 +77,10 @@ extension RegistryContract {
         snapshot.current["cart"]?.defaultEndpoints.endpoints.map(\.port).sorted()
     }
 
-    private static func wait(_ isDone: () -> Bool) async throws {
+    static func wait(line: Int = #line, _ isDone: () -> Bool) async throws {
         let deadline = ContinuousClock.now + .seconds(20)
         while !isDone() {
-            try #require(ContinuousClock.now < deadline, "the registry's change did not arrive")
+            try #require(ContinuousClock.now < deadline, "line \(line): the registry's change did not arrive")
             try await Task.sleep(for: .milliseconds(5))
         }
     }

@@ -27,7 +27,7 @@ import Testing
         let log = TestLog()
         let sidecar = try await TestSidecar.start(
             services: ["cart": [origin.port]], ["cse.protocols.rest-admin.listenAddress": "127.0.0.1:\(admin)"],
-            memory: ProcessMemory(resident: { 100 << 20 }, limit: { nil }), logger: log.logger)
+            logger: log.logger, memory: ProcessMemory(resident: { 100 << 20 }, limit: { nil }))
         let idle = try await sidecar.connectOutgoing()
         try await idle.send(Self.request)
         #expect(await idle.read(until: "hello").contains("Connection:") == false)

@@ -16,7 +16,7 @@ package struct RegistryConfig: Sendable, Equatable {
         case kube
 
         /// Whether this version can ask it for services.
-        package var isActive: Bool { self == .file }
+        package var isActive: Bool { self == .file || self == .serviceCenter }
     }
 
     /// Which kind; `nil` when the registry is disabled.
@@ -37,6 +37,12 @@ package struct RegistryConfig: Sendable, Equatable {
     package var heartbeat: Duration
     /// How long requests are still taken after the registration has ended.
     package var farewell: Duration
+    /// How often instances are asked for.
+    package var refresh: Duration
+    /// Whether the registry is to push changes.
+    package var isWatching: Bool
+    /// Where the last known services are saved.
+    package var stateDirectory: String
     /// The address of the machine that a container runs on; empty when unknown.
     package var nodeIP: String
 
@@ -60,6 +66,9 @@ package struct RegistryConfig: Sendable, Equatable {
         self.registersInstance = reader.read(Keys.register) == "auto"
         self.heartbeat = reader.read(Keys.heartbeat)
         self.farewell = reader.read(Keys.farewell)
+        self.refresh = reader.read(Keys.refresh)
+        self.isWatching = reader.read(Keys.watch)
+        self.stateDirectory = reader.read(Keys.stateDirectory)
         // As in the original, these two are variables of the environment only.
         self.project = reader.store.entry("CSE_PROJECT_ID")?.value.text ?? ""
         if self.project.isEmpty { self.project = "default" }
@@ -71,11 +80,8 @@ package struct RegistryConfig: Sendable, Equatable {
             ConfigProblem(
                 .note, at: reader.store.entry(Keys.kind.name)?.value.location ?? ConfigLocation("chassis.yaml"),
                 key: Keys.kind.name,
-                kind == .serviceCenter
-                    ? "the service is registered there; finding others is not active yet: outgoing requests are answered "
-                        + "503, incoming ones are served"
-                    : "\(kind.rawValue) is not active yet: no service is found, and outgoing requests are answered 503; "
-                        + "incoming ones are served"))
+                "\(kind.rawValue) is not active yet: no service is found, and outgoing requests are answered 503; "
+                    + "incoming ones are served"))
     }
 
     private func readCenters(_ reader: inout ConfigReader) -> [String] {
@@ -102,7 +108,7 @@ package struct RegistryConfig: Sendable, Equatable {
             "cse.service.registry.disabled", .bool, default: false, "Whether to do without a registry.")
         static let kind = ConfigKey(
             "cse.service.registry.type", .registryKind, default: .serviceCenter,
-            "Where services are found. `file`: in the file that `address` names. `servicecenter`: the local service is registered there, finding others is not active yet. The others are not active yet."
+            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. The others are not active yet."
         )
         static let address = ConfigKey(
             "cse.service.registry.address", .text, default: "",
@@ -122,6 +128,16 @@ package struct RegistryConfig: Sendable, Equatable {
             "cse.service.registry.heartbeat.interval", .duration(.seconds(10)...(.seconds(86_400))),
             default: .seconds(30),
             "Time between two heartbeats. The registry forgets an instance after four times that.")
+        static let refresh = ConfigKey(
+            "cse.service.registry.refreshInterval", .duration(.milliseconds(100)...(.seconds(86_400))),
+            default: .seconds(30), "How often the instances of the services in use are asked for.")
+        static let watch = ConfigKey(
+            "cse.service.registry.watch", .bool, default: false,
+            "Whether the registry is to push changes of instances, so that they are known at once.")
+        static let stateDirectory = ConfigKey(
+            "mesher.stateDirectory", .text, default: "",
+            "Where the last known services are saved, for a start while the registry is away. When absent: the environment variable `STATE_DIRECTORY`, or else `mesher` in `XDG_STATE_HOME` or in `~/.local/state`."
+        )
         static let farewell = ConfigKey(
             "mesher.timeouts.farewell", .duration(.zero...(.seconds(60))), default: .seconds(3),
             "How long requests are still taken after the registration has ended, since others learn of it with a delay."
@@ -130,7 +146,7 @@ package struct RegistryConfig: Sendable, Equatable {
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
             Self.kind, Self.address, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
-            Self.farewell,
+            Self.refresh, Self.watch, Self.farewell, Self.stateDirectory,
         ]
     }
 }

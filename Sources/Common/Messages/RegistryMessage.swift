@@ -4,4 +4,18 @@
 package enum RegistryMessage: Sendable {
     /// The local application has become well or ill; ``LocalHealth`` says which.
     case localHealthChanged
+    /// The registry no longer knows this sidecar's service.
+    case registrationLost
+}
+
+/// What the part of the registry bridge is told that finds services.
+package enum DiscoveryMessage: Sendable {
+    /// A request names a service of which nothing is known.
+    case serviceWanted(String)
+    /// This sidecar's own service has another id.
+    case consumerChanged
+    /// The registry says that an instance has changed.
+    case instanceChanged(WatchEvent)
+    /// Whatever has changed until now may have been missed.
+    case caughtUp
 }

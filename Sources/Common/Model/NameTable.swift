@@ -56,6 +56,18 @@ package struct NameTable<Value: Sendable>: Sendable {
         return similar >= 0 && !isAmbiguous ? self.entries[similar].value : nil
     }
 
+    /// The value of the name that `bytes` spell exactly.
+    package func value(spelled bytes: RawSpan) -> Value? {
+        let mask = self.slots.count - 1
+        var slot = Self.hash(bytes) & mask
+        while self.slots[slot] >= 0 {
+            let entry = self.entries[Int(self.slots[slot])]
+            if case .equal = Self.compare(entry.name, bytes) { return entry.value }
+            slot = (slot + 1) & mask
+        }
+        return nil
+    }
+
     /// The value of `name`; off the request path.
     package subscript(name: String) -> Value? { self.value(named: Array(name.utf8).rawSpan) }
 

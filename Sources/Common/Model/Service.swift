@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Synchronization
+
 /// What a registry says about the health of an instance.
 package enum InstanceStatus: String, Sendable, CaseIterable {
     case up = "UP"
@@ -89,6 +91,25 @@ package final class EndpointSet: Sendable {
     }
 }
 
+/// Whether traffic has asked for a service lately: set by event loops, taken back by the registry.
+package final class UseMark: Sendable {
+    private let isSet = Atomic<Bool>(false)
+
+    /// Not used yet.
+    package init() {}
+
+    /// Traffic asks for the service.
+    ///
+    /// Cost: a load, nearly always.
+    @inline(__always)
+    package func set() {
+        if !self.isSet.load(ordering: .relaxed) { self.isSet.store(true, ordering: .relaxed) }
+    }
+
+    /// Whether the mark was set since this was asked last.
+    package func take() -> Bool { self.isSet.exchange(false, ordering: .relaxed) }
+}
+
 /// A service and its instances at one moment.
 package final class Service: Sendable {
     /// As registered; names are case-sensitive.
@@ -97,10 +118,13 @@ package final class Service: Sendable {
     package let instances: [Instance]
     /// Where HTTP requests go when no route rule says otherwise: the newest version of the caller's own application.
     package let defaultEndpoints: EndpointSet
+    /// Whether anybody asks for it; the same object from one directory to the next.
+    package let use: UseMark
 
     /// A service whose default endpoints are found for callers of `ownApp`.
-    package init(name: String, instances: [Instance], ownApp: String) {
+    package init(name: String, instances: [Instance], ownApp: String, use: UseMark = UseMark()) {
         self.name = name
+        self.use = use
         self.instances = instances
         self.defaultEndpoints = Self.defaultEndpoints(instances, ownApp: ownApp)
     }

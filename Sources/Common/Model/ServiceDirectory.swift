@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import NIOCore
+
 /// All services that are known at one moment: what the registry bridge publishes and the request path reads.
 ///
 /// A class, so that taking it along with a request is one reference.
@@ -10,15 +12,60 @@ package final class ServiceDirectory: Sendable {
     ///
     /// Before that, an unknown service means "not ready".
     package let isSynced: Bool
+    /// Whether a name that is not here is unknown to the registry too.
+    ///
+    /// Otherwise the directory holds what traffic has asked for, and the registry has to be asked for the rest.
+    package let isComplete: Bool
+    private let absences: NameTable<Absence>
+
+    /// Why there is nothing of a name, as the registry was asked for it.
+    package struct Absence: Sendable {
+        /// The reasons.
+        package enum Reason: Sendable {
+            /// The registry does not know the name.
+            case unknown
+            /// The registry could not be asked.
+            case unreachable
+        }
+
+        /// The reason.
+        package let reason: Reason
+        /// When the registry may be asked again.
+        package let until: NIODeadline
+
+        /// An absence.
+        package init(_ reason: Reason, until: NIODeadline) {
+            self.reason = reason
+            self.until = until
+        }
+    }
 
     /// Nothing known, nothing asked yet.
     package static var empty: ServiceDirectory { ServiceDirectory([], isSynced: false) }
 
     /// A directory of `services`, whose names must differ.
-    package init(_ services: [Service], isSynced: Bool) {
+    ///
+    /// - Parameter absences: Names that the registry was asked for in vain.
+    package init(
+        _ services: [Service], isSynced: Bool, isComplete: Bool = true, absences: [String: Absence] = [:]
+    ) {
         self.services = NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first })
         self.addresses = AddressTable(self.services.values)
         self.isSynced = isSynced
+        self.isComplete = isComplete
+        self.absences = NameTable(absences)
+    }
+
+    /// Why there is no service of the name that these bytes spell; `nil` when the registry has to be asked.
+    package func absence(of bytes: RawSpan, at now: NIODeadline) -> Absence.Reason? {
+        if self.isComplete { return self.isSynced ? .unknown : .unreachable }
+        guard let absence = self.absences.value(spelled: bytes), now < absence.until else { return nil }
+        return absence.reason
+    }
+
+    /// Whether nothing need be asked about `name`.
+    package func settles(_ name: String, at now: NIODeadline) -> Bool {
+        self[name] != nil || self.absence(of: Array(name.utf8).rawSpan, at: now) != nil
     }
 
     /// The service whose name these bytes spell: exactly, or in another letter case when that is unambiguous.
@@ -44,6 +91,12 @@ package struct ServiceDirectoryBuilder {
     private var services: [String: Service] = [:]
     private var next: [Service] = []
     private let ownApp: String
+    /// See ``ServiceDirectory/isSynced``.
+    package var isSynced = true
+    /// See ``ServiceDirectory/isComplete``.
+    package var isComplete = true
+    /// Names that the registry was asked for in vain.
+    package var absences: [String: ServiceDirectory.Absence] = [:]
 
     /// Builds upon `previous`.
     package init(upon previous: ServiceDirectory, ownApp: String) {
@@ -66,14 +119,28 @@ package struct ServiceDirectoryBuilder {
 
     /// Adds a service.
     package mutating func add(_ name: String, _ instances: [Instance]) {
-        let service = Service(name: name, instances: instances, ownApp: self.ownApp)
-        if let known = self.services[name], known == service {
+        let known = self.services[name]
+        let service = Service(
+            name: name, instances: instances, ownApp: self.ownApp, use: known?.use ?? UseMark())
+        if let known, known == service {
             self.next.append(known)
         } else {
             self.next.append(service)
         }
     }
 
+    /// Adds the service `name` as the previous directory has it.
+    ///
+    /// - Returns: `false` when that has none.
+    package mutating func keep(_ name: String) -> Bool {
+        guard let known = self.services[name] else { return false }
+        self.next.append(known)
+        return true
+    }
+
     /// The directory of all services that were added.
-    package func build() -> ServiceDirectory { ServiceDirectory(self.next, isSynced: true) }
+    package func build() -> ServiceDirectory {
+        ServiceDirectory(
+            self.next, isSynced: self.isSynced, isComplete: self.isComplete, absences: self.absences)
+    }
 }

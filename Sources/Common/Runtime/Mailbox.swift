@@ -121,6 +121,34 @@ package final class Mailbox<Message: Sendable>: Sendable, MailboxReport {
     }
 }
 
+extension Mailbox {
+    /// Every message that waits, oldest first; waits for one until `deadline`.
+    ///
+    /// - Returns: Nothing when the time is over, or when this task is cancelled.
+    package func receiveAll(until deadline: ContinuousClock.Instant) async -> [Message] {
+        let first = await withTaskGroup(of: Message?.self) { group in
+            group.addTask { await self.receive() }
+            group.addTask {
+                try? await Task.sleep(until: deadline)
+                return nil
+            }
+            var message: Message?
+            for await result in group {
+                // A message that came together with the deadline must not be lost.
+                message = message ?? result
+                group.cancelAll()
+            }
+            return message
+        }
+        guard let first else { return [] }
+        return [first]
+            + self.state.withLock { state in
+                defer { state.queue.removeAll() }
+                return Array(state.queue)
+            }
+    }
+}
+
 /// What metrics show of a mailbox, whatever its message type.
 package protocol MailboxReport: Sendable {
     /// Names the mailbox.

@@ -29,15 +29,19 @@ package final class Snapshot<Value: Sendable>: Sendable {
     }
 
     private let readers: [ObjectIdentifier: NIOLoopBoundBox<Value>]
+    private let observers: [ObjectIdentifier: NIOLoopBoundBox<((Value) -> Void)?>]
     private let values: Mutex<Values>
 
     /// A snapshot for the loops of `group`; callable off the loops.
     package init(_ value: Value, on group: any EventLoopGroup) {
         var readers: [ObjectIdentifier: NIOLoopBoundBox<Value>] = [:]
+        var observers: [ObjectIdentifier: NIOLoopBoundBox<((Value) -> Void)?>] = [:]
         for loop in group.makeIterator() {
             readers[ObjectIdentifier(loop)] = .makeBoxSendingValue(value, eventLoop: loop)
+            observers[ObjectIdentifier(loop)] = .makeEmptyBox(eventLoop: loop)
         }
         self.readers = readers
+        self.observers = observers
         self.values = Mutex(Values(newest: value))
     }
 
@@ -47,6 +51,13 @@ package final class Snapshot<Value: Sendable>: Sendable {
             preconditionFailure("snapshot read on a loop that it was not made for")
         }
         return Reader(box: box)
+    }
+
+    /// Calls `body` on `loop`, where this has to be called, with each value that arrives there from now on.
+    ///
+    /// One observer for each loop: a second one takes the place of the first.
+    package func observe(on loop: any EventLoop, _ body: @escaping (Value) -> Void) {
+        self.observers[ObjectIdentifier(loop)]?.value = body
     }
 
     /// The newest value, for readers off the loops.
@@ -65,8 +76,12 @@ package final class Snapshot<Value: Sendable>: Sendable {
             values.previous = values.newest
             values.newest = value
             values.generation += 1
-            for box in self.readers.values {
-                box.eventLoop.execute { box.value = value }
+            for (loop, box) in self.readers {
+                let observer = self.observers[loop]
+                box.eventLoop.execute {
+                    box.value = value
+                    observer?.value?(value)
+                }
             }
             return freed
         }

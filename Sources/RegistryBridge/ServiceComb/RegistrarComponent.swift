@@ -17,6 +17,7 @@ package actor RegistrarComponent: Component {
     private let health: LocalHealth
     private let inbox: Mailbox<RegistryMessage>
     private let readiness: Readiness
+    private let discovery: Mailbox<DiscoveryMessage>
     private let logger: Logger
     private var backoff = Backoff()
     /// How often in a row the registry has said that it knows nothing.
@@ -25,9 +26,10 @@ package actor RegistrarComponent: Component {
     /// A component that registers `registration` once the listeners are open.
     ///
     /// - Parameter inbox: Tells of changes of `health`.
+    /// - Parameter discovery: Told when the service is registered: whoever asks may say now who asks.
     package init(
         _ registration: Registration, client: ServiceCenterClient, state: RegistrationState, health: LocalHealth,
-        inbox: Mailbox<RegistryMessage>, readiness: Readiness, logger: Logger
+        inbox: Mailbox<RegistryMessage>, discovery: Mailbox<DiscoveryMessage>, readiness: Readiness, logger: Logger
     ) {
         self.registration = registration
         self.client = client
@@ -35,6 +37,7 @@ package actor RegistrarComponent: Component {
         self.health = health
         self.inbox = inbox
         self.readiness = readiness
+        self.discovery = discovery
         self.logger = logger
     }
 
@@ -66,13 +69,17 @@ package actor RegistrarComponent: Component {
     package func drain() async {
         let state = self.state.current
         self.state.update { $0.isLeaving = true }
-        guard let service = state.serviceID, state.isRegistered, let id = self.registration.instance.instanceId else {
+        guard let service = state.serviceID, state.mayBeRegistered, let id = self.registration.instance.instanceId
+        else {
             return
         }
         for _ in 0..<2 {
             do {
                 try await self.client.remove(id, of: service, timeout: .seconds(2))
-                self.state.update { $0.isRegistered = false }
+                self.state.update {
+                    $0.isRegistered = false
+                    $0.mayBeRegistered = false
+                }
                 self.logger.notice("no longer registered", metadata: ["instance": "\(id)"])
                 break
             } catch {
@@ -107,6 +114,7 @@ package actor RegistrarComponent: Component {
             id = try await self.client.register(service)
         }
         self.state.update { $0.serviceID = id }
+        self.discovery.send(.consumerChanged)
         self.logger.notice("service registered", metadata: ["service": "\(id)"])
     }
 
@@ -116,6 +124,8 @@ package actor RegistrarComponent: Component {
         var instance = self.registration.instance
         let status = self.status
         instance.status = status.rawValue
+        // Marked before the call: whatever becomes of it, a stop from now on has something to undo.
+        self.state.update { $0.mayBeRegistered = true }
         try await self.client.register(instance, of: service)
         self.state.update {
             $0.isRegistered = true

@@ -55,6 +55,8 @@ package final class RegistrationState: Sendable {
     struct Value {
         var serviceID: String?
         var isRegistered = false
+        /// The registry may have taken the instance, even when nobody has heard its answer.
+        var mayBeRegistered = false
         var isLeaving = false
         var status: InstanceStatus?
         var failure: String?
@@ -66,6 +68,15 @@ package final class RegistrationState: Sendable {
     package init() {}
 
     var current: Value { self.value.withLock { $0 } }
+
+    /// The registry does not know this service any more; nothing changes when another one is registered by now.
+    func lose(_ serviceID: String?) {
+        self.update { value in
+            guard value.serviceID == serviceID else { return }
+            value.serviceID = nil
+            value.isRegistered = false
+        }
+    }
 
     func update(_ body: (inout Value) -> Void) { self.value.withLock { body(&$0) } }
 

@@ -59,6 +59,28 @@ package actor ServiceCenterClient {
     /// Closes the connections; nothing may be called afterwards.
     package func close() async { try? await self.client.shutdown() }
 
+    /// Where a watcher connects to, and what it says there.
+    struct WatchTarget: Sendable {
+        let host: String
+        let port: Int
+        let path: String
+        let headers: HTTPHeaders
+    }
+
+    /// The watcher's socket of `service`, at the address that works now.
+    func watchTarget(_ service: String) -> WatchTarget? {
+        guard let url = URL(string: self.addresses.pick(at: .now)), let host = url.host, let port = url.port else {
+            return nil
+        }
+        let name = host.contains(":") ? "[\(host)]" : host
+        return WatchTarget(
+            host: host, port: port, path: "/v4/\(self.project)/registry/microservices/\(service)/watcher",
+            headers: [
+                "Host": "\(name):\(port)", "X-Domain-Name": self.tenant,
+                "User-Agent": "mesher/\(BuildInfo.sourceVersion)",
+            ])
+    }
+
     /// Makes one call; when the registry cannot be reached, once more at its next address.
     ///
     /// - Parameter path: Below `/v4/{project}/registry`.

@@ -43,12 +43,12 @@ extension ConfigCatalogue {
                 "cse.service.registry.autoSchemaIndex", .bool, default: "false", reload: .restart,
                 "Whether to know the service of every interface, for Dubbo."),
             .later(
-                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].refreshInterval",
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.refreshInterval",
                 .duration(.milliseconds(100)...(.seconds(86_400))), default: "30s", reload: .restart,
-                "How often instances are asked for."),
+                "The same as above for one side."),
             .later(
-                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].watch", .bool,
-                default: "false", reload: .restart, "Whether the registry is to push changes."),
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.watch", .bool,
+                default: "false", reload: .restart, "The same as above for one side."),
             .later(
                 "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.tenant", .text,
                 default: "default", reload: .restart, "Tenant for one side."),

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+package import Logging
+
+/// The services last seen, on disk: with them a sidecar that starts while the registry is away serves at once.
+///
+/// The file is written as a whole or not at all. One that cannot be read, or that another version or registry wrote, is
+/// as good as none; a directory that cannot be written to is said once.
+///
+/// - Source: promise U7.
+package struct DiscoveryCache: Sendable {
+    private struct File: Codable {
+        var format: Int
+        var registry: String
+        var services: [String: [InstanceEntity]]
+    }
+
+    private static let format = 1
+    /// Larger files are nobody's services.
+    private static let sizeLimit = 64 << 20
+
+    /// Where it is.
+    package let path: String
+    private let registry: String
+    private let logger: Logger
+
+    /// A cache in `directory`.
+    ///
+    /// - Parameter owner: Application, service and port: what tells the sidecars of a machine apart.
+    /// - Parameter registry: Where the services come from; those of another registry do not count.
+    package init(directory: String, owner: [String], registry: String, logger: Logger) {
+        let safe = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "-_."))
+        let parts = owner.map { $0.addingPercentEncoding(withAllowedCharacters: safe) ?? "" }
+        self.path = "\(directory)/services-\(parts.joined(separator: "-")).json"
+        self.registry = registry
+        self.logger = logger
+    }
+
+    /// What was saved; nothing when there is nothing good.
+    func load() -> [String: [InstanceEntity]] {
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: self.path) else { return [:] }
+        do {
+            guard (attributes[.size] as? Int ?? 0) <= Self.sizeLimit else { throw CocoaError(.fileReadTooLarge) }
+            let data = try Data(contentsOf: URL(fileURLWithPath: self.path))
+            let file = try JSONDecoder().decode(File.self, from: data)
+            guard file.format == Self.format, file.registry == self.registry else { return [:] }
+            return file.services
+        } catch {
+            self.logger.warning(
+                "saved services ignored, the file cannot be read",
+                metadata: ["path": "\(self.path)", "error": "\(error)"])
+            return [:]
+        }
+    }
+
+    /// Saves `services`.
+    func save(_ services: [String: [InstanceEntity]]) throws {
+        let url = URL(fileURLWithPath: self.path)
+        try FileManager.default.createDirectory(
+            at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let file = File(format: Self.format, registry: self.registry, services: services)
+        try encoder.encode(file).write(to: url, options: .atomic)
+    }
+}

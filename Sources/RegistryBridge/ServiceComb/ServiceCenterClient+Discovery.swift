@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import NIOHTTP1
+
+extension ServiceCenterError {
+    /// Whether it is the one who asks that the registry does not know, and not what was asked for.
+    ///
+    /// - Source: service-center 2.1, which uses one code for both.
+    var isAboutConsumer: Bool {
+        self.errorCode == Code.serviceMissing.rawValue && self.detail?.hasPrefix("Consumer[") == true
+    }
+}
+
+/// The calls that find others.
+extension ServiceCenterClient {
+    /// What one call found.
+    struct Findings: Sendable {
+        /// One for each service, in the order of the question.
+        var answers: [DiscoveryState.Answer]
+        /// The registry does not know the one who asks.
+        var isConsumerUnknown = false
+    }
+
+    /// How many services are asked for in one call.
+    static let batch = 100
+
+    /// Asks for the instances of services of one application, in all versions.
+    ///
+    /// - Parameter services: Names, and the revisions that are known.
+    /// - Parameter environment: Counts only without a consumer; with one the registry goes by the consumer's own.
+    func find(
+        _ services: [(name: String, revision: String?)], app: String, environment: String, consumer: String?
+    ) async throws(Failure) -> Findings {
+        let lines = services.map { service in
+            FindBodies.Request.Line(
+                service: ServiceEntity(
+                    appId: app, serviceName: service.name, version: "0+",
+                    environment: environment.isEmpty || consumer != nil ? nil : environment),
+                rev: service.revision)
+        }
+        let answer: Answer
+        do {
+            answer = try await self.call(
+                .POST, "/instances/action", query: [("type", "query")], consumer: consumer,
+                body: FindBodies.Request(consumerServiceId: consumer, services: lines))
+        } catch {
+            if case .refused(let refusal, _) = error, refusal.isAboutConsumer {
+                return Findings(answers: services.map { _ in .failed }, isConsumerUnknown: true)
+            }
+            throw error
+        }
+        let lists = try Self.read(FindBodies.Answer.self, answer).services
+        var findings = Findings(answers: services.map { _ in .failed })
+        for updated in lists?.updated ?? [] {
+            guard let index = updated.index, findings.answers.indices.contains(index) else { continue }
+            findings.answers[index] = .found(updated.instances ?? [], revision: updated.rev)
+        }
+        for index in lists?.notModified ?? [] where findings.answers.indices.contains(index) {
+            findings.answers[index] = .unchanged
+        }
+        for failed in lists?.failed ?? [] {
+            guard let error = failed.error else { continue }
+            if error.isAboutConsumer { findings.isConsumerUnknown = true }
+            // 400026: this version of the service does not exist. 400024: somebody has forbidden this one to see it.
+            guard !error.isAboutConsumer, ["400012", "400024", "400026"].contains(error.errorCode) else { continue }
+            for index in failed.indexes ?? [] where findings.answers.indices.contains(index) {
+                findings.answers[index] = .unknown
+            }
+        }
+        return findings
+    }
+
+    /// All services that this tenant's project has.
+    func services() async throws(Failure) -> [ServiceEntity] {
+        try Self.read(ServiceBodies.Many.self, try await self.call(.GET, "/microservices")).services ?? []
+    }
+
+    /// Whether the registry answers at all.
+    func ping() async throws(Failure) { _ = try await self.call(.GET, "/health") }
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+package import Logging
+package import NIOCore
+
+/// Finds services at a service-center: exactly those that traffic asks for, each when it is asked for first, and all of
+/// them again at an interval, or when the registry pushes a change.
+///
+/// One loop asks, one question at a time, so that answers and events have an order; names that come while it waits go
+/// into one call. It lives as long as the process: what it knows outlasts the component that runs it.
+package actor ServiceCenterRegistry: Registry {
+    private typealias Failure = ServiceCenterClient.Failure
+
+    /// What does not change.
+    package struct Setup: Sendable {
+        /// The caller's application, whose services are found.
+        package var app: String
+        /// The caller's environment.
+        package var environment: String
+        /// Between two polls.
+        package var interval: Duration
+        /// Whether the registry is to push changes.
+        package var isWatching: Bool
+
+        /// A setup.
+        package init(app: String, environment: String, interval: Duration, isWatching: Bool) {
+            self.app = app
+            self.environment = environment
+            self.interval = interval
+            self.isWatching = isWatching
+        }
+    }
+
+    /// How long a name stays unknown: a service that is just starting is to be found soon.
+    private static let unknownFor = TimeAmount.seconds(2)
+    /// The same when the registry could not be asked.
+    private static let unreachableFor = TimeAmount.seconds(1)
+    /// How many unknown names are remembered.
+    private static let unknownLimit = 1_000
+    /// How long a registry is doubted that has lost this sidecar's own service: others need a lease to come back.
+    private static let doubtFor = Duration.seconds(120)
+    /// How long a list of all names is good for telling what a lower-cased name stands for.
+    private static let namesFor = Duration.seconds(30)
+
+    private let setup: Setup
+    private let client: ServiceCenterClient
+    private let registration: RegistrationState
+    private let registrar: Mailbox<RegistryMessage>
+    private let inbox: Mailbox<DiscoveryMessage>
+    private let status: RegistryStatus
+    private let cache: DiscoveryCache
+    private let watcher: Watcher
+    private let logger: Logger
+
+    private var state: DiscoveryState
+    private var absences: [String: ServiceDirectory.Absence] = [:]
+    private var isSynced: Bool
+    private var consumer: String?
+    /// Until when nothing is taken away on the registry's word.
+    private var doubts = ContinuousClock.now
+    private var backoff = Backoff()
+    private var names: (all: [ServiceEntity], until: ContinuousClock.Instant)?
+    /// Absences or readiness have changed since the last publication.
+    private var hasNews = false
+    private var isUnsaved = false
+    private var cannotSave = false
+
+    /// A registry that begins with `saved`.
+    package init(
+        _ setup: Setup, client: ServiceCenterClient, registration: RegistrationState,
+        registrar: Mailbox<RegistryMessage>, inbox: Mailbox<DiscoveryMessage>, status: RegistryStatus,
+        cache: DiscoveryCache, saved: Saved, loops: any EventLoopGroup, logger: Logger
+    ) {
+        self.setup = setup
+        self.client = client
+        self.registration = registration
+        self.registrar = registrar
+        self.inbox = inbox
+        self.status = status
+        self.cache = cache
+        self.logger = logger
+        self.watcher = Watcher(
+            client: client, registration: registration, registrar: registrar, inbox: inbox, status: status,
+            loops: loops, logger: logger)
+        self.state = DiscoveryState(app: setup.app)
+        self.state.restore(saved.services, at: .now)
+        self.isSynced = !saved.services.isEmpty
+    }
+
+    /// What an earlier process has left on disk.
+    package struct Saved: Sendable {
+        fileprivate let services: [String: [InstanceEntity]]
+
+        /// Reads it.
+        package init(_ cache: DiscoveryCache) { self.services = cache.load() }
+
+        /// The directory to begin with, before anything runs.
+        package func directory(app: String) -> ServiceDirectory {
+            var builder = ServiceDirectoryBuilder(upon: .empty, ownApp: app)
+            builder.isSynced = !self.services.isEmpty
+            builder.isComplete = false
+            for (name, instances) in self.services {
+                builder.add(name, ServiceCenterRegistry.instances(instances, app: app, &builder).made)
+            }
+            return builder.build()
+        }
+    }
+
+    package func follow(_ directory: DirectoryPublisher) async throws {
+        await withTaskGroup(of: Void.self) { group in
+            if self.setup.isWatching { group.addTask { [watcher] in await watcher.run() } }
+            var nextPoll = ContinuousClock.now
+            while !Task.isCancelled {
+                let deadline = self.isUnsaved ? min(nextPoll, .now + .seconds(1)) : nextPoll
+                let messages = await self.inbox.receiveAll(until: deadline)
+                if Task.isCancelled { break }
+                let isDue = self.take(messages) || nextPoll <= .now
+                let wanted = self.wanted(messages)
+                if isDue {
+                    nextPoll = await self.poll(wanted, directory)
+                } else if !wanted.isEmpty {
+                    let isFine = await self.ask(wanted, directory)
+                    if !isFine { nextPoll = min(nextPoll, .now + self.backoff.delay(noise: .random(in: -1...1))) }
+                }
+                self.publish(to: directory)
+                if messages.isEmpty { self.save() }
+            }
+            group.cancelAll()
+        }
+        self.save()
+    }
+
+    // MARK: Asking
+
+    /// Takes what others have said.
+    ///
+    /// - Returns: Whether everything has to be asked for now.
+    private func take(_ messages: [DiscoveryMessage]) -> Bool {
+        var isDue = false
+        for message in messages {
+            switch message {
+            case .serviceWanted: break
+            case .caughtUp, .consumerChanged: isDue = true
+            case .instanceChanged(let event): isDue = self.state.apply(event) == .ask || isDue
+            }
+        }
+        return isDue
+    }
+
+    /// The names that are wanted and not settled since.
+    private func wanted(_ messages: [DiscoveryMessage]) -> [String] {
+        var names: Set<String> = []
+        let now = NIODeadline.now()
+        for case .serviceWanted(let name) in messages {
+            if self.state.entries[name] == nil, self.absences[name].map({ $0.until <= now }) ?? true {
+                names.insert(name)
+            }
+        }
+        return names.sorted()
+    }
+
+    /// Asks for everything that traffic uses.
+    ///
+    /// - Returns: When to ask again.
+    private func poll(_ wanted: [String], _ directory: DirectoryPublisher) async -> ContinuousClock.Instant {
+        self.state.use(directory.current.all.filter { $0.use.take() }.map(\.name), at: .now)
+        let names = Set(self.state.entries.keys).union(wanted).sorted()
+        guard await self.ask(names, directory) else {
+            return .now + min(self.backoff.delay(noise: .random(in: -1...1)), self.setup.interval)
+        }
+        self.state.forgetUnused(at: .now)
+        return .now + self.setup.interval * Double.random(in: 0.9...1.1)
+    }
+
+    /// Asks for these services; without any, whether the registry answers.
+    ///
+    /// - Returns: Whether it did.
+    private func ask(_ names: [String], _ directory: DirectoryPublisher) async -> Bool {
+        let consumer = self.registration.current.serviceID
+        if consumer != self.consumer {
+            if self.consumer != nil { self.doubts = .now + Self.doubtFor }
+            self.consumer = consumer
+            self.state.forgetRevisions()
+        }
+        do throws(Failure) {
+            if names.isEmpty { try await self.client.ping() }
+            var unknown: [String] = []
+            var answers: [(name: String, answer: DiscoveryState.Answer)] = []
+            for start in stride(from: 0, to: names.count, by: ServiceCenterClient.batch) {
+                let part = names[start..<min(start + ServiceCenterClient.batch, names.count)]
+                answers += try await self.find(Array(part))
+            }
+            unknown = self.state.apply(answers, isDoubtful: .now < self.doubts, at: .now)
+            for name in names { self.absences[name] = nil }
+            if let spelled = try await self.spell(unknown), !spelled.isEmpty {
+                answers = try await self.find(spelled)
+                _ = self.state.apply(answers, at: .now)
+            }
+            self.remember(unknown, .unknown, for: Self.unknownFor)
+            let unanswered = Set(names).subtracting(unknown).filter { self.state.entries[$0] == nil }
+            self.remember(unanswered.sorted(), .unreachable, for: Self.unreachableFor)
+            self.hasNews = self.hasNews || !self.isSynced
+            self.isSynced = true
+            self.report(nil)
+            return true
+        } catch {
+            self.state.markStale()
+            let missing = names.filter { self.state.entries[$0] == nil }
+            self.remember(missing, .unreachable, for: Self.unreachableFor)
+            if !Task.isCancelled { self.report("\(error)") }
+            return false
+        }
+    }
+
+    /// One call; again without a consumer when the registry does not know this sidecar's service any more.
+    private func find(_ names: [String]) async throws(Failure) -> [(name: String, answer: DiscoveryState.Answer)] {
+        let services = names.map { ($0, self.state.entries[$0]?.revision) }
+        let (app, environment) = (self.setup.app, self.setup.environment)
+        var findings = try await self.client.find(
+            services, app: app, environment: environment, consumer: self.consumer)
+        if findings.isConsumerUnknown, self.consumer != nil {
+            self.logger.warning("the registry has lost the service that asks, which registers again")
+            self.registration.lose(self.consumer)
+            self.registrar.send(.registrationLost)
+            self.consumer = nil
+            self.doubts = .now + Self.doubtFor
+            findings = try await self.client.find(
+                names.map { ($0, nil) }, app: app, environment: environment, consumer: nil)
+        }
+        return Array(zip(names, findings.answers))
+    }
+
+    /// Services whose names are these but for their case: many clients lower-case what they call.
+    private func spell(_ unknown: [String]) async throws(Failure) -> [String]? {
+        let lowered = unknown.filter { $0 == $0.lowercased() }
+        guard !lowered.isEmpty else { return nil }
+        if self.names.map({ $0.until < .now }) ?? true {
+            self.names = (try await self.client.services(), .now + Self.namesFor)
+        }
+        return lowered.compactMap { name in
+            let similar = Set(
+                self.names?.all.filter {
+                    ($0.appId ?? "default") == self.setup.app && ($0.environment ?? "") == self.setup.environment
+                        && $0.serviceName?.lowercased() == name
+                }.compactMap(\.serviceName) ?? [])
+            return similar.count == 1 && similar.first != name ? similar.first : nil
+        }
+    }
+
+    private func remember(_ names: [String], _ reason: ServiceDirectory.Absence.Reason, for duration: TimeAmount) {
+        let now = NIODeadline.now()
+        guard !names.isEmpty else { return }
+        self.hasNews = true
+        self.absences = self.absences.filter { $0.value.until > now }
+        for name in names {
+            if self.absences.count >= Self.unknownLimit,
+                let oldest = self.absences.min(by: { $0.value.until < $1.value.until })
+            {
+                self.absences[oldest.key] = nil
+            }
+            self.absences[name] = .init(reason, until: now + duration)
+        }
+    }
+
+    // MARK: Telling
+
+    private func publish(to directory: DirectoryPublisher) {
+        let changes = self.state.takeChanges()
+        let known = self.state.entries
+        self.status.update {
+            $0.services = known.count
+            $0.staleServices = self.state.staleServices
+            $0.heldInstances = self.state.heldInstances
+        }
+        guard self.hasNews || !changes.isEmpty else { return }
+        self.hasNews = false
+        directory.publish { builder in
+            builder.isSynced = self.isSynced
+            builder.isComplete = false
+            builder.absences = self.absences
+            for (name, entry) in known {
+                if !changes.contains(name), builder.keep(name) { continue }
+                let (made, ignored) = Self.instances(entry.instances, app: self.setup.app, &builder)
+                builder.add(name, made)
+                if ignored > 0 {
+                    self.logger.warning(
+                        "endpoints ignored, they cannot be read",
+                        metadata: ["service": "\(name)", "endpoints": "\(ignored)"])
+                }
+            }
+        }
+        if !changes.isEmpty { self.isUnsaved = true }
+        for name in changes.sorted() {
+            self.logger.info(
+                "service changed",
+                metadata: ["service": "\(name)", "instances": "\(known[name]?.instances.count ?? 0)"])
+        }
+    }
+
+    /// The instances that can be called; of several endpoints of one protocol the first.
+    private static func instances(
+        _ entities: [InstanceEntity], app: String, _ builder: inout ServiceDirectoryBuilder
+    ) -> (made: [Instance], ignored: Int) {
+        var made: [Instance] = []
+        var ignored = 0
+        for entity in entities {
+            var endpoints: [Endpoint] = []
+            for text in entity.endpoints ?? [] {
+                guard let endpoint = try? builder.endpoint(text) else {
+                    ignored += 1
+                    continue
+                }
+                if !endpoints.contains(where: { $0.protocolName == endpoint.protocolName }) {
+                    endpoints.append(endpoint)
+                }
+            }
+            guard !endpoints.isEmpty else { continue }
+            made.append(
+                Instance(
+                    id: entity.instanceId ?? endpoints[0].description, version: entity.version ?? "", app: app,
+                    status: InstanceStatus(rawValue: entity.status ?? "UP") ?? .outOfService,
+                    properties: entity.properties ?? [:], endpoints: endpoints))
+        }
+        return (made, ignored)
+    }
+
+    private func report(_ failure: String?) {
+        let before = self.status.current
+        self.status.update {
+            $0.isReachable = failure == nil
+            $0.failure = failure
+        }
+        switch (before.failure, failure) {
+        case (nil, let failure?):
+            self.logger.warning(
+                "the registry cannot be asked, the last known instances stand", metadata: ["error": "\(failure)"])
+        case (_?, nil): self.logger.notice("the registry can be asked again")
+        default: break
+        }
+    }
+
+    private func save() {
+        guard self.isUnsaved else { return }
+        self.isUnsaved = false
+        do {
+            try self.cache.save(self.state.entries.mapValues(\.instances))
+            self.cannotSave = false
+        } catch {
+            if !self.cannotSave {
+                self.logger.warning(
+                    "known services cannot be saved; a restart while the registry is away would know none",
+                    metadata: ["path": "\(self.cache.path)", "error": "\(error)"])
+            }
+            self.cannotSave = true
+        }
+    }
+}

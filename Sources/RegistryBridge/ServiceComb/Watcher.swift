@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOWebSocket
+
+/// Has service-center push the changes of the services that this sidecar has looked up.
+///
+/// A connection that ends or falls silent is opened again after a second, then later and later. Events between two
+/// connections are lost, so everything is asked for after each connect.
+///
+/// - Source: the traps of service-center 2.1's watcher: an unknown service is told in plain words after a good handshake, a
+///   refused token is answered 200, and a dead connection may stay open for two minutes.
+struct Watcher: Sendable {
+    private typealias Socket = NIOAsyncChannel<WebSocketFrame, WebSocketFrame>
+
+    private enum End: Error {
+        /// Anything but 101.
+        case refused
+        /// The registry does not know the service.
+        case unknownService
+    }
+
+    /// The server pings every 30 seconds.
+    private static let silence = TimeAmount.seconds(75)
+    private static let eventLimit = 1 << 20
+
+    let client: ServiceCenterClient
+    let registration: RegistrationState
+    let registrar: Mailbox<RegistryMessage>
+    let inbox: Mailbox<DiscoveryMessage>
+    let status: RegistryStatus
+    let loops: any EventLoopGroup
+    let logger: Logger
+
+    /// Watches until cancelled.
+    func run() async {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            guard let service = self.registration.current.serviceID else {
+                try? await Task.sleep(for: .milliseconds(200))
+                continue
+            }
+            do {
+                try await self.watch(service) { backoff.reset() }
+            } catch End.unknownService {
+                self.registration.lose(service)
+                self.registrar.send(.registrationLost)
+            } catch {
+                self.logger.debug("watch ended", metadata: ["error": "\(error)"])
+            }
+            self.status.update { $0.isWatching = false }
+            try? await Task.sleep(for: backoff.delay(noise: .random(in: -1...1)))
+        }
+    }
+
+    private func watch(_ service: String, onConnect: () -> Void) async throws {
+        guard let target = await self.client.watchTarget(service) else { throw End.refused }
+        guard let socket = try await self.connect(target) else { throw End.refused }
+        try await withTaskCancellationHandler {
+            try await socket.executeThenClose { inbound, outbound in
+                onConnect()
+                self.status.update { $0.isWatching = true }
+                self.logger.info("watching the registry")
+                self.inbox.send(.caughtUp)
+                for try await frame in inbound {
+                    switch frame.opcode {
+                    case .text: try self.take(frame)
+                    case .ping:
+                        try await outbound.write(
+                            WebSocketFrame(
+                                fin: true, opcode: .pong, maskKey: .random(), data: frame.unmaskedData))
+                    case .connectionClose: return
+                    default: break
+                    }
+                }
+            }
+        } onCancel: {
+            socket.channel.close(promise: nil)
+        }
+    }
+
+    private func take(_ frame: WebSocketFrame) throws {
+        let data = Data(frame.unmaskedData.readableBytesView)
+        if let event = try? JSONDecoder().decode(WatchEvent.self, from: data) {
+            // Events that there is no room for are made good by asking.
+            if !self.inbox.send(.instanceChanged(event)) { throw ChannelError.inputClosed }
+        } else if String(decoding: data, as: UTF8.self).contains("service does not exist") {
+            throw End.unknownService
+        } else {
+            self.inbox.send(.caughtUp)
+        }
+    }
+
+    private func connect(_ target: ServiceCenterClient.WatchTarget) async throws -> Socket? {
+        let upgrade = try await ClientBootstrap(group: self.loops)
+            .connectTimeout(.seconds(5))
+            .connect(host: target.host, port: target.port) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let upgrader = NIOTypedWebSocketClientUpgrader<Socket?>(maxFrameSize: Self.eventLimit) {
+                        channel, _ in
+                        channel.eventLoop.makeCompletedFuture {
+                            let pipeline = channel.pipeline.syncOperations
+                            try pipeline.addHandler(IdleStateHandler(readTimeout: Self.silence))
+                            try pipeline.addHandler(CloseWhenIdle())
+                            try pipeline.addHandler(
+                                NIOWebSocketFrameAggregator(
+                                    minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 64,
+                                    maxAccumulatedFrameSize: Self.eventLimit))
+                            return try Socket(wrappingChannelSynchronously: channel)
+                        }
+                    }
+                    let head = HTTPRequestHead(
+                        version: .http1_1, method: .GET, uri: target.path, headers: target.headers)
+                    let configuration = NIOTypedHTTPClientUpgradeConfiguration<Socket?>(
+                        upgradeRequestHead: head, upgraders: [upgrader]
+                    ) { channel in
+                        channel.close().map { nil }
+                    }
+                    return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
+                        configuration: .init(upgradeConfiguration: configuration))
+                }
+            }
+        return try await upgrade.get()
+    }
+}
+
+/// Closes a connection on which nothing has come for too long.
+private final class CloseWhenIdle: ChannelInboundHandler {
+    typealias InboundIn = WebSocketFrame
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent {
+            context.close(promise: nil)
+        } else {
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import LocalRegistry
+import Logging
+import NIOPosix
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import RegistryBridge
+
+private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+/// A service-center on a port of its own, which can be stopped and started again without what it knew.
+private final class ServiceCenterContract: RegistryContract {
+    private struct Registered {
+        let service: String
+        let instance: String
+        let description: String
+    }
+
+    let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let inbox = Mailbox<DiscoveryMessage>("discovery", capacity: 16, whenFull: .dropNewest)
+    let status = RegistryStatus()
+    let client: ServiceCenterClient
+    let port: Int
+    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("state-\(UUID().uuidString)").path
+    private let serving = Mutex<Task<Void, any Error>?>(nil)
+    private let registered = Mutex<[Registered]>([])
+
+    init(port: Int) {
+        self.port = port
+        self.client = ServiceCenterClient(
+            addresses: ["http://127.0.0.1:\(port)"], project: "default", tenant: "default", loops: self.loops)
+    }
+
+    var registry: any Registry {
+        let cache = DiscoveryCache(directory: self.directory, owner: ["shop"], registry: "r", logger: quiet)
+        return ServiceCenterRegistry(
+            .init(app: "shop", environment: "", interval: .milliseconds(50), isWatching: false), client: self.client,
+            registration: RegistrationState(), registrar: Mailbox("registry", capacity: 1, whenFull: .dropOldest),
+            inbox: self.inbox, status: self.status, cache: cache, saved: .init(cache), loops: self.loops,
+            logger: quiet)
+    }
+
+    func want(_ service: String) { self.inbox.send(.serviceWanted(service)) }
+
+    func set(_ services: [String: [ContractInstance]]) async throws {
+        if self.serving.withLock({ $0 == nil }) { try await self.serve() }
+        let wanted = services.flatMap { name, instances in
+            instances.map { (name: name, instance: $0, description: "\(name) \($0)") }
+        }
+        let before = self.registered.withLock { $0 }
+        for (name, instance, description) in wanted where !before.contains(where: { $0.description == description }) {
+            let entity = ServiceEntity(appId: "shop", serviceName: name, version: instance.version)
+            let service = try await self.client.register(entity)
+            let made = InstanceEntity(
+                instanceId: "i\(instance.port)", endpoints: ["rest://10.0.0.1:\(instance.port)"], hostName: "h",
+                status: instance.status)
+            try await self.client.register(made, of: service)
+            self.registered.withLock {
+                $0.append(Registered(service: service, instance: "i\(instance.port)", description: description))
+            }
+        }
+        for old in before where !wanted.contains(where: { $0.description == old.description }) {
+            try await self.client.remove(old.instance, of: old.service, timeout: .seconds(2))
+            self.registered.withLock { $0.removeAll { $0.description == old.description } }
+        }
+    }
+
+    func damage() async throws {
+        let serving = self.serving.withLock { $0.take() }
+        serving?.cancel()
+        _ = await serving?.result
+        self.registered.withLock { $0 = [] }
+        try await Self.wait { !self.status.current.isReachable }
+    }
+
+    private func serve() async throws {
+        let (started, start) = AsyncStream.makeStream(of: Int.self)
+        let component = LocalRegistryComponent(
+            address: try ListenAddress("127.0.0.1:\(self.port)"), version: "1", loops: self.loops, logger: quiet
+        ) { start.yield($0) }
+        self.serving.withLock { $0 = Task { try await component.run() } }
+        for await _ in started { break }
+    }
+
+    func stop() async throws {
+        self.serving.withLock { $0.take() }?.cancel()
+        await self.client.close()
+        try? FileManager.default.removeItem(atPath: self.directory)
+    }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct ServiceCenterRegistryTests {
+    @Test("keeps the registry contract")
+    func contract() async throws {
+        let contract = ServiceCenterContract(port: try await TestSidecar.freePort())
+        try await contract.check()
+        try await contract.stop()
+    }
+
+    @Test(
+        "reads the answers of a service-center 2.1",
+        arguments: [
+            (
+                #"{"services":{"failed":[{"indexes":[1],"error":{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"…"}}],"updated":[{"index":0,"rev":"7c02266a09a9bdca6e5aeba7ae1a18bd6899ecfe","instances":[{"instanceId":"I1","serviceId":"S1","endpoints":["rest://127.0.0.1:38082?sslEnabled=false","grpc://127.0.0.1:38083"],"hostName":"h1","status":"UP","properties":{"nodeIP":"127.0.0.1"},"healthCheck":{"mode":"push","interval":30,"times":3},"timestamp":"1795457488","dataCenterInfo":{"name":"dc1","region":"dc1","availableZone":"az1"},"modTimestamp":"1795457488","version":"1.0.0"}]}]}}"#,
+                updated: [0], unmodified: [], failed: [1]
+            ),
+            (#"{"services":{"notModified":[0]}}"#, updated: [], unmodified: [0], failed: []),
+            (#"{"services":{}}"#, updated: [], unmodified: [], failed: []),
+        ])
+    func answers(text: String, updated: [Int], unmodified: [Int], failed: [Int]) throws {
+        let lists = try #require(JSONDecoder().decode(FindBodies.Answer.self, from: Data(text.utf8)).services)
+        #expect((lists.updated ?? []).compactMap(\.index) == updated)
+        #expect((lists.notModified ?? []) == unmodified)
+        #expect((lists.failed ?? []).flatMap { $0.indexes ?? [] } == failed)
+        for instance in (lists.updated ?? []).flatMap({ $0.instances ?? [] }) {
+            #expect(try instance.endpoints?.map { try Endpoint($0).port } == [38082, 38083])
+        }
+    }
+
+    @Test("reads the errors of a service-center 2.1, and whom they are about")
+    func errors() throws {
+        func read(_ text: String) throws -> ServiceCenterError {
+            try JSONDecoder().decode(ServiceCenterError.self, from: Data(text.utf8))
+        }
+        let service = try read(
+            #"{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"/default/helloprov/0.0.1 does not exist."}"#
+        )
+        #expect(!service.isAboutConsumer && service.errorCode == ServiceCenterError.Code.serviceMissing.rawValue)
+        let consumer = try read(
+            #"{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"Consumer[C1] does not exist."}"#
+        )
+        #expect(consumer.isAboutConsumer)
+        #expect(try !read(#"{"errorCode":"500003"}"#).isAboutConsumer)
+    }
+}
+
+@Suite struct DiscoveryStateTests {
+    private let start = ContinuousClock.now
+
+    private func instances(_ ids: [String], status: String = "UP") -> [InstanceEntity] {
+        ids.map { InstanceEntity(instanceId: $0, endpoints: ["rest://10.0.0.1:80"], status: status, version: "1.0.0") }
+    }
+
+    private func state(_ ids: [String]) -> DiscoveryState {
+        var state = DiscoveryState(app: "shop")
+        _ = state.apply([("cart", .found(self.instances(ids), revision: "r1"))], at: self.start)
+        _ = state.takeChanges()
+        return state
+    }
+
+    private func ids(_ state: DiscoveryState) -> [String] {
+        (state.entries["cart"]?.instances ?? []).compactMap(\.instanceId).sorted()
+    }
+
+    @Test("only what has changed is published anew")
+    func changes() {
+        var state = self.state(["a", "b"])
+        #expect(state.apply([("cart", .unchanged)], at: self.start) == [])
+        _ = state.apply([("cart", .found(self.instances(["a", "b"]), revision: "r2"))], at: self.start)
+        #expect(state.takeChanges() == [])
+        #expect(state.entries["cart"]?.revision == "r2")
+        _ = state.apply([("cart", .found(self.instances(["a"]), revision: "r3"))], at: self.start)
+        #expect(state.takeChanges() == ["cart"])
+        #expect(self.ids(state) == ["a"])
+    }
+
+    @Test("failures remove nothing and mark what is known as stale; a service that is gone goes")
+    func failures() {
+        var state = self.state(["a", "b"])
+        #expect(state.apply([("cart", .failed)], at: self.start) == [])
+        #expect(self.ids(state) == ["a", "b"] && state.staleServices == 1)
+        _ = state.apply([("cart", .unchanged)], at: self.start)
+        #expect(state.staleServices == 0)
+        #expect(state.apply([("cart", .unknown), ("nosuch", .unknown)], at: self.start) == ["cart", "nosuch"])
+        #expect(state.entries.isEmpty && state.takeChanges() == ["cart"])
+    }
+
+    @Test("most of more than five instances do not vanish at once, unless the registry insists for five minutes")
+    func hold() {
+        let six = ["a", "b", "c", "d", "e", "f"]
+        var state = self.state(six)
+        let gone = [("cart", DiscoveryState.Answer.found(self.instances(["a"]), revision: "r2"))]
+        _ = state.apply(gone, at: self.start)
+        #expect(self.ids(state) == six && state.heldInstances == 5)
+        #expect(state.entries["cart"]?.revision == nil)
+        _ = state.apply(gone, at: self.start + .seconds(299))
+        #expect(self.ids(state) == six)
+        _ = state.apply(gone, at: self.start + .seconds(300))
+        #expect(self.ids(state) == ["a"] && state.heldInstances == 0)
+
+        // A registry that has lost something else is believed nothing of the kind.
+        state = self.state(["a"])
+        #expect(state.apply([("cart", .unknown)], isDoubtful: true, at: self.start) == [])
+        #expect(self.ids(state) == ["a"] && state.heldInstances == 1)
+        #expect(state.apply([("cart", .unknown)], at: self.start + .seconds(121)) == ["cart"])
+
+        // Half of them may go, few may go, and those that others replace are not missed.
+        state = self.state(six)
+        _ = state.apply([("cart", .found(self.instances(["a", "b", "c"]), revision: nil))], at: self.start)
+        #expect(self.ids(state) == ["a", "b", "c"])
+        _ = state.apply([("cart", .unknown)], at: self.start)
+        #expect(state.entries.isEmpty)
+        state = self.state(six)
+        let others = ["u", "v", "w", "x", "y", "z"]
+        _ = state.apply([("cart", .found(self.instances(others), revision: nil))], at: self.start)
+        #expect(self.ids(state) == others)
+    }
+
+    @Test("events are obeyed at once, whatever they take away")
+    func events() throws {
+        var state = self.state(["a", "b", "c", "d", "e", "f"])
+        func event(_ action: String, _ instance: InstanceEntity?, app: String = "shop") -> WatchEvent {
+            WatchEvent(
+                action: action,
+                key: .init(
+                    tenant: "default/default", environment: nil, appId: app, serviceName: "cart", version: "1.0.0"),
+                instance: instance)
+        }
+        for id in ["a", "b", "c", "d", "e"] {
+            #expect(state.apply(event("DELETE", InstanceEntity(instanceId: id))) == .publish)
+        }
+        #expect(self.ids(state) == ["f"] && state.heldInstances == 0)
+        #expect(state.apply(event("UPDATE", self.instances(["f"], status: "DOWN").first)) == .publish)
+        #expect(state.entries["cart"]?.instances.map(\.status) == ["DOWN"])
+        var bare = InstanceEntity(instanceId: "g", endpoints: ["rest://10.0.0.1:81"])
+        bare.status = "UP"
+        #expect(state.apply(event("CREATE", bare)) == .publish)
+        #expect(state.entries["cart"]?.instances.last?.version == "1.0.0")
+        #expect(state.apply(event("CREATE", bare, app: "other")) == .nothing)
+        // Without an instance, or with a word that nobody knows, everything is asked for.
+        #expect(state.apply(event("EXPIRE", nil)) == .ask)
+        #expect(state.entries["cart"]?.revision == nil)
+        #expect(state.apply(event("SOMETHING", bare)) == .ask)
+        let text = #"{"action":"ERROR"}"#
+        #expect(state.apply(try JSONDecoder().decode(WatchEvent.self, from: Data(text.utf8))) == .ask)
+    }
+
+    @Test("a service that nobody has used for ten minutes is forgotten")
+    func idle() {
+        var state = self.state(["a"])
+        state.use(["cart", "nosuch"], at: self.start + .seconds(100))
+        state.forgetUnused(at: self.start + .seconds(700))
+        #expect(self.ids(state) == ["a"])
+        state.forgetUnused(at: self.start + .seconds(701))
+        #expect(state.entries.isEmpty && state.takeChanges() == ["cart"])
+    }
+}
