@@ -111,7 +111,7 @@ def test_its_check_names_what_is_not_active(folder):
     assert Path(sidecar.folder).name == "container" or unread
 
 
-def test_without_a_registry_that_is_active(folder):
+def test_without_a_registry_that_answers(folder):
     """As the folders stand, with a service-center: the sidecar serves incoming requests and says why nothing goes out."""
     sidecar, origin = folder
     sidecar.stop_process()

@@ -16,10 +16,16 @@ import yaml
 from harness import REPOSITORY, binary, eventually
 
 # Pages use the ports of a fresh installation.
-PORTS = [8080, 8081, 8083, 8085, 30100, 30101, 30102, 30201, 30202]
+PORTS = [8080, 8081, 8083, 8085, 30100, 30101, 30102, 30111, 30201, 30202]
 
 # What has to be running when a page's commands are typed. A page with commands is in one of these.
-WITH_NOTHING = ["docs/command-line.md", "docs/configuration.md", "docs/local-registry.md", "docs/migration.md"]
+WITH_NOTHING = [
+    "docs/command-line.md",
+    "docs/configuration.md",
+    "docs/local-registry.md",
+    "docs/migration.md",
+    "docs/service-center.md",
+]
 WITH_QUICK_START = ["docs/admin-api.md", "docs/destination-resolver.md", "docs/errors.md", "docs/protocols.md"]
 WITH_MORE = ["docs/life-cycle.md", "docs/quickstart.md", "examples/two-services/README.md"]
 
@@ -111,12 +117,14 @@ def test_page(page):
 @pytest.mark.parametrize("page", WITH_QUICK_START)
 def test_page_with_the_quick_start_running(page):
     with running(binary(), "quickstart", until=8083):
+        eventually(registered, "not registered")
         eventually(lambda: ready(30102), "not ready")
         type_in(section(page))
 
 
 def test_quick_start():
     with running(binary(), "quickstart", until=8083) as process:
+        eventually(registered, "not registered")
         titles = ["The first request", "When something is wrong", "Looking inside"]
         type_in("".join(section("docs/quickstart.md", title) for title in titles))
         process.send_signal(signal.SIGTERM)
@@ -154,6 +162,12 @@ def test_quick_start_with_a_service_of_ones_own():
         eventually(lambda: ready(30102), "not ready")
         type_in(call)
         assert sidecar.poll() is None
+
+
+def registered():
+    """Whether the quick start's service can be found."""
+    base = "http://127.0.0.1:30100/v4/default/registry/instances?appId=default&serviceName=RESTServer"
+    return "instanceId" in subprocess.run(["curl", "-s", "--noproxy", "*", base], capture_output=True, text=True).stdout
 
 
 def ready(admin):
