@@ -123,7 +123,7 @@ package struct Assembly: Sendable {
 
         // Snapshots and mailboxes: they outlive every restart of a component.
         // Without a registry there is nothing to wait for.
-        let center = self.center(on: controlLoops)
+        let center = try self.center(on: controlLoops)
         let directory = Snapshot(
             center?.saved.directory(app: config.identity.app)
                 ?? ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)
@@ -245,11 +245,18 @@ package struct Assembly: Sendable {
         let saved: ServiceCenterRegistry.Saved
     }
 
-    private func center(on loops: any EventLoopGroup) -> Center? {
+    private func center(on loops: any EventLoopGroup) throws(MesherError) -> Center? {
         let (registry, identity) = (self.config.registry, self.config.identity)
         guard registry.kind == .serviceCenter, !registry.centers.isEmpty else { return nil }
-        let client = ServiceCenterClient(
-            addresses: registry.centers, project: registry.project, tenant: registry.tenant, loops: loops)
+        let client: ServiceCenterClient
+        do throws(ConfigProblem) {
+            client = ServiceCenterClient(
+                addresses: registry.centers, project: registry.project, tenant: registry.tenant,
+                account: registry.account, tls: try registry.tls.map(RegistryTLS.configuration), loops: loops,
+                logger: self.surroundings.logger)
+        } catch {
+            throw .configuration([error])
+        }
         let cache = DiscoveryCache(
             directory: StateDirectory.path(registry.stateDirectory),
             owner: [identity.app, identity.name, "\(self.config.listeners.outgoing.port)"],

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Services found at a service-center: when traffic asks for them, without flooding it, and without it."""
 
+import base64
 import contextlib
+import gzip
 import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +26,7 @@ CALLER = "APPLICATION_ID: shop\nservice_description: {name: web}\n"
 class Caller:
     """A sidecar called web that finds others at a registry."""
 
-    def __init__(self, directory, registry_port, **keys):
+    def __init__(self, directory, registry_port, scheme="http", **keys):
         directory.mkdir(exist_ok=True)
         self.directory, self.port, self.admin = directory, free_port("127.0.0.1"), free_port("127.0.0.1")
         self.registry_port = registry_port
@@ -31,7 +34,7 @@ class Caller:
         (directory / "chassis.yaml").write_text(
             f'cse:\n  protocols:\n    http: {{listenAddress: "127.0.0.1:{self.port}"}}\n'
             f'    rest-admin: {{listenAddress: "127.0.0.1:{self.admin}"}}\n'
-            f'  service: {{registry: {{address: "http://127.0.0.1:{registry_port}"}}}}\n'
+            f'  service: {{registry: {{address: "{scheme}://127.0.0.1:{registry_port}"}}}}\n'
         )
         self.keys = {
             "cse.service.registry.refreshInterval": "1s",
@@ -117,12 +120,18 @@ class Instance:
         self.server.server_close()
 
 
+def error(code, message):
+    """An error as the registry writes it."""
+    return {"errorCode": code, "errorMessage": message}
+
+
 class Center:
     """A registry that answers as it is told, for what the real one would not do on demand."""
 
-    def __init__(self, find):
-        self.calls = []
+    def __init__(self, find, tls=None, account=None):
+        self.calls, self.logins = [], []
         self.find = find
+        self.account, self.tokens, self.life = account, set(), 3600
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -132,7 +141,13 @@ class Center:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 outer.calls.append((self.command, self.path, body))
-                if "action?type=query" in self.path:
+                if self.path == "/v4/token":
+                    self.log_in(json.loads(body))
+                elif outer.account and self.headers.get("Authorization", "")[len("Bearer ") :] not in outer.tokens:
+                    # A socket is refused in its own way.
+                    refusal = b"" if self.path.endswith("/watcher") else error("401204", "unauthorized")
+                    self.answer(refusal, 401 if refusal else 200)
+                elif "action?type=query" in self.path:
                     outer.find(self, json.loads(body))
                 elif self.path.endswith("/microservices") and self.command == "GET":
                     self.answer({})
@@ -149,6 +164,18 @@ class Center:
                 self.end_headers()
                 self.wfile.write(data)
 
+            def log_in(self, account):
+                outer.logins.append(account)
+                if not outer.account:
+                    self.answer(b"404 page not found", 404)
+                elif (account["name"], account["password"]) != outer.account:
+                    self.answer(error("401202", "wrong username or password"), 401)
+                else:
+                    claims = json.dumps({"account": account["name"], "exp": int(time.time()) + outer.life}).encode()
+                    token = f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.{len(outer.logins)}"
+                    outer.tokens.add(token)
+                    self.answer({"token": token})
+
             def found(self, *instances, revision="r1"):
                 lines = [{"index": 0, "rev": revision, "instances": list(instances)}]
                 self.answer({"services": {"updated": lines}})
@@ -159,6 +186,9 @@ class Center:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
+        if tls:
+            # The handshake belongs to a connection's own thread.
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         Thread(target=self.server.serve_forever, daemon=True).start()
 
     def queries(self, name):
@@ -218,8 +248,8 @@ def test_a_service_between_two_sidecars(world, registry, tmp_path):
 def test_requests_share_the_query_and_an_unknown_name_is_asked_for_once_in_a_while(world, tmp_path):
     def find(handler, body):
         names = [line["service"]["serviceName"] for line in body["services"]]
-        error = {"errorCode": "400012", "errorMessage": "Micro-service does not exist"}
-        handler.answer({"services": {"failed": [{"indexes": list(range(len(names))), "error": error}]}})
+        failed = {"indexes": list(range(len(names))), "error": error("400012", "Micro-service does not exist")}
+        handler.answer({"services": {"failed": [failed]}})
 
     center = world(Center, find)
     caller = world(Caller, tmp_path / "web", center.port)
@@ -516,7 +546,10 @@ def test_instances_that_make_no_sense_are_left_out(world, tmp_path):
         {},
         {"instanceId": "a"},
         {"instanceId": "b", "endpoints": []},
-        {"instanceId": "c", "endpoints": ["", "rest://", "rest://127.0.0.1:0", "rest://127.0.0.1:99999", "127.0.0.1:1"]},
+        {
+            "instanceId": "c",
+            "endpoints": ["", "rest://", "rest://127.0.0.1:0", "rest://127.0.0.1:99999", "127.0.0.1:1"],
+        },
         {"instanceId": "d", "endpoints": ["rest://name:80", "rest://127.0.0.1:1"], "status": "WHATEVER"},
         {"instanceId": "", "endpoints": [f"rest://127.0.0.1:{service.port}/?weight=3&sslEnabled=false"]},
     ]
@@ -619,3 +652,151 @@ def test_a_registry_of_thousands_costs_what_is_used(world, registry, tmp_path):
     print(f"1,000 services x 20, 5 used, 5 polls a second: {share * 100:.1f} % of a core, {before >> 20} MiB")
     assert share < 0.05
     assert resident(caller) - before < 8 << 20
+
+
+ACCOUNT = {"cse.credentials.account.name": "dev", "cse.credentials.account.password": "Pa$$word1"}
+
+
+def test_login(world, tmp_path):
+    service = world(Instance)
+    good = instances(1, service.port)
+    center = world(Center, lambda handler, _: handler.found(*good), account=("dev", "Pa$$word1"))
+    keys = {"cse.service.registry.refreshInterval": "200ms"} | ACCOUNT
+    caller = world(Caller, tmp_path / "web", center.port, **keys)
+    assert caller.get("cart")[0] == 200
+    assert len(center.logins) == 1
+    # The registry forgets its tokens, as after a change of its key: one login, and the call is repeated.
+    center.tokens.clear()
+    eventually(lambda: len(center.logins) == 2, "not logged in again")
+    asked = center.queries("cart")
+    eventually(lambda: center.queries("cart") > asked + 4, "not asked any more")
+    assert caller.metric("mesher_registry_up") == 1
+    assert len(center.logins) == 2
+    assert "Pa$$word1" not in caller.log.read_text()
+    assert not any(token in caller.log.read_text() for token in center.tokens)
+
+
+def test_a_token_is_renewed_before_it_ends(world, tmp_path):
+    center = world(Center, lambda handler, _: handler.found(), account=("dev", "Pa$$word1"))
+    center.life = 2
+    world(Caller, tmp_path / "web", center.port, **({"cse.service.registry.refreshInterval": "200ms"} | ACCOUNT))
+    eventually(lambda: len(center.logins) >= 3, "not renewed")
+    refused = sum("/token" not in path for _, path, _ in center.calls)
+    assert refused > 3
+
+
+def test_a_wrong_password_is_tried_once(world, tmp_path):
+    center = world(Center, lambda handler, _: handler.found(), account=("dev", "another"))
+    caller = world(
+        Caller, tmp_path / "web", center.port, **({"cse.service.registry.refreshInterval": "200ms"} | ACCOUNT)
+    )
+    eventually(lambda: "the registry refuses the account" in caller.log.read_text(), "not said")
+    calls = len(center.calls)
+    eventually(lambda: len(center.calls) > calls + 5, "it does not go on trying")
+    # Three would block the account.
+    assert len(center.logins) == 1
+    assert caller.get("cart")[:2] == (503, "not_ready")
+
+
+def test_a_registry_without_login(world, tmp_path):
+    service = world(Instance)
+    good = instances(1, service.port)
+    center = world(Center, lambda handler, _: handler.found(*good))
+    caller = world(Caller, tmp_path / "web", center.port, **ACCOUNT)
+    assert caller.get("cart")[0] == 200
+    assert len(center.logins) == 1
+
+
+def test_a_watcher_whose_token_is_refused_logs_in_again(world, tmp_path):
+    center = world(Center, lambda handler, _: handler.found(), account=("dev", "Pa$$word1"))
+    keys = {"cse.service.registry.watch": True, "cse.service.registry.refreshInterval": "300s"} | ACCOUNT
+    world(Caller, tmp_path / "web", center.port, **keys)
+    eventually(lambda: any(path.endswith("/watcher") for _, path, _ in center.calls), "no watcher")
+    center.tokens.clear()
+    eventually(lambda: len(center.logins) >= 2, "not logged in again")
+
+
+def test_compressed_answers(world, tmp_path):
+    service = world(Instance)
+    many = instances(400, service.port)
+
+    def find(handler, _):
+        assert "gzip" in handler.headers["Accept-Encoding"]
+        data = gzip.compress(json.dumps({"services": {"updated": [{"index": 0, "instances": many}]}}).encode())
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    center = world(Center, find)
+    caller = world(Caller, tmp_path / "web", center.port, **{"cse.service.registry.refreshInterval": "200ms"})
+    assert caller.get("cart")[0] == 200
+    # A bomb is an answer that makes no sense.
+    bomb = gzip.compress(b" " * (256 << 20))
+
+    def burst(handler, _):
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", str(len(bomb)))
+        handler.end_headers()
+        handler.wfile.write(bomb)
+
+    center.find = burst
+    eventually(lambda: caller.metric("mesher_registry_stale_services") == 1, "not noticed", seconds=30)
+    assert caller.get("cart")[0] == 200
+    assert resident(caller) < 256 << 20
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """An authority, a server of 127.0.0.1 and a client that it vouches for, and another authority."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    for name in ("ca", "other"):
+        openssl(
+            *("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()),
+            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt"),
+        )
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        openssl(
+            *("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -passout pass:secret".split()),
+            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
+        )
+        openssl(
+            *("x509 -req -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile san".split()),
+            *("-in", f"{name}.csr", "-out", f"{name}.crt"),
+        )
+    (folder / "password").write_text("secret\n")
+    return folder
+
+
+def tls_of(certificates, mutual):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.crt", certificates / "server.key", "secret")
+    context.load_verify_locations(certificates / "ca.crt")
+    context.verify_mode = ssl.CERT_REQUIRED if mutual else ssl.CERT_NONE
+    return context
+
+
+@pytest.mark.parametrize("mutual", [False, True], ids=["server", "mutual"])
+@pytest.mark.parametrize("own", [False, True], ids=["anonymous", "certified"])
+@pytest.mark.parametrize("authority", [None, "ca", "other"])
+def test_tls(world, tmp_path, certificates, mutual, own, authority):
+    service = world(Instance)
+    good = instances(1, service.port)
+    center = world(Center, lambda handler, _: handler.found(*good), tls=tls_of(certificates, mutual))
+    keys = {}
+    if authority:
+        keys |= {"verifyPeer": "true", "caFile": certificates / f"{authority}.crt"}
+    if own:
+        keys |= {"certFile": certificates / "client.crt", "keyFile": certificates / "client.key"}
+        keys |= {"certPwdFile": certificates / "password"}
+    keys = {f"ssl.registry.Consumer.{key}": value for key, value in keys.items()}
+    caller = world(Caller, tmp_path / "web", center.port, "https", **keys)
+    works = (own or not mutual) and authority != "other"
+    assert caller.get("cart")[:2] == ((200, None) if works else (503, "not_ready"))

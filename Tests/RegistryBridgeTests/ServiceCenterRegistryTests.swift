@@ -33,7 +33,8 @@ private final class ServiceCenterContract: RegistryContract {
     init(port: Int) {
         self.port = port
         self.client = ServiceCenterClient(
-            addresses: ["http://127.0.0.1:\(port)"], project: "default", tenant: "default", loops: self.loops)
+            addresses: ["http://127.0.0.1:\(port)"], project: "default", tenant: "default", loops: self.loops,
+            logger: quiet)
     }
 
     var registry: any Registry {
@@ -248,5 +249,62 @@ private final class ServiceCenterContract: RegistryContract {
         #expect(self.ids(state) == ["a"])
         state.forgetUnused(at: self.start + .seconds(701))
         #expect(state.entries.isEmpty && state.takeChanges() == ["cart"])
+    }
+}
+
+@Suite struct RegistryLoginTests {
+    private let start = ContinuousClock.now
+    private let wall = Date(timeIntervalSince1970: 1_795_457_188)
+
+    /// A token as the registry makes them; the signature is its own business.
+    private func token(endingIn seconds: Double) -> String {
+        let claims = "{\"account\":\"dev\",\"exp\":\(1_795_457_188 + Int(seconds)),\"roles\":[\"developer\"]}"
+        let text = Data(claims.utf8).base64EncodedString()
+        return "e30.\(text.replacing("=", with: "").replacing("+", with: "-").replacing("/", with: "_")).c2ln"
+    }
+
+    private func login() -> RegistryLogin {
+        RegistryLogin(.init(name: "dev", password: "secret"))
+    }
+
+    @Test("a token is renewed after four fifths of its life, ten minutes before its end at the latest")
+    func renewal() {
+        for (life, renewal) in [(1_000.0, 400), (2_000.0, 1_400), (3_600.0, 2_880)] as [(Double, Int)] {
+            var login = self.login()
+            #expect(login.isDue(at: self.start))
+            login.succeeded(self.token(endingIn: life), at: self.start, wall: self.wall)
+            #expect(!login.isDue(at: self.start + .seconds(renewal - 1)))
+            #expect(login.isDue(at: self.start + .seconds(renewal + 1)))
+        }
+    }
+
+    @Test(
+        "what is no token of this kind is believed to live half a day", arguments: ["opaque", "a.b.c", "..", "a.%.c"])
+    func opaque(token: String) {
+        var login = self.login()
+        login.succeeded(token, at: self.start, wall: self.wall)
+        #expect(login.token == token)
+        #expect(!login.isDue(at: self.start + .seconds(30_000)))
+        #expect(login.isDue(at: self.start + .seconds(12 * 3600)))
+    }
+
+    @Test("a refused token is replaced at once, a refused account left alone for minutes")
+    func refusals() {
+        var login = self.login()
+        login.succeeded(self.token(endingIn: 3_600), at: self.start, wall: self.wall)
+        for code in ["401201", "401204", "401205", "401206"] {
+            guard case .renew = login.refused(code) else {
+                Issue.record("\(code) does not renew")
+                continue
+            }
+            #expect(login.token == nil && login.isDue(at: self.start + .seconds(1)))
+        }
+        if case .renew = login.refused("403001") { Issue.record("403001 renews") }
+        login.failed("401202", at: self.start)
+        #expect(!login.isDue(at: self.start + .seconds(299)) && login.isDue(at: self.start + .seconds(300)))
+        login.failed("403201", at: self.start)
+        #expect(!login.isDue(at: self.start + .seconds(899)) && login.isDue(at: self.start + .seconds(900)))
+        login.isNotNeeded(at: self.start)
+        #expect(login.token == nil)
     }
 }

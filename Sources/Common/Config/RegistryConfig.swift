@@ -43,6 +43,10 @@ package struct RegistryConfig: Sendable, Equatable {
     package var isWatching: Bool
     /// Where the last known services are saved.
     package var stateDirectory: String
+    /// How to speak TLS to the registry; `nil` when its addresses are `http`.
+    package var tls: ClientTLSConfig?
+    /// Who logs in at the registry; `nil` when nobody does.
+    package var account: Account?
     /// The address of the machine that a container runs on; empty when unknown.
     package var nodeIP: String
 
@@ -52,6 +56,20 @@ package struct RegistryConfig: Sendable, Equatable {
         case app
         /// Those of all applications.
         case full
+    }
+
+    /// An account at the registry.
+    package struct Account: Sendable, Equatable {
+        /// Its name.
+        package let name: String
+        /// Its password, which no log may show.
+        package let password: String
+
+        /// An account.
+        package init(name: String, password: String) {
+            self.name = name
+            self.password = password
+        }
     }
 
     /// Reads the registry's keys.
@@ -69,12 +87,26 @@ package struct RegistryConfig: Sendable, Equatable {
         self.refresh = reader.read(Keys.refresh)
         self.isWatching = reader.read(Keys.watch)
         self.stateDirectory = reader.read(Keys.stateDirectory)
+        let name = reader.read(Keys.accountName)
+        self.account = name.isEmpty ? nil : Account(name: name, password: reader.read(Keys.accountPassword))
+        self.tls = nil
         // As in the original, these two are variables of the environment only.
         self.project = reader.store.entry("CSE_PROJECT_ID")?.value.text ?? ""
         if self.project.isEmpty { self.project = "default" }
         self.nodeIP = reader.store.entry("HOSTING_SERVER_IP")?.value.text ?? ""
         self.centers = []
         if self.kind == .serviceCenter, !isWrong { self.centers = self.readCenters(&reader) }
+        if self.centers.contains(where: { $0.hasPrefix("https://") }) {
+            self.tls = ClientTLSConfig(registry: &reader)
+            if let entry = reader.store.entry(Keys.address.name),
+                self.centers.contains(where: { $0.hasPrefix("http://") })
+            {
+                reader.note(
+                    entry,
+                    ConfigMistake(
+                        "inconsistent scheme found in registry address", remedy: "write https:// before all of them"))
+            }
+        }
         guard let kind = self.kind, !kind.isActive, !isWrong, !reader.isPartial else { return }
         reader.note(
             ConfigProblem(
@@ -91,11 +123,10 @@ package struct RegistryConfig: Sendable, Equatable {
         for text in texts {
             let center = text.hasSuffix("/") ? String(text.dropLast()) : text
             let mistake: ConfigMistake? =
-                center.hasPrefix("https://")
-                ? ConfigMistake("TLS to the registry is not active yet", remedy: "write http://host:port")
-                : center.hasPrefix("http://") && center.dropFirst(7).contains(":")
-                    ? nil
-                    : ConfigMistake("\"\(text)\" is no address of a registry", remedy: "write http://host:port")
+                ["http://", "https://"].contains { center.hasPrefix($0) && center.dropFirst($0.count).contains(":") }
+                ? nil
+                : ConfigMistake(
+                    "\"\(text)\" is no address of a registry", remedy: "write http://host:port or https://host:port")
             if let mistake, let entry = reader.store.entry(Keys.address.name) { reader.note(entry, mistake) }
             if mistake == nil { centers.append(center) }
         }
@@ -138,6 +169,11 @@ package struct RegistryConfig: Sendable, Equatable {
             "mesher.stateDirectory", .text, default: "",
             "Where the last known services are saved, for a start while the registry is away. When absent: the environment variable `STATE_DIRECTORY`, or else `mesher` in `XDG_STATE_HOME` or in `~/.local/state`."
         )
+        static let accountName = ConfigKey(
+            "cse.credentials.account.name", .text, default: "", reload: .restart,
+            "Account at a service-center that asks who calls.")
+        static let accountPassword = ConfigKey(
+            "cse.credentials.account.password", .text, default: "", reload: .restart, "Its password.")
         static let farewell = ConfigKey(
             "mesher.timeouts.farewell", .duration(.zero...(.seconds(60))), default: .seconds(3),
             "How long requests are still taken after the registration has ended, since others learn of it with a delay."

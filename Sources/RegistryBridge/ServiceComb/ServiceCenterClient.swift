@@ -3,8 +3,11 @@
 import AsyncHTTPClient
 package import Common
 import Foundation
+package import Logging
 package import NIOCore
 import NIOHTTP1
+import NIOHTTPCompression
+package import NIOSSL
 
 /// Speaks service-center's API v4.
 ///
@@ -19,6 +22,8 @@ package actor ServiceCenterClient {
         case refused(ServiceCenterError, status: Int)
         /// It could not be reached, did not answer in time, or is in trouble itself.
         case unreachable(String)
+        /// It has no such call.
+        case unknownPath(String)
         /// Its answer makes no sense.
         case unreadable(String)
     }
@@ -34,6 +39,10 @@ package actor ServiceCenterClient {
     private let project: String
     private let tenant: String
     private var addresses: AddressPool
+    private let tls: TLSConfiguration?
+    private var login: RegistryLogin?
+    private let logger: Logger
+    private var loggingIn: Task<Void, Never>?
 
     /// The largest answer that is taken: some 50,000 instances.
     private static let bodyLimit = 16 << 20
@@ -41,9 +50,18 @@ package actor ServiceCenterClient {
 
     /// A client of the registry at `addresses`, which share one store.
     ///
-    /// - Parameter addresses: `http://host:port`.
-    package init(addresses: [String], project: String, tenant: String, loops: any EventLoopGroup) {
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
+    /// - Parameter addresses: `http://host:port`, or `https://host:port` with `tls`.
+    /// - Parameter account: Who logs in, if anybody does.
+    package init(
+        addresses: [String], project: String, tenant: String, account: RegistryConfig.Account? = nil,
+        tls: TLSConfiguration? = nil, loops: any EventLoopGroup, logger: Logger
+    ) {
+        var configuration = HTTPClient.Configuration(
+            tlsConfiguration: tls, redirectConfiguration: .disallow,
+            decompression: .enabled(limit: .size(Self.bodyLimit)))
+        self.tls = tls
+        self.logger = logger
+        self.login = account.map { RegistryLogin($0) }
         configuration.timeout.connect = .seconds(5)
         // The server closes an idle connection after exactly a minute, without notice.
         configuration.connectionPool.idleTimeout = .seconds(50)
@@ -65,21 +83,28 @@ package actor ServiceCenterClient {
         let port: Int
         let path: String
         let headers: HTTPHeaders
+        let tls: TLSConfiguration?
     }
 
     /// The watcher's socket of `service`, at the address that works now.
-    func watchTarget(_ service: String) -> WatchTarget? {
+    func watchTarget(_ service: String) async -> WatchTarget? {
+        await self.logInIfDue()
         guard let url = URL(string: self.addresses.pick(at: .now)), let host = url.host, let port = url.port else {
             return nil
         }
         let name = host.contains(":") ? "[\(host)]" : host
+        var headers: HTTPHeaders = [
+            "Host": "\(name):\(port)", "X-Domain-Name": self.tenant,
+            "User-Agent": "mesher/\(BuildInfo.sourceVersion)",
+        ]
+        if let token = self.login?.token { headers.add(name: "Authorization", value: "Bearer \(token)") }
         return WatchTarget(
             host: host, port: port, path: "/v4/\(self.project)/registry/microservices/\(service)/watcher",
-            headers: [
-                "Host": "\(name):\(port)", "X-Domain-Name": self.tenant,
-                "User-Agent": "mesher/\(BuildInfo.sourceVersion)",
-            ])
+            headers: headers, tls: self.tls)
     }
+
+    /// The registry has answered a watcher with anything but a socket, which is how it refuses a token.
+    func watchRefused() { _ = self.login?.refused("401201") }
 
     /// Makes one call; when the registry cannot be reached, once more at its next address.
     ///
@@ -94,23 +119,67 @@ package actor ServiceCenterClient {
         } catch {
             throw .unreadable("\(error)")
         }
+        await self.logInIfDue()
+        let path = "/v4/\(self.project)/registry\(path)\(Self.text(query))"
         do {
-            return try await self.attempt(method, path, query, consumer, data, timeout)
+            return try await self.attempt(method, path, consumer, data, timeout)
         } catch .unreachable where self.addresses.count > 1 {
-            return try await self.attempt(method, path, query, consumer, data, timeout)
+            return try await self.attempt(method, path, consumer, data, timeout)
+        } catch .refused(let error, let status) {
+            guard case .renew = self.login?.refused(error.errorCode) else { throw .refused(error, status: status) }
+            await self.logInIfDue()
+            return try await self.attempt(method, path, consumer, data, timeout)
+        }
+    }
+
+    /// Gets a token if one is needed; callers that come meanwhile wait for the same one.
+    private func logInIfDue() async {
+        if let loggingIn = self.loggingIn { return await loggingIn.value }
+        guard let login = self.login, login.isDue(at: .now) else { return }
+        let task = Task { await self.logIn(login.account) }
+        self.loggingIn = task
+        await task.value
+        self.loggingIn = nil
+    }
+
+    private func logIn(_ account: RegistryConfig.Account) async {
+        do throws(Failure) {
+            let body = RegistryLogin.Request(name: account.name, password: account.password)
+            guard let data = try? JSONEncoder().encode(body) else { return }
+            let answer = try await self.attempt(.POST, "/v4/token", nil, data, Self.timeout, isLogin: true)
+            guard let token = try Self.read(RegistryLogin.Answer.self, answer).token, !token.isEmpty else {
+                throw .unreadable("the answer has no token")
+            }
+            self.login?.succeeded(token, at: .now, wall: Date())
+            self.logger.info("logged in at the registry")
+        } catch .refused(let error, _) {
+            self.login?.failed(error.errorCode, at: .now)
+            self.logger.error(
+                "the registry refuses the account",
+                metadata: [
+                    "account": "\(account.name)", "error": "\(error.errorCode ?? "") \(error.errorMessage ?? "")",
+                ])
+        } catch .unknownPath {
+            self.login?.isNotNeeded(at: .now)
+        } catch {
+            self.login?.failed(nil, at: .now)
         }
     }
 
     private func attempt(
-        _ method: HTTPMethod, _ path: String, _ query: [(String, String)], _ consumer: String?, _ body: Data?,
-        _ timeout: Duration
+        _ method: HTTPMethod, _ path: String, _ consumer: String?, _ body: Data?, _ timeout: Duration,
+        isLogin: Bool = false
     ) async throws(Failure) -> Answer {
         let address = self.addresses.pick(at: .now)
-        var request = HTTPClientRequest(url: "\(address)/v4/\(self.project)/registry\(path)\(Self.text(query))")
+        var request = HTTPClientRequest(url: "\(address)\(path)")
         request.method = method
         request.headers.add(name: "Content-Type", value: "application/json")
         request.headers.add(name: "User-Agent", value: "mesher/\(BuildInfo.sourceVersion)")
         request.headers.add(name: "X-Domain-Name", value: self.tenant)
+        request.headers.add(name: "Accept-Encoding", value: "gzip")
+        if let token = self.login?.token, !isLogin {
+            request.headers.add(name: "Authorization", value: "Bearer \(token)")
+        }
         if let consumer { request.headers.add(name: "X-ConsumerId", value: consumer) }
         if let body { request.body = .bytes(ByteBuffer(bytes: body)) }
         let answer: Answer
@@ -158,6 +227,7 @@ package actor ServiceCenterClient {
             self.addresses.failed(address, at: .now)
             throw .unreachable("\(address): \(answer.status) \(error?.errorMessage ?? "")")
         }
+        if answer.status == 404, error == nil { throw .unknownPath(address) }
         guard let error else { throw .unreadable("\(address): status \(answer.status)") }
         self.addresses.succeeded(address)
         throw .refused(error, status: answer.status)

@@ -6,6 +6,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import NIOWebSocket
 
 /// Has service-center push the changes of the services that this sidecar has looked up.
@@ -47,6 +48,8 @@ struct Watcher: Sendable {
             }
             do {
                 try await self.watch(service) { backoff.reset() }
+            } catch End.refused {
+                await self.client.watchRefused()
             } catch End.unknownService {
                 self.registration.lose(service)
                 self.registrar.send(.registrationLost)
@@ -101,6 +104,11 @@ struct Watcher: Sendable {
             .connectTimeout(.seconds(5))
             .connect(host: target.host, port: target.port) { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if let tls = target.tls {
+                        let name = (try? SocketAddress(ipAddress: target.host, port: 0)) == nil ? target.host : nil
+                        try channel.pipeline.syncOperations.addHandler(
+                            NIOSSLClientHandler(context: NIOSSLContext(configuration: tls), serverHostname: name))
+                    }
                     let upgrader = NIOTypedWebSocketClientUpgrader<Socket?>(maxFrameSize: Self.eventLimit) {
                         channel, _ in
                         channel.eventLoop.makeCompletedFuture {

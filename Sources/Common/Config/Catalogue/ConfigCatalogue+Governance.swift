@@ -171,7 +171,7 @@ extension ConfigCatalogue {
 
     static let tls = KeyGroup(
         "TLS", in: "tls.yaml",
-        [
+        ClientTLSConfig.Keys.all.map { KnownKey($0) } + [
             .later("ssl.<tag>.cipherPlugin", .text, default: "default", reload: .restart, "What decrypts passwords."),
             .later(
                 "ssl.<tag>.verifyPeer", .bool, default: "false", reload: .restart,
@@ -193,8 +193,7 @@ extension ConfigCatalogue {
     static let credentials = KeyGroup(
         "Credentials of the control plane", in: "auth.yaml",
         [
-            .later("cse.credentials.account.name", .text, reload: .restart, "Account at the registry."),
-            .later("cse.credentials.account.password", .text, reload: .restart, "Its password."),
+            KnownKey(RegistryConfig.Keys.accountName), KnownKey(RegistryConfig.Keys.accountPassword),
             .later("cse.credentials.cipher", .text, default: "default", reload: .restart, "What decrypts it."),
             .unused("cse.credentials.accessKey", "signed requests to hosted registries are not supported"),
             .unused("cse.credentials.secretKey", "signed requests to hosted registries are not supported"),
