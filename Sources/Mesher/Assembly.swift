@@ -275,16 +275,18 @@ package struct Assembly: Sendable {
         let (client, identity) = (center.client, self.config.identity)
         let registration = Registration(self.config, version: self.surroundings.build.version)
         let logger = self.surroundings.logger
-        // Its drain has two calls of two seconds each, and the farewell.
-        supervisor.add("registrar", drainLimit: .seconds(5) + registration.farewell) {
-            RegistrarComponent(
-                registration, client: client, state: state, health: health, inbox: inbox, discovery: discovery,
-                readiness: readiness, logger: logger)
+        if self.config.registry.isRegistering {
+            // Its drain has two calls of two seconds each, and the farewell.
+            supervisor.add("registrar", drainLimit: .seconds(5) + registration.farewell) {
+                RegistrarComponent(
+                    registration, client: client, state: state, health: health, inbox: inbox, discovery: discovery,
+                    readiness: readiness, logger: logger)
+            }
         }
         let registry = ServiceCenterRegistry(
             .init(
                 app: identity.app, environment: identity.environment, interval: self.config.registry.refresh,
-                isWatching: self.config.registry.isWatching),
+                isWatching: self.config.registry.isWatching, isIndexing: self.config.registry.isIndexing),
             client: client, registration: state, registrar: inbox, inbox: discovery, status: status,
             cache: center.cache, saved: center.saved, loops: loops, logger: logger)
         supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }

@@ -800,3 +800,28 @@ def test_tls(world, tmp_path, certificates, mutual, own, authority):
     caller = world(Caller, tmp_path / "web", center.port, "https", **keys)
     works = (own or not mutual) and authority != "other"
     assert caller.get("cart")[:2] == ((200, None) if works else (503, "not_ready"))
+
+
+def test_services_by_address(world, registry, tmp_path):
+    service = world(Instance)
+    register(registry, service)
+    keys = {"plugin.destinationResolver.http": "ip"}
+    unaware = world(Caller, tmp_path / "unaware", registry.port, **keys)
+    assert unaware.get(f"127.0.0.1:{service.port}")[0] == 403
+    aware = world(Caller, tmp_path / "web", registry.port, **keys, **{"cse.service.registry.autoIPIndex": True})
+    eventually(lambda: aware.get(f"127.0.0.1:{service.port}")[0] == 200, "not found")
+    # What is found so is used like any other; and a service that has gone is gone.
+    assert aware.get(f"127.0.0.1:{service.port}")[2] == "hello"
+    for found in registry.call("GET", "/microservices")[1]["services"]:
+        if found["serviceName"] == "cart":
+            registry.call("DELETE", f"/microservices/{found['serviceId']}?force=true")
+    eventually(lambda: aware.get(f"127.0.0.1:{service.port}")[0] == 403, "still there")
+
+
+def test_finding_without_registering(world, registry, tmp_path):
+    register(registry, world(Instance))
+    keys = {"cse.service.registry.registrator.disabled": True}
+    caller = world(Caller, tmp_path / "web", registry.port, **keys)
+    assert caller.get("cart")[0] == 200
+    names = [service["serviceName"] for service in registry.call("GET", "/microservices")[1]["services"]]
+    assert names == ["cart"]

@@ -41,6 +41,10 @@ package struct RegistryConfig: Sendable, Equatable {
     package var refresh: Duration
     /// Whether the registry is to push changes.
     package var isWatching: Bool
+    /// Whether to know the service of every address.
+    package var isIndexing: Bool
+    /// Whether the local service is registered at all.
+    package var isRegistering: Bool
     /// Where the last known services are saved.
     package var stateDirectory: String
     /// How to speak TLS to the registry; `nil` when its addresses are `http`.
@@ -87,6 +91,8 @@ package struct RegistryConfig: Sendable, Equatable {
         self.refresh = reader.read(Keys.refresh)
         self.isWatching = reader.read(Keys.watch)
         self.stateDirectory = reader.read(Keys.stateDirectory)
+        self.isIndexing = reader.read(Keys.index)
+        self.isRegistering = !reader.read(Keys.registratorDisabled)
         let name = reader.read(Keys.accountName)
         self.account = name.isEmpty ? nil : Account(name: name, password: reader.read(Keys.accountPassword))
         self.tls = nil
@@ -165,6 +171,13 @@ package struct RegistryConfig: Sendable, Equatable {
         static let watch = ConfigKey(
             "cse.service.registry.watch", .bool, default: false,
             "Whether the registry is to push changes of instances, so that they are known at once.")
+        static let index = ConfigKey(
+            "cse.service.registry.autoIPIndex", .bool, default: false,
+            "Whether to know the service of every address, for the `ip` resolver and to name callers. Every service is asked for at each interval."
+        )
+        static let registratorDisabled = ConfigKey(
+            "cse.service.registry.registrator.disabled", .bool, default: false,
+            "Whether to find services only, and register none.")
         static let stateDirectory = ConfigKey(
             "mesher.stateDirectory", .text, default: "",
             "Where the last known services are saved, for a start while the registry is away. When absent: the environment variable `STATE_DIRECTORY`, or else `mesher` in `XDG_STATE_HOME` or in `~/.local/state`."
@@ -182,7 +195,7 @@ package struct RegistryConfig: Sendable, Equatable {
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
             Self.kind, Self.address, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
-            Self.refresh, Self.watch, Self.farewell, Self.stateDirectory,
+            Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.farewell, Self.stateDirectory,
         ]
     }
 }

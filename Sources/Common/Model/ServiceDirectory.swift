@@ -46,11 +46,14 @@ package final class ServiceDirectory: Sendable {
     /// A directory of `services`, whose names must differ.
     ///
     /// - Parameter absences: Names that the registry was asked for in vain.
+    /// - Parameter indexed: Services that are found by their addresses only, unless they are among the others.
     package init(
-        _ services: [Service], isSynced: Bool, isComplete: Bool = true, absences: [String: Absence] = [:]
+        _ services: [Service], isSynced: Bool, isComplete: Bool = true, absences: [String: Absence] = [:],
+        indexed: [Service] = []
     ) {
         self.services = NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first })
-        self.addresses = AddressTable(self.services.values)
+        let names = self.services
+        self.addresses = AddressTable(names.values + indexed.filter { names[$0.name] == nil })
         self.isSynced = isSynced
         self.isComplete = isComplete
         self.absences = NameTable(absences)
@@ -89,7 +92,8 @@ package final class ServiceDirectory: Sendable {
 package struct ServiceDirectoryBuilder {
     private var endpoints: [String: Endpoint] = [:]
     private var services: [String: Service] = [:]
-    private var next: [Service] = []
+    /// What was added so far.
+    package private(set) var added: [Service] = []
     private let ownApp: String
     /// See ``ServiceDirectory/isSynced``.
     package var isSynced = true
@@ -97,6 +101,8 @@ package struct ServiceDirectoryBuilder {
     package var isComplete = true
     /// Names that the registry was asked for in vain.
     package var absences: [String: ServiceDirectory.Absence] = [:]
+    /// Services that are found by their addresses only.
+    package var indexed: [Service] = []
 
     /// Builds upon `previous`.
     package init(upon previous: ServiceDirectory, ownApp: String) {
@@ -123,9 +129,9 @@ package struct ServiceDirectoryBuilder {
         let service = Service(
             name: name, instances: instances, ownApp: self.ownApp, use: known?.use ?? UseMark())
         if let known, known == service {
-            self.next.append(known)
+            self.added.append(known)
         } else {
-            self.next.append(service)
+            self.added.append(service)
         }
     }
 
@@ -134,13 +140,14 @@ package struct ServiceDirectoryBuilder {
     /// - Returns: `false` when that has none.
     package mutating func keep(_ name: String) -> Bool {
         guard let known = self.services[name] else { return false }
-        self.next.append(known)
+        self.added.append(known)
         return true
     }
 
     /// The directory of all services that were added.
     package func build() -> ServiceDirectory {
         ServiceDirectory(
-            self.next, isSynced: self.isSynced, isComplete: self.isComplete, absences: self.absences)
+            self.added, isSynced: self.isSynced, isComplete: self.isComplete, absences: self.absences,
+            indexed: self.indexed)
     }
 }

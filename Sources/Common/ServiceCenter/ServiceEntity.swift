@@ -90,6 +90,20 @@ package enum ServiceBodies {
         package init(services: [ServiceEntity]) { self.services = services.isEmpty ? nil : services }
     }
 
+    /// The answer to `GET govern/microservices?options=instances`: everything at once.
+    package struct Everything: Decodable, Sendable {
+        /// One for each version of each service; absent when there are none.
+        package var allServicesDetail: [Detail]?
+
+        /// A service and its instances.
+        package struct Detail: Decodable, Sendable {
+            /// The service, without its properties.
+            package var microService: ServiceEntity?
+            /// Its instances, without their properties.
+            package var instances: [InstanceEntity]?
+        }
+    }
+
     /// What a service was given as its id.
     package struct Identity: Codable, Sendable {
         /// The registry's id.

@@ -76,6 +76,13 @@ extension ServiceCenterClient {
         try Self.read(ServiceBodies.Many.self, try await self.call(.GET, "/microservices")).services ?? []
     }
 
+    /// Every service of this tenant's project with its instances; neither has its properties.
+    func everything() async throws(Failure) -> [ServiceBodies.Everything.Detail] {
+        let answer = try await self.call(
+            .GET, "/microservices", query: [("options", "instances")], family: "govern")
+        return try Self.read(ServiceBodies.Everything.self, answer).allServicesDetail ?? []
+    }
+
     /// Whether the registry answers at all.
     func ping() async throws(Failure) { _ = try await self.call(.GET, "/health") }
 }

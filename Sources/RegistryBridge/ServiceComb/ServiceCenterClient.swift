@@ -108,10 +108,11 @@ package actor ServiceCenterClient {
 
     /// Makes one call; when the registry cannot be reached, once more at its next address.
     ///
-    /// - Parameter path: Below `/v4/{project}/registry`.
+    /// - Parameter path: Below `/v4/{project}/{family}`.
     func call(
         _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], consumer: String? = nil,
-        body: (any Encodable & Sendable)? = nil, timeout: Duration = ServiceCenterClient.timeout
+        body: (any Encodable & Sendable)? = nil, family: String = "registry",
+        timeout: Duration = ServiceCenterClient.timeout
     ) async throws(Failure) -> Answer {
         let data: Data?
         do {
@@ -120,7 +121,7 @@ package actor ServiceCenterClient {
             throw .unreadable("\(error)")
         }
         await self.logInIfDue()
-        let path = "/v4/\(self.project)/registry\(path)\(Self.text(query))"
+        let path = "/v4/\(self.project)/\(family)\(path)\(Self.text(query))"
         do {
             return try await self.attempt(method, path, consumer, data, timeout)
         } catch .unreachable where self.addresses.count > 1 {

@@ -22,14 +22,24 @@ package actor ServiceCenterRegistry: Registry {
         package var interval: Duration
         /// Whether the registry is to push changes.
         package var isWatching: Bool
+        /// Whether to know the service of every address.
+        package var isIndexing: Bool
 
         /// A setup.
-        package init(app: String, environment: String, interval: Duration, isWatching: Bool) {
+        package init(app: String, environment: String, interval: Duration, isWatching: Bool, isIndexing: Bool = false) {
             self.app = app
             self.environment = environment
             self.interval = interval
             self.isWatching = isWatching
+            self.isIndexing = isIndexing
         }
+    }
+
+    /// Whose instances stand in the index.
+    private struct Owner: Hashable {
+        let name: String
+        let app: String
+        var text: String { "\(self.app)/\(self.name)" }
     }
 
     /// How long a name stays unknown: a service that is just starting is to be found soon.
@@ -63,6 +73,8 @@ package actor ServiceCenterRegistry: Registry {
     private var names: (all: [ServiceEntity], until: ContinuousClock.Instant)?
     /// Absences or readiness have changed since the last publication.
     private var hasNews = false
+    /// Every service there is, for its addresses; empty unless they are indexed.
+    private var indexed: [Service] = []
     private var isUnsaved = false
     private var cannotSave = false
 
@@ -111,8 +123,10 @@ package actor ServiceCenterRegistry: Registry {
         await withTaskGroup(of: Void.self) { group in
             if self.setup.isWatching { group.addTask { [watcher] in await watcher.run() } }
             var nextPoll = ContinuousClock.now
+            var nextIndex = self.setup.isIndexing ? nextPoll : nil
             while !Task.isCancelled {
-                let deadline = self.isUnsaved ? min(nextPoll, .now + .seconds(1)) : nextPoll
+                let due = min(nextPoll, nextIndex ?? nextPoll)
+                let deadline = self.isUnsaved ? min(due, .now + .seconds(1)) : due
                 let messages = await self.inbox.receiveAll(until: deadline)
                 if Task.isCancelled { break }
                 let isDue = self.take(messages) || nextPoll <= .now
@@ -123,6 +137,7 @@ package actor ServiceCenterRegistry: Registry {
                     let isFine = await self.ask(wanted, directory)
                     if !isFine { nextPoll = min(nextPoll, .now + self.backoff.delay(noise: .random(in: -1...1))) }
                 }
+                if let index = nextIndex, index <= .now { nextIndex = await self.index() }
                 self.publish(to: directory)
                 if messages.isEmpty { self.save() }
             }
@@ -248,6 +263,37 @@ package actor ServiceCenterRegistry: Registry {
         }
     }
 
+    /// Asks for everything there is, to know who is at an address.
+    ///
+    /// - Returns: When to ask again: the more there is, the later.
+    private func index() async -> ContinuousClock.Instant {
+        let began = ContinuousClock.now
+        do throws(Failure) {
+            let details = try await self.client.everything()
+            var services: [Owner: [InstanceEntity]] = [:]
+            for detail in details where (detail.microService?.environment ?? "") == self.setup.environment {
+                guard let service = detail.microService, let name = service.serviceName else { continue }
+                let owner = Owner(name: name, app: service.appId ?? "default")
+                services[owner, default: []] += (detail.instances ?? []).map { instance in
+                    var instance = instance
+                    instance.version = instance.version ?? service.version
+                    return instance
+                }
+            }
+            var builder = ServiceDirectoryBuilder(
+                upon: ServiceDirectory(self.indexed, isSynced: true), ownApp: self.setup.app)
+            for (owner, instances) in services.sorted(by: { $0.key.text < $1.key.text }) {
+                builder.add(owner.name, Self.instances(instances, app: owner.app, &builder).made)
+            }
+            let indexed = builder.added
+            if indexed != self.indexed { self.hasNews = true }
+            self.indexed = indexed
+        } catch {
+            if !Task.isCancelled { self.report("\(error)") }
+        }
+        return .now + max(self.setup.interval, (.now - began) * 20)
+    }
+
     private func remember(_ names: [String], _ reason: ServiceDirectory.Absence.Reason, for duration: TimeAmount) {
         let now = NIODeadline.now()
         guard !names.isEmpty else { return }
@@ -279,6 +325,7 @@ package actor ServiceCenterRegistry: Registry {
             builder.isSynced = self.isSynced
             builder.isComplete = false
             builder.absences = self.absences
+            builder.indexed = self.indexed
             for (name, entry) in known {
                 if !changes.contains(name), builder.keep(name) { continue }
                 let (made, ignored) = Self.instances(entry.instances, app: self.setup.app, &builder)

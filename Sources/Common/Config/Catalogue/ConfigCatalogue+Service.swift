@@ -37,7 +37,7 @@ extension ConfigCatalogue {
                 "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].autodiscovery", .bool,
                 default: "false", reload: .restart, "Whether the registry's own members replace its address."),
             .later(
-                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].autoIPIndex", .bool,
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.autoIPIndex", .bool,
                 default: "false", reload: .restart, "Whether to know the service of every address."),
             .later(
                 "cse.service.registry.autoSchemaIndex", .bool, default: "false", reload: .restart,
@@ -68,9 +68,9 @@ extension ConfigCatalogue {
                 "cse.service.registry.heartbeat.mode", .choice("non-keep-alive", "ping-pong"),
                 default: "non-keep-alive", reload: .restart, "How to stay registered."),
             .later(
-                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.disabled", .bool,
+                "cse.service.registry.<serviceDiscovery|contractDiscovery>.disabled", .bool,
                 default: "false", reload: .restart,
-                "Whether to do without `registrator`, `serviceDiscovery` or `contractDiscovery`."),
+                "Whether to do without `serviceDiscovery` or `contractDiscovery`."),
             .later(
                 "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.type",
                 .choice("servicecenter", "pilot", "pilotv2", "kube", "file"), reload: .restart, "Type for one side."),
