@@ -286,7 +286,9 @@ package struct Assembly: Sendable {
         let registry = ServiceCenterRegistry(
             .init(
                 app: identity.app, environment: identity.environment, interval: self.config.registry.refresh,
-                isWatching: self.config.registry.isWatching, isIndexing: self.config.registry.isIndexing),
+                isWatching: self.config.registry.isWatching, isIndexing: self.config.registry.isIndexing,
+                isProbing: self.config.registry.isProbing,
+                isFindingMembers: self.config.registry.isFindingMembers),
             client: client, registration: state, registrar: inbox, inbox: discovery, status: status,
             cache: center.cache, saved: center.saved, loops: loops, logger: logger)
         supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }

@@ -129,15 +129,18 @@ class Center:
     """A registry that answers as it is told, for what the real one would not do on demand."""
 
     def __init__(self, find, tls=None, account=None):
-        self.calls, self.logins = [], []
+        self.calls, self.logins, self.is_over = [], [], False
         self.find = find
-        self.account, self.tokens, self.life = account, set(), 3600
+        self.account, self.tokens, self.life, self.members = account, set(), 3600, []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def handle_any(self):
+                if outer.is_over:
+                    self.close_connection = True
+                    return
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
                 outer.calls.append((self.command, self.path, body))
@@ -149,6 +152,8 @@ class Center:
                     self.answer(refusal, 401 if refusal else 200)
                 elif "action?type=query" in self.path:
                     outer.find(self, json.loads(body))
+                elif self.path.endswith("/health"):
+                    self.answer({"instances": outer.members})
                 elif self.path.endswith("/microservices") and self.command == "GET":
                     self.answer({})
                 else:
@@ -200,6 +205,7 @@ class Center:
         return count
 
     def stop(self):
+        self.is_over = True
         self.server.shutdown()
         self.server.server_close()
 
@@ -825,3 +831,36 @@ def test_finding_without_registering(world, registry, tmp_path):
     assert caller.get("cart")[0] == 200
     names = [service["serviceName"] for service in registry.call("GET", "/microservices")[1]["services"]]
     assert names == ["cart"]
+
+
+def test_the_last_instances_are_tried_before_they_go(world, tmp_path):
+    service = world(Instance)
+    known = instances(1, service.port)
+    center = world(Center, lambda handler, _: handler.found(*known))
+    keys = {"cse.service.registry.refreshInterval": "200ms", "cse.service.registry.healthCheck": True}
+    caller = world(Caller, tmp_path / "web", center.port, **keys)
+    assert caller.get("cart")[0] == 200
+    known.clear()
+    eventually(lambda: caller.metric("mesher_registry_held_instances") == 1, "not held")
+    asked = center.queries("cart")
+    eventually(lambda: center.queries("cart") > asked + 3, "not asked any more")
+    assert caller.get("cart")[0] == 200
+    service.stop()
+    eventually(lambda: caller.get("cart")[:2] == (502, "no_endpoint"), "kept although it is gone")
+    assert caller.metric("mesher_registry_held_instances") == 0
+
+
+def test_members_of_the_registry_are_asked_when_the_configured_one_is_gone(world, tmp_path):
+    service = world(Instance)
+    good = instances(1, service.port)
+    second = world(Center, lambda handler, _: handler.found(*good))
+    first = world(Center, lambda handler, _: handler.found(*good))
+    first.members = [{"endpoints": [f"rest://127.0.0.1:{second.port}/", "grpc://127.0.0.1:1", "rest://nonsense"]}]
+    keys = {"cse.service.registry.refreshInterval": "200ms", "cse.service.registry.autodiscovery": True}
+    caller = world(Caller, tmp_path / "web", first.port, **keys)
+    assert caller.get("cart")[0] == 200
+    # The second answer of this kind is the latest that names the members: the first one may only have been a ping.
+    eventually(lambda: sum(path.endswith("/health") for _, path, _ in first.calls) > 2, "members not asked for")
+    first.stop()
+    eventually(lambda: second.queries("cart") > 2, "the other one is not asked")
+    assert caller.metric("mesher_registry_up") == 1

@@ -42,6 +42,20 @@ import Testing
         #expect(pool.pick(at: self.start + .seconds(2)) == "b")
         #expect(AddressPool([]).count == 0)
     }
+
+    @Test("members that the registry names come after the configured addresses, which stay")
+    func members() {
+        var pool = AddressPool(["a"])
+        pool.setMembers(["b", "a"])
+        #expect(pool.count == 2 && pool.pick(at: self.start) == "a")
+        pool.failed("a", at: self.start)
+        #expect(pool.pick(at: self.start) == "b")
+        // What is known of an address outlasts the next word of the registry, and so does the choice.
+        pool.setMembers(["c", "b"])
+        #expect(pool.pick(at: self.start) == "b")
+        pool.setMembers([])
+        #expect(pool.count == 1 && pool.pick(at: self.start + .seconds(1)) == "a")
+    }
 }
 
 @Suite struct BackoffTests {

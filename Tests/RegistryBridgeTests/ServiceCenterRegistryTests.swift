@@ -123,6 +123,45 @@ private final class ServiceCenterContract: RegistryContract {
         }
     }
 
+    /// Each was sent by a service-center 2.1; ids are shortened.
+    @Test("reads everything else that a service-center 2.1 says")
+    func captured() throws {
+        func read<Body: Decodable>(_ type: Body.Type, _ text: String) throws -> Body {
+            try JSONDecoder().decode(type, from: Data(text.utf8))
+        }
+        let health = try read(
+            InstanceBodies.Many.self,
+            #"{"instances":[{"instanceId":"2d6b719e2d0c4c84880d025adf7a9ed7","serviceId":"b87ed41a0690049986ba8983b16a2f6c17a1d63f","endpoints":["rest://127.0.0.1:30100/"],"hostName":"vm","status":"UP","healthCheck":{"mode":"push","interval":30,"times":3},"timestamp":"1795457188","modTimestamp":"1795457188","version":"2.1.0"}]}"#
+        )
+        let member = try #require(health.instances?.first?.endpoints?.first)
+        #expect(try Endpoint(member).port == 30100)
+        #expect(try Endpoint("rest://127.0.0.1:30130/?sslEnabled=true").usesTLS)
+        #expect(try read(ServiceBodies.Identity.self, #"{"serviceId":"S1"}"#).serviceId == "S1")
+        #expect(try read(InstanceBodies.Identity.self, #"{"instanceId":"I1"}"#).instanceId == "I1")
+        let service = try read(
+            ServiceBodies.One.self,
+            #"{"service":{"appId":"default","serviceName":"helloprov","version":"0.0.1","status":"UP","properties":{"allowCrossApp":"true"},"alias":"default:helloprov","registerBy":"SIDECAR","framework":{"name":"Mesher","version":"latest"}}}"#
+        )
+        #expect(service.service?.properties == ["allowCrossApp": "true"])
+        let beats = try read(
+            InstanceBodies.Heartbeats.self,
+            #"{"instances":[{"serviceId":"S1","instanceId":"I1"},{"serviceId":"S1","instanceId":"nosuch","errMessage":"Instance does not exist(leaseId not exist, instance not exist)"}]}"#
+        )
+        #expect(beats.instances?.map { $0.errMessage == nil } == [true, false])
+        // Empty collections are left out.
+        #expect(try read(ServiceBodies.Many.self, "{}").services == nil)
+        #expect(try read(InstanceBodies.Many.self, "{}").instances == nil)
+        #expect(try read(ServiceBodies.Everything.self, "{}").allServicesDetail == nil)
+        for action in ["CREATE", "UPDATE", "DELETE"] {
+            let event = try read(
+                WatchEvent.self,
+                #"{"action":"\#(action)","key":{"tenant":"default/default","appId":"default","serviceName":"wprov","version":"1.0.0"},"instance":{"instanceId":"w-2","serviceId":"S2","endpoints":["rest://127.0.0.1:41002"],"hostName":"h1","status":"UP","healthCheck":{"mode":"push","interval":5,"times":3},"timestamp":"1795457557","modTimestamp":"1795457557","version":"1.0.0"}}"#
+            )
+            #expect(event.action == action && event.key?.serviceName == "wprov")
+            #expect(event.instance?.healthCheck?.interval == 5)
+        }
+    }
+
     @Test("reads the errors of a service-center 2.1, and whom they are about")
     func errors() throws {
         func read(_ text: String) throws -> ServiceCenterError {
@@ -210,6 +249,25 @@ private final class ServiceCenterContract: RegistryContract {
         let others = ["u", "v", "w", "x", "y", "z"]
         _ = state.apply([("cart", .found(self.instances(others), revision: nil))], at: self.start)
         #expect(self.ids(state) == others)
+    }
+
+    @Test("the last usable instances are held on demand, until they are released or five minutes are over")
+    func last() {
+        var state = DiscoveryState(app: "shop", holdsLast: true)
+        _ = state.apply([("cart", .found(self.instances(["a", "b"]), revision: "r1"))], at: self.start)
+        _ = state.apply([("cart", .found(self.instances(["b"]), revision: "r2"))], at: self.start)
+        #expect(self.ids(state) == ["b"] && state.heldInstances == 0)
+        let down = self.instances(["c"], status: "DOWN")
+        _ = state.apply([("cart", .found(down, revision: "r3"))], at: self.start)
+        #expect(self.ids(state) == ["b", "c"] && state.held.map(\.instance.instanceId) == ["b"])
+        state.release("c", of: "cart")
+        #expect(self.ids(state) == ["b", "c"])
+        state.release("b", of: "cart")
+        #expect(self.ids(state) == ["c"] && state.heldInstances == 0)
+        _ = state.apply([("cart", .found(self.instances(["d"]), revision: "r4"))], at: self.start)
+        #expect(state.apply([("cart", .unknown)], at: self.start + .seconds(10)) == [])
+        #expect(self.ids(state) == ["d"])
+        #expect(state.apply([("cart", .unknown)], at: self.start + .seconds(310)) == ["cart"])
     }
 
     @Test("events are obeyed at once, whatever they take away")

@@ -43,6 +43,10 @@ package struct RegistryConfig: Sendable, Equatable {
     package var isWatching: Bool
     /// Whether to know the service of every address.
     package var isIndexing: Bool
+    /// Whether the last instances of a service are tried before they go.
+    package var isProbing: Bool
+    /// Whether the registry's own members are asked too.
+    package var isFindingMembers: Bool
     /// Whether the local service is registered at all.
     package var isRegistering: Bool
     /// Where the last known services are saved.
@@ -92,6 +96,8 @@ package struct RegistryConfig: Sendable, Equatable {
         self.isWatching = reader.read(Keys.watch)
         self.stateDirectory = reader.read(Keys.stateDirectory)
         self.isIndexing = reader.read(Keys.index)
+        self.isProbing = reader.read(Keys.probe)
+        self.isFindingMembers = reader.read(Keys.members)
         self.isRegistering = !reader.read(Keys.registratorDisabled)
         let name = reader.read(Keys.accountName)
         self.account = name.isEmpty ? nil : Account(name: name, password: reader.read(Keys.accountPassword))
@@ -175,6 +181,13 @@ package struct RegistryConfig: Sendable, Equatable {
             "cse.service.registry.autoIPIndex", .bool, default: false,
             "Whether to know the service of every address, for the `ip` resolver and to name callers. Every service is asked for at each interval."
         )
+        static let probe = ConfigKey(
+            "cse.service.registry.healthCheck", .bool, default: false,
+            "Whether the last usable instances of a service that have vanished from the registry are kept for up to 5 minutes, as long as they take connections."
+        )
+        static let members = ConfigKey(
+            "cse.service.registry.autodiscovery", .bool, default: false,
+            "Whether the members that the registry names are asked too, besides `address`.")
         static let registratorDisabled = ConfigKey(
             "cse.service.registry.registrator.disabled", .bool, default: false,
             "Whether to find services only, and register none.")
@@ -195,7 +208,8 @@ package struct RegistryConfig: Sendable, Equatable {
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
             Self.kind, Self.address, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
-            Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.farewell, Self.stateDirectory,
+            Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.probe, Self.members, Self.farewell,
+            Self.stateDirectory,
         ]
     }
 }

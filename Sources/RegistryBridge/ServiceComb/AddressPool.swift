@@ -11,10 +11,26 @@ struct AddressPool {
         var notBefore: ContinuousClock.Instant?
     }
 
+    private let configured: [String]
     private var entries: [Entry]
     private var current = 0
 
-    init(_ addresses: [String]) { self.entries = addresses.map { Entry(address: $0) } }
+    init(_ addresses: [String]) {
+        self.configured = addresses
+        self.entries = addresses.map { Entry(address: $0) }
+    }
+
+    /// Takes the registry's own word on its members; the configured addresses stay.
+    mutating func setMembers(_ members: [String]) {
+        let before = self.entries
+        let current = before.isEmpty ? nil : before[self.current].address
+        var addresses = self.configured
+        for member in members where !addresses.contains(member) { addresses.append(member) }
+        self.entries = addresses.map { address in
+            before.first { $0.address == address } ?? Entry(address: address)
+        }
+        self.current = addresses.firstIndex { $0 == current } ?? 0
+    }
 
     /// How many there are.
     var count: Int { self.entries.count }

@@ -18,8 +18,8 @@ struct DiscoveryState {
         var lastUsed: ContinuousClock.Instant
         /// The registry has not confirmed it lately.
         var isStale = false
-        /// Since when vanished instances are held, and how many.
-        var held: (since: ContinuousClock.Instant, count: Int)?
+        /// Since when vanished instances are held, and which.
+        var held: (since: ContinuousClock.Instant, ids: Set<String>)?
     }
 
     /// What the registry answered about one service.
@@ -51,11 +51,16 @@ struct DiscoveryState {
     /// Services whose instances have changed since ``takeChanges()``.
     private var changes: Set<String> = []
     private let app: String
+    /// The last usable instances of a service are held too, for somebody to try them.
+    private let holdsLast: Bool
 
-    init(app: String) { self.app = app }
+    init(app: String, holdsLast: Bool = false) {
+        self.app = app
+        self.holdsLast = holdsLast
+    }
 
     /// Instances held in all.
-    var heldInstances: Int { self.entries.values.reduce(0) { $0 + ($1.held?.count ?? 0) } }
+    var heldInstances: Int { self.entries.values.reduce(0) { $0 + ($1.held?.ids.count ?? 0) } }
 
     /// Services that the registry has not confirmed lately.
     var staleServices: Int { self.entries.values.count(where: \.isStale) }
@@ -150,8 +155,9 @@ struct DiscoveryState {
         let answered = Set(instances.compactMap(\.instanceId))
         let vanished = entry.instances.filter { !answered.contains($0.instanceId ?? "") }
         let since = entry.held?.since ?? now
-        if holds, !vanished.isEmpty, now < since + Self.holdLimit {
-            entry.held = (since, vanished.count)
+        let isLast = self.holdsLast && !instances.contains(where: \.isUsable)
+        if holds || isLast, !vanished.isEmpty, now < since + Self.holdLimit {
+            entry.held = (since, Set(vanished.compactMap(\.instanceId)))
             // Without a revision the next answer is whole again.
             entry.revision = nil
             self.store(entry, name, instances + vanished)
@@ -169,6 +175,20 @@ struct DiscoveryState {
         entry.instances = instances
         self.entries[name] = entry
         if before?.instances != instances { self.changes.insert(name) }
+    }
+
+    /// The instances that are held, by service.
+    var held: [(name: String, instance: InstanceEntity)] {
+        self.entries.flatMap { name, entry in
+            entry.instances.filter { entry.held?.ids.contains($0.instanceId ?? "") ?? false }.map { (name, $0) }
+        }
+    }
+
+    /// Lets a held instance go that did not answer.
+    mutating func release(_ id: String, of name: String) {
+        guard var entry = self.entries[name], entry.held?.ids.remove(id) != nil else { return }
+        if entry.held?.ids.isEmpty ?? true { entry.held = nil }
+        self.store(entry, name, entry.instances.filter { $0.instanceId != id })
     }
 
     /// Takes an event of the watcher.
@@ -195,4 +215,9 @@ struct DiscoveryState {
             return .ask
         }
     }
+}
+
+extension InstanceEntity {
+    /// Whether traffic may go there.
+    fileprivate var isUsable: Bool { InstanceStatus(rawValue: self.status ?? "UP")?.isEligible ?? false }
 }

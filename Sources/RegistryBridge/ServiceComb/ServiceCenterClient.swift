@@ -39,6 +39,7 @@ package actor ServiceCenterClient {
     private let project: String
     private let tenant: String
     private var addresses: AddressPool
+    private let isLocal: Bool
     private let tls: TLSConfiguration?
     private var login: RegistryLogin?
     private let logger: Logger
@@ -70,6 +71,9 @@ package actor ServiceCenterClient {
         configuration.httpVersion = .http1Only
         self.client = HTTPClient(eventLoopGroupProvider: .shared(loops), configuration: configuration)
         self.addresses = AddressPool(addresses)
+        self.isLocal = addresses.contains {
+            $0.contains("://127.") || $0.contains("://localhost") || $0.contains("://[::1]")
+        }
         self.project = project
         self.tenant = tenant
     }
@@ -105,6 +109,23 @@ package actor ServiceCenterClient {
 
     /// The registry has answered a watcher with anything but a socket, which is how it refuses a token.
     func watchRefused() { _ = self.login?.refused("401201") }
+
+    /// Has the registry name its members, and asks them too from now on.
+    ///
+    /// One behind a proxy may name loopback addresses, which are this machine's only when the configured ones are.
+    func findMembers() async throws(Failure) {
+        let answer = try await self.call(.GET, "/health")
+        let scheme = self.tls == nil ? "http" : "https"
+        let endpoints = (try Self.read(InstanceBodies.Many.self, answer).instances ?? []).flatMap { $0.endpoints ?? [] }
+        let members = endpoints.compactMap { text -> String? in
+            guard let endpoint = try? Endpoint(text), endpoint.protocolName == "rest",
+                !endpoint.isLoopback || self.isLocal
+            else { return nil }
+            let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
+            return "\(scheme)://\(host):\(endpoint.port)"
+        }
+        self.addresses.setMembers(members)
+    }
 
     /// Makes one call; when the registry cannot be reached, once more at its next address.
     ///

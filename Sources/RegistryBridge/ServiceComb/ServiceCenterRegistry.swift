@@ -3,6 +3,7 @@
 package import Common
 package import Logging
 package import NIOCore
+import NIOPosix
 
 /// Finds services at a service-center: exactly those that traffic asks for, each when it is asked for first, and all of
 /// them again at an interval, or when the registry pushes a change.
@@ -24,14 +25,23 @@ package actor ServiceCenterRegistry: Registry {
         package var isWatching: Bool
         /// Whether to know the service of every address.
         package var isIndexing: Bool
+        /// Whether the last instances of a service are tried before they go.
+        package var isProbing: Bool
+        /// Whether the registry's own members are asked too.
+        package var isFindingMembers: Bool
 
         /// A setup.
-        package init(app: String, environment: String, interval: Duration, isWatching: Bool, isIndexing: Bool = false) {
+        package init(
+            app: String, environment: String, interval: Duration, isWatching: Bool, isIndexing: Bool = false,
+            isProbing: Bool = false, isFindingMembers: Bool = false
+        ) {
             self.app = app
             self.environment = environment
             self.interval = interval
             self.isWatching = isWatching
             self.isIndexing = isIndexing
+            self.isProbing = isProbing
+            self.isFindingMembers = isFindingMembers
         }
     }
 
@@ -46,6 +56,8 @@ package actor ServiceCenterRegistry: Registry {
     private static let unknownFor = TimeAmount.seconds(2)
     /// The same when the registry could not be asked.
     private static let unreachableFor = TimeAmount.seconds(1)
+    /// How many held instances are tried at once.
+    private static let probeLimit = 200
     /// How many unknown names are remembered.
     private static let unknownLimit = 1_000
     /// How long a registry is doubted that has lost this sidecar's own service: others need a lease to come back.
@@ -61,6 +73,7 @@ package actor ServiceCenterRegistry: Registry {
     private let status: RegistryStatus
     private let cache: DiscoveryCache
     private let watcher: Watcher
+    private let loops: any EventLoopGroup
     private let logger: Logger
 
     private var state: DiscoveryState
@@ -76,6 +89,8 @@ package actor ServiceCenterRegistry: Registry {
     /// Every service there is, for its addresses; empty unless they are indexed.
     private var indexed: [Service] = []
     private var isUnsaved = false
+    /// A change is saved at once, many changes once a second.
+    private var nextSave = ContinuousClock.now
     private var cannotSave = false
 
     /// A registry that begins with `saved`.
@@ -91,11 +106,12 @@ package actor ServiceCenterRegistry: Registry {
         self.inbox = inbox
         self.status = status
         self.cache = cache
+        self.loops = loops
         self.logger = logger
         self.watcher = Watcher(
             client: client, registration: registration, registrar: registrar, inbox: inbox, status: status,
             loops: loops, logger: logger)
-        self.state = DiscoveryState(app: setup.app)
+        self.state = DiscoveryState(app: setup.app, holdsLast: setup.isProbing)
         self.state.restore(saved.services, at: .now)
         self.isSynced = !saved.services.isEmpty
     }
@@ -126,7 +142,7 @@ package actor ServiceCenterRegistry: Registry {
             var nextIndex = self.setup.isIndexing ? nextPoll : nil
             while !Task.isCancelled {
                 let due = min(nextPoll, nextIndex ?? nextPoll)
-                let deadline = self.isUnsaved ? min(due, .now + .seconds(1)) : due
+                let deadline = self.isUnsaved ? min(due, self.nextSave) : due
                 let messages = await self.inbox.receiveAll(until: deadline)
                 if Task.isCancelled { break }
                 let isDue = self.take(messages) || nextPoll <= .now
@@ -139,7 +155,7 @@ package actor ServiceCenterRegistry: Registry {
                 }
                 if let index = nextIndex, index <= .now { nextIndex = await self.index() }
                 self.publish(to: directory)
-                if messages.isEmpty { self.save() }
+                if self.nextSave <= .now { self.save() }
             }
             group.cancelAll()
         }
@@ -185,6 +201,8 @@ package actor ServiceCenterRegistry: Registry {
             return .now + min(self.backoff.delay(noise: .random(in: -1...1)), self.setup.interval)
         }
         self.state.forgetUnused(at: .now)
+        if self.setup.isFindingMembers { try? await self.client.findMembers() }
+        if self.setup.isProbing { await self.probe() }
         return .now + self.setup.interval * Double.random(in: 0.9...1.1)
     }
 
@@ -294,6 +312,31 @@ package actor ServiceCenterRegistry: Registry {
         return .now + max(self.setup.interval, (.now - began) * 20)
     }
 
+    /// Tries the instances that are held, and lets those go that take no connection.
+    private func probe() async {
+        let held = self.state.held.prefix(Self.probeLimit)
+        let dead = await withTaskGroup(of: (name: String, id: String)?.self) { [loops] group in
+            for (name, instance) in held {
+                group.addTask {
+                    let endpoints = (instance.endpoints ?? []).compactMap { try? Endpoint($0) }
+                    for endpoint in endpoints where await Self.takesConnections(endpoint, loops) { return nil }
+                    return (name, instance.instanceId ?? "")
+                }
+            }
+            var dead: [(name: String, id: String)] = []
+            for await found in group { if let found { dead.append(found) } }
+            return dead
+        }
+        for (name, id) in dead { self.state.release(id, of: name) }
+    }
+
+    private static func takesConnections(_ endpoint: Endpoint, _ loops: any EventLoopGroup) async -> Bool {
+        let connecting = ClientBootstrap(group: loops).connectTimeout(.seconds(1)).connect(to: endpoint.address)
+        guard let channel = try? await connecting.get() else { return false }
+        try? await channel.close().get()
+        return true
+    }
+
     private func remember(_ names: [String], _ reason: ServiceDirectory.Absence.Reason, for duration: TimeAmount) {
         let now = NIODeadline.now()
         guard !names.isEmpty else { return }
@@ -390,6 +433,7 @@ package actor ServiceCenterRegistry: Registry {
     private func save() {
         guard self.isUnsaved else { return }
         self.isUnsaved = false
+        self.nextSave = .now + .seconds(1)
         do {
             try self.cache.save(self.state.entries.mapValues(\.instances))
             self.cannotSave = false

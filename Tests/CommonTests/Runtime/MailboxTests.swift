@@ -35,6 +35,25 @@ import Testing
         #expect(received.sorted() == Array(0..<500))
     }
 
+    @Test("all that waits is received at once, nothing when the time is over, and no message is lost between the two")
+    func receivesAll() async {
+        let mailbox = Mailbox<Int>("test", capacity: 500, whenFull: .dropNewest)
+        #expect(await mailbox.receiveAll(until: .now) == [])
+        mailbox.send(1)
+        mailbox.send(2)
+        #expect(await mailbox.receiveAll(until: .now + .seconds(60)) == [1, 2])
+        async let sent: Void = Task {
+            for number in 0..<500 {
+                mailbox.send(number)
+                await Task.yield()
+            }
+        }.value
+        var received: [Int] = []
+        while received.count < 500 { received += await mailbox.receiveAll(until: .now + .microseconds(50)) }
+        await sent
+        #expect(received == Array(0..<500))
+    }
+
     @Test("a full mailbox drops by its policy, says so and counts")
     func dropsByPolicy() async {
         let newest = Mailbox<Int>("newest", capacity: 2, whenFull: .dropNewest)

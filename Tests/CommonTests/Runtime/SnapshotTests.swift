@@ -38,4 +38,18 @@ import Testing
         #expect(snapshot.generation == each * publishers)
         try await loops.shutdownGracefully()
     }
+
+    @Test("an observer is called on its loop with each value, which readers there see by then")
+    func observer() async throws {
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let snapshot = Snapshot(0, on: loops)
+        let loop = loops.next()
+        let log = NIOLoopBoundBox.makeBoxSendingValue([Int](), eventLoop: loop)
+        try await loop.submit {
+            snapshot.observe(on: loop) { log.value.append($0 * 10 + snapshot.reader(for: loop).value) }
+        }.get()
+        for number in 1...3 { snapshot.publish(number) }
+        #expect(try await loop.submit { log.value }.get() == [11, 22, 33])
+        try await loops.shutdownGracefully()
+    }
 }

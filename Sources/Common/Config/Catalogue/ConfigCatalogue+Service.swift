@@ -34,7 +34,7 @@ extension ConfigCatalogue {
         "Registry", in: "chassis.yaml",
         RegistryConfig.Keys.all.map { KnownKey($0) } + [
             .later(
-                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].autodiscovery", .bool,
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.autodiscovery", .bool,
                 default: "false", reload: .restart, "Whether the registry's own members replace its address."),
             .later(
                 "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.autoIPIndex", .bool,
@@ -56,7 +56,7 @@ extension ConfigCatalogue {
                 "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].api.version",
                 .choice("v4", "v3"), default: "v4", reload: .restart, "Version of the registry's API."),
             .later(
-                "cse.service.registry[.<registrator|serviceDiscovery|contractDiscovery>].healthCheck", .bool,
+                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.healthCheck", .bool,
                 default: "false", reload: .restart, "Whether to probe instances that have disappeared."),
             .later(
                 "cse.service.registry.cacheIndex", .bool, default: "false", reload: .restart,
