@@ -124,7 +124,8 @@ package actor ServiceCenterClient {
             let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
             return "\(scheme)://\(host):\(endpoint.port)"
         }
-        self.addresses.setMembers(members)
+        // Whoever answers is a member: an empty list says nothing.
+        if !members.isEmpty { self.addresses.setMembers(members) }
     }
 
     /// Makes one call; when the registry cannot be reached, once more at its next address.
