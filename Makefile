@@ -31,7 +31,7 @@ uninstall: ## Remove what make install has put into place; the configuration sta
 
 test: setup check ## Set up, then everything: checks, unit tests, scenarios, real peers, fuzzing, documentation
 	swift build --build-tests
-	swift test --skip-build
+	scripts/unit-tests
 	$(MAKE) build peers micro docs
 	scripts/fuzz 20
 
