@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a rule asks of a header.
+package struct HeaderMatch: Sendable {
+    /// As the rule writes it.
+    package let name: String
+    /// The names by which the header may go, in lower case; the first one that is there counts.
+    package let lowercasedNames: [[UInt8]]
+    /// All of them must hold.
+    package let operators: [TextMatch]
+    /// Whether a header that is absent or empty never matches; otherwise it is compared as an empty text.
+    package let isRequired: Bool
+
+    /// A match of the header `name`, or of another spelling of it.
+    package init(_ name: String, or other: String? = nil, _ operators: [TextMatch], isRequired: Bool = false) {
+        self.name = name
+        let names = [name] + (other.map { [$0] } ?? [])
+        self.lowercasedNames = names.map { Array($0.lowercased().utf8) }
+        self.operators = operators
+        self.isRequired = isRequired
+    }
+}
+
+/// What a rule asks of a request: everything that is given must hold.
+///
+/// ServiceComb's rules and markers use it, and so do those of Istio: all of them say hardly more than this.
+package struct RequestMatch: Sendable {
+    /// The calling service.
+    package var source: String?
+    /// What the caller must be: its `version`, `app`, or a property of its instance.
+    package var sourceTags: [String: String] = [:]
+    /// All of them must hold.
+    package var headers: [HeaderMatch] = []
+    /// Of the path, without the query: one of them must hold, unless there is none.
+    package var paths: [TextMatch] = []
+    /// Of the query as it came: one of them must hold, unless there is none.
+    ///
+    /// A request without a query does not match.
+    package var queries: [TextMatch] = []
+    /// In upper case: one of them, unless there is none.
+    package var methods: [[UInt8]] = []
+
+    /// Matches every request.
+    package init() {}
+}
+
+/// Gives requests a name, so that other rules can speak of them.
+///
+/// - Source: `servicecomb.match.<name>` of go-chassis 2.
+package struct MatchPolicy: Sendable {
+    /// The mark.
+    package let name: String
+    /// One of them must hold.
+    package let alternatives: [Alternative]
+    /// Where it is written.
+    package let location: ConfigLocation
+
+    /// One description of requests.
+    package struct Alternative: Sendable {
+        /// What is asked.
+        package let match: RequestMatch
+        /// Whether the mark travels on with the request, as the header `X-Mark`.
+        package let isPassedOn: Bool
+
+        /// An alternative.
+        package init(_ match: RequestMatch, isPassedOn: Bool) {
+            self.match = match
+            self.isPassedOn = isPassedOn
+        }
+    }
+
+    /// A policy.
+    package init(_ name: String, _ alternatives: [Alternative], at location: ConfigLocation) {
+        self.name = name
+        self.alternatives = alternatives
+        self.location = location
+    }
+}
