@@ -12,13 +12,14 @@ import Proxy
     static func main() async throws {
         let arguments = CommandLine.arguments.dropFirst()
         guard arguments.count == 2, let name = arguments.first, let times = arguments.last.flatMap({ Int($0) }) else {
-            print("usage: mesher-micro scan|forward|exchange TIMES")
+            print("usage: mesher-micro scan|forward|exchange|governed TIMES")
             return
         }
         switch name {
         case "scan": precondition(scan(times) == times * requestHead.count, "a head was not scanned")
         case "forward": precondition(forward(times) > times * 100, "a head was not written")
-        case "exchange": try await ExchangeBenchmark.run(times)
+        case "exchange": try await ExchangeBenchmark.run(times, "")
+        case "governed": try await ExchangeBenchmark.run(times, governedConfiguration)
         default: print("no benchmark is called \(name)")
         }
     }
@@ -75,7 +76,7 @@ private func forward(_ times: Int) -> Int {
 /// Exchanges through ``ProxyHandler`` with all stages of outgoing requests, over sockets: client, sidecar and origin take
 /// turns on one event loop, so that the same things happen in the same order each time.
 private enum ExchangeBenchmark {
-    static func run(_ times: Int) async throws {
+    static func run(_ times: Int, _ yaml: String) async throws {
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let origin = try await ServerBootstrap(group: loops)
             .childChannelInitializer { channel in
@@ -95,13 +96,7 @@ private enum ExchangeBenchmark {
         let logger = Logger(label: "micro") { _ in SwiftLogNoOpLogHandler() }
         let workers = try await WorkerGroup(
             on: loops, directory: Snapshot(services.build(), on: loops), metrics: metrics, logger: logger)
-        var reader = ConfigReader(ConfigStore([]))
-        let config = MesherConfig(&reader)
-        let stages = EgressStages(
-            own: OwnListeners(config.listeners), identity: ServiceIdentity(name: "web"), resolver: HostResolver(),
-            token: HopToken())
-        let plan = TrafficPlan(
-            direction: .outgoing, chain: StageChain(stages.inOrder), settings: ProxySettings())
+        let plan = EgressComponent.plan(try Self.config(yaml), token: HopToken())
         let listener = try await Listener.open(
             try SocketAddress(ipAddress: "127.0.0.1", port: 0),
             Listener.Setup(
@@ -117,6 +112,16 @@ private enum ExchangeBenchmark {
             }
             .connect(to: listener.address).get()
         try await done.futureResult.get()
+    }
+
+    private static func config(_ yaml: String) throws -> MesherConfig {
+        var source = ConfigSource(.files)
+        source.add(try ConfigTree(yaml: yaml, source: "micro"))
+        source.add("service_description.name", .text("web", ConfigLocation("micro")))
+        var reader = ConfigReader(ConfigStore([source]))
+        let config = MesherConfig(&reader)
+        precondition(reader.problems.allSatisfy { $0.severity != .error }, "\(reader.problems)")
+        return config
     }
 }
 
@@ -160,3 +165,24 @@ private final class Client: ChannelInboundHandler {
         context.writeAndFlush(Self.wrapOutboundOut(self.request), promise: nil)
     }
 }
+
+/// Everything on: 50 route rules, 5 of them with regular expressions, and none of the first 49 for this request; a
+/// limiter, a breaker and retries.
+private let governedConfiguration: String = {
+    var rules = ""
+    for index in 0..<49 {
+        let value = index % 10 == 0 ? "{regex: \"^tester-[0-9]+-\(index)$\"}" : "{exact: \"team-\(index)\"}"
+        rules +=
+            "    - {precedence: \(100 - index), match: {headers: {\(index % 10 == 0 ? "X-Request-Id" : "X-Team"): "
+            + "\(value)}}, route: [{tags: {version: 9.9.9}}]}\n"
+    }
+    return """
+        routeRule:
+          cart:
+        \(rules)    - {precedence: 1, route: [{tags: {version: 1.0.0}, weight: 60}, {tags: {app: default}, weight: 40}]}
+        cse:
+          flowcontrol: {Consumer: {qps: {limit: {cart: 100000000}}}}
+          circuitBreaker: {Consumer: {cart: {enabled: true}}}
+          loadbalance: {retryEnabled: true, retryOnNext: 2}
+        """
+}()

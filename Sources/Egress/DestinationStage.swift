@@ -18,12 +18,19 @@ struct DestinationStage: Stage {
     private let source: String
     private let context: HeaderLine
     private let token: HopToken
+    private let governance: Governance
+    private let hosts: ExternalDestinations
 
-    init(_ resolver: any DestinationResolver, own: OwnListeners, source: String, token: HopToken) {
+    init(
+        _ resolver: any DestinationResolver, own: OwnListeners, source: String, token: HopToken,
+        governance: Governance, hosts: ExternalDestinations
+    ) {
         self.resolver = resolver
         self.own = own
         self.source = source
         self.token = token
+        self.governance = governance
+        self.hosts = hosts
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
     }
 
@@ -35,6 +42,12 @@ struct DestinationStage: Stage {
         case .admin:
             return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
         case .incoming, nil: break
+        }
+        switch self.hosts.find(&exchange, self.governance, self.own) {
+        case .found: return self.mark(&exchange)
+        case .wait(let future): return .again(future)
+        case .refused(let error): return .reject(error)
+        case nil: break
         }
         let directory = exchange.worker.directory.value
         let service: Service
@@ -49,12 +62,19 @@ struct DestinationStage: Stage {
             (service, port) = (found, itsPort)
         }
         service.use.set()
-        exchange.service = service
-        exchange.counters = exchange.worker.state(of: service).counters
+        let target = exchange.worker.state(of: service, self.governance)
+        exchange.counters = target.counters
+        exchange.timeout = target.timeout
+        exchange.target = target
         if !port.isEmpty {
             exchange.requestHeaders.remove(.xForwardedPort)
             exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: port)
         }
+        return self.mark(&exchange)
+    }
+
+    /// Stops requests that have been here before, and tells the other side who asks.
+    private func mark(_ exchange: inout Exchange) -> Verdict {
         guard self.token.look(in: exchange.requestHeaders) == .clear else { return .reject(ProxyError(.loop)) }
         exchange.requestHeaders.append(self.token.line)
         self.setContext(&exchange.requestHeaders)

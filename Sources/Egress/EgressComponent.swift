@@ -29,13 +29,20 @@ package actor EgressComponent: Component {
     }
 
     /// The plan that a configuration asks for.
-    package static func plan(_ config: MesherConfig, token: HopToken, isDraining: Bool = false) -> TrafficPlan {
+    ///
+    /// - Parameter previous: What held until now.
+    package static func plan(_ config: MesherConfig, token: HopToken, upon previous: TrafficPlan? = nil) -> TrafficPlan
+    {
+        let governance = Governance(config, upon: previous?.governance)
+        let marks = Marks(config.rules, upon: previous?.marks)
         let stages = EgressStages(
-            own: OwnListeners(config.listeners), identity: config.identity,
-            resolver: Resolvers.make(config.resolvers.http), token: token)
+            config, own: OwnListeners(config.listeners), resolver: Resolvers.make(config.resolvers.http), token: token,
+            governance: governance, marks: marks)
         return TrafficPlan(
-            direction: .outgoing, chain: StageChain(stages.inOrder), settings: config.proxy, trust: config.trust,
-            isDraining: isDraining)
+            direction: .outgoing, chain: StageChain(stages.inOrder, external: stages.external),
+            settings: config.proxy, trust: config.trust, failureStatuses: config.governance.failureStatuses,
+            governance: governance, marks: marks, tunnels: !config.rules.externalHosts.isEmpty,
+            isDraining: previous?.isDraining ?? false)
     }
 
     package func run() async throws {
@@ -43,7 +50,7 @@ package actor EgressComponent: Component {
             switch message {
             case .configurationChanged(let config):
                 self.traffic.publish(
-                    Self.plan(config, token: self.token, isDraining: self.plans.current.isDraining), to: self.plans)
+                    Self.plan(config, token: self.token, upon: self.plans.current), to: self.plans)
                 self.logger.info("outgoing traffic plan published")
             }
         }

@@ -7,20 +7,52 @@ package import Proxy
 ///
 /// What the chain ends in, `transport`, is no stage: when all have proceeded, the driver sends the request.
 package struct EgressStages {
-    /// First to last.
-    package let inOrder: [any Stage]
+    /// What stages are made of.
+    package struct Parts: Sendable {
+        /// The sidecar's listeners.
+        package let own: OwnListeners
+        /// Marks and their limits.
+        package let marks: Marks
+    }
 
-    /// The default order.
+    /// Of requests to services, first to last.
+    package let inOrder: [any Stage]
+    /// Of requests to external hosts.
+    package let external: [any Stage]
+
+    /// The handlers that chains may name, and what makes the stage of each.
+    ///
+    /// To add one, add a line here and one in ``HandlerName/all``.
+    package static let handlers: [String: @Sendable (Parts) -> any Stage] = [
+        RouteStage.name: { _ in RouteStage() },
+        RateLimitStage.name: { _ in RateLimitStage() },
+        CircuitBreakerStage.name: { _ in CircuitBreakerStage() },
+        LoadBalanceStage.name: { LoadBalanceStage(own: $0.own) },
+        FaultStage.name: { _ in FaultStage() },
+        PortSelectorStage.name: { _ in PortSelectorStage() },
+        MarkerStage.name: { MarkerStage($0.marks) },
+        MarkLimitStage.name: { MarkLimitStage($0.marks) },
+    ]
+
+    /// The chains that a configuration asks for.
     ///
     /// - Parameter own: The sidecar's listeners.
     /// - Parameter resolver: Finds the service that a request names.
     /// - Parameter token: Marks requests that have left through here.
+    /// - Parameter governance: What governs calls of services.
+    /// - Parameter marks: Marks and their limits.
+    /// - Parameter handlers: The table, or another one in tests of handlers.
     package init(
-        own: OwnListeners, identity: ServiceIdentity, resolver: any DestinationResolver, token: HopToken
+        _ config: MesherConfig, own: OwnListeners, resolver: any DestinationResolver, token: HopToken,
+        governance: Governance, marks: Marks,
+        handlers: [String: @Sendable (Parts) -> any Stage] = EgressStages.handlers
     ) {
-        self.inOrder = [
-            DestinationStage(resolver, own: own, source: identity.name, token: token),
-            LoadBalanceStage(own: own),
-        ]
+        let first = DestinationStage(
+            resolver, own: own, source: config.identity.name, token: token, governance: governance,
+            hosts: ExternalDestinations(config.rules.externalHosts))
+        let parts = Parts(own: own, marks: marks)
+        func make(_ names: [String]) -> [any Stage] { names.compactMap { handlers[$0]?(parts) } }
+        self.inOrder = [first] + make(config.governance.chains.outgoing)
+        self.external = [first] + make(config.governance.chains.egress)
     }
 }

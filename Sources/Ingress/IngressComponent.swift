@@ -24,12 +24,14 @@ package actor IngressComponent: Component {
     }
 
     /// The plan that a configuration asks for.
-    package static func plan(_ config: MesherConfig, isDraining: Bool = false) -> TrafficPlan {
-        let stages = IngressStages(
-            identity: config.identity, servicePorts: config.servicePorts, ownPorts: config.listeners.ports)
+    ///
+    /// - Parameter previous: What held until now.
+    package static func plan(_ config: MesherConfig, upon previous: TrafficPlan? = nil) -> TrafficPlan {
+        let policy = ProviderPolicy(config, upon: previous?.provider)
         return TrafficPlan(
-            direction: .incoming, chain: StageChain(stages.inOrder), settings: config.proxy, trust: config.trust,
-            isDraining: isDraining)
+            direction: .incoming, chain: StageChain(IngressStages(config, policy).inOrder), settings: config.proxy,
+            trust: config.trust, failureStatuses: config.governance.failureStatuses, provider: policy,
+            isDraining: previous?.isDraining ?? false)
     }
 
     package func run() async throws {
@@ -37,7 +39,7 @@ package actor IngressComponent: Component {
             switch message {
             case .configurationChanged(let config):
                 self.traffic.publish(
-                    Self.plan(config, isDraining: self.plans.current.isDraining), to: self.plans)
+                    Self.plan(config, upon: self.plans.current), to: self.plans)
                 self.logger.info("incoming traffic plan published")
             }
         }

@@ -10,12 +10,21 @@ package struct IngressStages {
     /// First to last.
     package let inOrder: [any Stage]
 
-    /// The default order.
+    /// The handlers that chains may name, and what makes the stage of each.
     ///
-    /// - Parameter ownPorts: Ports of the sidecar's own listeners, which no caller may be sent to.
-    package init(identity: ServiceIdentity, servicePorts: ServicePorts, ownPorts: [Int]) {
-        self.inOrder = [
-            LocalApplicationStage(identity: identity, servicePorts: servicePorts, ownPorts: ownPorts)
-        ]
+    /// To add one, add a line here and one in ``HandlerName/all``.
+    package static let handlers: [String: @Sendable (ProviderPolicy) -> any Stage] = [
+        ProviderRateLimitStage.name: { ProviderRateLimitStage(policy: $0) },
+        ProviderBreakerStage.name: { ProviderBreakerStage(policy: $0) },
+        MarkerStage.name: { MarkerStage($0.marks) },
+        MarkLimitStage.name: { MarkLimitStage($0.marks) },
+    ]
+
+    /// The chain that a configuration asks for.
+    package init(_ config: MesherConfig, _ policy: ProviderPolicy) {
+        let first = LocalApplicationStage(
+            identity: config.identity, servicePorts: config.servicePorts, ownPorts: config.listeners.ports,
+            timeout: policy.timeout)
+        self.inOrder = [first] + config.governance.chains.incoming.compactMap { Self.handlers[$0]?(policy) }
     }
 }

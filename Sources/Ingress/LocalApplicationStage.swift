@@ -3,6 +3,7 @@
 
 import Common
 import Logging
+import NIOCore
 import Proxy
 
 /// Finds the port of the local application that an incoming request is for.
@@ -17,8 +18,11 @@ struct LocalApplicationStage: Stage {
     private let others: [Endpoint]
     private let ownPorts: [Int]
     private let host: HeaderLine
+    private let timeout: TimeAmount?
 
-    init(identity: ServiceIdentity, servicePorts: ServicePorts, ownPorts: [Int]) {
+    /// - Parameter timeout: The longest wait for the application; `nil` for the listener's.
+    init(identity: ServiceIdentity, servicePorts: ServicePorts, ownPorts: [Int], timeout: Duration?) {
+        self.timeout = timeout.map { TimeAmount($0) }
         self.serviceName = identity.name
         self.endpoint = servicePorts["rest"].map { Endpoint(loopbackPort: $0, protocolName: "rest") }
         self.others = servicePorts.ports.filter { $0.name != "rest" }
@@ -75,6 +79,7 @@ struct LocalApplicationStage: Stage {
                         + "--service-ports before mesher start"))
         }
         exchange.endpoint = endpoint
+        exchange.timeout = self.timeout
         return .proceed
     }
 }

@@ -47,7 +47,7 @@ package final class ConnectionPool {
             return
         }
         let group = self.group(of: endpoint)
-        if mayReuse, let connection = group.idle.popLast() {
+        if mayReuse, driver.exchange.request.method != .connect, let connection = group.idle.popLast() {
             self.idleCount -= 1
             driver.exchange.worker.metrics.upstreamReuses.add()
             connection.leaveIdle()

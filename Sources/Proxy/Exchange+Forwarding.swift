@@ -44,13 +44,16 @@ extension Exchange {
 
     /// The answer to a request that goes no further, whatever the listener: `nil` for all others.
     ///
-    /// TRACE would show a client what others have added to its request. CONNECT opens tunnels, which are off. An OPTIONS
+    /// TRACE would show a client what others have added to its request. CONNECT opens tunnels, which are off unless egress rules list hosts. An OPTIONS
     /// request that may not be forwarded any more is for us.
     ///
     /// - Source: RFC 9110 §7.6.2, §9.3.6, §9.3.8 and §10.1.1.
-    mutating func takeFirstReply() -> LocalReply? {
+    ///
+    /// - Parameter tunnels: Whether CONNECT may open a tunnel; a stage says where to.
+    mutating func takeFirstReply(tunnels: Bool) -> LocalReply? {
         switch self.request.method {
-        case .trace, .connect: return LocalReply(ProxyError(.methodRefused))
+        case .trace: return LocalReply(ProxyError(.methodRefused))
+        case .connect where !tunnels: return LocalReply(ProxyError(.methodRefused))
         case .options where self.requestHeaders.contains(.maxForwards):
             guard let hops = self.requestHeaders.string(of: .maxForwards).flatMap({ UInt32($0) }) else {
                 return LocalReply(ProxyError(.badRequest, "malformed Max-Forwards"))

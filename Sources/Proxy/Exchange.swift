@@ -51,10 +51,26 @@ package struct Exchange: ~Copyable {
     /// The request's trailers, when there are any: the downstream codec.
     package var requestTrailers: HeaderBlock?
 
-    /// The called service, when it is known: the destination stage.
-    package var service: Service?
+    /// The called service, or external host, and what governs calls of it: the destination stage.
+    package var target: ServiceState?
+    /// Whether the request is for an external host, so that another chain applies: the destination stage.
+    package var isExternal = false
+    /// Which instances it may go to; see ``ServiceState/subset(_:_:)``: the route stage.
+    package var subset = 0
+    /// The route rule that decided so, an index into those of the service: the route stage.
+    package var rule: Int?
+    /// The name that rules about marked requests know it by: the marker stage.
+    package var mark: Mark?
     /// Where to send the request: the balancing stage, or the local application's.
     package var endpoint: Endpoint?
+    /// The choice among instances, and how often it was made: the balancing stage.
+    package var balancing = BalancingState()
+    /// What the circuit breaker let through: its stage.
+    package var permit: Permit?
+    /// The longest wait for the answer; `nil` for the listener's: the destination stage, or the local application's.
+    package var timeout: TimeAmount?
+    /// Whether an injected delay is over: the fault stage.
+    package var hasDelayed = false
     /// Whether the request has waited for the registry already: the destination stage.
     package var hasAwaitedService = false
     /// Counts the answer: the destination stage, or the local application's.
@@ -75,6 +91,12 @@ package struct Exchange: ~Copyable {
     package var outcome = Outcome.aborted
     /// How many upstream connections were tried: the driver.
     package var attempts = 0
+    /// Whether a byte of the request may have reached the upstream that was tried last: the driver.
+    package var wasSent = false
+    /// Whether the request's body, so far as it was received, is still there to be sent again: the driver.
+    package var hasWholeBody = false
+    /// Whether the status of the response counts as a failure: the driver.
+    package var isFailure = false
     /// Stages entered and not yet finished; the chain goes on from here: the chain.
     package var position = 0
 
@@ -89,9 +111,20 @@ package struct Exchange: ~Copyable {
         self.source = nil
         self.requestHeaders.clear()
         self.requestTrailers = nil
-        self.service = nil
+        self.target = nil
+        self.isExternal = false
+        self.subset = 0
+        self.rule = nil
+        self.mark = nil
         self.hasAwaitedService = false
         self.endpoint = nil
+        if self.balancing.isUsed { self.balancing = BalancingState() }
+        self.permit = nil
+        self.timeout = nil
+        self.hasDelayed = false
+        self.wasSent = false
+        self.hasWholeBody = false
+        self.isFailure = false
         self.counters = nil
         self.responseHeaders.clear()
         self.responseTrailers = nil
@@ -101,6 +134,9 @@ package struct Exchange: ~Copyable {
         self.attempts = 0
         self.position = 0
     }
+
+    /// The called service, when it is known.
+    package var service: Service? { self.target?.service }
 
     /// Whether the request may be sent a second time although it may have reached an upstream.
     package var isReplayable: Bool { self.request.method.isIdempotent && !self.request.hasBody }

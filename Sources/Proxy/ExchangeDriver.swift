@@ -36,6 +36,8 @@ package final class ExchangeDriver {
     /// What has been received of the request's body while there was nowhere to send it.
     private var pendingBody: ByteBuffer?
     private var isRequestComplete = false
+    /// What was received of the request's body, for another attempt.
+    private var replay: ByteBuffer?
     private var interimResponses = 0
     /// The exchange is in the metrics already.
     private var isCounted = false
@@ -77,7 +79,9 @@ package final class ExchangeDriver {
     package func requestBody(_ body: ByteBuffer?, isComplete: Bool) {
         self.isRequestComplete = isComplete
         switch self.phase {
-        case .waiting, .responding: self.upstream?.sendBody(self, body: body, isComplete: isComplete)
+        case .waiting, .responding:
+            self.retain(body)
+            self.upstream?.sendBody(self, body: body, isComplete: isComplete)
         case .inChain, .held, .connecting:
             guard var body else { return }
             if self.pendingBody == nil { self.pendingBody = body } else { self.pendingBody?.writeBuffer(&body) }
@@ -124,6 +128,9 @@ package final class ExchangeDriver {
     ///
     /// Which instance it was stands in the log: addresses are nobody's business.
     var connectFailure: String { "connect to \(self.exchange.service?.name ?? "the local service") failed" }
+
+    /// The longest wait for the first byte of the answer.
+    package var firstByteLimit: TimeAmount { self.exchange.timeout ?? self.plan.settings.firstByte }
 
     /// Whether the whole request was received.
     package var hasWholeRequest: Bool { self.isRequestComplete }
@@ -176,16 +183,84 @@ package final class ExchangeDriver {
         guard self.phase == .connecting else { return }
         self.upstream = upstream
         self.phase = .waiting
+        if self.exchange.request.method == .connect {
+            self.connectTunnel(upstream)
+            return
+        }
         let body = self.pendingBody.take()
         let isComplete = self.isRequestComplete
+        self.exchange.wasSent = true
+        if self.exchange.request.hasBody { self.keep(body) } else { self.exchange.hasWholeBody = true }
         upstream.sendRequest(self, body: body, isComplete: isComplete)
         if !isComplete { self.downstream?.setReading(true) }
+    }
+
+    /// Answers CONNECT; from now on both sides exchange bytes.
+    ///
+    /// - Source: RFC 9110 §9.3.6.
+    private func connectTunnel(_ upstream: any Upstream) {
+        guard upstream.openTunnel(self) else {
+            self.upstream = nil
+            self.attemptFailed(ProxyError(.connectFailed, self.connectFailure))
+            return
+        }
+        self.exchange.response = ResponseHead()
+        self.exchange.response.status = 200
+        self.beginTunnel()
     }
 
     /// The pool has none.
     package func connectFailed(_ error: ProxyError) {
         guard self.phase == .connecting else { return }
+        self.attemptFailed(error)
+    }
+
+    // MARK: Further attempts
+
+    /// Keeps the first of the request's body, when it is allowed to be sent again.
+    private func keep(_ body: ByteBuffer?) {
+        self.exchange.hasWholeBody = true
+        self.replay = nil
+        self.retain(body)
+    }
+
+    private func retain(_ body: ByteBuffer?) {
+        guard var body, self.exchange.hasWholeBody else { return }
+        let limit = self.exchange.target?.policy.retry.bodyLimit(for: self.exchange.request.method.isIdempotent) ?? 0
+        guard (self.replay?.readableBytes ?? 0) + body.readableBytes <= limit else {
+            self.exchange.hasWholeBody = false
+            self.replay = nil
+            return
+        }
+        if self.replay == nil { self.replay = body } else { self.replay?.writeBuffer(&body) }
+    }
+
+    /// An attempt has failed before anything of a response was passed on: another one, or the end.
+    private func attemptFailed(_ error: ProxyError) {
+        self.exchange.error = error
+        if self.tryAgain() { return }
         self.fail(error)
+    }
+
+    /// Begins another attempt, if a stage wants one.
+    private func tryAgain() -> Bool {
+        guard self.phase == .connecting || self.phase == .waiting,
+            let wait = self.plan.chain.recover(&self.exchange)
+        else { return false }
+        // A request that was not sent still waits as it came.
+        if self.exchange.wasSent { self.pendingBody = self.replay.take() }
+        self.exchange.error = nil
+        self.exchange.wasSent = false
+        self.exchange.isFailure = false
+        self.exchange.responseTrailers = nil
+        self.exchange.worker.metrics.retries.add()
+        guard wait > .zero else {
+            self.advance()
+            return true
+        }
+        let loop = self.exchange.worker.eventLoop
+        self.wait(for: loop.scheduleTask(in: TimeAmount(wait)) {}.futureResult)
+        return true
     }
 
     // MARK: From the upstream
@@ -210,8 +285,18 @@ package final class ExchangeDriver {
     /// With `isComplete` the upstream is done with this exchange and must not be called again.
     package func finalResponse(bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
         guard self.phase == .waiting else { return }
+        if self.plan.isFailure(self.exchange.response.status) {
+            self.exchange.isFailure = true
+            let upstream = isComplete ? nil : self.upstream
+            if self.tryAgain() {
+                upstream?.cancel()
+                return
+            }
+        }
         self.phase = .responding
         self.exchange.status = self.exchange.response.status
+        self.exchange.hasWholeBody = false
+        self.replay = nil
         self.plan.chain.respond(&self.exchange)
         if isComplete { self.upstream = nil }
         let serial = self.serial
@@ -232,13 +317,22 @@ package final class ExchangeDriver {
     ///
     /// - Parameter wasReused: It had served other requests before and sent no byte of a response to this one, so it was
     ///   most likely closed before the request reached it.
-    package func upstreamFailed(_ error: ProxyError, wasReused: Bool) {
+    /// - Parameter wasSent: Whether a byte of the request may have left.
+    package func upstreamFailed(_ error: ProxyError, wasReused: Bool, wasSent: Bool = true) {
         self.upstream = nil
-        if wasReused, self.phase == .waiting, self.exchange.isReplayable, self.exchange.attempts == 1 {
+        guard self.phase == .waiting else {
+            self.fail(error)
+            return
+        }
+        if !wasSent, self.exchange.hasWholeBody {
+            self.pendingBody = self.replay.take()
+            self.exchange.wasSent = false
+        }
+        if wasReused, self.exchange.attempts == 1, !self.exchange.wasSent || self.exchange.isReplayable {
             self.connect()
             return
         }
-        self.fail(error)
+        self.attemptFailed(error)
     }
 
     /// Back-pressure from the upstream: whether it takes more of the request.
@@ -250,7 +344,7 @@ package final class ExchangeDriver {
     package func beginTunnel() {
         guard self.phase == .waiting else { return }
         self.phase = .tunnel
-        self.exchange.status = 101
+        self.exchange.status = self.exchange.response.status
         self.plan.chain.respond(&self.exchange)
         self.downstream?.beginTunnel(self)
     }
@@ -300,7 +394,8 @@ package final class ExchangeDriver {
         }
         self.endedInChain = false
         self.phase = .idle
-        self.exchange.outcome = outcome
+        self.exchange.outcome = outcome == .succeeded && self.exchange.isFailure ? .failed : outcome
+        self.replay = nil
         self.plan.chain.finish(&self.exchange)
         if !self.isCounted { self.exchange.worker.metrics.count(self.exchange) }
         self.isCounted = false

@@ -55,6 +55,11 @@ package protocol Upstream: AnyObject {
     /// Sends more of the body; with the last piece the trailers, if the exchange has some.
     func sendBody(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool)
 
+    /// Becomes the far end of a tunnel, without a word of HTTP.
+    ///
+    /// - Returns: `false` when the connection is gone already.
+    func openTunnel(_ driver: ExchangeDriver) -> Bool
+
     /// Nobody waits for the response any more.
     func cancel()
 

@@ -210,7 +210,7 @@ package final class ProxyHandler: ChannelInboundHandler {
             driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.overloaded)))
             return
         }
-        if let reply = driver.exchange.takeFirstReply() {
+        if let reply = driver.exchange.takeFirstReply(tunnels: self.plan.tunnels) {
             driver.refuse(self, plan: self.plan, reply)
             return
         }

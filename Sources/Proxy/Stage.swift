@@ -22,6 +22,13 @@ package protocol Stage: Sendable {
 
     /// Runs last to first, once for each `proceed` or `hold`, also when the exchange was aborted.
     func onFinish(_ exchange: inout Exchange)
+
+    /// An attempt has failed and nothing has reached the client: the exchange has the error, or a response whose status
+    /// counts as a failure.
+    ///
+    /// - Returns: How long to wait before the chain goes on with this stage's `onRequest`; `nil` for not at all. The
+    ///   stages behind it are finished before, and so is this one.
+    func onFailure(_ exchange: inout Exchange) -> Duration?
 }
 
 extension Stage {
@@ -30,6 +37,9 @@ extension Stage {
 
     /// Nothing.
     package func onFinish(_ exchange: inout Exchange) {}
+
+    /// No further attempt.
+    package func onFailure(_ exchange: inout Exchange) -> Duration? { nil }
 }
 
 /// What a stage decides about a request.
@@ -82,7 +92,7 @@ package struct LocalReply: Sendable, Equatable {
     /// The answer to a request that failed.
     package init(_ error: ProxyError) {
         self.init(status: error.status, reason: error.reason, body: error.body)
-        if error.reason == .overloaded { self.headers = [Header("Retry-After", "1")] }
+        if let seconds = error.retryAfter { self.headers = [Header("Retry-After", "\(seconds)")] }
     }
 }
 
@@ -99,18 +109,23 @@ package struct StageChain: Sendable {
     }
 
     private let stages: [any Stage]
+    /// Those of requests for external hosts; the first is the same, since it is what finds out.
+    private let externalStages: [any Stage]
 
-    /// A chain in the order given.
-    package init(_ stages: [any Stage]) { self.stages = stages }
+    /// Chains in the order given.
+    package init(_ stages: [any Stage], external: [any Stage] = []) {
+        self.stages = stages
+        self.externalStages = external
+    }
 
     /// The names of the stages, in order.
     package var names: [String] { self.stages.map { type(of: $0).name } }
 
     /// Runs on from the exchange's position.
     package func advance(_ exchange: inout Exchange) -> Action {
-        while exchange.position < self.stages.count {
+        while exchange.position < self.count(exchange) {
             // Called in its place: a copy of the stage would cost more than some stages do.
-            switch self.stages[exchange.position].onRequest(&exchange) {
+            switch self.onRequest(&exchange) {
             case .proceed: exchange.position &+= 1
             case .hold(let future):
                 // Counts as a proceed now, so that an abort while waiting finishes this stage too.
@@ -124,20 +139,52 @@ package struct StageChain: Sendable {
         return .forward
     }
 
+    @inline(__always)
+    private func count(_ exchange: borrowing Exchange) -> Int {
+        exchange.isExternal ? self.externalStages.count : self.stages.count
+    }
+
+    @inline(__always)
+    private func onRequest(_ exchange: inout Exchange) -> Verdict {
+        let index = exchange.position
+        return exchange.isExternal
+            ? self.externalStages[index].onRequest(&exchange) : self.stages[index].onRequest(&exchange)
+    }
+
     /// Shows the response's head to the stages that proceeded, last first.
     package func respond(_ exchange: inout Exchange) {
+        let stages = exchange.isExternal ? self.externalStages : self.stages
         var index = exchange.position
         while index > 0 {
             index &-= 1
-            self.stages[index].onResponse(&exchange)
+            stages[index].onResponse(&exchange)
         }
     }
 
     /// Finishes the stages that proceeded, last first.
     package func finish(_ exchange: inout Exchange) {
+        let stages = exchange.isExternal ? self.externalStages : self.stages
         while exchange.position > 0 {
             exchange.position &-= 1
-            self.stages[exchange.position].onFinish(&exchange)
+            stages[exchange.position].onFinish(&exchange)
         }
+    }
+
+    /// Asks the stages, last first, whether one wants another attempt, and goes back to the one that does.
+    ///
+    /// - Returns: How long to wait before ``advance(_:)``; `nil` when there is no other attempt, and nothing has changed.
+    package func recover(_ exchange: inout Exchange) -> Duration? {
+        let stages = exchange.isExternal ? self.externalStages : self.stages
+        for index in stride(from: exchange.position - 1, through: 0, by: -1) {
+            guard let wait = stages[index].onFailure(&exchange) else { continue }
+            exchange.outcome = .failed
+            while exchange.position > index {
+                exchange.position -= 1
+                stages[exchange.position].onFinish(&exchange)
+            }
+            exchange.outcome = .aborted
+            return wait
+        }
+        return nil
     }
 }

@@ -21,15 +21,32 @@ package final class TrafficPlan: Sendable {
     package let isDraining: Bool
     let requestLimits: HeadLimits
     let responseLimits: HeadLimits
+    /// Statuses of answers that count as failures.
+    package let failureStatuses: Set<Int>
 
     /// No stages: the plan of a driver that waits for its first request.
     static let none = TrafficPlan(direction: .outgoing, chain: StageChain([]), settings: ProxySettings())
 
+    /// What governs outgoing requests; kept for the next plan.
+    package let governance: Governance?
+    /// Marks of outgoing requests; likewise.
+    package let marks: Marks?
+    /// What governs incoming requests; likewise.
+    package let provider: ProviderPolicy?
+    /// Whether CONNECT may open tunnels at all.
+    package let tunnels: Bool
+
     /// A plan.
     package init(
         direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
-        isDraining: Bool = false
+        failureStatuses: Set<Int> = [], governance: Governance? = nil, marks: Marks? = nil,
+        provider: ProviderPolicy? = nil, tunnels: Bool = false, isDraining: Bool = false
     ) {
+        self.failureStatuses = failureStatuses
+        self.governance = governance
+        self.marks = marks
+        self.provider = provider
+        self.tunnels = tunnels
         self.direction = direction
         self.chain = chain
         self.settings = settings
@@ -46,7 +63,15 @@ package final class TrafficPlan: Sendable {
     /// The same while the process is stopping.
     package var draining: TrafficPlan {
         TrafficPlan(
-            direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust, isDraining: true)
+            direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust,
+            failureStatuses: self.failureStatuses, governance: self.governance, marks: self.marks,
+            provider: self.provider, tunnels: self.tunnels, isDraining: true)
+    }
+
+    /// Whether an answer with this status counts as a failure.
+    @inline(__always)
+    func isFailure(_ status: Int) -> Bool {
+        !self.failureStatuses.isEmpty && self.failureStatuses.contains(status)
     }
 
     /// Whether `peer` is believed what it says about its own client; see ``Exchange/removeUntrustedClaims()``.

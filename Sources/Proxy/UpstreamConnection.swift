@@ -252,7 +252,7 @@ final class UpstreamConnection: ChannelInboundHandler {
 extension UpstreamConnection: Upstream {
     func sendRequest(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) {
         guard let context = self.context, !self.isClosing else {
-            driver.upstreamFailed(ProxyError(.upstreamReset), wasReused: true)
+            driver.upstreamFailed(ProxyError(.upstreamReset), wasReused: true, wasSent: false)
             return
         }
         self.driver = driver
@@ -277,6 +277,16 @@ extension UpstreamConnection: Upstream {
         self.flush(body, isComplete: isComplete, driver, context)
     }
 
+    func openTunnel(_ driver: ExchangeDriver) -> Bool {
+        guard let context = self.context, !self.isClosing else { return false }
+        self.driver = driver
+        self.served &+= 1
+        self.input = .tunnel
+        self.deadline = .distantFuture
+        try? context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        return true
+    }
+
     private func flush(
         _ body: ByteBuffer?, isComplete: Bool, _ driver: ExchangeDriver, _ context: ChannelHandlerContext
     ) {
@@ -285,7 +295,7 @@ extension UpstreamConnection: Upstream {
             worker: self.worker, to: context)
         MessageWriter.flush(self.worker, to: context)
         if isComplete {
-            if self.input == .head { self.setDeadline(after: driver.settings.firstByte) }
+            if self.input == .head { self.setDeadline(after: driver.firstByteLimit) }
         } else {
             if !context.channel.isWritable { driver.setDownstreamReading(false) }
             self.limitTaking(driver, context)

@@ -15,6 +15,8 @@ package final class Worker {
     package let directory: Snapshot<ServiceDirectory>.Reader
     /// Requests that wait for the registry.
     package let waits: ServiceWaits
+    /// Addresses of external hosts.
+    package let addresses: HostAddresses
     /// The deadlines of all connections.
     package let deadlines: DeadlineTable
     /// Upstream connections.
@@ -38,9 +40,13 @@ package final class Worker {
 
     private var drivers: [ExchangeDriver] = []
     private var localEndpoints: [UInt16: Endpoint] = [:]
+    private var movedEndpoints: [ObjectIdentifier: (from: Endpoint, to: Endpoint)] = [:]
     /// Callers that were seen before, by what they say of themselves.
     var sources = SourceCache()
     private var states: [ObjectIdentifier: ServiceState] = [:]
+    private var hosts: [ObjectIdentifier: ServiceState] = [:]
+    /// Chance, for choices that need it.
+    package var random = FastRandom()
 
     /// The things of one loop.
     ///
@@ -54,6 +60,7 @@ package final class Worker {
         self.eventLoop = eventLoop
         self.directory = directory.reader(for: eventLoop)
         self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)
+        self.addresses = HostAddresses(eventLoop: eventLoop)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
         self.pool = ConnectionPool(eventLoop: eventLoop, loopCount: loopCount)
         self.metrics = WorkerMetrics(metrics)
@@ -83,6 +90,16 @@ package final class Worker {
         return endpoint
     }
 
+    /// The place of `endpoint` with another port.
+    package func endpoint(at endpoint: Endpoint, port: Int) -> Endpoint {
+        let key = ObjectIdentifier(endpoint)
+        if let (known, moved) = self.movedEndpoints[key], known === endpoint, moved.port == port { return moved }
+        guard let moved = endpoint.moved(to: port) else { return endpoint }
+        if self.movedEndpoints.count >= 10_000 { self.movedEndpoints.removeAll() }
+        self.movedEndpoints[key] = (endpoint, moved)
+        return moved
+    }
+
     /// Closes the client connections of one direction on which nothing is in flight.
     func closeIdleConnections(_ direction: Direction) {
         for owner in self.deadlines.all { (owner as? ProxyHandler)?.closeIfIdle(direction) }
@@ -104,31 +121,33 @@ package final class Worker {
 
     /// What this loop keeps about a service from one request to the next.
     ///
-    /// Cost: one look-up by identity; a new state when the directory has a new value for the service.
-    package func state(of service: Service) -> ServiceState {
-        if let state = self.states[ObjectIdentifier(service)] { return state }
+    /// Cost: one look-up by identity; a new state when the directory has a new value for the service, or when something
+    /// else governs it.
+    package func state(of service: Service, _ governance: Governance) -> ServiceState {
+        if let state = self.states[ObjectIdentifier(service)], state.governance === governance { return state }
+        let policy = governance.policy(for: service.name)
+        let old =
+            self.states[ObjectIdentifier(service)] ?? self.states.values.first { $0.service.name == service.name }
+        if let old, old.service === service, old.policy === policy {
+            old.governance = governance
+            return old
+        }
+        let state = ServiceState(
+            service, policy, governance, self.metrics.counters(for: service), upon: old)
         // Whatever the newest directory no longer holds is not asked for again.
         let directory = self.directory.value
         self.states = self.states.filter { directory[$0.value.service.name] === $0.value.service }
-        let state = ServiceState(service, counters: self.metrics.counters(for: service))
         self.states[ObjectIdentifier(service)] = state
         return state
     }
-}
 
-/// What one event loop keeps about one service.
-package final class ServiceState {
-    // Keeps the service alive, so that its identity is not given to another one.
-    fileprivate let service: Service
-    /// Counts the answers to requests for it.
-    package let counters: RequestCounters
-    /// The round robin of the default endpoints.
-    ///
-    /// Starts anywhere, so that many sidecars do not all begin with the same instance.
-    package var roundRobin = RoundRobin(startingAt: .random(in: 0..<1 << 16))
-
-    fileprivate init(_ service: Service, counters: RequestCounters) {
-        self.service = service
-        self.counters = counters
+    /// What this loop keeps about an external host.
+    package func state(ofHost host: Service, _ governance: Governance) -> ServiceState {
+        if let state = self.hosts[ObjectIdentifier(host)], state.governance === governance { return state }
+        if self.hosts.count >= 1000 { self.hosts.removeAll() }
+        let state = ServiceState(
+            host, governance.policy(for: host.name), governance, self.metrics.counters(for: host), upon: nil)
+        self.hosts[ObjectIdentifier(host)] = state
+        return state
     }
 }

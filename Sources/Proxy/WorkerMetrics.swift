@@ -17,6 +17,10 @@ package final class WorkerMetrics {
     package let upstreamConnects: Counter
     /// Requests that were sent on an upstream connection that had served others before.
     package let upstreamReuses: Counter
+    /// Requests that were sent again after a failure.
+    package let retries: Counter
+    /// Instances that were left out for a while.
+    package let ejections: Counter
     /// Client connections that were accepted.
     package let clientConnections: Counter
 
@@ -28,6 +32,9 @@ package final class WorkerMetrics {
             "mesher_upstream_connects", help: "Upstream connections that were attempted.")
         self.upstreamReuses = registry.counter(
             "mesher_upstream_reuses", help: "Requests sent on an upstream connection that had served others before.")
+        self.retries = registry.counter("mesher_retries", help: "Requests sent again after a failure.")
+        self.ejections = registry.counter(
+            "mesher_endpoint_ejections", help: "Times an instance was left out because it failed again and again.")
         self.clientConnections = registry.counter(
             "mesher_client_connections", help: "Client connections that were accepted.")
     }

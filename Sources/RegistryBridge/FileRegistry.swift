@@ -66,6 +66,8 @@ package struct FileRegistry: Registry {
         let app: String
         let properties: [String: String]
         let status: InstanceStatus
+        var region = ""
+        var zone = ""
 
         func make(_ builder: inout ServiceDirectoryBuilder) throws(ConfigProblem) -> Instance {
             var made: [Endpoint] = []
@@ -80,7 +82,7 @@ package struct FileRegistry: Registry {
             }
             return Instance(
                 id: self.endpoints.first?.text ?? "", version: self.version, app: self.app, status: self.status,
-                properties: self.properties, endpoints: made)
+                properties: self.properties, endpoints: made, region: self.region, zone: self.zone)
         }
     }
 
@@ -129,7 +131,8 @@ package struct FileRegistry: Registry {
         for (key, value) in tree["properties"]?.flattened() ?? [] { properties[key] = value.text }
         return InstanceEntry(
             endpoints: endpoints, version: tree["version"]?.text ?? "", app: tree["app"]?.text ?? "",
-            properties: properties, status: try Self.status(tree["status"]))
+            properties: properties, status: try Self.status(tree["status"]), region: tree["region"]?.text ?? "",
+            zone: tree["zone"]?.text ?? "")
     }
 
     private static func status(_ tree: ConfigTree?) throws(ConfigProblem) -> InstanceStatus {

@@ -22,9 +22,10 @@ import Testing
         _ target: String, services: [String: [String]], _ values: [String: String] = [:], machine: [String] = [],
         fields: [String] = [], token: HopToken = HopToken()
     ) throws -> TestExchange.Result {
+        let config = try TestSidecar.config([:])
         let stages = EgressStages(
-            own: try self.listeners(values, machine: machine), identity: ServiceIdentity(name: "web"),
-            resolver: HostResolver(), token: token)
+            config, own: try self.listeners(values, machine: machine), resolver: HostResolver(), token: token,
+            governance: Governance(config), marks: Marks(config.rules))
         return try TestExchange(try TestExchange.directory(services)).run(
             stages.inOrder, ["GET \(target) HTTP/1.1", "Host: a"] + fields)
     }

@@ -16,8 +16,10 @@ import Testing
 
     private func ask(_ target: String, _ resolver: any DestinationResolver) throws -> TestExchange.Result {
         let exchanges = TestExchange(try TestExchange.directory(Self.services))
+        let config = try TestSidecar.config([:])
         let stages = EgressStages(
-            own: .none, identity: ServiceIdentity(name: "web"), resolver: resolver, token: HopToken())
+            config, own: .none, resolver: resolver, token: HopToken(), governance: Governance(config),
+            marks: Marks(config.rules))
         return try exchanges.run(stages.inOrder, ["GET \(target) HTTP/1.1", "Host: ignored:1"])
     }
 

@@ -68,8 +68,8 @@ import Testing
 @Suite struct LocalApplicationTests {
     @Test("the marks of the way are not the application's business, and its own host is said")
     func stripped() throws {
-        let stages = IngressStages(
-            identity: ServiceIdentity(name: "web"), servicePorts: try ServicePorts("rest:8080"), ownPorts: [30101])
+        let config = try TestSidecar.config(["mesher.servicePorts": "rest:8080"])
+        let stages = IngressStages(config, ProviderPolicy(config))
         let result = try TestExchange(try TestExchange.directory([:])).run(
             stages.inOrder,
             ["GET / HTTP/1.1", "Host: web:1", "x-mesher-hop: a", "X-Mesher-Hop: b", "x-cse-context: {}"])

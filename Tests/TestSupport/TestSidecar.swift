@@ -48,9 +48,11 @@ package struct TestSidecar: Sendable {
         return TestSidecar(sidecar: sidecar, running: running, directory: directory, values: values)
     }
 
-    private static func config(_ values: [String: String]) throws -> MesherConfig {
+    /// The configuration that these values stand for.
+    package static func config(_ values: [String: String]) throws -> MesherConfig {
         var source = ConfigSource(.memory)
         for (key, value) in values { source.add(key, .text(value, ConfigLocation("test"))) }
+        source.add("service_description.name", .text("web", ConfigLocation("test")))
         var reader = ConfigReader(ConfigStore([source]))
         let config = MesherConfig(&reader)
         guard reader.problems.isEmpty else { throw MesherError.configuration(reader.problems) }

@@ -1,14 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The handlers that a chain may name: `cse.handler.chain.*`.
-package enum HandlerNames {
-    /// All of them, whether they are of this version or of a later one.
-    package static let all = [
-        "router", "loadbalance", "loadbalancer", "transport", "ratelimiter-consumer", "ratelimiter-provider",
-        "bizkeeper-consumer", "bizkeeper-provider", "tracing-consumer", "tracing-provider", "skywalking-consumer",
-        "skywalking-provider", "fault-inject", "port-selector", "traffic-marker", "rate-limiter", "monitoring",
-        "access-log", "basicAuth", "jwt", "oauth2",
+/// A handler that chains may name.
+package struct HandlerName: Sendable {
+    /// As chains write it.
+    package let name: String
+    /// The sides of calls that it can stand on.
+    package let sides: Set<CallSide>
+    /// Whether it takes effect in this version.
+    package let isActive: Bool
+
+    /// A handler.
+    package init(_ name: String, _ sides: Set<CallSide>, isActive: Bool = true) {
+        self.name = name
+        self.sides = sides
+        self.isActive = isActive
+    }
+
+    /// All of them; whoever adds one adds a line here and one in the table of stages.
+    package static let all: [HandlerName] = [
+        HandlerName("router", [.consumer]),
+        HandlerName("loadbalance", [.consumer]),
+        HandlerName("transport", [.consumer, .provider]),
+        HandlerName("ratelimiter-consumer", [.consumer]),
+        HandlerName("ratelimiter-provider", [.provider]),
+        HandlerName("bizkeeper-consumer", [.consumer]),
+        HandlerName("bizkeeper-provider", [.provider]),
+        HandlerName("fault-inject", [.consumer]),
+        HandlerName("traffic-marker", [.consumer, .provider]),
+        HandlerName("rate-limiter", [.consumer, .provider]),
+        HandlerName("port-selector", [.consumer]),
+        HandlerName("tracing-consumer", [.consumer], isActive: false),
+        HandlerName("tracing-provider", [.provider], isActive: false),
+        HandlerName("skywalking-consumer", [.consumer], isActive: false),
+        HandlerName("skywalking-provider", [.provider], isActive: false),
+        HandlerName("monitoring", [.consumer, .provider], isActive: false),
+        HandlerName("access-log", [.consumer, .provider], isActive: false),
+        HandlerName("basicAuth", [.provider], isActive: false),
+        HandlerName("jwt", [.provider], isActive: false),
+        HandlerName("oauth2", [.provider], isActive: false),
     ]
+
+    /// The handler of this name; `loadbalancer` is how the original's `loadbalance` calls itself.
+    package static func named(_ name: String) -> HandlerName? {
+        Self.all.first { $0.name == (name == "loadbalancer" ? "loadbalance" : name) }
+    }
 }
 
 extension ConfigKind<[String]> {
@@ -19,15 +54,19 @@ extension ConfigKind<[String]> {
         }
     }
 
-    /// Names of handlers with commas between them.
+    /// Names of handlers with commas between them, as the handlers call themselves.
     package static var handlers: Self {
         Self("list of handlers", isList: true, describe: { $0.joined(separator: ",") }) { text throws(ConfigMistake) in
-            let names = try Self.texts.parse(text)
-            for name in names where !HandlerNames.all.contains(name) {
-                let near = Spelling.nearest(to: name, among: HandlerNames.all).map { "write \($0)" }
-                throw ConfigMistake(
-                    "unknown handler [\(name)]",
-                    remedy: near ?? "write handlers such as \(HandlerNames.all.prefix(4).joined(separator: ", "))")
+            var names: [String] = []
+            for name in try Self.texts.parse(text) where !name.isEmpty {
+                guard let handler = HandlerName.named(name) else {
+                    let all = HandlerName.all.map(\.name)
+                    let near = Spelling.nearest(to: name, among: all).map { "write \($0)" }
+                    throw ConfigMistake(
+                        "unknown handler [\(name)]",
+                        remedy: near ?? "write handlers such as \(all.prefix(4).joined(separator: ", "))")
+                }
+                names.append(handler.name)
             }
             return names
         }

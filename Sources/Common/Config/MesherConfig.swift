@@ -22,6 +22,9 @@ package struct MesherConfig: Sendable {
     package var workers: Int
     /// Checks of the local application.
     package var healthChecks: [HealthCheckConfig]
+    /// What steers traffic.
+    package var governance: GovernanceConfig
+    package var rules = RuleConfig()
 
     /// Reads everything; mistakes are noted in the reader.
     package init(_ reader: inout ConfigReader) {
@@ -34,6 +37,7 @@ package struct MesherConfig: Sendable {
         self.proxy = ProxySettings(&reader)
         self.workers = reader.read(Keys.workers)
         self.healthChecks = HealthCheckConfig.readAll(&reader)
+        self.governance = GovernanceConfig(&reader, identity: self.identity)
     }
 
     /// This configuration with what may change live as `new` has it.
@@ -41,6 +45,8 @@ package struct MesherConfig: Sendable {
         var config = self
         config.proxy = new.proxy
         config.trust = new.trust
+        config.governance = new.governance
+        config.rules = new.rules
         return config
     }
 

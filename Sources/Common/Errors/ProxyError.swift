@@ -10,12 +10,18 @@ package struct ProxyError: Error, Equatable {
     package let text: String?
     /// The status of the answer where it is not the reason's: a configured fault, or 414 beside 431.
     package let status: Int
+    /// Seconds after which another request may be answered better; `nil` where nobody knows.
+    package let retryAfter: Int?
 
     /// An error with the reason's own status, unless another is given.
-    package init(_ reason: Reason, _ text: String? = nil, status: Int? = nil) {
+    package init(_ reason: Reason, _ text: String? = nil, status: Int? = nil, retryAfter: Duration? = nil) {
         self.reason = reason
         self.text = text
         self.status = status ?? reason.status
+        // Rounded up: whoever comes a moment too early is refused again.
+        self.retryAfter =
+            retryAfter.map { max(1, Int($0.components.seconds) + ($0.components.attoseconds > 0 ? 1 : 0)) }
+            ?? (reason == .overloaded ? 1 : nil)
     }
 
     /// The body of the answer: plain text, as users of the original know it.

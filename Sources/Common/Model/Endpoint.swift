@@ -31,6 +31,8 @@ package final class Endpoint: Sendable {
     package let ip: IPAddress
     /// Whether the endpoint asks for TLS (`?sslEnabled=true`).
     package let usesTLS: Bool
+    /// How it has served lately.
+    package let health = EndpointHealth()
 
     /// Reads `scheme://ip:port[?sslEnabled=true]`, the form in which registries keep endpoints.
     package init(_ text: String) throws(Mistake) {
@@ -66,6 +68,12 @@ package final class Endpoint: Sendable {
             preconditionFailure("four bytes are an IPv4 address")
         }
         self.address = address
+    }
+
+    /// The same address with another port; `nil` when that is none.
+    package func moved(to port: Int) -> Endpoint? {
+        let host = self.host.contains(":") ? "[\(self.host)]" : self.host
+        return try? Endpoint("\(self.protocolName)://\(host):\(port)\(self.usesTLS ? "?sslEnabled=true" : "")")
     }
 
     /// Whether the address is one of this machine's own: 127/8 or ::1.

@@ -10,6 +10,8 @@ package struct HeaderMatch: Sendable {
     package let operators: [TextMatch]
     /// Whether a header that is absent or empty never matches; otherwise it is compared as an empty text.
     package let isRequired: Bool
+    /// Whether requests match that have no such header.
+    package let acceptsAbsence: Bool
 
     /// A match of the header `name`, or of another spelling of it.
     package init(_ name: String, or other: String? = nil, _ operators: [TextMatch], isRequired: Bool = false) {
@@ -18,6 +20,8 @@ package struct HeaderMatch: Sendable {
         self.lowercasedNames = names.map { Array($0.lowercased().utf8) }
         self.operators = operators
         self.isRequired = isRequired
+        let nothing: [UInt8] = []
+        self.acceptsAbsence = !isRequired && operators.allSatisfy { $0.matches(nothing.rawSpan) }
     }
 }
 

@@ -33,11 +33,15 @@ package final class Instance: Sendable {
     package let properties: [String: String]
     /// One for each protocol that the instance speaks.
     package let endpoints: [Endpoint]
+    /// Where it runs; empty where the registry does not know.
+    package let region: String
+    /// The zone of the region.
+    package let zone: String
 
     /// An instance as a registry knows it.
     package init(
         id: String, version: String, app: String, status: InstanceStatus, properties: [String: String],
-        endpoints: [Endpoint]
+        endpoints: [Endpoint], region: String = "", zone: String = ""
     ) {
         self.id = id
         self.version = version
@@ -45,6 +49,8 @@ package final class Instance: Sendable {
         self.status = status
         self.properties = properties
         self.endpoints = endpoints
+        self.region = region
+        self.zone = zone
     }
 }
 
@@ -52,7 +58,8 @@ extension Instance: Equatable {
     /// Equal in everything that is known of them; endpoints by identity, which lasts from one directory to the next.
     package static func == (left: Instance, right: Instance) -> Bool {
         left.id == right.id && left.version == right.version && left.app == right.app && left.status == right.status
-            && left.properties == right.properties && left.endpoints.elementsEqual(right.endpoints, by: ===)
+            && left.region == right.region && left.zone == right.zone && left.properties == right.properties
+            && left.endpoints.elementsEqual(right.endpoints, by: ===)
     }
 }
 
@@ -72,14 +79,20 @@ package final class EndpointSet: Sendable {
         package let version: String
         /// The application.
         package let app: String
+        /// Further properties that a route rule has asked for.
+        package let properties: [String: String]
 
         /// As error texts show them.
-        package var label: String { "version:\(self.version)|app:\(self.app)" }
+        package var label: String {
+            let others = self.properties.sorted { $0.key < $1.key }.map { "|\($0.key):\($0.value)" }
+            return "version:\(self.version)|app:\(self.app)\(others.joined())"
+        }
 
         /// Tags.
-        package init(version: String, app: String) {
+        package init(version: String, app: String, properties: [String: String] = [:]) {
             self.version = version
             self.app = app
+            self.properties = properties
         }
     }
 
@@ -126,23 +139,48 @@ package final class Service: Sendable {
         self.name = name
         self.use = use
         self.instances = instances
-        self.defaultEndpoints = Self.defaultEndpoints(instances, ownApp: ownApp)
+        self.defaultEndpoints = Self.endpoints(
+            instances, matching: InstanceTags(), ownApp: ownApp, near: nil)
     }
 
-    /// Own application and the highest version that an eligible instance has, each only where the registry knows such a
-    /// thing.
+    /// The instances that `tags` ask for, of the own application unless they name another.
     ///
-    /// A newest version that is down as a whole takes no traffic with it.
-    private static func defaultEndpoints(_ instances: [Instance], ownApp: String) -> EndpointSet {
-        let ofApp = instances.filter { $0.app.isEmpty || $0.app == ownApp }
+    /// `latest` is the highest version that an eligible instance of the application has: a newest version that is down as
+    /// a whole takes no traffic with it. Applications and versions count only where the registry knows such things.
+    ///
+    /// - Parameter region: Where the caller runs: instances of its zone are taken, else those of its region, else all.
+    package func endpoints(matching tags: InstanceTags, ownApp: String, near region: RegionConfig? = nil) -> EndpointSet
+    {
+        Self.endpoints(self.instances, matching: tags, ownApp: ownApp, near: region)
+    }
+
+    private static func endpoints(
+        _ instances: [Instance], matching tags: InstanceTags, ownApp: String, near region: RegionConfig?
+    ) -> EndpointSet {
+        let app = tags.app ?? ownApp
+        let ofApp = instances.filter { $0.app.isEmpty || $0.app == app }
         let eligible = ofApp.filter(\.status.isEligible)
-        let newest = (eligible.isEmpty ? ofApp : eligible).map { Version($0.version) }.max()
-        let chosen = eligible.filter { Version($0.version) == newest }
+        var version = tags.version
+        var chosen = eligible
+        if tags.version == "latest" {
+            let newest = (eligible.isEmpty ? ofApp : eligible).map { Version($0.version) }.max()
+            chosen = eligible.filter { Version($0.version) == newest }
+            version = newest.map(\.text).flatMap { $0.isEmpty ? nil : $0 } ?? "latest"
+        } else {
+            chosen = eligible.filter { $0.version == tags.version }
+        }
+        for (name, value) in tags.properties { chosen = chosen.filter { $0.properties[name] == value } }
+        if let region, region.isKnown { chosen = Self.near(region, chosen) }
         let endpoints = chosen.compactMap { $0.endpoints.first { $0.protocolName == "rest" } }
-        let version = newest.map(\.text).flatMap { $0.isEmpty ? nil : $0 } ?? "latest"
         return EndpointSet(
-            endpoints, tags: .init(version: version, app: ownApp),
+            endpoints, tags: .init(version: version, app: app, properties: tags.properties),
             otherProtocols: endpoints.isEmpty ? chosen.first.map(Self.protocols) : nil)
+    }
+
+    private static func near(_ own: RegionConfig, _ instances: [Instance]) -> [Instance] {
+        let inRegion = instances.filter { own.isRegion($0.region) }
+        let inZone = inRegion.filter { $0.zone == own.zone }
+        return inZone.isEmpty ? (inRegion.isEmpty ? instances : inRegion) : inZone
     }
 
     /// In the notation of the original's language: `map[grpc:10.0.0.5:9000]`.

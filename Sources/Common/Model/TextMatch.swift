@@ -12,7 +12,9 @@ package enum TextMatch: Sendable {
 
     /// A text to compare with; in lower case when letter case does not count.
     package struct Pattern: Sendable, Equatable {
+        /// In lower case when letter case does not count.
         package let bytes: [UInt8]
+        /// Whether ASCII letters count as equal in both cases.
         package let ignoresCase: Bool
 
         /// A pattern.
@@ -122,6 +124,7 @@ extension TextMatch: CustomStringConvertible {
 }
 
 extension TextMatch.Pattern: CustomStringConvertible {
+    /// In quotes.
     package var description: String {
         "\"\(String(decoding: self.bytes, as: UTF8.self))\"\(self.ignoresCase ? " in any letter case" : "")"
     }

@@ -29,7 +29,7 @@ package struct InstanceEntity: Codable, Sendable, Equatable {
     package init(
         instanceId: String? = nil, serviceId: String? = nil, endpoints: [String] = [], hostName: String? = nil,
         status: String? = nil, properties: [String: String]? = nil, healthCheck: HealthCheck? = nil,
-        version: String? = nil
+        dataCenterInfo: DataCenter? = nil, version: String? = nil
     ) {
         self.instanceId = instanceId
         self.serviceId = serviceId
@@ -38,6 +38,7 @@ package struct InstanceEntity: Codable, Sendable, Equatable {
         self.status = status
         self.properties = properties
         self.healthCheck = healthCheck
+        self.dataCenterInfo = dataCenterInfo
         self.version = version
     }
 
@@ -66,6 +67,14 @@ package struct InstanceEntity: Codable, Sendable, Equatable {
         package var region: String?
         /// The zone within it.
         package var availableZone: String?
+
+        /// - Returns: `nil` when nothing is known.
+        package init?(_ region: RegionConfig) {
+            guard region != RegionConfig() else { return nil }
+            self.name = region.name
+            self.region = region.region.isEmpty ? region.name : region.region
+            self.availableZone = region.zone
+        }
     }
 }
 

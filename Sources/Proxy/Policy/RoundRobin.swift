@@ -22,4 +22,7 @@ package struct RoundRobin: Sendable {
         self.next &+= 1
         return index
     }
+
+    /// Passes over as many members.
+    package mutating func skip(_ count: Int) { self.next &+= UInt(truncatingIfNeeded: count) }
 }

@@ -42,7 +42,8 @@ package struct Registration: Sendable {
             instanceId: UUID().uuidString.replacing("-", with: "").lowercased(),
             endpoints: config.listeners.advertised.map(\.description),
             hostName: String(identity.hostName.prefix(64)), properties: properties,
-            healthCheck: .init(interval: Int(registry.heartbeat.components.seconds), times: 3))
+            healthCheck: .init(interval: Int(registry.heartbeat.components.seconds), times: 3),
+            dataCenterInfo: .init(config.governance.region))
         self.status = identity.status
         self.interval = registry.heartbeat
         self.includesInstance = registry.registersInstance

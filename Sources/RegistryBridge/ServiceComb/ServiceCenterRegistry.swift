@@ -410,7 +410,8 @@ package actor ServiceCenterRegistry: Registry {
                 Instance(
                     id: entity.instanceId ?? endpoints[0].description, version: entity.version ?? "", app: app,
                     status: InstanceStatus(rawValue: entity.status ?? "UP") ?? .outOfService,
-                    properties: entity.properties ?? [:], endpoints: endpoints))
+                    properties: entity.properties ?? [:], endpoints: endpoints,
+                    region: entity.dataCenterInfo?.region ?? "", zone: entity.dataCenterInfo?.availableZone ?? ""))
         }
         return (made, ignored)
     }

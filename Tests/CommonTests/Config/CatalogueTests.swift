@@ -88,8 +88,8 @@ import Testing
                 "f:1:58: warning: servicecomb.isolation.Consumer.a.b.timeoutInMiliseconds: unknown key; did you mean servicecomb.isolation.Consumer.a.b.timeoutInMilliseconds?"
             ),
             (
-                "cse.loadbalance.cart.retryEnabled: true",
-                "f:1:36: note: cse.loadbalance.cart.retryEnabled: not active yet"
+                "cse.profile.enable: true",
+                "f:1:21: note: cse.profile.enable: not active yet"
             ),
             (
                 "proxyedProtocol: dubbo",

@@ -3,26 +3,17 @@
 extension ConfigCatalogue {
     static let chains = KeyGroup(
         "Handler chains", in: "chassis.yaml",
-        [
-            .later(
-                "cse.handler.chain.Consumer.outgoing", .handlers,
-                default: "router,ratelimiter-consumer,bizkeeper-consumer,loadbalance,transport", reload: .restart,
-                "Handlers of outgoing requests, in order."),
-            .later(
-                "cse.handler.chain.Consumer.egress", .handlers, default: "ratelimiter-consumer,transport",
-                reload: .restart, "Handlers of requests to external hosts."),
-            .later(
-                "cse.handler.chain.Provider.incoming", .handlers, default: "ratelimiter-provider,transport",
-                reload: .restart, "Handlers of incoming requests."),
+        ChainConfig.Keys.all.map { KnownKey($0) } + [
             .later(
                 "cse.handler.chain.<Consumer|Provider>.<name>", .handlers, reload: .restart,
-                "Handlers of another listener."),
+                "Handlers of another listener.")
         ])
 
     static let transport = KeyGroup(
         "Transport", in: "chassis.yaml",
         [
-            .later("cse.transport.failure.<protocol>", .texts, "Statuses that count as failures: `http_500,http_502`."),
+            KnownKey(GovernanceConfig.Keys.failure),
+            .later("cse.transport.failure.<protocol>", .texts, "The same for other protocols."),
             .later(
                 "cse.transport.maxIdleCon.<protocol>", .integer(0...100_000), default: "512", reload: .restart,
                 "Idle connections to one instance."),
@@ -32,92 +23,19 @@ extension ConfigCatalogue {
         ])
 
     static let balancing = KeyGroup(
-        "Load balancing", in: "load_balancing.yaml",
-        [
-            .later(
-                "cse.loadbalance[.<service>].strategy.name", .text, default: "RoundRobin",
-                "`RoundRobin`, `Random`, `WeightedResponse` or `SessionStickiness`."),
-            .later("cse.loadbalance[.<service>].strategyName", .text, "Old spelling of the same."),
-            .later("cse.loadbalance.serverListFilters", .texts, "Filters before the strategy: `zoneaware`."),
-            .later("cse.loadbalance[.<service>].retryEnabled", .bool, default: "false", "Whether to try again."),
-            .later(
-                "cse.loadbalance[.<service>].retryOnNext", .integer(0...100), default: "0",
-                "How many other instances to try."),
-            .later(
-                "cse.loadbalance[.<service>].retryOnSame", .integer(0...100), default: "0",
-                "How often to try the same one again."),
-            .later(
-                "cse.loadbalance[.<service>].backoff.kind", .choice("exponential", "jittered", "constant", "zero"),
-                default: "zero", "How long to wait in between."),
-            .later(
-                "cse.loadbalance[.<service>].backoff.minMs", .integer(0...3_600_000), default: "0",
-                "Shortest wait, in milliseconds."),
-            .later("cse.loadbalance[.<service>].backoff.MinMs", .integer(0...3_600_000), default: "0", "The same."),
-            .later(
-                "cse.loadbalance[.<service>].backoff.maxMs", .integer(0...3_600_000), default: "0",
-                "Longest wait, in milliseconds."),
-            .later("cse.loadbalance[.<service>].backoff.MaxMs", .integer(0...3_600_000), default: "0", "The same."),
-            .later(
-                "cse.loadbalance[.<service>].SessionStickinessRule.sessionTimeoutInSeconds", .integer(0...86_400),
-                default: "30", "How long a session lives."),
-            .later(
-                "cse.loadbalance[.<service>].SessionStickinessRule.successiveFailedTimes", .integer(0...1000),
-                default: "5", "Failures that end it."),
-        ])
+        "Load balancing and retries", in: "load_balancing.yaml",
+        BalancingConfig.Keys.framework + BalancingConfig.Keys.own.map { KnownKey($0) })
 
     static let breaking = KeyGroup(
         "Timeouts of calls, circuit breakers, fallback", in: "circuit_breaker.yaml",
-        [
-            .later(
-                "cse.isolation.<Consumer|Provider>[.<service>].timeoutInMilliseconds", .integer(1...86_400_000),
-                default: "30000", "Longest call."),
+        ResilienceConfig.Keys.all + [
             .unused("cse.isolation.<Consumer|Provider>[.<service>].timeout.enabled", "the limit always applies"),
-            .later(
-                "cse.isolation.<Consumer|Provider>[.<service>].maxConcurrentRequests", .integer(1...1_000_000),
-                default: "1000", "Most calls at a time; 5000 at most."),
-            .later(
-                "cse.circuitBreaker.scope", .choice("api", "service", "instance", "instance-api"), default: "api",
-                "What has a breaker of its own."),
-            .later(
-                "cse.circuitBreaker.<Consumer|Provider>[.<service>].enabled", .bool, default: "false",
-                "Whether the breaker works."),
-            .later(
-                "cse.circuitBreaker.<Consumer|Provider>[.<service>].forceOpen", .bool, default: "false",
-                "Refuse everything."),
-            .later(
-                "cse.circuitBreaker.<Consumer|Provider>[.<service>].forceClosed", .bool, default: "false",
-                "Refuse nothing."),
-            .later(
-                "cse.circuitBreaker.<Consumer|Provider>[.<service>].sleepWindowInMilliseconds",
-                .integer(1...86_400_000), default: "15000", "From open to the first trial."),
-            .later(
-                "cse.circuitBreaker.<Consumer|Provider>[.<service>].requestVolumeThreshold", .integer(0...1_000_000),
-                default: "20", "Fewest requests to judge by."),
-            .later(
-                "cse.circuitBreaker.<Consumer|Provider>[.<service>].errorThresholdPercentage", .integer(0...100),
-                default: "50", "Share of failures that opens."),
-            .later(
-                "cse.fallback.<Consumer|Provider>[.<service>].enabled", .bool, default: "true",
-                "Whether there is a fallback."),
-            .later("cse.fallback.<Consumer|Provider>[.<service>].force", .bool, default: "false", "Always fall back."),
             .unused("cse.fallback.<Consumer|Provider>[.<service>].maxConcurrentRequests", "the original never read it"),
-            .later(
-                "cse.fallbackpolicy.<Consumer|Provider>[.<service>].policy", .choice("throwexception", "returnnull"),
-                default: "throwexception", "What a refused caller gets."),
         ])
 
     static let rateLimits = KeyGroup(
         "Rate limits", in: "rate_limiting.yaml",
-        [
-            .later(
-                "cse.flowcontrol.<Consumer|Provider>.qps.enabled", .bool, default: "true",
-                "Whether limits apply to a side."),
-            .later(
-                "cse.flowcontrol.<Consumer|Provider>.qps.global.limit", .number, default: "2147483647",
-                "Requests a second for all that no other key names."),
-            .later(
-                "cse.flowcontrol[.<source>].<Consumer|Provider>.qps.limit.<service>", .number,
-                "Requests a second to, or from, a service."),
+        RateLimitConfig.Keys.all.map { KnownKey($0) } + [
             .structure("cse.rateLimiting.<policy>", "text with YAML", "Limits for marked traffic."),
             .structure("cse.match.<name>", "text with YAML", "Marks traffic."),
         ])

@@ -174,7 +174,6 @@ extension ConfigCatalogue {
                 "control.infra", .choice("archaius", "istio"), default: "archaius", reload: .restart,
                 "Where governance comes from."),
             .later("control.settings.address", .text, reload: .restart, "Address of Istio."),
-            .later("region.<name>", .text, reload: .restart, "`name`, `region` and `availableZone` of this machine."),
             .unused("cse.references.<service>.<key>", "route rules choose versions"),
-        ])
+        ] + RegionConfig.Keys.all.map { KnownKey($0) })
 }

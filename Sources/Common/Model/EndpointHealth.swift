@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import NIOCore
+import Synchronization
+
+/// Whether an endpoint is left alone for a while because requests to it failed: shared by all event loops.
+///
+/// Cost: asking, and counting a success of an endpoint without failures, is one load; counting a failure is one
+/// compare-and-exchange.
+package final class EndpointHealth: Sendable {
+    /// What failed.
+    package enum Failure: Sendable {
+        /// No connection could be made.
+        case connect
+        /// The connection broke, no answer came in time, or its status counts as a failure.
+        case response
+    }
+
+    /// What happened since the last success, in one word, so that it changes as a whole.
+    private struct Streak {
+        static let most: Int64 = 0xffff
+        var failures: Int64 = 0
+        var connectFailures: Int64 = 0
+        var ejections: Int64 = 0
+
+        init(ejections: Int64) { self.ejections = min(ejections, Self.most) }
+
+        init(word: Int64) {
+            self.failures = word & Self.most
+            self.connectFailures = word >> 16 & Self.most
+            self.ejections = word >> 32
+        }
+
+        var word: Int64 { self.ejections << 32 | self.connectFailures << 16 | self.failures }
+
+        mutating func add(_ failure: Failure) {
+            self.failures = min(self.failures + 1, Self.most)
+            self.connectFailures = failure == .connect ? min(self.connectFailures + 1, Self.most) : 0
+        }
+
+        func isTooLong(for settings: OutlierSettings) -> Bool {
+            let (errors, connects) = (settings.consecutiveErrors, settings.consecutiveConnectFailures)
+            return errors > 0 && self.failures >= min(errors, Int(Self.most))
+                || connects > 0 && self.connectFailures >= min(connects, Int(Self.most))
+        }
+    }
+
+    private let streak = Atomic<Int64>(0)
+    /// Uptime in nanoseconds; 0 when it was never ejected.
+    private let ejectedUntil = Atomic<Int64>(0)
+
+    /// Without failures.
+    package init() {}
+
+    /// Whether the endpoint is to be passed over.
+    @inline(__always)
+    package func isEjected(at now: NIODeadline) -> Bool {
+        self.ejectedUntil.load(ordering: .relaxed) > Int64(clamping: now.uptimeNanoseconds)
+    }
+
+    /// Forgets the failures; unless the endpoint is ejected, when the request began before, the ejections too.
+    @inline(__always)
+    package func succeeded(at now: NIODeadline) {
+        let word = self.streak.load(ordering: .relaxed)
+        if word != 0 { self.forget(at: now) }
+    }
+
+    /// Counts a failure, and ejects the endpoint when that was one too many.
+    ///
+    /// Failures of an endpoint that is ejected already are not counted: its requests began before.
+    ///
+    /// - Parameter mayEject: Whether the cap leaves room, see ``mayEject(ejected:of:maxPercent:)``; asked only when
+    ///   everything else speaks for the ejection. Two event loops that ask at the same time may go one beyond the cap.
+    /// - Returns: Whether this very call ejected it.
+    package func failed(
+        _ failure: Failure, at now: NIODeadline, settings: OutlierSettings, mayEject: () -> Bool
+    ) -> Bool {
+        let until = self.ejectedUntil.load(ordering: .relaxed)
+        let now = Int64(clamping: now.uptimeNanoseconds)
+        guard until <= now else { return false }
+        let streak = self.count(failure)
+        guard streak.isTooLong(for: settings), mayEject() else { return false }
+        let number = streak.ejections + 1
+        let (end, overflow) = now.addingReportingOverflow(settings.time(ofEjection: number))
+        // Of several loops one gets here first; the others find that `until` is no longer what they read.
+        let (isMine, _) = self.ejectedUntil.compareExchange(
+            expected: until, desired: overflow ? .max : end, ordering: .relaxed)
+        if isMine { self.streak.store(Streak(ejections: number).word, ordering: .relaxed) }
+        return isMine
+    }
+
+    /// Whether one more of a service's endpoints may be ejected: within the cap, and never the last one.
+    ///
+    /// - Parameter ejected: How many are ejected already.
+    /// - Parameter count: How many there are.
+    package static func mayEject(ejected: Int, of count: Int, maxPercent: Int) -> Bool {
+        guard ejected >= 0, count - ejected > 1 else { return false }
+        return Double(ejected + 1) * 100 <= Double(count) * Double(maxPercent)
+    }
+
+    private func count(_ failure: Failure) -> Streak {
+        var word = self.streak.load(ordering: .relaxed)
+        while true {
+            var streak = Streak(word: word)
+            streak.add(failure)
+            let (isMine, found) = self.streak.weakCompareExchange(
+                expected: word, desired: streak.word, ordering: .relaxed)
+            if isMine { return streak }
+            word = found
+        }
+    }
+
+    private func forget(at now: NIODeadline) {
+        let word = self.streak.load(ordering: .relaxed)
+        let left = self.isEjected(at: now) ? Streak(ejections: Streak(word: word).ejections).word : 0
+        // Whoever changed it meanwhile knows better.
+        _ = self.streak.compareExchange(expected: word, desired: left, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+import Logging
+import NIOCore
+import Proxy
+
+/// Chooses the instance that an outgoing request goes to, and another one when it fails: `loadbalance`.
+///
+/// - Source: governance of go-chassis; promise U3 for what may be repeated.
+struct LoadBalanceStage: Stage {
+    static let name = "loadbalance"
+
+    let own: OwnListeners
+
+    func onRequest(_ exchange: inout Exchange) -> Verdict {
+        guard let target = exchange.target else {
+            return .reject(ProxyError(.internal, "no stage found the service"))
+        }
+        if exchange.balancing.staysOnSame {
+            exchange.balancing.staysOnSame = false
+        } else {
+            let subset = target.subset(exchange.subset, exchange.worker)
+            exchange.counters = subset.counters
+            guard let index = Self.choose(&exchange, target, subset) else {
+                return .reject(Self.absence(of: target.service, subset.set))
+            }
+            let endpoint = subset.set.endpoints[index]
+            if self.own.contains(endpoint) {
+                return .reject(
+                    ProxyError(.destinationRefused, "destination refused: an instance is the sidecar itself"))
+            }
+            exchange.balancing.subset = subset
+            exchange.balancing.index = index
+            exchange.endpoint = endpoint
+        }
+        exchange.balancing.isUsed = true
+        exchange.balancing.chosenAt = exchange.worker.now
+        if let subset = exchange.balancing.subset, subset.countsLoad {
+            subset.loads[exchange.balancing.index].outstanding += 1
+            exchange.balancing.isCounted = true
+        }
+        if exchange.attempts == 0, target.policy.retry.isEnabled { target.budget.request(at: exchange.worker.now) }
+        return .proceed
+    }
+
+    func onResponse(_ exchange: inout Exchange) {
+        guard let subset = exchange.balancing.subset else { return }
+        if exchange.balancing.isCounted {
+            let latency = Duration(exchange.worker.now - exchange.balancing.chosenAt)
+            subset.observe(latency, of: exchange.balancing.index, at: exchange.worker.now)
+        }
+        if exchange.target?.policy.sessions != nil { SessionCookie.answer(&exchange) }
+    }
+
+    func onFinish(_ exchange: inout Exchange) {
+        guard let subset = exchange.balancing.subset else { return }
+        if exchange.balancing.isCounted {
+            subset.loads[exchange.balancing.index].outstanding -= 1
+            exchange.balancing.isCounted = false
+        }
+        let health = subset.set.endpoints[exchange.balancing.index].health
+        switch exchange.outcome {
+        case .aborted: break
+        case .succeeded: health.succeeded(at: exchange.worker.now)
+        case .failed: Self.countFailure(&exchange, subset, health)
+        }
+    }
+
+    // MARK: Choice
+
+    private static func choose(
+        _ exchange: inout Exchange, _ target: ServiceState, _ subset: EndpointSubset
+    ) -> Int? {
+        let worker = exchange.worker
+        let now = worker.now
+        if let sessions = target.policy.sessions,
+            let index = SessionCookie.instance(&exchange, sessions, subset.set)
+        {
+            return index
+        }
+        let hash = Self.hash(exchange, target.policy.balancing)
+        let failed = exchange.balancing.failed
+        guard !failed.isEmpty else {
+            return subset.pick(hash: hash, at: now, using: &worker.random) { !$0.health.isEjected(at: now) }
+        }
+        let index = subset.pick(hash: hash, at: now, using: &worker.random) { endpoint in
+            !endpoint.health.isEjected(at: now) && !failed.contains { $0 === endpoint }
+        }
+        // Better one that is left out than one that has just failed this very request.
+        guard let index, failed.contains(where: { $0 === subset.set.endpoints[index] }) else { return index }
+        return subset.set.endpoints.firstIndex { endpoint in !failed.contains { $0 === endpoint } } ?? index
+    }
+
+    private static func hash(_ exchange: borrowing Exchange, _ policy: BalancingPolicy) -> UInt64? {
+        guard policy.strategy == .ringHash else { return nil }
+        switch policy.hash {
+        case .header(let name):
+            guard let index = exchange.requestHeaders.firstIndex(ofLowercased: name) else { return nil }
+            return exchange.requestHeaders.withValue(at: index) { HashRing.hash($0) }
+        case .cookie(let name): return exchange.requestHeaders.withCookie(name) { HashRing.hash($0) }
+        }
+    }
+
+    /// Why there is no endpoint to choose.
+    private static func absence(of service: Service, _ set: EndpointSet) -> ProxyError {
+        if let others = set.otherProtocols {
+            return ProxyError(
+                .noEndpoint,
+                "lb: No available instance for protocol server [rest] , microservice: \(service.name) has \(others)")
+        }
+        return ProxyError(.noEndpoint, "lb: No available instance, key: \(service.name)(\(set.tags.label))")
+    }
+
+    // MARK: Failures
+
+    private static func countFailure(
+        _ exchange: inout Exchange, _ subset: EndpointSubset, _ health: EndpointHealth
+    ) {
+        guard exchange.isFailure || exchange.error?.reason.blame == .upstream, let target = exchange.target else {
+            return
+        }
+        let worker = exchange.worker
+        let settings = target.policy.outliers
+        let isConnect = exchange.error?.reason == .connectFailed
+        let wasEjected = health.failed(isConnect ? .connect : .response, at: worker.now, settings: settings) {
+            subset.mayEject(at: worker.now, maxPercent: settings.maxEjectedPercent)
+        }
+        if let session = exchange.balancing.session {
+            _ = target.policy.sessions?.failed(Array(session.utf8).rawSpan, at: worker.now)
+        }
+        guard wasEjected else { return }
+        worker.metrics.ejections.add()
+        worker.logger.notice(
+            "instance left out: it has failed again and again",
+            metadata: [
+                "service": "\(target.service.name)",
+                "endpoint": "\(subset.set.endpoints[exchange.balancing.index])",
+            ])
+    }
+
+    func onFailure(_ exchange: inout Exchange) -> Duration? {
+        guard let target = exchange.target, let subset = exchange.balancing.subset else { return nil }
+        let policy = target.policy.retry
+        guard policy.isEnabled, Self.isRetriable(exchange, target.policy), Self.mayRepeat(exchange, policy) else {
+            return nil
+        }
+        let staysOnSame = exchange.balancing.triesOnSame < policy.onSame
+        guard staysOnSame || exchange.balancing.instances < policy.onNext,
+            !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count,
+            target.budget.mayRetry(at: exchange.worker.now)
+        else { return nil }
+        if staysOnSame {
+            exchange.balancing.triesOnSame += 1
+            exchange.balancing.staysOnSame = true
+        } else {
+            exchange.balancing.triesOnSame = 0
+            exchange.balancing.instances += 1
+            exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
+        }
+        return policy.backoff.wait(before: exchange.attempts, using: &exchange.worker.random)
+    }
+
+    private static func isRetriable(_ exchange: borrowing Exchange, _ policy: ServicePolicy) -> Bool {
+        guard let reason = exchange.error?.reason else { return exchange.isFailure }
+        switch reason {
+        case .upstreamTimeout: return !policy.retry.isFailover
+        // Of this instance: another may be well.
+        case .circuitOpen, .bulkheadFull: return policy.scope.isPerInstance
+        default: return reason.isRetriable
+        }
+    }
+
+    /// Whether a repetition can do no harm that one request alone could not.
+    private static func mayRepeat(_ exchange: borrowing Exchange, _ policy: RetryPolicy) -> Bool {
+        if !exchange.wasSent { return true }
+        return exchange.hasWholeBody && (exchange.request.method.isIdempotent || policy.includesNonIdempotent)
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+import Proxy
+
+/// Keeps calls of a service that fails, or that has enough to do, from being made: `bizkeeper-consumer`.
+///
+/// Before the balancing stage it counts a call with all its retries as one; behind it, each attempt at an instance.
+///
+/// - Source: `bizkeeper-consumer` of go-chassis.
+struct CircuitBreakerStage: Stage {
+    static let name = "bizkeeper-consumer"
+
+    func onRequest(_ exchange: inout Exchange) -> Verdict {
+        guard let policy = exchange.target?.policy else { return .proceed }
+        if policy.resilience.fallback.isForced {
+            return Self.fallBack(policy, ProxyError(.circuitOpen), "isolated because of error: force fallback")
+        }
+        let circuit = policy.scope.isPerInstance ? Self.instanceCircuit(exchange, policy) : policy.circuit
+        switch circuit.enter(at: exchange.worker.now) {
+        case .admitted(let permit):
+            exchange.permit = permit
+            return .proceed
+        case .open(let wait):
+            return Self.fallBack(
+                policy, ProxyError(.circuitOpen, retryAfter: wait), "isolated because of error: circuit open")
+        case .full:
+            return Self.fallBack(policy, ProxyError(.bulkheadFull), "reject because of error: max concurrency")
+        }
+    }
+
+    func onFinish(_ exchange: inout Exchange) {
+        exchange.permit.take()?.giveBack(exchange.outcome, at: exchange.worker.now)
+    }
+
+    private static func instanceCircuit(_ exchange: borrowing Exchange, _ policy: ServicePolicy) -> Circuit {
+        guard let subset = exchange.balancing.subset else { return policy.circuit }
+        let load = subset.loads[exchange.balancing.index]
+        if let circuit = load.circuit, load.circuits === policy.circuits { return circuit }
+        let circuit = policy.circuits.circuit(of: load.endpoint)
+        load.circuit = circuit
+        load.circuits = policy.circuits
+        return circuit
+    }
+
+    /// What a refused caller gets.
+    private static func fallBack(_ policy: ServicePolicy, _ error: ProxyError, _ why: String) -> Verdict {
+        let fallback = policy.resilience.fallback
+        guard fallback.isEnabled || fallback.isForced else { return .reject(error) }
+        switch fallback.kind {
+        case .returnNull: return .reply(LocalReply(status: 200))
+        case .throwException:
+            // Schema and operation are empty in plain HTTP.
+            let text = "API \(policy.service):: is \(why)"
+            return .reject(ProxyError(error.reason, text, retryAfter: error.retryAfter.map { .seconds($0) }))
+        }
+    }
+}

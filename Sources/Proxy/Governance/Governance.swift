@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+import Synchronization
+
+/// What governs outgoing requests: the configuration, compiled for each service when it is called first.
+///
+/// Published with the traffic plan. A new one takes over from its predecessor whatever has not changed, with its state:
+/// an edit of one service's limit neither closes the circuit of another nor fills its bucket.
+package final class Governance: Sendable {
+    /// What was configured.
+    package let config: GovernanceConfig
+    /// Rules about requests.
+    package let rules: RuleConfig
+    /// Who calls.
+    package let caller: ServiceIdentity
+    private let policies: Mutex<[String: ServicePolicy]>
+    private let predecessors: [String: ServicePolicy]
+
+    /// More names than this are not remembered: every host that egress rules allow is one.
+    private static let capacity = 100_000
+
+    /// - Parameter previous: What held until now.
+    package init(_ config: MesherConfig, upon previous: Governance? = nil) {
+        self.config = config.governance
+        self.rules = config.rules
+        self.caller = config.identity
+        self.policies = Mutex([:])
+        self.predecessors = previous?.all ?? [:]
+    }
+
+    /// What governs calls of a service; the same object for all event loops.
+    package func policy(for service: String) -> ServicePolicy {
+        self.policies.withLock { policies in
+            if let policy = policies[service] { return policy }
+            let policy = ServicePolicy.make(service, self, upon: self.predecessors[service])
+            if policies.count < Self.capacity { policies[service] = policy }
+            return policy
+        }
+    }
+
+    /// What is known of a service without making anything.
+    package func known(_ service: String) -> ServicePolicy? { self.all[service] }
+
+    /// Those of all services that were called.
+    package var all: [String: ServicePolicy] {
+        self.policies.withLock { policies in self.predecessors.merging(policies) { $1 } }
+    }
+}
+
+/// What governs calls of one service; shared by all event loops.
+package final class ServicePolicy: Sendable {
+    /// The called service.
+    package let service: String
+    /// How its instance is chosen.
+    package let balancing: BalancingPolicy
+    /// When a call is repeated.
+    package let retry: RetryPolicy
+    /// Time limit, bulkhead, breaker and fallback as configured.
+    package let resilience: ResiliencePolicy
+    /// What has a circuit of its own.
+    package let scope: BreakerScope
+    /// The circuit of the service.
+    package let circuit: Circuit
+    /// The circuits of single instances, where they have their own.
+    package let circuits: InstanceCircuits
+    /// Requests a second; `nil` for no limit.
+    package let limiter: RateLimiter?
+    /// The limit as configured.
+    package let limit: Int?
+    /// Which requests go to which instances; `nil` for all to the newest version.
+    package let routes: ServiceRoutes?
+    /// Which of the rules this caller can match at all, in the order in which they are tried.
+    package let activeRules: [Int]
+    /// Faults to inject.
+    package let fault: FaultPolicy?
+    /// The sessions that stick to an instance.
+    package let sessions: SessionTable?
+    /// When an instance is left out.
+    package let outliers: OutlierSettings
+    /// Where the caller runs, when near instances are preferred.
+    package let region: RegionConfig?
+
+    private init(_ service: String, _ governance: Governance, upon old: ServicePolicy?) {
+        let config = governance.config
+        self.service = service
+        self.balancing = config.balancing.balancing(for: service)
+        self.retry = config.balancing.retry(for: service)
+        self.outliers = config.balancing.outliers
+        self.region = self.balancing.isZoneAware ? config.region : nil
+        let resilience = config.resilience.policy(for: service)
+        self.resilience = resilience
+        self.scope = config.resilience.scope
+        let isSameCircuit =
+            old?.scope == config.resilience.scope && old?.resilience.breaker == resilience.breaker
+            && old?.resilience.maxConcurrent == resilience.maxConcurrent
+        if let old, isSameCircuit {
+            self.circuit = old.circuit
+            self.circuits = old.circuits
+        } else {
+            self.circuit = Circuit(settings: resilience.breaker, limit: resilience.maxConcurrent)
+            self.circuits = InstanceCircuits(resilience)
+        }
+        self.limit = config.rateLimits.consumerLimit(for: service)
+        if let old, old.limit == self.limit {
+            self.limiter = old.limiter
+        } else {
+            self.limiter = self.limit.map { RateLimiter(rate: $0) }
+        }
+        let routes = governance.rules.routes[service]
+        let isSame = routes != nil && routes?.plain == old?.routes?.plain
+        self.routes = isSame ? old?.routes : routes
+        self.activeRules = (self.routes?.rules ?? []).indices.filter { [routes = self.routes] index in
+            routes?.rules[index].match.isPossible(for: governance.caller) ?? false
+        }
+        self.fault = governance.rules.faults[service]
+        guard self.balancing.strategy == .sessionStickiness else {
+            self.sessions = nil
+            return
+        }
+        let hasOld = old?.balancing == self.balancing && old?.sessions != nil
+        self.sessions =
+            hasOld
+            ? old?.sessions
+            : SessionTable(timeout: self.balancing.sessionTimeout, failureLimit: self.balancing.sessionFailures)
+    }
+
+    /// The policy that `governance` has for a service: the old one where nothing has changed.
+    static func make(_ service: String, _ governance: Governance, upon old: ServicePolicy?) -> ServicePolicy {
+        let policy = ServicePolicy(service, governance, upon: old)
+        guard let old, policy.isSame(as: old) else { return policy }
+        return old
+    }
+
+    private func isSame(as old: ServicePolicy) -> Bool {
+        self.balancing == old.balancing && self.retry == old.retry && self.outliers == old.outliers
+            && self.resilience == old.resilience && self.scope == old.scope && self.limit == old.limit
+            && self.routes === old.routes && self.activeRules == old.activeRules && self.fault == old.fault
+            && self.region == old.region
+    }
+}
+
+/// The circuits of the instances of one service, by endpoint.
+package final class InstanceCircuits: Sendable {
+    private let policy: ResiliencePolicy
+    private let circuits = Mutex<[String: Circuit]>([:])
+
+    init(_ policy: ResiliencePolicy) { self.policy = policy }
+
+    /// The circuit of an instance, which is made when it is asked for first; the same for all event loops.
+    package func circuit(of endpoint: Endpoint) -> Circuit {
+        let key = endpoint.description
+        return self.circuits.withLock { circuits in
+            if let circuit = circuits[key] { return circuit }
+            let circuit = Circuit(settings: self.policy.breaker, limit: self.policy.maxConcurrent)
+            // Instances come and go; those of the past are not kept for ever.
+            if circuits.count >= 10_000 { circuits.removeAll() }
+            circuits[key] = circuit
+            return circuit
+        }
+    }
+
+    /// All of them, by endpoint.
+    package var all: [String: Circuit] { self.circuits.withLock { $0 } }
+}
+
+extension RouteRule.Match {
+    /// Whether a rule can match requests of this caller.
+    ///
+    /// A request's headers are not looked at, so this is found out once.
+    package func isPossible(for caller: ServiceIdentity) -> Bool {
+        guard case .request(let match) = self else { return true }
+        if let source = match.source, source != caller.name { return false }
+        return match.sourceTags.allSatisfy { name, value in caller.tag(name) == value }
+    }
+}
+
+extension ServiceIdentity {
+    /// What rules may ask of a caller: `app`, `version`, or a property of its instance.
+    package func tag(_ name: String) -> String? {
+        switch name {
+        case "app": self.app
+        case "version": self.version
+        default: self.instanceProperties[name] ?? self.properties[name]
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+
+extension HeaderBlock {
+    /// Calls `body` with the value of a cookie, the first of this name.
+    ///
+    /// - Returns: `nil` when there is none.
+    /// - Source: RFC 6265 §4.2.1.
+    package func withCookie<Result>(_ name: [UInt8], _ body: (RawSpan) -> Result) -> Result? {
+        guard let index = self.firstIndex(of: .cookie) else { return nil }
+        return self.withValue(at: index) { value in
+            guard let range = Self.cookie(name, in: value) else { return nil }
+            return body(value.extracting(range))
+        }
+    }
+
+    private static func cookie(_ name: [UInt8], in value: RawSpan) -> Range<Int>? {
+        var start = 0
+        while start < value.byteCount {
+            while start < value.byteCount, value.byte(at: start) == .space { start += 1 }
+            var end = start
+            while end < value.byteCount, value.byte(at: end) != UInt8(ascii: ";") { end += 1 }
+            let nameEnd = start + name.count
+            if nameEnd < end, value.byte(at: nameEnd) == UInt8(ascii: "="),
+                value.extracting(start..<nameEnd).isEqual(to: name)
+            {
+                return nameEnd + 1..<end
+            }
+            start = end + 1
+        }
+        return nil
+    }
+}
+
+extension HeaderMatch {
+    /// Whether the first value of the header is what is asked for.
+    func holds(for headers: borrowing HeaderBlock) -> Bool {
+        for name in self.lowercasedNames {
+            guard let index = headers.firstIndex(ofLowercased: name) else { continue }
+            return headers.withValue(at: index) { value in
+                if self.isRequired, value.byteCount == 0 { return false }
+                return self.operators.allSatisfy { $0.matches(value) }
+            }
+        }
+        return self.acceptsAbsence
+    }
+}
+
+extension RequestMatch {
+    /// Whether a request is what is asked for; who sends it is asked elsewhere.
+    ///
+    /// Cost: a pass over the header table for each header that is asked for.
+    package func holds(for head: RequestHead, _ headers: borrowing HeaderBlock) -> Bool {
+        for header in self.headers where !header.holds(for: headers) { return false }
+        if !self.methods.isEmpty {
+            let isListed = headers.withBytes(in: head.methodName) { name in
+                self.methods.contains { name.isEqual(to: $0) }
+            }
+            if !isListed { return false }
+        }
+        guard !self.paths.isEmpty || !self.queries.isEmpty else { return true }
+        return headers.withBytes(in: head.path) { target in
+            var end = 0
+            while end < target.byteCount, target.byte(at: end) != UInt8(ascii: "?") { end += 1 }
+            let path = target.extracting(0..<end)
+            let query = target.extracting(min(end + 1, target.byteCount)..<target.byteCount)
+            if !self.paths.isEmpty, !self.paths.contains(where: { $0.matches(path) }) { return false }
+            return self.queries.isEmpty || query.byteCount > 0 && self.queries.contains { $0.matches(query) }
+        }
+    }
+}
+
+extension MatchPolicy {
+    /// The first alternative that a request is; `nil` when it is none.
+    package func alternative(for head: RequestHead, _ headers: borrowing HeaderBlock) -> Alternative? {
+        for alternative in self.alternatives where alternative.match.holds(for: head, headers) { return alternative }
+        return nil
+    }
+}
+
+extension RouteRule {
+    /// Whether a request of a caller that the rule is for is one of its requests.
+    ///
+    /// - Parameter mark: The mark that the request was given, if it was.
+    package func matches(_ head: RequestHead, _ headers: borrowing HeaderBlock, mark: String?) -> Bool {
+        switch self.match {
+        case .always: return true
+        case .request(let match): return match.holds(for: head, headers)
+        case .marked(let policy):
+            if let mark { return mark == policy.name }
+            return policy.alternative(for: head, headers) != nil
+        case .never: return false
+        }
+    }
+}

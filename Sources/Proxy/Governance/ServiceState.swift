@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+package import NIOCore
+
+/// What one event loop keeps about one service: whose turn it is, and how its instances do.
+///
+/// It takes over from its predecessor what still holds, so that neither a new instance nor a reload of the
+/// configuration begins anything anew that it does not concern.
+package final class ServiceState {
+    /// The service; kept alive, so that its identity is not given to another one.
+    package let service: Service
+    /// What governs its calls.
+    package let policy: ServicePolicy
+    /// Counts the answers to requests that no instance was chosen for.
+    package let counters: RequestCounters
+    /// The longest wait for an answer; `nil` for the listener's.
+    package let timeout: TimeAmount?
+    /// What `policy` is a part of.
+    package internal(set) var governance: Governance
+    /// Retries are a share of the requests.
+    package var budget: RetryBudget
+    /// One for each route rule that has several targets.
+    private var splits: [WeightedSplit?]
+    /// The default endpoints, then those of the subsets of the route rules.
+    private var subsets: [EndpointSubset?]
+    private var turns: [RoundRobin]
+    private var loads: [ObjectIdentifier: EndpointLoad]
+
+    init(
+        _ service: Service, _ policy: ServicePolicy, _ governance: Governance, _ counters: RequestCounters,
+        upon old: ServiceState?
+    ) {
+        self.service = service
+        self.policy = policy
+        self.governance = governance
+        self.counters = counters
+        self.timeout = policy.resilience.timeout.map { TimeAmount($0) }
+        let routes = policy.routes
+        let old = old.flatMap { $0.policy.routes === routes ? $0 : nil }
+        self.splits =
+            old?.splits
+            ?? (routes?.rules ?? []).map { $0.targets.count > 1 ? WeightedSplit($0.targets.map(\.weight)) : nil }
+        let count = 1 + (routes?.subsets.count ?? 0)
+        self.subsets = Array(repeating: nil, count: count)
+        // Anywhere, so that many sidecars do not all begin with the same instance.
+        self.turns =
+            old.map { state in zip(state.turns, state.subsets).map { $1?.turn ?? $0 } }
+            ?? (0..<count).map { _ in RoundRobin(startingAt: .random(in: 0..<1 << 16)) }
+        self.loads = old?.loads ?? [:]
+        self.budget = RetryBudget(percent: policy.retry.budgetPercent)
+    }
+
+    /// The target of a route rule whose turn it is.
+    package func target(of rule: Int) -> RouteTarget? {
+        guard let routes = self.policy.routes else { return nil }
+        return routes.rules[rule].targets[self.splits[rule]?.next() ?? 0]
+    }
+
+    /// The endpoints that a request may go to.
+    ///
+    /// - Parameter index: 0 for the default endpoints, else one more than that of the subset of the route rules.
+    package func subset(_ index: Int, _ worker: Worker) -> EndpointSubset {
+        self.subsets[index] ?? self.makeSubset(index, worker)
+    }
+
+    private func makeSubset(_ index: Int, _ worker: Worker) -> EndpointSubset {
+        let caller = self.governance.caller
+        let set: EndpointSet
+        if index == 0, self.policy.region == nil {
+            set = self.service.defaultEndpoints
+        } else {
+            let tags = index == 0 ? InstanceTags() : self.policy.routes?.subsets[index - 1] ?? InstanceTags()
+            set = self.service.endpoints(matching: tags, ownApp: caller.app, near: self.policy.region)
+        }
+        let counters = worker.metrics.counters(
+            .service(self.service.name, app: set.tags.app, version: set.tags.version))
+        let loads = set.endpoints.map { self.load(of: $0) }
+        let subset = EndpointSubset(
+            set, self.policy.balancing, counters: counters, turn: self.turns[index], loads: loads, at: worker.now)
+        self.subsets[index] = subset
+        return subset
+    }
+
+    /// The same for all subsets that an endpoint is in.
+    private func load(of endpoint: Endpoint) -> EndpointLoad {
+        if let load = self.loads[ObjectIdentifier(endpoint)] { return load }
+        let load = EndpointLoad(endpoint)
+        self.loads[ObjectIdentifier(endpoint)] = load
+        return load
+    }
+}
+
+/// What one event loop knows of the work of one instance.
+package final class EndpointLoad {
+    /// The instance; kept alive, so that its identity is not given to another one.
+    package let endpoint: Endpoint
+    /// Requests of this loop that it has not answered.
+    package var outstanding = 0
+    /// How long its answers take.
+    package var latency = PeakEWMA()
+    /// Its circuit, where instances have their own; filled in by whoever asks for it first.
+    package var circuit: Circuit?
+    /// The circuits that `circuit` was taken from: others govern after a reload.
+    package var circuits: InstanceCircuits?
+
+    init(_ endpoint: Endpoint) { self.endpoint = endpoint }
+}
+
+/// Endpoints that are interchangeable for one request, and what one event loop needs to choose among them.
+package final class EndpointSubset {
+    /// The endpoints.
+    package let set: EndpointSet
+    /// How to choose.
+    package let policy: BalancingPolicy
+    /// Counts the answers.
+    package let counters: RequestCounters
+    /// In the order of the endpoints.
+    package let loads: [EndpointLoad]
+    fileprivate(set) var turn: RoundRobin
+    private var speeds: WeightedResponse
+    private lazy var ring = HashRing(self.set.endpoints.map(\.description))
+
+    init(
+        _ set: EndpointSet, _ policy: BalancingPolicy, counters: RequestCounters, turn: RoundRobin,
+        loads: [EndpointLoad], at now: NIODeadline
+    ) {
+        self.set = set
+        self.policy = policy
+        self.counters = counters
+        self.turn = turn
+        self.loads = loads
+        self.speeds = WeightedResponse(count: loads.count, at: now)
+    }
+
+    /// An instance by the strategy.
+    ///
+    /// - Parameter hash: Of the value that ``BalancingPolicy/Strategy/ringHash`` goes by.
+    /// - Parameter isEligible: Whether an instance may be chosen now; where none may, any is.
+    /// - Returns: An index; `nil` when there are no instances.
+    package func pick(
+        hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, isEligible: (Endpoint) -> Bool
+    ) -> Int? {
+        let count = self.set.endpoints.count
+        guard let first = self.choose(count, hash, now, &random) else { return nil }
+        if isEligible(self.set.endpoints[first]) { return first }
+        for offset in 1..<max(count, 1) {
+            let index = (first + offset) % count
+            if isEligible(self.set.endpoints[index]) {
+                // Whoever follows in turn must not get this one's share as well as its own.
+                self.turn.skip(offset)
+                return index
+            }
+        }
+        return first
+    }
+
+    private func choose(_ count: Int, _ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom) -> Int? {
+        switch self.policy.strategy {
+        case .roundRobin, .sessionStickiness: return self.turn.pick(of: count)
+        case .random: return count > 0 ? Int(random.next(upperBound: UInt(count))) : nil
+        case .weightedResponse: return self.speeds.pick(of: count, at: now, using: &random, turn: &self.turn)
+        case .leastRequest:
+            return LeastRequest.pick(of: count, using: &random) { self.loads[$0].outstanding }
+        case .peakEWMA:
+            return LeastRequest.pick(of: count, using: &random) { index in
+                self.loads[index].latency.cost(outstanding: self.loads[index].outstanding, at: now)
+            }
+        case .ringHash:
+            guard let hash else { return self.turn.pick(of: count) }
+            return self.ring.pick(hash)
+        }
+    }
+
+    /// Whether somebody has to be told how long answers take, and how many are missing.
+    package var countsLoad: Bool {
+        switch self.policy.strategy {
+        case .weightedResponse, .leastRequest, .peakEWMA: true
+        case .roundRobin, .random, .sessionStickiness, .ringHash: false
+        }
+    }
+
+    /// The instance at `index` has answered.
+    package func observe(_ latency: Duration, of index: Int, at now: NIODeadline) {
+        if self.policy.strategy == .weightedResponse { self.speeds.observe(index, latency) }
+        if self.policy.strategy == .peakEWMA { self.loads[index].latency.observe(latency, at: now) }
+    }
+
+    /// Whether no more of the endpoints may be left out.
+    package func mayEject(at now: NIODeadline, maxPercent: Int) -> Bool {
+        let ejected = self.set.endpoints.count { $0.health.isEjected(at: now) }
+        return EndpointHealth.mayEject(ejected: ejected, of: self.set.endpoints.count, maxPercent: maxPercent)
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+package import NIOCore
+import Synchronization
+
+/// What the event loops share of one circuit: its breaker, and the tickets of its bulkhead.
+///
+/// While the breaker is not enabled, no lock is taken; a ticket is one compare-and-exchange.
+///
+/// - Source: go-chassis: the breaker first, then a ticket, which is needed even with the breaker disabled.
+package final class Circuit: Sendable {
+    /// A bulkhead is never larger.
+    ///
+    /// - Source: go-chassis
+    package static let mostTickets = 5_000
+
+    /// How the breaker was made.
+    package let settings: CircuitBreaker.Settings
+    /// How many requests may be under way at a time.
+    package let limit: Int
+
+    private let breaker: Mutex<CircuitBreaker>
+    private let taken = Atomic<Int>(0)
+
+    /// A closed circuit without requests; changed settings need a new one.
+    ///
+    /// - Parameter limit: Requests at a time; cut to ``mostTickets``, and none when it is not positive.
+    package init(settings: CircuitBreaker.Settings, limit: Int) {
+        self.settings = settings
+        self.limit = min(limit, Self.mostTickets)
+        self.breaker = Mutex(CircuitBreaker(settings))
+    }
+
+    /// See ``CircuitBreaker/admit(at:)``.
+    package func admit(at now: NIODeadline) -> CircuitBreaker.Admission {
+        guard self.settings.isEnabled else { return .admitted }
+        return self.breaker.withLock { $0.admit(at: now) }
+    }
+
+    /// See ``CircuitBreaker/succeeded(at:)``.
+    package func succeeded(at now: NIODeadline) {
+        guard self.settings.isEnabled else { return }
+        self.breaker.withLock { $0.succeeded(at: now) }
+    }
+
+    /// See ``CircuitBreaker/failed(at:)``.
+    package func failed(at now: NIODeadline) {
+        guard self.settings.isEnabled else { return }
+        self.breaker.withLock { $0.failed(at: now) }
+    }
+
+    /// See ``CircuitBreaker/rejected(at:)``.
+    package func rejected(at now: NIODeadline) {
+        guard self.settings.isEnabled else { return }
+        self.breaker.withLock { $0.rejected(at: now) }
+    }
+
+    /// See ``CircuitBreaker/abandoned(at:)``.
+    package func abandoned(at now: NIODeadline) {
+        guard self.settings.isEnabled else { return }
+        self.breaker.withLock { $0.abandoned(at: now) }
+    }
+
+    /// See ``CircuitBreaker/report(at:)``.
+    package func report(at now: NIODeadline) -> CircuitBreaker.Report {
+        self.breaker.withLock { $0 }.report(at: now)
+    }
+
+    /// How many requests are under way.
+    package var inFlight: Int { self.taken.load(ordering: .relaxed) }
+
+    /// Takes a ticket for one request, to be given back exactly once.
+    ///
+    /// - Returns: `false` when none is left: the request is rejected, nobody queues.
+    package func take() -> Bool {
+        var taken = self.taken.load(ordering: .relaxed)
+        while taken < self.limit {
+            let (isMine, found) = self.taken.weakCompareExchange(
+                expected: taken, desired: taken &+ 1, ordering: .relaxed)
+            if isMine { return true }
+            taken = found
+        }
+        return false
+    }
+
+    /// Gives a ticket back.
+    package func giveBack() { self.taken.wrappingSubtract(1, ordering: .relaxed) }
+}
