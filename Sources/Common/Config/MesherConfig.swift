@@ -24,7 +24,8 @@ package struct MesherConfig: Sendable {
     package var healthChecks: [HealthCheckConfig]
     /// What steers traffic.
     package var governance: GovernanceConfig
-    package var rules = RuleConfig()
+    /// Rules about requests.
+    package var rules: RuleConfig
 
     /// Reads everything; mistakes are noted in the reader.
     package init(_ reader: inout ConfigReader) {
@@ -38,6 +39,7 @@ package struct MesherConfig: Sendable {
         self.workers = reader.read(Keys.workers)
         self.healthChecks = HealthCheckConfig.readAll(&reader)
         self.governance = GovernanceConfig(&reader, identity: self.identity)
+        self.rules = RuleConfig(&reader)
     }
 
     /// This configuration with what may change live as `new` has it.

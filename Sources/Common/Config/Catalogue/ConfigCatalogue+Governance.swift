@@ -36,26 +36,11 @@ extension ConfigCatalogue {
     static let rateLimits = KeyGroup(
         "Rate limits", in: "rate_limiting.yaml",
         RateLimitConfig.Keys.all.map { KnownKey($0) } + [
-            .structure("cse.rateLimiting.<policy>", "text with YAML", "Limits for marked traffic."),
-            .structure("cse.match.<name>", "text with YAML", "Marks traffic."),
+            .rules("cse.rateLimiting.<policy>", "text with YAML", "Limits for marked traffic."),
+            .rules("cse.match.<name>", "text with YAML", "Marks traffic."),
         ])
 
-    static let faults = KeyGroup(
-        "Fault injection", in: "fault.yaml",
-        [
-            .later(
-                "cse.governance.<name>.policy.fault.protocols.<protocol>.delay.fixedDelay", .integer(1...86_400_000),
-                "Delay in milliseconds."),
-            .later(
-                "cse.governance.<name>.policy.fault.protocols.<protocol>.delay.percent", .integer(0...100),
-                default: "100", "Share of requests to delay."),
-            .later(
-                "cse.governance.<name>.policy.fault.protocols.<protocol>.abort.httpStatus", .integer(100...600),
-                "Status to answer."),
-            .later(
-                "cse.governance.<name>.policy.fault.protocols.<protocol>.abort.percent", .integer(0...100),
-                default: "100", "Share of requests to answer with it."),
-        ])
+    static let faults = KeyGroup("Fault injection", in: "fault.yaml", FaultRules.keys)
 
     static let routes = KeyGroup(
         "Route rules", in: "router.yaml",
@@ -64,10 +49,10 @@ extension ConfigCatalogue {
                 "router.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",
                 reload: .restart, "Where rules come from."),
             .later("router.address", .text, reload: .restart, "Address of Istio."),
-            .structure("routeRule.<service>", "list of rules", "Which instances of a service get which requests."),
-            .structure("cse.routeRule.<service>", "text with YAML", "The same as a text."),
-            .structure("sourceTemplate.<name>", "match", "A match that several rules refer to."),
-            .structure("cse.darklaunch.policy.<service>", "JSON", "The same in an older language."),
+            .rules("routeRule.<service>", "list of rules", "Which instances of a service get which requests."),
+            .rules("cse.routeRule.<service>", "text with YAML", "The same as a text."),
+            .rules("sourceTemplate.<name>.<key>", "match", "A match that several rules refer to."),
+            .rules("cse.darklaunch.policy.<service>", "JSON", "The same in an older language."),
         ])
 
     static let egress = KeyGroup(
@@ -75,8 +60,8 @@ extension ConfigCatalogue {
         [
             .later("egress.infra", .choice("cse", "pilot"), default: "cse", reload: .restart, "Where rules come from."),
             .later("egress.address", .text, reload: .restart, "Address of Istio."),
-            .structure("egressRule.<name>", "list of {hosts, ports}", "External hosts that may be called."),
-        ])
+            .rules("egressRule.<name>", "list of {hosts, ports}", "External hosts that may be called."),
+        ] + RuleConfig.keys.map { KnownKey($0) })
 
     static let edge = KeyGroup(
         "Edge mode", in: "mesher.yaml",

@@ -81,20 +81,10 @@ enum RuleReview {
         guard entry.key.hasSuffix("ingress.rule.http") else {
             return Self.problems(in: entry.value, named: entry.key.hasSuffix(".regex") ? "regex" : "", entry)
         }
-        guard let text = entry.value.text else { return [] }
         do {
-            let location = entry.value.location
-            let rules = try ConfigTree(yaml: text, source: location.source)
-            // Lines of the inner text count from the one behind the key.
-            return Self.problems(in: rules, named: "", entry).map { problem in
-                ConfigProblem(
-                    at: ConfigLocation(
-                        location.source, line: location.line + problem.location.line, column: problem.location.column),
-                    key: problem.key, problem.problem, remedy: problem.remedy)
-            }
+            return Self.problems(in: try RuleText.read(entry), named: "", entry)
         } catch {
-            let problem = "\(error.problem), in line \(error.location.line) of the text"
-            return [ConfigProblem(at: entry.value.location, key: entry.key, problem, remedy: error.remedy)]
+            return [error]
         }
     }
 

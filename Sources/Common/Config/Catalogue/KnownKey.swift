@@ -91,6 +91,11 @@ package struct KnownKey: Sendable {
         KnownKey(pattern, state: .later, typeName: typeName, help: help, reload: .live)
     }
 
+    /// A family of keys with a structure of its own, which takes effect; whoever reads it reviews it.
+    static func rules(_ pattern: String, _ typeName: String, _ help: String) -> KnownKey {
+        KnownKey(pattern, state: .active, typeName: typeName, help: help, reload: .live)
+    }
+
     /// A key that is accepted and has no effect.
     static func unused(_ pattern: String, _ why: String) -> KnownKey {
         KnownKey(pattern, state: .unused(why), typeName: "any", help: why, reload: .restart)

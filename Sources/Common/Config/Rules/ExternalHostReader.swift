@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Reads the external hosts that may be called: `egress.yaml`.
+enum ExternalHostReader {
+    /// The hosts of all rules `egressRule.<name>`.
+    static func read(_ reader: inout ConfigReader) -> ExternalHosts {
+        var rules: [ExternalHosts.Rule] = []
+        for (_, entry) in reader.store.entries(below: "egressRule") {
+            var problems = RuleProblems(entry.key)
+            do {
+                for element in try RuleText.read(entry).elements { rules += Self.rules(element, &problems) }
+            } catch {
+                reader.note(error)
+            }
+            problems.problems.forEach { reader.note($0) }
+        }
+        return ExternalHosts(rules, allowsLoopback: reader.read(Keys.loopback))
+    }
+
+    private static func rules(_ tree: ConfigTree, _ problems: inout RuleProblems) -> [ExternalHosts.Rule] {
+        problems.allow(["hosts", "ports"], in: tree)
+        var ports: [ExternalHosts.Port] = []
+        for element in tree["ports"]?.elements ?? [] {
+            problems.allow(["port", "protocol"], in: element)
+            guard let port = element["port"]?.text.flatMap({ UInt16($0) }), port > 0 else {
+                problems.note(
+                    element.location, ConfigMistake("this is no port", remedy: "write {port: 80, protocol: HTTP}"))
+                continue
+            }
+            ports.append(ExternalHosts.Port(port, protocolName: element["protocol"]?.text ?? "HTTP"))
+        }
+        let hosts = tree["hosts"]?.elements ?? []
+        if hosts.isEmpty {
+            problems.note(
+                tree.location, ConfigMistake("the rule has no hosts", remedy: "write hosts: [api.example.org]"))
+        }
+        return hosts.compactMap { host in
+            guard let name = host.text?.lowercased(), Self.isHost(name) else {
+                problems.note(
+                    host.location,
+                    ConfigMistake(
+                        "\"\(host.text ?? "")\" is no host",
+                        remedy: "write a name of letters, digits and hyphens, such as api.example.org or *.example.org")
+                )
+                return nil
+            }
+            return ExternalHosts.Rule(name, ports)
+        }
+    }
+
+    /// At most 255 characters; labels of at most 63 letters, digits and inner hyphens; `*` may begin the first one.
+    private static func isHost(_ name: String) -> Bool {
+        guard (1...255).contains(name.utf8.count) else { return false }
+        let labels = name.split(separator: ".", omittingEmptySubsequences: false)
+        for (index, label) in labels.enumerated() {
+            var label = label
+            if index == 0, label.hasPrefix("*") {
+                label = label.dropFirst()
+                if label.isEmpty, labels.count > 1 { continue }
+            }
+            guard (1...63).contains(label.utf8.count), label.first != "-", label.last != "-",
+                label.utf8.allSatisfy({ byte in
+                    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
+                })
+            else { return false }
+        }
+        return true
+    }
+
+    /// The keys.
+    enum Keys {
+        static let loopback = ConfigKey(
+            "mesher.egress.allowLoopback", .bool, default: false, reload: .live,
+            "Whether external hosts may have addresses of this machine, its link or its cloud. For tests.")
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Reads the policies that mark requests, and the limits of marked ones.
+enum MatchPolicyReader {
+    /// The policies `cse.match.<name>`, by name.
+    static func policies(_ reader: inout ConfigReader) -> [MatchPolicy] {
+        var policies: [MatchPolicy] = []
+        for (name, entry) in reader.store.entries(below: "cse.match") where !name.contains(".") {
+            do {
+                let tree = try RuleText.read(entry)
+                var matches = MatchReader(problems: RuleProblems(entry.key))
+                let alternatives = (tree["matches"]?.elements ?? []).map { element in
+                    MatchPolicy.Alternative(
+                        matches.markMatch(element),
+                        isPassedOn: element["trafficMarkPolicy"]?.text?.lowercased() == "once")
+                }
+                if alternatives.isEmpty {
+                    let mistake = ConfigMistake(
+                        "the policy describes no request", remedy: "write matches: [{apiPath: {contains: /reports}}]")
+                    matches.problems.note(tree.location, mistake)
+                }
+                matches.problems.problems.forEach { reader.note($0) }
+                policies.append(MatchPolicy(name, alternatives, at: entry.value.location))
+            } catch {
+                reader.note(error)
+            }
+        }
+        return policies
+    }
+
+    /// The limits `cse.rateLimiting.<policy>`, by the name of the policy; one for each mark.
+    static func limits(_ reader: inout ConfigReader) -> [RateLimitPolicy] {
+        var limits: [RateLimitPolicy] = []
+        for (name, entry) in reader.store.entries(below: "cse.rateLimiting") where !name.contains(".") {
+            do {
+                let tree = try RuleText.read(entry)
+                var problems = RuleProblems(entry.key)
+                if let limit = Self.limit(name, tree, &problems) {
+                    if let first = limits.first(where: { $0.match == limit.match }) {
+                        problems.warn(
+                            tree.location, "\(first.name) limits \(limit.match) already: this has no effect",
+                            remedy: "keep one of them")
+                    } else {
+                        limits.append(limit)
+                    }
+                }
+                problems.problems.forEach { reader.note($0) }
+            } catch {
+                reader.note(error)
+            }
+        }
+        return limits
+    }
+
+    private static func limit(
+        _ name: String, _ tree: ConfigTree, _ problems: inout RuleProblems
+    ) -> RateLimitPolicy? {
+        guard let match = tree["match"]?.text, !match.isEmpty else {
+            problems.warn(
+                tree.location, "without match the limit has no effect",
+                remedy: "write {match: name, rate: 20, burst: 5}")
+            return nil
+        }
+        problems.allow(["match", "rate", "burst"], in: tree)
+        guard let rate = tree["rate"]?.text.flatMap({ Int($0) }) else {
+            problems.note(tree.location, ConfigMistake("the limit has no rate", remedy: "write rate: 20"))
+            return nil
+        }
+        guard let text = tree["burst"]?.text else { return RateLimitPolicy(name, match: match, rate: rate, burst: nil) }
+        guard let burst = Int(text), burst > 0 else {
+            problems.note(tree.location, ConfigMistake("\"\(text)\" is no burst", remedy: "write a number above 0"))
+            return nil
+        }
+        return RateLimitPolicy(name, match: match, rate: rate, burst: burst)
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Reads the route rules of all sources: `routeRule.<service>` of files, dark-launch texts, and texts with rules.
+///
+/// A later source replaces all rules of a service that an earlier one has.
+struct RouteRuleReader {
+    private let policies: [String: MatchPolicy]
+    private let templates: [String: ConfigTree]
+
+    /// The rules for calls of each service.
+    static func read(_ reader: inout ConfigReader, policies: [MatchPolicy]) -> RouteTable {
+        let known = Dictionary(policies.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let rules = RouteRuleReader(policies: known, templates: Self.templates(reader.store))
+        var services: [String: ServiceRoutes] = [:]
+        for (service, entry) in reader.store.entries(below: "routeRule") {
+            services[service] = rules.routes(entry, &reader)
+        }
+        for (service, entry) in reader.store.entries(below: "cse.darklaunch.policy") {
+            services[service] = DarkLaunch.routes(entry, &reader) ?? services[service]
+        }
+        for (service, entry) in reader.store.entries(below: "cse.routeRule") {
+            services[service] = rules.routes(entry, &reader)
+        }
+        return RouteTable(services)
+    }
+
+    /// The matches that rules may refer to, put together again from their leaves.
+    private static func templates(_ store: ConfigStore) -> [String: ConfigTree] {
+        var templates: [String: ConfigTree] = [:]
+        for (path, entry) in store.entries(below: "sourceTemplate") {
+            let parts = path.split(separator: ".").map(String.init)
+            guard let name = parts.first else { continue }
+            let old = templates[name] ?? .map([], entry.value.location)
+            templates[name] = old.adding(entry.value, at: parts.dropFirst())
+        }
+        return templates
+    }
+
+    private func routes(_ entry: ConfigSource.Entry, _ reader: inout ConfigReader) -> ServiceRoutes? {
+        let tree: ConfigTree
+        do {
+            tree = try RuleText.read(entry)
+        } catch {
+            reader.note(error)
+            return nil
+        }
+        var matches = MatchReader(problems: RuleProblems(entry.key))
+        var rules: [(rule: RouteRule, tags: [InstanceTags])] = []
+        if case .map = tree {
+            matches.problems.note(
+                tree.location, ConfigMistake("a map stands where a list of rules belongs", remedy: "write - before it"))
+        }
+        for element in tree.elements {
+            if let rule = self.rule(element, &matches) { rules.append(rule) }
+        }
+        matches.problems.problems.forEach { reader.note($0) }
+        return rules.isEmpty ? nil : ServiceRoutes(rules, plain: "\(tree.plain)\(self.plain(of: rules))")
+    }
+
+    /// What rules refer to is a part of what they say.
+    private func plain(of rules: [(rule: RouteRule, tags: [InstanceTags])]) -> String {
+        rules.compactMap { rule, _ in rule.reference.flatMap { self.templates[$0]?.plain ?? "\(rule.match)" } }.joined()
+    }
+
+    private func rule(
+        _ tree: ConfigTree, _ matches: inout MatchReader
+    ) -> (rule: RouteRule, tags: [InstanceTags])? {
+        matches.problems.allow(["precedence", "match", "route"], in: tree)
+        var precedence = 0
+        if let text = tree["precedence"]?.text {
+            if let number = Int(text) {
+                precedence = number
+            } else {
+                let mistake = ConfigMistake("\"\(text)\" is no precedence", remedy: "write a whole number")
+                matches.problems.note(tree["precedence"]?.location ?? tree.location, mistake)
+            }
+        }
+        guard let targets = Self.targets(tree, &matches.problems) else { return nil }
+        let (match, reference) = self.match(tree["match"], &matches)
+        let rule = RouteRule(
+            precedence: precedence, match: match, reference: reference, weights: targets.map(\.weight),
+            at: tree.location)
+        return (rule, targets.map(\.tags))
+    }
+
+    private func match(
+        _ tree: ConfigTree?, _ matches: inout MatchReader
+    ) -> (match: RouteRule.Match, reference: String?) {
+        guard let tree, !tree.entries.isEmpty else { return (.always, nil) }
+        guard let name = tree["refer"]?.text, !name.isEmpty else { return (.request(matches.routeMatch(tree)), nil) }
+        if let template = self.templates[name] { return (.request(matches.routeMatch(template)), name) }
+        if let policy = self.policies[name] { return (.marked(policy), name) }
+        let near = Spelling.nearest(to: name, among: Array(self.templates.keys) + self.policies.keys)
+        matches.problems.warn(
+            tree["refer"]?.location ?? tree.location, "nothing is called \(name): the rule matches nothing",
+            remedy: near.map { "did you mean \($0)?" } ?? "define sourceTemplate.\(name)")
+        return (.never, name)
+    }
+
+    // MARK: Targets
+
+    /// The shares of a rule; the rest to 100 goes to the newest version.
+    static func targets(
+        _ tree: ConfigTree, _ problems: inout RuleProblems
+    ) -> [(weight: Int, tags: InstanceTags)]? {
+        let elements = tree["route"]?.elements ?? []
+        guard !elements.isEmpty else {
+            problems.note(
+                tree.location,
+                ConfigMistake("the rule has no route", remedy: "write route: [{tags: {version: 1.0.0}, weight: 100}]"))
+            return nil
+        }
+        var targets: [(weight: Int, tags: InstanceTags)] = []
+        for element in elements {
+            problems.allow(["tags", "weight"], in: element)
+            targets.append((Self.weight(element, isOnly: elements.count == 1, &problems), Self.tags(element["tags"])))
+        }
+        return Self.complete(targets, at: tree["route"]?.location ?? tree.location, &problems)
+    }
+
+    /// Weights that sum up to 100.
+    static func complete(
+        _ targets: [(weight: Int, tags: InstanceTags)], at location: ConfigLocation, _ problems: inout RuleProblems
+    ) -> [(weight: Int, tags: InstanceTags)]? {
+        let sum = targets.reduce(0) { $0 + $1.weight }
+        guard sum <= 100 else {
+            problems.note(
+                location,
+                ConfigMistake(
+                    "total weight is over 100%: it is \(sum)", remedy: "make the weights of a rule sum up to 100"))
+            return nil
+        }
+        if targets.first?.weight == 100 { return [targets[0]] }
+        let used = targets.filter { $0.weight > 0 }
+        return sum == 100 ? used : used + [(100 - sum, InstanceTags())]
+    }
+
+    private static func weight(_ tree: ConfigTree, isOnly: Bool, _ problems: inout RuleProblems) -> Int {
+        guard let value = tree["weight"], let text = value.text else { return isOnly ? 100 : 0 }
+        guard let weight = Int(text), (0...100).contains(weight) else {
+            problems.note(
+                value.location, ConfigMistake("\"\(text)\" is no weight", remedy: "write a whole number, 0 to 100"))
+            return 0
+        }
+        return weight
+    }
+
+    private static func tags(_ tree: ConfigTree?) -> InstanceTags {
+        var version = "latest"
+        var app: String?
+        var properties: [String: String] = [:]
+        for entry in tree?.entries ?? [] {
+            let value = entry.value.text ?? ""
+            switch entry.key {
+            case "version": version = value
+            case "app": app = value
+            default: properties[entry.key] = value
+            }
+        }
+        return InstanceTags(version: version, app: app, properties: properties)
+    }
+}
+
+extension ConfigTree {
+    /// The map with a value at the end of `path`.
+    fileprivate func adding(_ value: ConfigTree, at path: ArraySlice<String>) -> ConfigTree {
+        guard let first = path.first else { return value }
+        var entries = self.entries
+        let old = entries.first { $0.key == first }?.value ?? .map([], value.location)
+        entries.removeAll { $0.key == first }
+        let new = old.adding(value, at: path.dropFirst())
+        return .map(entries + [Entry(key: first, location: value.location, value: new)], self.location)
+    }
+}

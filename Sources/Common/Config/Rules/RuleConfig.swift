@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Everything that is written as rules about requests; may change while the process runs.
+package struct RuleConfig: Sendable {
+    /// Which instances of a service get which requests.
+    package var routes: RouteTable
+    /// What marks requests, by name.
+    package var policies: [MatchPolicy]
+    /// Limits of marked requests, one for each mark.
+    package var rateLimits: [RateLimitPolicy]
+    /// What is done to calls on purpose.
+    package var faults: FaultRules
+    /// Which hosts outside the mesh may be called.
+    package var externalHosts: ExternalHosts
+
+    init(_ reader: inout ConfigReader) {
+        self.policies = MatchPolicyReader.policies(&reader)
+        self.routes = RouteRuleReader.read(&reader, policies: self.policies)
+        self.rateLimits = MatchPolicyReader.limits(&reader)
+        self.faults = FaultRules(&reader)
+        self.externalHosts = ExternalHostReader.read(&reader)
+    }
+
+    /// The keys that are no rules themselves.
+    package static let keys: [any AnyConfigKey] = [ExternalHostReader.Keys.loopback]
+}

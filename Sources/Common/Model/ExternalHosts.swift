@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The hosts outside the mesh that may be called.
+///
+/// - Source: egress rules of the original.
+package struct ExternalHosts: Sendable {
+    /// A port of a host.
+    package struct Port: Sendable, Equatable {
+        /// The number.
+        package let number: UInt16
+        /// What is spoken there; only `HTTP`, in any letter case, means something.
+        package let protocolName: String
+
+        /// A port.
+        package init(_ number: UInt16, protocolName: String) {
+            self.number = number
+            self.protocolName = protocolName
+        }
+
+        var isHTTP: Bool { self.protocolName.lowercased() == "http" }
+    }
+
+    /// One host, or all with a suffix.
+    package struct Rule: Sendable {
+        /// As it was written, in lower case.
+        package let pattern: String
+        /// The ports.
+        package let ports: [Port]
+        fileprivate let match: TextMatch
+
+        /// A rule for `pattern`, which may begin with `*`.
+        package init(_ pattern: String, _ ports: [Port]) {
+            self.pattern = pattern
+            self.ports = ports
+            self.match =
+                pattern.hasPrefix("*")
+                ? .suffix(.init(String(pattern.dropFirst()), ignoresCase: true))
+                : .exact(.init(pattern, ignoresCase: true))
+        }
+
+        /// Whether it stands for more than one host.
+        package var isWildcard: Bool { self.pattern.hasPrefix("*") }
+
+        /// Whether a tunnel may lead to this port.
+        package func allows(port: UInt16) -> Bool { self.ports.contains { $0.number == port } }
+
+        /// The port of a plain request: the one that was asked for when it is listed, else the first that is spoken HTTP
+        /// on, else 80.
+        package func httpPort(requested: UInt16?) -> UInt16 {
+            if let requested, self.allows(port: requested) { return requested }
+            return self.ports.first { $0.isHTTP }?.number ?? 80
+        }
+    }
+
+    /// In the order in which they are tried: single hosts first, then wildcards, the longest first.
+    package let rules: [Rule]
+    /// Whether hosts may have addresses of this machine, its link or its cloud.
+    package let allowsLoopback: Bool
+
+    /// Rules in any order.
+    package init(_ rules: [Rule] = [], allowsLoopback: Bool = false) {
+        self.rules = rules.sorted { left, right in
+            (left.isWildcard ? 1 : 0, -left.pattern.count, left.pattern)
+                < (right.isWildcard ? 1 : 0, -right.pattern.count, right.pattern)
+        }
+        self.allowsLoopback = allowsLoopback
+    }
+
+    /// Whether no host may be called.
+    package var isEmpty: Bool { self.rules.isEmpty }
+
+    /// The rule that lists `host`; `nil` when none does.
+    ///
+    /// Cost: linear in the rules.
+    package func match(host: RawSpan) -> Rule? {
+        var count = host.byteCount
+        if count > 1, host.byte(at: count - 1) == .dot { count -= 1 }
+        let host = host.extracting(0..<count)
+        for rule in self.rules where rule.match.matches(host) && (!rule.isWildcard || count >= rule.pattern.utf8.count)
+        {
+            return rule
+        }
+        return nil
+    }
+}
