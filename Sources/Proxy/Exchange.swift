@@ -57,8 +57,6 @@ package struct Exchange: ~Copyable {
     package var isExternal = false
     /// Which instances it may go to; see ``ServiceState/subset(_:_:)``: the route stage.
     package var subset = 0
-    /// The route rule that decided so, an index into those of the service: the route stage.
-    package var rule: Int?
     /// The name that rules about marked requests know it by: the marker stage.
     package var mark: Mark?
     /// Where to send the request: the balancing stage, or the local application's.
@@ -114,7 +112,6 @@ package struct Exchange: ~Copyable {
         self.target = nil
         self.isExternal = false
         self.subset = 0
-        self.rule = nil
         self.mark = nil
         self.hasAwaitedService = false
         self.endpoint = nil

@@ -15,7 +15,6 @@ struct RouteStage: Stage {
         let mark = exchange.mark?.name
         for index in target.policy.activeRules
         where routes.rules[index].matches(exchange.request, exchange.requestHeaders, mark: mark) {
-            exchange.rule = index
             if let chosen = target.target(of: index) { exchange.subset = chosen.subset + 1 }
             break
         }

@@ -5,8 +5,6 @@ package import NIOCore
 
 #if canImport(Glibc)
     import Glibc
-#else
-    import Darwin
 #endif
 
 /// The latency of one endpoint, as far as it is known: a peak counts at once, and is forgotten slowly.
