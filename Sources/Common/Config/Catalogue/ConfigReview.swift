@@ -9,6 +9,8 @@ package enum ConfigReview {
         store.allKeys.flatMap { canonical, rank, entry -> [ConfigProblem] in
             if rank == .environment || rank == .fallback, !Self.isOurs(canonical) { return [] }
             guard let known = ConfigCatalogue.key(canonical) else {
+                // A configuration server is the application's too.
+                if rank == .remote, !Self.isOurs(canonical) { return [] }
                 return [Self.unknown(canonical, entry, isStrict: isStrict)]
             }
             switch known.state {
