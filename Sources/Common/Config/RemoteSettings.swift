@@ -42,7 +42,7 @@ extension ConfigLoader {
         let local = known ?? self.readSources(&problems)
         let base = self.read(local, problems)
         if base.hasErrors || remote.entries.isEmpty { return base }
-        var (settings, notes) = Self.withoutRestartKeys(remote)
+        var (settings, notes) = Self.relevant(remote)
         var refused: [ConfigProblem] = []
         // Each round puts at least one value aside: the new one first, then the one that it had taken the place of.
         for _ in 0..<4 {
@@ -70,14 +70,17 @@ extension ConfigLoader {
         return (result.hasErrors ? base : result).refusing(refused)
     }
 
-    /// Leaves out what a server says too late: keys that are read at a start, before it is asked.
-    private static func withoutRestartKeys(_ remote: ConfigSource) -> (ConfigSource, [ConfigProblem]) {
+    /// Leaves out the application's own settings, which share the server, and what the server says too late: keys that are
+    /// read at a start, before it is asked.
+    private static func relevant(_ remote: ConfigSource) -> (ConfigSource, [ConfigProblem]) {
         var settings = remote
         var notes: [ConfigProblem] = []
         for (key, entry) in remote.entries {
-            guard let known = ConfigCatalogue.key(key), known.state == .active, known.reload == .restart else {
+            guard let known = ConfigCatalogue.key(key) else {
+                if !ConfigReview.isOurs(key) { settings.set(key, nil) }
                 continue
             }
+            guard known.state == .active, known.reload == .restart else { continue }
             settings.set(key, nil)
             notes.append(
                 ConfigProblem(

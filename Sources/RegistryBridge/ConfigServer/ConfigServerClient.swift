@@ -71,15 +71,16 @@ actor ConfigServerClient {
 
     /// The answer to a question: a status that says no is an answer, one that says that the server is in trouble is none.
     ///
-    /// Asks once more at once, at the next address if there is one: what fails most often is a connection that the server
-    /// has closed meanwhile.
-    func get(_ path: String, timeout: Duration = ConfigServerClient.timeout) async throws(ConfigServerFailure) -> Answer
+    /// - Parameter isRepeated: Whether to ask once more at once, at the next address if there is one: what fails most often is
+    ///   a connection that the server has closed meanwhile.
+    func get(_ path: String, timeout: Duration = ConfigServerClient.timeout, isRepeated: Bool = true)
+        async throws(ConfigServerFailure) -> Answer
     {
         let deadline = ContinuousClock.now + timeout
         do {
             return try await self.attempt(path, timeout)
         } catch {
-            guard ContinuousClock.now + .seconds(1) < deadline, !Task.isCancelled else { throw error }
+            guard isRepeated, ContinuousClock.now + .seconds(1) < deadline, !Task.isCancelled else { throw error }
             return try await self.attempt(path, timeout)
         }
     }

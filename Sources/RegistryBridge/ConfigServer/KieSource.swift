@@ -66,12 +66,14 @@ actor KieSource: ConfigServer {
     private func follow(_ index: Int) async {
         var backoff = Backoff()
         var emptyAnswers = 0
+        var failures = 0
         while !Task.isCancelled {
             let began = ContinuousClock.now
             let pause: Duration
             do throws(ConfigServerFailure) {
                 let outcome = try await self.ask(index)
                 backoff.reset()
+                failures = 0
                 self.dimensions[index].failure = nil
                 self.news.send(.some)
                 emptyAnswers = outcome == .empty ? emptyAnswers + 1 : 0
@@ -80,6 +82,9 @@ actor KieSource: ConfigServer {
                 if Task.isCancelled { return }
                 // Another server, or the same without what it knew, may count from somewhere else.
                 self.dimensions[index].revision = nil
+                failures += 1
+                // Most often the server has closed the connection meanwhile.
+                if failures == 1 { continue }
                 self.dimensions[index].failure = error.text
                 self.news.send(.some)
                 pause = min(backoff.delay(noise: .random(in: -1...1)), self.interval)
@@ -92,7 +97,8 @@ actor KieSource: ConfigServer {
         let dimension = self.dimensions[index]
         let wait = dimension.revision == nil ? nil : self.wait
         let target = Self.target(self.path, dimension.labels, revision: dimension.revision, wait: wait)
-        let answer = try await self.client.get(target, timeout: (wait ?? .zero) + ConfigServerClient.timeout)
+        let answer = try await self.client.get(
+            target, timeout: (wait ?? .zero) + ConfigServerClient.timeout, isRepeated: false)
         let revision = answer.headers.first(name: "X-Kie-Revision").flatMap { Int64($0) }
         switch answer.status {
         case 304:

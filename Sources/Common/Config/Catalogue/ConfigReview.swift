@@ -9,8 +9,6 @@ package enum ConfigReview {
         store.allKeys.flatMap { canonical, rank, entry -> [ConfigProblem] in
             if rank == .environment || rank == .fallback, !Self.isOurs(canonical) { return [] }
             guard let known = ConfigCatalogue.key(canonical) else {
-                // A configuration server is the application's too.
-                if rank == .remote, !Self.isOurs(canonical) { return [] }
                 return [Self.unknown(canonical, entry, isStrict: isStrict)]
             }
             switch known.state {
@@ -21,8 +19,8 @@ package enum ConfigReview {
         }
     }
 
-    /// The environment is full of variables that are none of our business.
-    private static func isOurs(_ key: String) -> Bool {
+    /// The environment and configuration servers are full of what is none of our business.
+    static func isOurs(_ key: String) -> Bool {
         ["cse.", "mesher.", "service_description.", "ssl."].contains { key.hasPrefix($0) }
     }
 
