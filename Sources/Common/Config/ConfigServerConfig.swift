@@ -75,8 +75,8 @@ package struct ConfigServerConfig: Sendable, Equatable {
         for part in reader.read(Keys.address).split(separator: ",") {
             var text = part.filter { !$0.isWhitespace }
             if text.isEmpty { continue }
-            while text.hasSuffix("/") { text.removeLast() }
             if !text.contains("://") { text = "http://\(text)" }
+            while text.hasSuffix("/") { text.removeLast() }
             let parts = URLComponents(string: text)
             let isAddress =
                 ["http", "https"].contains(parts?.scheme) && parts?.host?.isEmpty == false

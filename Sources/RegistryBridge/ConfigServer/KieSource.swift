@@ -83,8 +83,8 @@ actor KieSource: ConfigServer {
                 // Another server, or the same without what it knew, may count from somewhere else.
                 self.dimensions[index].revision = nil
                 failures += 1
-                // Most often the server has closed the connection meanwhile.
-                if failures == 1 { continue }
+                // Most often the server has closed the connection meanwhile; one that falls silent is another matter.
+                if failures == 1, .now - began < (self.wait ?? .zero) + .seconds(1) { continue }
                 self.dimensions[index].failure = error.text
                 self.news.send(.some)
                 pause = min(backoff.delay(noise: .random(in: -1...1)), self.interval)
