@@ -71,7 +71,7 @@ private struct HealthBody: Encodable {
     let serviceName: String
     let version: String
     let status = "green"
-    let connectedConfigCenterClient = false
+    let connectedConfigCenterClient: Bool
     let connectedMonitoring = false
     let localHealthCheck: [Check]
     let registry: Registry?
@@ -102,6 +102,7 @@ private struct HealthBody: Encodable {
     }
 
     init(_ state: AdminState) {
+        self.connectedConfigCenterClient = state.configServer.current.isReachable
         self.registry = state.registry.map { Registry($0.current) }
         self.serviceName = state.identity.name
         self.version = state.identity.version

@@ -11,6 +11,7 @@ package struct AdminState: Sendable {
     let readiness: Readiness
     let health: LocalHealth
     let registry: RegistryStatus?
+    let configServer: ConfigServerStatus
     let metrics: MetricsRegistry
 
     /// The state of one sidecar.
@@ -18,13 +19,14 @@ package struct AdminState: Sendable {
     /// - Parameter registry: `nil` when there is none that could be away.
     package init(
         identity: ServiceIdentity, build: BuildInfo, readiness: Readiness, health: LocalHealth,
-        registry: RegistryStatus?, metrics: MetricsRegistry
+        registry: RegistryStatus?, configServer: ConfigServerStatus, metrics: MetricsRegistry
     ) {
         self.identity = identity
         self.build = build
         self.readiness = readiness
         self.health = health
         self.registry = registry
+        self.configServer = configServer
         self.metrics = metrics
     }
 }

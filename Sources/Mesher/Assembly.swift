@@ -124,6 +124,7 @@ package struct Assembly: Sendable {
         // Snapshots and mailboxes: they outlive every restart of a component.
         // Without a registry there is nothing to wait for.
         let center = try self.center(on: controlLoops)
+        let serverTLS = try RegistryTLS.configuration(of: config.configServer?.tls)
         let directory = Snapshot(
             center?.saved.directory(app: config.identity.app)
                 ?? ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)
@@ -139,6 +140,7 @@ package struct Assembly: Sendable {
         if directory.current.isSynced { readiness.set(.registry) }
         let health = LocalHealth()
         let registryStatus = RegistryStatus()
+        let configServer = ConfigServerStatus()
         let registration = RegistrationState()
         let memory = self.surroundings.memory
         let overload = Overload(limit: config.proxy.maxMemory, systemLimit: memory.limit() ?? 0)
@@ -173,7 +175,7 @@ package struct Assembly: Sendable {
         if let address = config.listeners.admin {
             let state = AdminState(
                 identity: identity, build: self.surroundings.build, readiness: readiness, health: health,
-                registry: center == nil ? nil : registryStatus, metrics: metrics)
+                registry: center == nil ? nil : registryStatus, configServer: configServer, metrics: metrics)
             supervisor.add("admin") {
                 AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
             }
@@ -185,6 +187,15 @@ package struct Assembly: Sendable {
                 ConfigComponent(
                     loader: loader, state: state, inbox: configInbox, receivers: [egressInbox, ingressInbox],
                     logger: logger)
+            }
+            if let server = config.configServer {
+                ConfigServerMetrics(status: configServer, state: state).register(with: metrics)
+                supervisor.add("config-server") {
+                    ConfigServerComponent(
+                        server, scope: ConfigServerScope(identity), login: center?.client, tls: serverTLS,
+                        inbox: configInbox,
+                        status: configServer, loops: controlLoops, logger: logger)
+                }
             }
         }
         supervisor.add("memory") {
@@ -248,15 +259,10 @@ package struct Assembly: Sendable {
     private func center(on loops: any EventLoopGroup) throws(MesherError) -> Center? {
         let (registry, identity) = (self.config.registry, self.config.identity)
         guard registry.kind == .serviceCenter, !registry.centers.isEmpty else { return nil }
-        let client: ServiceCenterClient
-        do throws(ConfigProblem) {
-            client = ServiceCenterClient(
-                addresses: registry.centers, project: registry.project, tenant: registry.tenant,
-                account: registry.account, tls: try registry.tls.map(RegistryTLS.configuration), loops: loops,
-                logger: self.surroundings.logger)
-        } catch {
-            throw .configuration([error])
-        }
+        let client = ServiceCenterClient(
+            addresses: registry.centers, project: registry.project, tenant: registry.tenant,
+            account: registry.account, tls: try RegistryTLS.configuration(of: registry.tls), loops: loops,
+            logger: self.surroundings.logger)
         let cache = DiscoveryCache(
             directory: StateDirectory.path(registry.stateDirectory),
             owner: [identity.app, identity.name, "\(self.config.listeners.outgoing.port)"],

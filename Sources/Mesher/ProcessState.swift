@@ -122,6 +122,35 @@ struct RegistryMetrics: Sendable {
     }
 }
 
+/// What metrics show of the configuration server.
+struct ConfigServerMetrics: Sendable {
+    let status: ConfigServerStatus
+    let state: ConfigState
+
+    func register(with metrics: MetricsRegistry) {
+        metrics.addCollector {
+            let status = self.status.current
+            let values: [(String, String, Int)] = [
+                (
+                    "mesher_config_server_up", "Whether the configuration server answered when it was asked last.",
+                    status.isReachable ? 1 : 0
+                ),
+                ("mesher_config_server_settings", "Settings that it has for this sidecar.", status.settings),
+                (
+                    "mesher_config_server_refused_settings",
+                    "Settings that are mistakes, whose keys have kept what they had before.",
+                    self.state.current.refused.count
+                ),
+            ]
+            return values.map { name, help, value in
+                var family = MetricFamily(name, help: help, kind: .gauge)
+                family.add(Double(value))
+                return family
+            }
+        }
+    }
+}
+
 /// Where files are kept from one start to the next.
 enum StateDirectory {
     /// - Parameter configured: What the configuration says; empty for nothing.

@@ -16,12 +16,13 @@ import yaml
 from harness import REPOSITORY, binary, eventually
 
 # Pages use the ports of a fresh installation.
-PORTS = [8080, 8081, 8083, 8085, 30100, 30101, 30102, 30111, 30201, 30202]
+PORTS = [8080, 8081, 8083, 8085, 30100, 30101, 30102, 30110, 30111, 30201, 30202]
 
 # What has to be running when a page's commands are typed. A page with commands is in one of these.
 WITH_NOTHING = [
     "docs/command-line.md",
     "docs/configuration.md",
+    "docs/live-configuration.md",
     "docs/local-registry.md",
     "docs/migration.md",
     "docs/service-center.md",

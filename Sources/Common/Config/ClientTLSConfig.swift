@@ -18,51 +18,66 @@ package struct ClientTLSConfig: Sendable, Equatable {
     package var oldest: String
 
     /// Reads the keys of the registry.
-    ///
-    /// A key of the tag counts, then the same without a tag, then the default.
-    package init(registry reader: inout ConfigReader) {
-        self.verifiesPeer = Self.read(Keys.verifyPeer, &reader)
-        self.caFile = Self.read(Keys.caFile, &reader)
-        self.certFile = Self.read(Keys.certFile, &reader)
-        self.keyFile = Self.read(Keys.keyFile, &reader)
-        self.passwordFile = Self.read(Keys.certPwdFile, &reader)
-        let oldest = Self.read(Keys.oldest, &reader)
+    package init(registry reader: inout ConfigReader) { self.init([Keys.registry], of: "the registry", &reader) }
+
+    /// Reads the keys of the configuration server.
+    package init(configServer reader: inout ConfigReader) {
+        self.init(Keys.configServers, of: "the configuration server", &reader)
+    }
+
+    /// A key of the first tag that has it counts, then the same without a tag, then the default.
+    private init(_ tags: [String], of peer: String, _ reader: inout ConfigReader) {
+        self.verifiesPeer = Self.read(Keys.verifyPeer, tags, &reader)
+        self.caFile = Self.read(Keys.caFile, tags, &reader)
+        self.certFile = Self.read(Keys.certFile, tags, &reader)
+        self.keyFile = Self.read(Keys.keyFile, tags, &reader)
+        self.passwordFile = Self.read(Keys.certPwdFile, tags, &reader)
+        let oldest = Self.read(Keys.oldest, tags, &reader)
         // Older ones are broken; whoever allows them gets the oldest that is not.
         self.oldest = oldest == "TLSv1.3" ? oldest : "TLSv1.2"
+        func note(_ key: String, _ problem: String, _ remedy: String) {
+            let names = Self.names(of: key, tags)
+            for name in names {
+                guard let entry = reader.store.entry(name) else { continue }
+                return reader.note(entry, ConfigMistake(problem, remedy: remedy))
+            }
+        }
         if self.verifiesPeer, self.caFile.isEmpty {
-            self.note(
-                Keys.verifyPeer.name, "there is no caFile to verify the registry with", "set \(Keys.caFile.name)",
-                &reader)
+            let key = Self.names(of: Keys.caFile.name, tags)[0]
+            note(Keys.verifyPeer.name, "there is no caFile to verify \(peer) with", "set \(key)")
         }
         if self.certFile.isEmpty != self.keyFile.isEmpty {
-            self.note(
+            note(
                 self.certFile.isEmpty ? Keys.keyFile.name : Keys.certFile.name,
-                "certFile and keyFile belong together", "set both", &reader)
+                "certFile and keyFile belong together", "set both")
         }
         for (key, path) in [
             (Keys.caFile, self.caFile), (Keys.certFile, self.certFile), (Keys.keyFile, self.keyFile),
             (Keys.certPwdFile, self.passwordFile),
         ] where !path.isEmpty && !FileManager.default.isReadableFile(atPath: path) {
-            self.note(key.name, "\(path) cannot be read", "let the user that mesher runs as read it", &reader)
+            note(key.name, "\(path) cannot be read", "let the user that mesher runs as read it")
         }
     }
 
-    private func note(_ key: String, _ problem: String, _ remedy: String, _ reader: inout ConfigReader) {
-        let general = key.replacing(".registry.Consumer", with: "")
-        if let entry = reader.store.entry(key) ?? reader.store.entry(general) {
-            reader.note(entry, ConfigMistake(problem, remedy: remedy))
-        }
+    /// The names of a key of the registry for each of other tags, and without any.
+    private static func names(of key: String, _ tags: [String]) -> [String] {
+        tags.map { key.replacing(Keys.registry, with: $0) } + [key.replacing(".\(Keys.registry)", with: "")]
     }
 
-    private static func read<Value>(_ key: ConfigKey<Value>, _ reader: inout ConfigReader) -> Value {
-        if let value = reader.readIfPresent(key) { return value }
-        let general = ConfigKey(
-            key.name.replacing(".registry.Consumer", with: ""), key.kind, default: key.fallback, key.help)
-        return reader.read(general)
+    private static func read<Value>(
+        _ key: ConfigKey<Value>, _ tags: [String], _ reader: inout ConfigReader
+    ) -> Value {
+        for name in Self.names(of: key.name, tags) {
+            if let value = reader.readIfPresent(key.named(name, key.help)) { return value }
+        }
+        return key.fallback
     }
 
     /// The keys of ``ClientTLSConfig``.
     package enum Keys {
+        static let registry = "registry.Consumer"
+        static let configServers = ["configServer.Consumer", "configcenter.Consumer"]
+
         static let verifyPeer = ConfigKey(
             "ssl.registry.Consumer.verifyPeer", .bool, default: false, reload: .restart,
             "Whether the registry has to prove who it is; needs `caFile`.")
@@ -85,5 +100,29 @@ package struct ClientTLSConfig: Sendable, Equatable {
         package static let all: [any AnyConfigKey] = [
             Self.verifyPeer, Self.caFile, Self.certFile, Self.keyFile, Self.certPwdFile, Self.oldest,
         ]
+
+        /// The same for the configuration server, in both spellings.
+        package static let configServer: [any AnyConfigKey] = Self.configServers.flatMap { Self.all(for: $0) }
+
+        private static func all(for tag: String) -> [any AnyConfigKey] {
+            func key<Value>(_ key: ConfigKey<Value>) -> any AnyConfigKey {
+                let help = "The same for the configuration server."
+                let spelling =
+                    "Another spelling of `\(key.name.replacing(Self.registry, with: Self.configServers[0]))`."
+                return key.named(
+                    key.name.replacing(Self.registry, with: tag), tag == Self.configServers[0] ? help : spelling)
+            }
+            return [
+                key(Self.verifyPeer), key(Self.caFile), key(Self.certFile), key(Self.keyFile), key(Self.certPwdFile),
+                key(Self.oldest),
+            ]
+        }
+    }
+}
+
+extension ConfigKey {
+    /// The same key with another name and meaning.
+    fileprivate func named(_ name: String, _ help: String) -> Self {
+        Self(name, self.kind, default: self.fallback, reload: self.reload, help)
     }
 }

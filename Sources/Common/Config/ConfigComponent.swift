@@ -5,7 +5,8 @@ package import Logging
 
 /// Follows the configuration files while the process runs, and tells the components of what may change live.
 ///
-/// A reload is taken or refused as a whole: with one mistake in any file everything stays as it was.
+/// Files are taken or refused as a whole: with one mistake in any of them everything stays as it was. The settings of a
+/// configuration server come from elsewhere, and each is taken or refused for itself.
 package actor ConfigComponent: Component {
     private let loader: ConfigLoader
     private let state: ConfigState
@@ -15,7 +16,10 @@ package actor ConfigComponent: Component {
     private var watchers: [String: FileWatcher] = [:]
     private var paths: [String] = []
     private var waitingForRestart: [String] = []
+    private var refused: Set<String> = []
 
+    /// How many keys one line of the log names.
+    private static let namesInLog = 20
     /// How soon a changed file is seen.
     private static let interval = Duration.milliseconds(250)
     /// How long a file that has changed must be left alone before it is read: whoever writes it may not be done.
@@ -48,6 +52,7 @@ package actor ConfigComponent: Component {
             case .reloadRequested:
                 self.logger.notice("reading the configuration again")
                 self.reload()
+            case .remoteChanged(let settings): self.take(settings)
             }
         }
     }
@@ -61,7 +66,7 @@ package actor ConfigComponent: Component {
                     try await Task.sleep(for: Self.settling)
                     guard self.hasChangedFile() else { break }
                 }
-                let isNew = self.loader.examine().store.plain != self.state.current.store.plain
+                let isNew = self.loader.examine().store.plain != self.state.current.store.local.plain
                 if isNew || !self.state.isLastSuccessful { self.reload() }
             }
             try await Task.sleep(for: Self.interval)
@@ -82,7 +87,8 @@ package actor ConfigComponent: Component {
     }
 
     private func reload() {
-        let result = self.loader.examine()
+        let held = self.state.current.store.remote
+        let result = self.loader.examine(remote: self.state.remote, upon: held)
         guard !result.hasErrors else {
             self.state.fail()
             self.logger.warning("the new configuration is refused, the old one stays")
@@ -91,13 +97,45 @@ package actor ConfigComponent: Component {
             }
             return
         }
-        let known = Set(self.state.current.problems.map(\.description))
-        result.problems.filter { !known.contains($0.description) }.forEach(self.logger.report)
+        self.report(result)
         self.state.succeed(with: result, now: Date().timeIntervalSince1970)
+        self.publish(result)
+        self.logger.notice("configuration read again")
+        self.reportRestartKeys(result.store.local)
+    }
+
+    /// Takes what the configuration server says, over the files as they were read last: those on disk may be broken.
+    private func take(_ settings: ConfigSource) {
+        self.state.remote = settings
+        let current = self.state.current.store
+        let result = self.loader.examine(remote: settings, upon: current.remote, local: current.local)
+        self.report(result)
+        let changed = result.store.remote.keysThatDiffer(from: current.remote)
+        self.state.adopt(result)
+        guard !changed.isEmpty else { return }
+        self.publish(result)
+        let names = changed.prefix(Self.namesInLog).joined(separator: ", ")
+        let others = changed.count - Self.namesInLog
+        self.logger.notice(
+            "settings of the configuration server have changed",
+            metadata: ["keys": "\(names)\(others > 0 ? " and \(others) more" : "")"])
+    }
+
+    private func publish(_ result: ConfigLoader.Result) {
         let config = self.state.started.config.adopting(result.config)
         for receiver in self.receivers { receiver.send(.configurationChanged(config)) }
-        self.logger.notice("configuration read again")
-        self.reportRestartKeys(result.store)
+    }
+
+    /// Logs what was not there before.
+    private func report(_ result: ConfigLoader.Result) {
+        let known = Set(self.state.current.problems.map(\.description))
+        result.problems.filter { !known.contains($0.description) }.forEach(self.logger.report)
+        for problem in result.refused where !self.refused.contains(problem.description) {
+            self.logger.warning(
+                "a setting of the configuration server is refused, what its key had before stays",
+                metadata: ["key": "\(problem.key)", "problem": "\(problem)"])
+        }
+        self.refused = Set(result.refused.map(\.description))
     }
 
     /// Names the keys whose new values wait for a restart.

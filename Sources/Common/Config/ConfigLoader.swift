@@ -25,6 +25,8 @@ package struct ConfigLoader: Sendable {
         package let store: ConfigStore
         /// Everything that is wrong or worth a word, in the order of its places.
         package let problems: [ConfigProblem]
+        /// The values of a configuration server that are mistakes and were put aside.
+        package var refused: [ConfigProblem] = []
 
         /// Whether a sidecar cannot start with it.
         package var hasErrors: Bool { self.problems.contains { $0.severity == .error } }
@@ -48,6 +50,14 @@ package struct ConfigLoader: Sendable {
     package func examine() -> Result {
         var problems: [ConfigProblem] = []
         let store = self.readSources(&problems)
+        return self.read(store, problems)
+    }
+
+    /// Reads what `store` says.
+    ///
+    /// - Parameter problems: What was wrong with the sources.
+    func read(_ store: ConfigStore, _ found: [ConfigProblem]) -> Result {
+        var problems = found
         // What a missing or broken file would have said is not a mistake of its own.
         var reader = ConfigReader(store, isPartial: problems.contains { $0.severity == .error })
         let config = MesherConfig(&reader)
@@ -104,7 +114,7 @@ package struct ConfigLoader: Sendable {
             ? besideExecutable : inDirectory
     }
 
-    private func readSources(_ problems: inout [ConfigProblem]) -> ConfigStore {
+    func readSources(_ problems: inout [ConfigProblem]) -> ConfigStore {
         var files = ConfigSource(.files)
         for (path, isRequired) in self.files {
             guard let text = Self.read(path) else {

@@ -67,7 +67,9 @@ extension ConfigProblem: CustomStringConvertible {
     /// `file:line:column: key: what is wrong; what to write instead`.
     package var description: String {
         let kind = self.severity == .error ? "" : "\(self.severity.rawValue): "
-        let key = self.key.isEmpty ? "" : "\(self.key): "
+        // The place of a server's setting names the key already.
+        let isNamed = self.key.isEmpty || self.location.source.hasSuffix(", \(self.key)")
+        let key = isNamed ? "" : "\(self.key): "
         let remedy = self.remedy.isEmpty ? "" : "; \(self.remedy)"
         return "\(self.location): \(kind)\(key)\(self.problem)\(remedy)"
     }

@@ -10,6 +10,7 @@ package final class ConfigState: Sendable {
         var failed = 0
         var isLastSuccessful = true
         var lastSuccess: Double
+        var remote = ConfigSource(.remote)
     }
 
     /// What the process started with.
@@ -39,6 +40,15 @@ package final class ConfigState: Sendable {
             $0.lastSuccess = now
         }
     }
+
+    /// All that the configuration server says, mistakes included.
+    package var remote: ConfigSource {
+        get { self.values.withLock { $0.remote } }
+        set { self.values.withLock { $0.remote = newValue } }
+    }
+
+    /// Settings of the configuration server hold, over the files that were read before.
+    package func adopt(_ result: ConfigLoader.Result) { self.values.withLock { $0.current = result } }
 
     /// A reload has been refused.
     package func fail() {

@@ -40,6 +40,11 @@ package struct ConfigSource: Sendable {
         self.entries[canonical] = Entry(key: key, value: value, isAlias: isAlias)
     }
 
+    /// Puts an entry in the place of what the source says of a key, or takes that away.
+    ///
+    /// - Parameter key: In its canonical spelling.
+    mutating func set(_ key: String, _ entry: Entry?) { self.entries[key] = entry }
+
     /// Adds all leaves of a file.
     package mutating func add(_ tree: ConfigTree) {
         for (key, value) in tree.flattened() { self.add(key, value) }
@@ -81,6 +86,15 @@ package struct ConfigStore: Sendable {
     package var plain: [String] {
         self.allKeys.map { canonical, rank, entry in "\(rank) \(canonical)=\(entry.value.plain)" }
     }
+
+    /// What the sources of this machine say: all but the configuration server.
+    package var local: ConfigStore { ConfigStore(self.sources.filter { $0.rank != .remote }) }
+
+    /// What the configuration server says, as far as it holds.
+    package var remote: ConfigSource { self.sources.first { $0.rank == .remote } ?? ConfigSource(.remote) }
+
+    /// The same with the settings of a configuration server above all.
+    func adding(_ remote: ConfigSource) -> ConfigStore { ConfigStore(self.sources + [remote]) }
 
     /// Whether two configurations say different things of a key.
     package func differs(from other: ConfigStore, in key: String) -> Bool {

@@ -10,6 +10,8 @@ package struct MesherConfig: Sendable {
     package var listeners: ListenerConfig
     /// Where services are found.
     package var registry: RegistryConfig
+    /// Which server is asked for settings; `nil` when none is.
+    package var configServer: ConfigServerConfig?
     /// The local application's ports.
     package var servicePorts: ServicePorts
     /// What finds the service that a request names.
@@ -32,6 +34,7 @@ package struct MesherConfig: Sendable {
         self.identity = ServiceIdentity(&reader)
         self.listeners = ListenerConfig(&reader)
         self.registry = RegistryConfig(&reader)
+        self.configServer = ConfigServerConfig(&reader)
         self.servicePorts = reader.read(Keys.servicePorts)
         self.resolvers = ResolverConfig(&reader)
         self.trust = TrustConfig(&reader)

@@ -33,12 +33,21 @@ package enum RegistryTLS {
         return tls
     }
 
+    /// The same for what may have none.
+    package static func configuration(of config: ClientTLSConfig?) throws(MesherError) -> TLSConfiguration? {
+        do throws(ConfigProblem) {
+            return try config.map(Self.configuration)
+        } catch {
+            throw .configuration([error])
+        }
+    }
+
     private static func read<Value>(_ path: String, _ body: () throws -> Value) throws(ConfigProblem) -> Value {
         do {
             return try body()
         } catch {
             throw ConfigProblem(
-                at: ConfigLocation(path), key: "ssl.registry.Consumer", "the file makes no sense (\(error))",
+                at: ConfigLocation(path), key: "ssl", "the file makes no sense (\(error))",
                 remedy: "write it as PEM")
         }
     }

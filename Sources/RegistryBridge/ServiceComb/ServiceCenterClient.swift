@@ -81,34 +81,33 @@ package actor ServiceCenterClient {
     /// Closes the connections; nothing may be called afterwards.
     package func close() async { try? await self.client.shutdown() }
 
-    /// Where a watcher connects to, and what it says there.
-    struct WatchTarget: Sendable {
-        let host: String
-        let port: Int
-        let path: String
-        let headers: HTTPHeaders
-        let tls: TLSConfiguration?
+    /// What a call of another server that knows the same accounts has to say; `nil` when nobody logs in.
+    func token() async -> String? {
+        await self.logInIfDue()
+        return self.login?.token
     }
 
+    /// Such a server has refused the token.
+    func tokenRefused() { _ = self.login?.refused("401201") }
+
     /// The watcher's socket of `service`, at the address that works now.
-    func watchTarget(_ service: String) async -> WatchTarget? {
+    func watchTarget(_ service: String) async -> PushSocket.Target? {
         await self.logInIfDue()
         guard let url = URL(string: self.addresses.pick(at: .now)), let host = url.host, let port = url.port else {
             return nil
         }
-        let name = host.contains(":") ? "[\(host)]" : host
         var headers: HTTPHeaders = [
-            "Host": "\(name):\(port)", "X-Domain-Name": self.tenant,
+            "Host": "\(PushSocket.Target.bracketed(host)):\(port)", "X-Domain-Name": self.tenant,
             "User-Agent": "mesher/\(BuildInfo.sourceVersion)",
         ]
         if let token = self.login?.token { headers.add(name: "Authorization", value: "Bearer \(token)") }
-        return WatchTarget(
+        return PushSocket.Target(
             host: host, port: port, path: "/v4/\(self.project)/registry/microservices/\(service)/watcher",
             headers: headers, tls: self.tls)
     }
 
     /// The registry has answered a watcher with anything but a socket, which is how it refuses a token.
-    func watchRefused() { _ = self.login?.refused("401201") }
+    func watchRefused() { self.tokenRefused() }
 
     /// Has the registry name its members, and asks them too from now on.
     ///
@@ -121,8 +120,7 @@ package actor ServiceCenterClient {
             guard let endpoint = try? Endpoint(text), endpoint.protocolName == "rest",
                 !endpoint.isLoopback || self.isLocal
             else { return nil }
-            let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
-            return "\(scheme)://\(host):\(endpoint.port)"
+            return "\(scheme)://\(PushSocket.Target.bracketed(endpoint.host)):\(endpoint.port)"
         }
         // Whoever answers is a member: an empty list says nothing.
         if !members.isEmpty { self.addresses.setMembers(members) }
@@ -207,7 +205,9 @@ package actor ServiceCenterClient {
         if let body { request.body = .bytes(ByteBuffer(bytes: body)) }
         let answer: Answer
         do {
-            answer = try await Self.execute(request, timeout, self.client)
+            let whole = try await self.client.whole(request, limit: Self.bodyLimit, timeout: timeout)
+            answer = Answer(
+                status: whole.status, revision: whole.headers.first(name: "X-Resource-Revision"), body: whole.body)
         } catch is NIOTooManyBytesError {
             throw .unreadable("the answer of \(address) is larger than \(Self.bodyLimit) bytes")
         } catch {
@@ -215,28 +215,6 @@ package actor ServiceCenterClient {
             throw .unreachable("\(address): \(error)")
         }
         return try self.judge(answer, from: address)
-    }
-
-    /// The library's own deadline ends with the head; this one covers the body too.
-    private static func execute(
-        _ request: HTTPClientRequest, _ timeout: Duration, _ client: HTTPClient
-    ) async throws -> Answer {
-        try await withThrowingTaskGroup(of: Answer.self) { group in
-            group.addTask {
-                let response = try await client.execute(request, timeout: TimeAmount(timeout))
-                let body = try await response.body.collect(upTo: Self.bodyLimit)
-                return Answer(
-                    status: Int(response.status.code),
-                    revision: response.headers.first(name: "X-Resource-Revision"), body: Data(body.readableBytesView))
-            }
-            group.addTask {
-                try await Task.sleep(for: timeout)
-                throw HTTPClientError.deadlineExceeded
-            }
-            defer { group.cancelAll() }
-            guard let answer = try await group.next() else { throw CancellationError() }
-            return answer
-        }
     }
 
     private func judge(_ answer: Answer, from address: String) throws(Failure) -> Answer {

@@ -4,9 +4,6 @@ import Common
 import Foundation
 import Logging
 import NIOCore
-import NIOHTTP1
-import NIOPosix
-import NIOSSL
 import NIOWebSocket
 
 /// Has service-center push the changes of the services that this sidecar has looked up.
@@ -17,8 +14,6 @@ import NIOWebSocket
 /// - Source: the traps of service-center 2.1's watcher: an unknown service is told in plain words after a good handshake, a
 ///   refused token is answered 200, and a dead connection may stay open for two minutes.
 struct Watcher: Sendable {
-    private typealias Socket = NIOAsyncChannel<WebSocketFrame, WebSocketFrame>
-
     private enum End: Error {
         /// Anything but 101.
         case refused
@@ -63,7 +58,9 @@ struct Watcher: Sendable {
 
     private func watch(_ service: String, onConnect: () -> Void) async throws {
         guard let target = await self.client.watchTarget(service) else { throw End.refused }
-        guard let socket = try await self.connect(target) else { throw End.refused }
+        let connected = try await PushSocket.connect(
+            target, silence: Self.silence, frameLimit: Self.eventLimit, loops: self.loops)
+        guard let socket = connected else { throw End.refused }
         try await withTaskCancellationHandler {
             try await socket.executeThenClose { inbound, outbound in
                 onConnect()
@@ -96,56 +93,6 @@ struct Watcher: Sendable {
             throw End.unknownService
         } else {
             self.inbox.send(.caughtUp)
-        }
-    }
-
-    private func connect(_ target: ServiceCenterClient.WatchTarget) async throws -> Socket? {
-        let upgrade = try await ClientBootstrap(group: self.loops)
-            .connectTimeout(.seconds(5))
-            .connect(host: target.host, port: target.port) { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    if let tls = target.tls {
-                        let name = (try? SocketAddress(ipAddress: target.host, port: 0)) == nil ? target.host : nil
-                        try channel.pipeline.syncOperations.addHandler(
-                            NIOSSLClientHandler(context: NIOSSLContext(configuration: tls), serverHostname: name))
-                    }
-                    let upgrader = NIOTypedWebSocketClientUpgrader<Socket?>(maxFrameSize: Self.eventLimit) {
-                        channel, _ in
-                        channel.eventLoop.makeCompletedFuture {
-                            let pipeline = channel.pipeline.syncOperations
-                            try pipeline.addHandler(IdleStateHandler(readTimeout: Self.silence))
-                            try pipeline.addHandler(CloseWhenIdle())
-                            try pipeline.addHandler(
-                                NIOWebSocketFrameAggregator(
-                                    minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 64,
-                                    maxAccumulatedFrameSize: Self.eventLimit))
-                            return try Socket(wrappingChannelSynchronously: channel)
-                        }
-                    }
-                    let head = HTTPRequestHead(
-                        version: .http1_1, method: .GET, uri: target.path, headers: target.headers)
-                    let configuration = NIOTypedHTTPClientUpgradeConfiguration<Socket?>(
-                        upgradeRequestHead: head, upgraders: [upgrader]
-                    ) { channel in
-                        channel.close().map { nil }
-                    }
-                    return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
-                        configuration: .init(upgradeConfiguration: configuration))
-                }
-            }
-        return try await upgrade.get()
-    }
-}
-
-/// Closes a connection on which nothing has come for too long.
-private final class CloseWhenIdle: ChannelInboundHandler {
-    typealias InboundIn = WebSocketFrame
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is IdleStateHandler.IdleStateEvent {
-            context.close(promise: nil)
-        } else {
-            context.fireUserInboundEventTriggered(event)
         }
     }
 }

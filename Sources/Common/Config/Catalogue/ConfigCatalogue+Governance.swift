@@ -74,7 +74,7 @@ extension ConfigCatalogue {
 
     static let tls = KeyGroup(
         "TLS", in: "tls.yaml",
-        ClientTLSConfig.Keys.all.map { KnownKey($0) } + [
+        (ClientTLSConfig.Keys.all + ClientTLSConfig.Keys.configServer).map { KnownKey($0) } + [
             .later("ssl.<tag>.cipherPlugin", .text, default: "default", reload: .restart, "What decrypts passwords."),
             .later(
                 "ssl.<tag>.verifyPeer", .bool, default: "false", reload: .restart,

@@ -90,34 +90,10 @@ extension ConfigCatalogue {
 
     static let configServer = KeyGroup(
         "Configuration server", in: "chassis.yaml",
-        [
-            .later(
-                "cse.config.client.serverUri", .text, reload: .restart, "Address of the server; several with commas."),
-            .later(
-                "cse.config.client.type", .choice("config_center", "kie", "servicecomb-kie", "apollo"),
-                default: "config_center", reload: .restart, "What the server is."),
-            .later(
-                "cse.config.client.enabled", .bool, reload: .restart,
-                "Whether it is asked; absent: when it has an address."),
-            .later(
-                "cse.config.client.autodiscovery", .bool, default: "false", reload: .restart,
-                "Whether its own members replace its address."),
-            .later(
-                "cse.config.client.refreshMode", .integer(0...1), default: "1", reload: .restart,
-                "0: it pushes, 1: it is polled."),
-            .later(
-                "cse.config.client.refreshInterval", .integer(1...86_400), default: "30", reload: .restart,
-                "Seconds between two polls."),
-            .later(
-                "cse.config.client.refreshPort", .integer(1...65_535), default: "30104", reload: .restart,
-                "Port on which it pushes."),
-            .later(
-                "cse.config.client.api.version", .choice("v2", "v3"), default: "v3", reload: .restart,
-                "Version of its API."),
-            .later(
-                "cse.config.client.tenantName", .text, default: "default", reload: .restart, "Tenant of the server."),
-            .later(
-                "cse.config.client.dimension[.<name>]", .text, reload: .restart, "Labels of the settings to ask for."),
+        ConfigServerConfig.Keys.all.map { KnownKey($0) } + [
+            .unused(
+                "cse.config.client.dimension[.<name>]",
+                "settings are asked for by application, environment, service name and version"),
             .unused("cse.config.client.serviceName", "Apollo is not supported"),
             .unused("cse.config.client.env", "Apollo is not supported"),
             .unused("cse.config.client.namespace", "Apollo is not supported"),

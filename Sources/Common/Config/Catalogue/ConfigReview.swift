@@ -19,8 +19,8 @@ package enum ConfigReview {
         }
     }
 
-    /// The environment is full of variables that are none of our business.
-    private static func isOurs(_ key: String) -> Bool {
+    /// The environment and configuration servers are full of what is none of our business.
+    static func isOurs(_ key: String) -> Bool {
         ["cse.", "mesher.", "service_description.", "ssl."].contains { key.hasPrefix($0) }
     }
 

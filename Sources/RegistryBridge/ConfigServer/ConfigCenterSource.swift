@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import Logging
+import NIOCore
+import NIOHTTP1
+import NIOWebSocket
+
+/// Settings from config center: asked for at intervals and, when it pushes, at once after each push.
+///
+/// What a push says is not taken, as it may be about a part: it is the sign to ask for everything.
+///
+/// - Source: the calls of the original's client, versions 2 and 3.
+actor ConfigCenterSource: ConfigServer {
+    private enum Nudge: Sendable { case pushed }
+
+    private enum End: Error {
+        case refused
+    }
+
+    private let client: ConfigServerClient
+    private let config: ConfigServerConfig
+    private let path: String
+    private let query: String
+    private let loops: any EventLoopGroup
+    private let logger: Logger
+    private let nudges = Mailbox<Nudge>("config center", capacity: 1, whenFull: .dropNewest)
+
+    private static let pingInterval = Duration.seconds(7.5)
+    private static let silence = TimeAmount.seconds(15)
+    private static let frameLimit = ConfigServerClient.bodyLimit
+    /// The server takes no longer one.
+    private static let dimensionLimit = 256
+
+    init(
+        _ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient, loops: any EventLoopGroup,
+        logger: Logger
+    ) {
+        self.client = client
+        self.config = config
+        let project = ConfigServerClient.escaped(config.project)
+        self.path = config.version == "v2" ? "/configuration/v2" : "/v3/\(project)/configuration"
+        let dimension = "\(scope.service)@\(scope.app)#\(scope.version)"
+        self.query = "?dimensionsInfo=\(ConfigServerClient.escaped(String(dimension.prefix(Self.dimensionLimit))))"
+        self.loops = loops
+        self.logger = logger
+    }
+
+    /// What every question says.
+    static func headers(_ config: ConfigServerConfig, _ scope: ConfigServerScope) -> HTTPHeaders {
+        var headers: HTTPHeaders = ["X-Tenant-Name": config.tenant]
+        if !scope.environment.isEmpty { headers.add(name: "X-Environment", value: scope.environment) }
+        return headers
+    }
+
+    func follow(_ report: @escaping @Sendable (ConfigServerReport) async -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            if self.config.isPushing { group.addTask { await self.watch() } }
+            group.addTask { await self.poll(report) }
+        }
+    }
+
+    private func poll(_ report: @Sendable (ConfigServerReport) async -> Void) async {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            let next: ContinuousClock.Instant
+            do throws(ConfigServerFailure) {
+                let (settings, address) = try await self.ask()
+                await report(.settings(settings, from: "config center \(address)"))
+                backoff.reset()
+                next = .now + self.config.interval * Double.random(in: 0.9...1.1)
+            } catch {
+                if Task.isCancelled { return }
+                await report(.failed(error.text))
+                next = .now + min(backoff.delay(noise: .random(in: -1...1)), self.config.interval)
+            }
+            if self.config.isFindingMembers { await self.findMembers() }
+            _ = await self.nudges.receiveAll(until: next)
+            // However fast it pushes.
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    private func ask() async throws(ConfigServerFailure) -> (settings: [String: String], address: String) {
+        let answer = try await self.client.get("\(self.path)/items\(self.query)")
+        guard answer.status == 200 else {
+            throw ConfigServerFailure("\(answer.address): status \(answer.status)")
+        }
+        do {
+            return (try ConfigCenterAnswer.settings(answer.body), answer.address)
+        } catch {
+            throw ConfigServerFailure("\(answer.address): \(error.text)")
+        }
+    }
+
+    private func findMembers() async {
+        guard let answer = try? await self.client.get("\(self.path)/members"), answer.status == 200,
+            let members = try? JSONDecoder().decode(ConfigCenterAnswer.Members.self, from: answer.body).instances
+        else { return }
+        let scheme = self.config.tls == nil ? "http" : "https"
+        let addresses = members.filter { $0.status == "UP" && ($0.isHttps ?? false) == (self.config.tls != nil) }
+            .flatMap { $0.endpoints ?? [] }.compactMap { try? Endpoint($0) }
+            .map { "\(scheme)://\(PushSocket.Target.bracketed($0.host)):\($0.port)" }
+        if !addresses.isEmpty { await self.client.setMembers(addresses) }
+    }
+
+    /// Keeps a socket open on which the server tells of changes.
+    private func watch() async {
+        var backoff = Backoff()
+        while !Task.isCancelled {
+            do {
+                try await self.watchOnce { backoff.reset() }
+            } catch {
+                if Task.isCancelled { return }
+                self.logger.debug("watch of the configuration server ended", metadata: ["error": "\(error)"])
+            }
+            try? await Task.sleep(for: backoff.delay(noise: .random(in: -1...1)))
+        }
+    }
+
+    private func watchOnce(onConnect: () -> Void) async throws {
+        let target = try await self.target()
+        let connected = try await PushSocket.connect(
+            target, silence: Self.silence, frameLimit: Self.frameLimit, loops: self.loops)
+        guard let socket = connected else { throw End.refused }
+        try await withTaskCancellationHandler {
+            try await socket.executeThenClose { inbound, outbound in
+                onConnect()
+                self.logger.info("watching the configuration server")
+                // What has changed before it could tell.
+                self.nudges.send(.pushed)
+                let pings = Task {
+                    while !Task.isCancelled {
+                        try await Task.sleep(for: Self.pingInterval)
+                        try await outbound.write(
+                            WebSocketFrame(fin: true, opcode: .ping, maskKey: .random(), data: ByteBuffer()))
+                    }
+                }
+                defer { pings.cancel() }
+                for try await frame in inbound {
+                    switch frame.opcode {
+                    case .text, .binary: self.nudges.send(.pushed)
+                    case .ping:
+                        try await outbound.write(
+                            WebSocketFrame(fin: true, opcode: .pong, maskKey: .random(), data: frame.unmaskedData))
+                    case .connectionClose: return
+                    default: break
+                    }
+                }
+            }
+        } onCancel: {
+            socket.channel.close(promise: nil)
+        }
+    }
+
+    private func target() async throws(End) -> PushSocket.Target {
+        guard let url = URL(string: await self.client.address()), let host = url.host else { throw .refused }
+        let plain = host.filter { $0 != "[" && $0 != "]" }
+        var headers = await self.client.allHeaders()
+        headers.replaceOrAdd(name: "Host", value: "\(PushSocket.Target.bracketed(plain)):\(self.config.pushPort)")
+        return PushSocket.Target(
+            host: plain, port: self.config.pushPort, path: "\(self.path)/refresh/items\(self.query)", headers: headers,
+            tls: self.client.tls)
+    }
+}

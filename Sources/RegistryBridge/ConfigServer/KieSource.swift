@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import NIOHTTP1
+
+/// Settings from ServiceComb kie: by long poll, or at intervals.
+///
+/// Two sets of labels are followed, each with a revision of its own: those of the application, and those of the service,
+/// which win. Nothing is told before both are known.
+///
+/// - Source: the calls of the original against kie's API v1.
+actor KieSource: ConfigServer {
+    /// One set of labels.
+    private struct Dimension {
+        let labels: [(String, String)]
+        var revision: Int64?
+        var settings: [String: String]?
+        var failure: String?
+    }
+
+    /// What one question has led to.
+    private enum Outcome {
+        case changed
+        /// The documents of others have, or the server did not look at the revision.
+        case same
+        case waited
+        /// Nothing is there, and so nothing to wait with.
+        case empty
+    }
+
+    private enum News: Sendable { case some }
+
+    private let client: ConfigServerClient
+    private let path: String
+    private let interval: Duration
+    /// `nil` to poll at each interval.
+    private let wait: Duration?
+    private var dimensions: [Dimension]
+    /// From those who ask, who are two, to the one who tells, so that nothing older is told after something newer.
+    private let news = Mailbox<News>("kie", capacity: 1, whenFull: .dropNewest)
+
+    /// kie's own maximum.
+    private static let longestWait = Duration.seconds(300)
+
+    init(_ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient) {
+        self.client = client
+        self.path = "/v1/\(ConfigServerClient.escaped(config.project))/kie/kv"
+        self.interval = config.interval
+        self.wait = config.isPushing ? min(config.interval, Self.longestWait) : nil
+        let application = [("appId", scope.app), ("environment", scope.environment)]
+        let service = application + [("serviceName", scope.service), ("version", scope.version)]
+        self.dimensions = [Dimension(labels: application), Dimension(labels: service)]
+    }
+
+    func follow(_ report: @escaping @Sendable (ConfigServerReport) async -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            for index in self.dimensions.indices { group.addTask { await self.follow(index) } }
+            while await self.news.receive() != nil {
+                let address = await self.client.address()
+                if let now = self.report(from: address) { await report(now) }
+            }
+        }
+    }
+
+    private func follow(_ index: Int) async {
+        var backoff = Backoff()
+        var emptyAnswers = 0
+        var failures = 0
+        while !Task.isCancelled {
+            let began = ContinuousClock.now
+            let pause: Duration
+            do throws(ConfigServerFailure) {
+                let outcome = try await self.ask(index)
+                backoff.reset()
+                failures = 0
+                self.dimensions[index].failure = nil
+                self.news.send(.some)
+                emptyAnswers = outcome == .empty ? emptyAnswers + 1 : 0
+                pause = self.pause(after: outcome, .now - began, emptyAnswers: emptyAnswers)
+            } catch {
+                if Task.isCancelled { return }
+                // Another server, or the same without what it knew, may count from somewhere else.
+                self.dimensions[index].revision = nil
+                failures += 1
+                // Most often the server has closed the connection meanwhile; one that falls silent is another matter.
+                if failures == 1, .now - began < (self.wait ?? .zero) + .seconds(1) { continue }
+                self.dimensions[index].failure = error.text
+                self.news.send(.some)
+                pause = min(backoff.delay(noise: .random(in: -1...1)), self.interval)
+            }
+            try? await Task.sleep(for: pause)
+        }
+    }
+
+    private func ask(_ index: Int) async throws(ConfigServerFailure) -> Outcome {
+        let dimension = self.dimensions[index]
+        let wait = dimension.revision == nil ? nil : self.wait
+        let target = Self.target(self.path, dimension.labels, revision: dimension.revision, wait: wait)
+        let answer = try await self.client.get(
+            target, timeout: (wait ?? .zero) + ConfigServerClient.timeout, isRepeated: false)
+        let revision = answer.headers.first(name: "X-Kie-Revision").flatMap { Int64($0) }
+        switch answer.status {
+        case 304:
+            guard dimension.settings != nil else { throw ConfigServerFailure("\(answer.address): unasked status 304") }
+            if let revision { self.dimensions[index].revision = revision }
+            return .waited
+        case 404:
+            self.dimensions[index].revision = revision ?? self.newestRevision
+            return self.take([:], index) ? .changed : .empty
+        default:
+            let settings: [String: String]
+            do {
+                settings = try KieAnswer.settings(answer.body)
+            } catch {
+                throw ConfigServerFailure("\(answer.address): \(error.text)")
+            }
+            self.dimensions[index].revision = revision
+            return self.take(settings, index) ? .changed : .same
+        }
+    }
+
+    /// The revision counts the documents of all; the newest is as good for a set of labels that has none.
+    private var newestRevision: Int64? { self.dimensions.compactMap(\.revision).max() }
+
+    /// - Returns: Whether it is anything new.
+    private func take(_ settings: [String: String], _ index: Int) -> Bool {
+        defer { self.dimensions[index].settings = settings }
+        return self.dimensions[index].settings != settings
+    }
+
+    /// How things stand; `nil` before everything was answered once.
+    private func report(from address: String) -> ConfigServerReport? {
+        if let failure = self.dimensions.lazy.compactMap(\.failure).first { return .failed(failure) }
+        var merged: [String: String] = [:]
+        for dimension in self.dimensions {
+            guard let settings = dimension.settings else { return nil }
+            merged.merge(settings) { $1 }
+        }
+        return .settings(merged, from: "kie \(address)")
+    }
+
+    /// How long not to ask: not at all when the server has kept the question, and never so little that it is flooded.
+    private func pause(after outcome: Outcome, _ time: Duration, emptyAnswers: Int) -> Duration {
+        guard let wait = self.wait else { return self.interval * Double.random(in: 0.9...1.1) }
+        switch outcome {
+        case .changed: return .milliseconds(50)
+        case .waited: return time >= wait * 0.5 ? .zero : .seconds(1)
+        case .same: return .milliseconds(500)
+        case .empty: return min(.milliseconds(250) * emptyAnswers, .seconds(2))
+        }
+    }
+
+    /// - Parameter revision: `nil` to get everything.
+    static func target(
+        _ path: String, _ labels: [(String, String)], revision: Int64?, wait: Duration?
+    ) -> String {
+        var target = "\(path)?revision=\(revision ?? -1)"
+        if let wait { target += "&wait=\(wait.components.seconds)s" }
+        target += "&match=exact"
+        for (name, value) in labels { target += "&label=\(name):\(ConfigServerClient.escaped(value))" }
+        return target
+    }
+}
