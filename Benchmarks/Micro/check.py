@@ -21,6 +21,8 @@ PROGRAM = ROOT / ".build/release/mesher-micro-stripped"
 OPERATIONS = {"scan": 2000, "forward": 2000, "exchange": 1000, "governed": 1000}
 # Instructions vary with what the C library picks for the processor, and a little with addresses; allocations do not.
 INSTRUCTIONS, ALLOCATIONS = 1.10, 0.25
+# An exchange with rules, limits, breakers and retries against one without.
+GOVERNED = 1.15
 
 
 def count(pattern, tool, name, operations):
@@ -76,6 +78,9 @@ def main():
             f"micro: {name}: {figure['instructions']} instructions ({limit['instructions']}),"
             f" {figure['allocations']:g} allocations ({limit['allocations']:g}){' TOO MUCH' if bad else ''}"
         )
+    ratio = figures["governed"]["instructions"] / figures["exchange"]["instructions"]
+    failed |= ratio > GOVERNED
+    print(f"micro: governed / exchange: {ratio:.3f} ({GOVERNED}){' TOO MUCH' if ratio > GOVERNED else ''}")
     sys.exit(failed)
 
 

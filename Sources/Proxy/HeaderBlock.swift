@@ -137,11 +137,16 @@ package struct HeaderBlock: ~Copyable {
     /// The first field whose name is `lowercased`, in any letter case; `nil` when there is none.
     ///
     /// For names that are no ``HeaderName``: those of rules and configuration.
-    package func firstIndex(ofLowercased lowercased: [UInt8]) -> Int? {
+    package func firstIndex(ofLowercased name: [UInt8]) -> Int? {
+        self.firstIndex(ofLowercased: name, in: 0..<name.count)
+    }
+
+    /// The same for a name that stands in `range` of `text`.
+    func firstIndex(ofLowercased text: [UInt8], in range: Range<Int>) -> Int? {
         for index in 0..<self.count {
             let field = self.fields[index]
-            if !field.isRemoved, Int(field.nameLength) == lowercased.count,
-                Self.isEqual(self.span, field.nameRange, lowercased)
+            if !field.isRemoved, Int(field.nameLength) == range.count,
+                Self.isEqual(self.span, Int(field.start), text, range)
             {
                 return index
             }
@@ -329,11 +334,12 @@ package struct HeaderBlock: ~Copyable {
 
     // MARK: Comparing
 
-    private static func isEqual(_ span: RawSpan, _ range: Range<Int>, _ lowercased: [UInt8]) -> Bool {
-        var index = 0
-        for offset in range {
+    @inline(__always)
+    private static func isEqual(_ span: RawSpan, _ start: Int, _ lowercased: [UInt8], _ range: Range<Int>) -> Bool {
+        var offset = start
+        for index in range {
             if span.byte(at: offset).lowercased != lowercased[index] { return false }
-            index &+= 1
+            offset &+= 1
         }
         return true
     }

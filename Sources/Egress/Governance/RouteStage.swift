@@ -11,13 +11,11 @@ struct RouteStage: Stage {
     static let name = "router"
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
-        guard let target = exchange.target, let routes = target.policy.routes else { return .proceed }
-        let mark = exchange.mark?.name
-        for index in target.policy.activeRules
-        where routes.rules[index].matches(exchange.request, exchange.requestHeaders, mark: mark) {
-            if let chosen = target.target(of: index) { exchange.subset = chosen.subset + 1 }
-            break
-        }
+        guard let target = exchange.target, let matcher = target.policy.matcher,
+            let rule = matcher.rule(for: exchange.request, exchange.requestHeaders, mark: exchange.mark),
+            let chosen = target.target(of: rule)
+        else { return .proceed }
+        exchange.subset = chosen.subset + 1
         return .proceed
     }
 }

@@ -72,6 +72,8 @@ package final class ServicePolicy: Sendable {
     package let routes: ServiceRoutes?
     /// Which of the rules this caller can match at all, in the order in which they are tried.
     package let activeRules: [Int]
+    /// Finds the rule of a request; `nil` when there are none.
+    package let matcher: RouteMatcher?
     /// Faults to inject.
     package let fault: FaultPolicy?
     /// The sessions that stick to an instance.
@@ -110,9 +112,10 @@ package final class ServicePolicy: Sendable {
         let routes = governance.rules.routes[service]
         let isSame = routes != nil && routes?.plain == old?.routes?.plain
         self.routes = isSame ? old?.routes : routes
-        self.activeRules = (self.routes?.rules ?? []).indices.filter { [routes = self.routes] index in
-            routes?.rules[index].match.isPossible(for: governance.caller) ?? false
-        }
+        let active = (self.routes?.rules ?? []).enumerated()
+            .filter { $0.element.match.isPossible(for: governance.caller) }.map(\.offset)
+        self.activeRules = active
+        self.matcher = self.routes.map { RouteMatcher($0, active: active) }
         self.fault = governance.rules.faults[service]
         guard self.balancing.strategy == .sessionStickiness else {
             self.sessions = nil

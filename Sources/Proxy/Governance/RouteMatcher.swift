@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+
+/// Finds the route rule of a request: the rules of a service, laid out flat.
+///
+/// Rules are looked at one after the other, as they are written, but a header that several rules ask for is searched
+/// once, and a comparison that fails costs some twenty instructions: nothing is copied, counted or allocated.
+package final class RouteMatcher: Sendable {
+    /// One comparison with a header.
+    private struct Condition {
+        enum Kind: UInt8, Sendable {
+            case exact, notEqual, regex
+            /// Anything rarer: the model's own comparison.
+            case other
+        }
+
+        let kind: Kind
+        /// Which header: an index into `headers`.
+        let header: Int
+        let isRequired: Bool
+        let acceptsAbsence: Bool
+        /// Where the text is in `bytes`, or which of `matches` it is.
+        let start: Int
+        let count: Int
+    }
+
+    /// One rule: its comparisons, or that it has to be asked itself.
+    private struct Entry {
+        let rule: Int
+        let first: Int
+        let end: Int
+        let isFlat: Bool
+    }
+
+    private struct Header {
+        let name: HeaderName
+        /// Where the names are in `bytes`, the second one empty for most.
+        let start: Int
+        let count: Int
+        let secondStart: Int
+        let secondCount: Int
+    }
+
+    private let routes: ServiceRoutes
+    private let entries: ContiguousArray<Entry>
+    private let conditions: ContiguousArray<Condition>
+    private let headers: ContiguousArray<Header>
+    private let matches: ContiguousArray<TextMatch>
+    private let bytes: [UInt8]
+
+    /// Headers beyond these are searched anew for each rule that asks for one.
+    private static let remembered = 16
+
+    /// - Parameter active: The rules that can match at all, in the order in which they are tried.
+    init(_ routes: ServiceRoutes, active: [Int]) {
+        var layout = Layout()
+        for index in active { layout.add(routes.rules[index], index) }
+        self.routes = routes
+        self.entries = layout.entries
+        self.conditions = layout.conditions
+        self.headers = layout.headers
+        self.matches = layout.matches
+        self.bytes = layout.bytes
+    }
+
+    private struct Layout {
+        var entries: ContiguousArray<Entry> = []
+        var conditions: ContiguousArray<Condition> = []
+        var headers: ContiguousArray<Header> = []
+        var matches: ContiguousArray<TextMatch> = []
+        var bytes: [UInt8] = []
+        var known: [[[UInt8]]: Int] = [:]
+
+        mutating func add(_ rule: RouteRule, _ index: Int) {
+            let first = self.conditions.count
+            var isFlat = false
+            switch rule.match {
+            case .always: isFlat = true
+            case .request(let match):
+                isFlat = match.paths.isEmpty && match.queries.isEmpty && match.methods.isEmpty
+                if isFlat { match.headers.forEach { self.add($0) } }
+            case .marked: break
+            case .never: return
+            }
+            self.entries.append(Entry(rule: index, first: first, end: self.conditions.count, isFlat: isFlat))
+        }
+
+        private mutating func add(_ match: HeaderMatch) {
+            let header = self.header(match.lowercasedNames)
+            for text in match.operators {
+                var (kind, start, count) = (Condition.Kind.other, self.matches.count, 0)
+                switch text {
+                case .exact(let pattern) where !pattern.ignoresCase: (kind, start, count) = self.text(.exact, pattern)
+                case .notEqual(let pattern) where !pattern.ignoresCase:
+                    (kind, start, count) = self.text(.notEqual, pattern)
+                case .regex:
+                    kind = .regex
+                    self.matches.append(text)
+                default: self.matches.append(text)
+                }
+                self.conditions.append(
+                    Condition(
+                        kind: kind, header: header, isRequired: match.isRequired,
+                        acceptsAbsence: match.acceptsAbsence, start: start, count: count))
+            }
+        }
+
+        private mutating func text(
+            _ kind: Condition.Kind, _ pattern: TextMatch.Pattern
+        ) -> (Condition.Kind, Int, Int) {
+            (kind, self.append(pattern.bytes), pattern.bytes.count)
+        }
+
+        private mutating func append(_ bytes: [UInt8]) -> Int {
+            let start = self.bytes.count
+            self.bytes += bytes
+            return start
+        }
+
+        private mutating func header(_ names: [[UInt8]]) -> Int {
+            if let known = self.known[names] { return known }
+            let first = names.first ?? []
+            let second = names.count > 1 ? names[1] : []
+            let header = Header(
+                name: HeaderName(first.rawSpan, at: 0, count: first.count), start: self.append(first),
+                count: first.count, secondStart: self.append(second), secondCount: second.count)
+            self.known[names] = self.headers.count
+            self.headers.append(header)
+            return self.headers.count - 1
+        }
+    }
+
+    /// The first rule that a request matches: an index into the rules of the service; `nil` when none does.
+    ///
+    /// - Parameter mark: The mark that the request was given, if it was.
+    package func rule(for head: RequestHead, _ block: borrowing HeaderBlock, mark: Mark?) -> Int? {
+        var found = InlineArray<16, Int>(repeating: Self.unsearched)
+        for position in 0..<self.entries.count {
+            let entry = self.entries[position]
+            guard entry.isFlat else {
+                if self.routes.rules[entry.rule].matches(head, block, mark: mark?.name) { return entry.rule }
+                continue
+            }
+            var index = entry.first
+            while index < entry.end, self.holds(index, block, &found) { index &+= 1 }
+            if index == entry.end { return entry.rule }
+        }
+        return nil
+    }
+
+    private static let unsearched = -2
+    private static let absent = -1
+
+    @inline(__always)
+    private func holds(_ index: Int, _ block: borrowing HeaderBlock, _ found: inout InlineArray<16, Int>) -> Bool {
+        let condition = self.conditions[index]
+        let header = condition.header
+        var field = header < Self.remembered ? found[header] : Self.unsearched
+        if field == Self.unsearched {
+            field = self.search(header, block)
+            if header < Self.remembered { found[header] = field }
+        }
+        guard field >= 0 else { return condition.acceptsAbsence }
+        return block.withValue(at: field) { value in
+            if condition.isRequired, value.byteCount == 0 { return false }
+            switch condition.kind {
+            case .exact: return self.isEqual(value, condition)
+            case .notEqual: return !self.isEqual(value, condition)
+            case .regex, .other: return self.matches[condition.start].matches(value)
+            }
+        }
+    }
+
+    @inline(__always)
+    private func isEqual(_ value: RawSpan, _ condition: Condition) -> Bool {
+        guard value.byteCount == condition.count else { return false }
+        for offset in 0..<condition.count where value.byte(at: offset) != self.bytes[condition.start &+ offset] {
+            return false
+        }
+        return true
+    }
+
+    @inline(never)
+    private func search(_ index: Int, _ block: borrowing HeaderBlock) -> Int {
+        let header = self.headers[index]
+        if header.secondCount == 0, header.name != .other { return block.firstIndex(of: header.name) ?? Self.absent }
+        let name = header.start..<header.start &+ header.count
+        if let field = block.firstIndex(ofLowercased: self.bytes, in: name) { return field }
+        guard header.secondCount > 0 else { return Self.absent }
+        let second = header.secondStart..<header.secondStart &+ header.secondCount
+        return block.firstIndex(ofLowercased: self.bytes, in: second) ?? Self.absent
+    }
+}
