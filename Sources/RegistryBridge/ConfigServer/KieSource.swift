@@ -96,6 +96,9 @@ actor KieSource: ConfigServer {
     private func ask(_ index: Int) async throws(ConfigServerFailure) -> Outcome {
         let dimension = self.dimensions[index]
         let wait = dimension.revision == nil ? nil : self.wait
+        // The revision counts the documents of all, so one that others were told serves as well where there is none. It must be
+        // older than the question: with a newer one, what has changed in between would never be told.
+        let revisionBefore = self.dimensions.compactMap(\.revision).max()
         let target = Self.target(self.path, dimension.labels, revision: dimension.revision, wait: wait)
         let answer = try await self.client.get(
             target, timeout: (wait ?? .zero) + ConfigServerClient.timeout, isRepeated: false)
@@ -106,7 +109,7 @@ actor KieSource: ConfigServer {
             if let revision { self.dimensions[index].revision = revision }
             return .waited
         case 404:
-            self.dimensions[index].revision = revision ?? self.newestRevision
+            self.dimensions[index].revision = revision ?? revisionBefore
             return self.take([:], index) ? .changed : .empty
         default:
             let settings: [String: String]
@@ -119,9 +122,6 @@ actor KieSource: ConfigServer {
             return self.take(settings, index) ? .changed : .same
         }
     }
-
-    /// The revision counts the documents of all; the newest is as good for a set of labels that has none.
-    private var newestRevision: Int64? { self.dimensions.compactMap(\.revision).max() }
 
     /// - Returns: Whether it is anything new.
     private func take(_ settings: [String: String], _ index: Int) -> Bool {
