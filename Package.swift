@@ -71,7 +71,8 @@ let package = Package(
             name: "HealthAgent", dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix],
             swiftSettings: settings),
         .target(
-            name: "AdminAPI", dependencies: ["Common", httpTypes, hummingbird, logging, nioCore],
+            name: "AdminAPI",
+            dependencies: ["Common", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1],
             swiftSettings: settings),
         .target(
             name: "LocalRegistry",

@@ -21,7 +21,18 @@ struct AdminRoutes: Sendable {
         router.get("/v1/mesher/metrics") { _, _ in
             Self.text(PrometheusText.render(self.state.metrics.families()), type: PrometheusText.contentType)
         }
+        router.post("/v1/mesher/explain") { request, _ in await self.explain(request) }
         return router
+    }
+
+    private func explain(_ request: Request) async -> Response {
+        do {
+            let body = try await request.body.collect(upTo: 256 * 1024)
+            let question = try JSONDecoder().decode(ExplainQuestion.self, from: Data(body.readableBytesView))
+            return try Self.json(try self.state.explain(question))
+        } catch {
+            return Self.text("no request to explain: \(error)\n", status: .badRequest)
+        }
     }
 
     private func readyz() -> Response {

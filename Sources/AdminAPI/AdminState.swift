@@ -13,13 +13,16 @@ package struct AdminState: Sendable {
     let registry: RegistryStatus?
     let configServer: ConfigServerStatus
     let metrics: MetricsRegistry
+    let explain: @Sendable (ExplainQuestion) throws -> Explanation
 
     /// The state of one sidecar.
     ///
     /// - Parameter registry: `nil` when there is none that could be away.
+    /// - Parameter explain: Says what would become of a request; throws when the question is none.
     package init(
         identity: ServiceIdentity, build: BuildInfo, readiness: Readiness, health: LocalHealth,
-        registry: RegistryStatus?, configServer: ConfigServerStatus, metrics: MetricsRegistry
+        registry: RegistryStatus?, configServer: ConfigServerStatus, metrics: MetricsRegistry,
+        explain: @escaping @Sendable (ExplainQuestion) throws -> Explanation
     ) {
         self.identity = identity
         self.build = build
@@ -28,5 +31,6 @@ package struct AdminState: Sendable {
         self.registry = registry
         self.configServer = configServer
         self.metrics = metrics
+        self.explain = explain
     }
 }

@@ -175,7 +175,12 @@ package struct Assembly: Sendable {
         if let address = config.listeners.admin {
             let state = AdminState(
                 identity: identity, build: self.surroundings.build, readiness: readiness, health: health,
-                registry: center == nil ? nil : registryStatus, configServer: configServer, metrics: metrics)
+                registry: center == nil ? nil : registryStatus, configServer: configServer, metrics: metrics
+            ) { question in
+                // Addresses, ports and identity need a restart to change, so that `config` is right about them.
+                try Explainer(config, plan: outgoingPlans.current, directory: directory.current, now: .now())
+                    .explain(question)
+            }
             supervisor.add("admin") {
                 AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
             }
@@ -229,7 +234,7 @@ package struct Assembly: Sendable {
             RegistryMetrics(status: registryStatus).register(with: metrics)
         }
         if config.registry.kind == .file {
-            let path = self.path(of: config.registry)
+            let path = Self.path(of: config.registry, in: self.surroundings.configDirectory)
             supervisor.add("registry") {
                 RegistryComponent(FileRegistry(path: path, logger: logger), directory: publisher)
             }
@@ -300,9 +305,10 @@ package struct Assembly: Sendable {
         supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }
     }
 
-    private func path(of registry: RegistryConfig) -> String {
+    /// Where the file of a file registry is.
+    static func path(of registry: RegistryConfig, in configDirectory: String) -> String {
         if registry.address.hasPrefix("/") { return registry.address }
-        return "\(self.surroundings.configDirectory)/\(registry.address.isEmpty ? "service.json" : registry.address)"
+        return "\(configDirectory)/\(registry.address.isEmpty ? "service.json" : registry.address)"
     }
 
     private func report(_ outgoing: Listener, _ incoming: Listener?) {

@@ -270,7 +270,9 @@ package final class ProxyHandler: ChannelInboundHandler {
 
     /// Closes when nothing is in flight: the process is stopping.
     func closeIfIdle(_ direction: Direction) {
-        if self.plan.direction == direction, self.state.isIdle, self.unread == nil { self.context?.close(promise: nil) }
+        guard self.plan.direction == direction, self.state.isIdle, self.unread == nil else { return }
+        self.context?.flush()
+        self.context?.close(promise: nil)
     }
 
     /// Waits no longer for the next request than this from now.
@@ -285,6 +287,7 @@ package final class ProxyHandler: ChannelInboundHandler {
     /// Closes once everything written is sent.
     private func close() {
         guard let context = self.context else { return }
+        context.flush()
         self.state.requestFailed()
         self.unread = nil
         self.setDeadline(after: self.plan.settings.linger)
@@ -296,6 +299,7 @@ package final class ProxyHandler: ChannelInboundHandler {
     /// the connection and destroy an answer that the client, still sending, has not read.
     private func closeLingering() {
         guard let context = self.context else { return }
+        context.flush()
         self.unread = nil
         self.setReading(true)
         self.setDeadline(after: self.plan.settings.linger)
@@ -344,7 +348,7 @@ extension ProxyHandler: Downstream {
         MessageWriter.add(
             body, framing: self.framing, isComplete: isComplete, trailers: driver.exchange.responseTrailers,
             worker: self.worker, to: context)
-        MessageWriter.flush(self.worker, to: context)
+        MessageWriter.flush(self.worker, to: context, isLast: isComplete)
         if !isComplete, !context.channel.isWritable { driver.setUpstreamReading(false) }
     }
 

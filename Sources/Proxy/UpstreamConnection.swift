@@ -293,7 +293,7 @@ extension UpstreamConnection: Upstream {
         MessageWriter.add(
             body, framing: self.framing, isComplete: isComplete, trailers: driver.exchange.requestTrailers,
             worker: self.worker, to: context)
-        MessageWriter.flush(self.worker, to: context)
+        MessageWriter.flush(self.worker, to: context, isLast: isComplete)
         if isComplete {
             if self.input == .head { self.setDeadline(after: driver.firstByteLimit) }
         } else {

@@ -38,6 +38,11 @@ package final class Worker {
     /// Never in use across a call to another connection.
     var scratch = ByteBufferAllocator().buffer(capacity: 32 * 1024)
 
+    /// Channels with something written and not flushed, and what it was written in.
+    private var unflushed: [ChannelHandlerContext] = []
+    private var lent: [ByteBuffer] = []
+    private var spare: [ByteBuffer] = []
+
     private var drivers: [ExchangeDriver] = []
     private var localEndpoints: [UInt16: Endpoint] = [:]
     private var movedEndpoints: [ObjectIdentifier: (from: Endpoint, to: Endpoint)] = [:]
@@ -72,6 +77,24 @@ package final class Worker {
     /// Looks at the clock; at the beginning of each event.
     @inline(__always)
     package func tick() { self.now = .now() }
+
+    /// Flushes a channel when the loop has looked at everything that has come in this turn.
+    ///
+    /// The scratch buffer was written to the channel, and is lent until then.
+    func flushLater(_ context: ChannelHandlerContext) {
+        if self.unflushed.isEmpty { self.eventLoop.assumeIsolated().execute { self.flushAll() } }
+        self.unflushed.append(context)
+        self.lent.append(self.scratch)
+        self.scratch = self.spare.popLast() ?? ByteBufferAllocator().buffer(capacity: 4 * 1024)
+    }
+
+    private func flushAll() {
+        let contexts = self.unflushed
+        self.unflushed.removeAll(keepingCapacity: true)
+        for context in contexts { context.flush() }
+        for buffer in self.lent where self.spare.count < 64 { self.spare.append(buffer) }
+        self.lent.removeAll(keepingCapacity: true)
+    }
 
     /// A driver that is free.
     func takeDriver() -> ExchangeDriver { self.drivers.popLast() ?? ExchangeDriver(worker: self) }

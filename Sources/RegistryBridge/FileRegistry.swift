@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
+import Foundation
 package import Logging
 
 /// Services from a file, for laptops and tests: YAML, or JSON as the original wrote it.
@@ -38,19 +39,31 @@ package struct FileRegistry: Registry {
             // Checked as a whole before anything of it is used.
             var trial = ServiceDirectoryBuilder(upon: directory.current, ownApp: "")
             for instance in services.flatMap(\.instances) { _ = try instance.make(&trial) }
-            directory.publish { builder in
-                for service in services {
-                    var instances: [Instance] = []
-                    for instance in service.instances {
-                        if let made = try? instance.make(&builder) { instances.append(made) }
-                    }
-                    builder.add(service.name, instances)
-                }
-            }
+            directory.publish { builder in Self.add(services, to: &builder) }
             self.logger.info("registry file read", metadata: ["services": "\(services.count)"])
         } catch {
             self.logger.warning("registry file ignored, the last good one stands", metadata: ["error": "\(error)"])
         }
+    }
+
+    private static func add(_ services: [ServiceEntry], to builder: inout ServiceDirectoryBuilder) {
+        for service in services {
+            builder.add(service.name, service.instances.compactMap { try? $0.make(&builder) })
+        }
+    }
+
+    /// The directory that the file at `path` describes, for those who look once.
+    ///
+    /// - Throws: The first mistake, with its place.
+    package static func directory(_ path: String, ownApp: String) throws(ConfigProblem) -> ServiceDirectory {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw ConfigProblem(
+                at: ConfigLocation(path), "the registry file cannot be read",
+                remedy: "correct cse.service.registry.address")
+        }
+        var builder = ServiceDirectoryBuilder(upon: .empty, ownApp: ownApp)
+        Self.add(try Self.read(String(decoding: data, as: UTF8.self), source: path), to: &builder)
+        return builder.build()
     }
 
     /// A service as the file describes it.

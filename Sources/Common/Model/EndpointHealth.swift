@@ -59,6 +59,12 @@ package final class EndpointHealth: Sendable {
         self.ejectedUntil.load(ordering: .relaxed) > Int64(clamping: now.uptimeNanoseconds)
     }
 
+    /// For how long it is left out from `now` on; `nil` when it is not.
+    package func ejectionLeft(at now: NIODeadline) -> Duration? {
+        let left = self.ejectedUntil.load(ordering: .relaxed) - Int64(clamping: now.uptimeNanoseconds)
+        return left > 0 ? .nanoseconds(left) : nil
+    }
+
     /// Forgets the failures; unless the endpoint is ejected, when the request began before, the ejections too.
     @inline(__always)
     package func succeeded(at now: NIODeadline) {

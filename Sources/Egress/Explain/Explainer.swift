@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+package import NIOCore
+package import Proxy
+
+/// Says what would become of an outgoing request, without sending it and without a trace: no turn, no token and no
+/// trial is used up.
+///
+/// It asks the very objects that the stages ask, so that it cannot say anything else than they do.
+package struct Explainer {
+    let config: MesherConfig
+    let governance: Governance
+    let marks: Marks
+    let directory: ServiceDirectory
+    let now: NIODeadline
+
+    /// The question is no request.
+    package struct Mistake: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// An explainer of what holds now.
+    ///
+    /// - Parameter plan: What outgoing traffic obeys.
+    /// - Parameter directory: The services that are known.
+    package init(_ config: MesherConfig, plan: TrafficPlan, directory: ServiceDirectory, now: NIODeadline) {
+        self.governance = plan.governance ?? Governance(config)
+        self.marks = plan.marks ?? Marks(config.rules)
+        self.config = config
+        self.directory = directory
+        self.now = now
+    }
+
+    /// Explains what a sidecar with `config` would do that has just started.
+    package init(_ config: MesherConfig, directory: ServiceDirectory) {
+        self.governance = Governance(config)
+        self.marks = Marks(config.rules)
+        self.config = config
+        self.directory = directory
+        self.now = .now()
+    }
+
+    /// The request as the listener would read it.
+    struct Request: ~Copyable {
+        var head = RequestHead()
+        var headers = HeaderBlock()
+        var caller: ServiceIdentity
+    }
+
+    /// The answer to a question.
+    package func explain(_ question: ExplainQuestion) throws(Mistake) -> Explanation {
+        let request = try self.read(question)
+        var explanation = Explanation(question)
+        guard let found = self.destination(request, &explanation) else { return explanation }
+        let chains = self.governance.config.chains
+        var walk = Walk(explainer: self, target: found, explanation: explanation)
+        for handler in found.isExternal ? chains.egress : chains.outgoing { walk.step(handler, request) }
+        return walk.finish()
+    }
+
+    private func read(_ question: ExplainQuestion) throws(Mistake) -> Request {
+        var request = Request(caller: self.governance.caller)
+        if let from = question.from { request.caller.name = from }
+        let url = question.url.range(ofFirst: "://") == nil ? "http://\(question.url)" : question.url
+        guard url.hasPrefix("http://"), let authority = url.dropFirst(7).split(separator: "/").first else {
+            throw Mistake(
+                description: "\"\(question.url)\" is no URL of a service: write one such as http://cart/items")
+        }
+        let lines = ["\(question.method) \(url) HTTP/1.1", "Host: \(authority)"] + question.headers + ["", ""]
+        let bytes = Array(lines.joined(separator: "\r\n").utf8)
+        var scanner = HeadScanner()
+        let result = scanner.scanRequest(
+            bytes.rawSpan, limits: HeadLimits(), into: &request.head, &request.headers)
+        guard case .complete(let length) = result, length == bytes.count else {
+            throw Mistake(description: "this is no HTTP request; headers are written name: value")
+        }
+        return request
+    }
+
+    /// Where a request goes.
+    struct Target {
+        let name: String
+        let service: Service?
+        let isExternal: Bool
+        let policy: ServicePolicy
+    }
+
+    /// Finds the service or host; `nil` after the answer was written that says why there is none.
+    private func destination(_ request: borrowing Request, _ explanation: inout Explanation) -> Target? {
+        let authority = request.head.authority
+        let name = request.headers.string(in: authority.host)
+        if let rule = request.headers.withBytes(
+            in: authority.host, { self.governance.rules.externalHosts.match(host: $0) })
+        {
+            let port = rule.httpPort(requested: authority.portDigits.isEmpty ? nil : authority.port)
+            explanation.destination = rule.pattern
+            explanation.steps.append(
+                .init(
+                    handler: "destination", summary: "external host \(name), port \(port), allowed by \(rule.pattern)"))
+            return Target(
+                name: rule.pattern, service: nil, isExternal: true, policy: self.governance.policy(for: rule.pattern))
+        }
+        if let service = request.headers.withBytes(in: authority.host, { self.directory.service(named: $0) }) {
+            let count = service.instances.count
+            explanation.destination = service.name
+            explanation.steps.append(
+                .init(
+                    handler: "destination",
+                    summary: "service \(service.name), \(count) instance\(count == 1 ? "" : "s") known"))
+            return Target(
+                name: service.name, service: service, isExternal: false,
+                policy: self.governance.policy(for: service.name))
+        }
+        let (summary, error) = self.absence(name, request)
+        explanation.steps.append(.init(handler: "destination", summary: summary, isAnswer: true))
+        explanation.answer = .init(error)
+        return nil
+    }
+
+    private func absence(_ name: String, _ request: borrowing Request) -> (String, ProxyError) {
+        let host = request.head.authority.host
+        if request.headers.withBytes(in: host, { OwnListeners.isInternal($0) }) {
+            return (
+                "\(name) is no service, and an address that nobody may be taken to",
+                ProxyError(.destinationRefused, "destination refused: [\(name)] is no service")
+            )
+        }
+        guard self.directory.isSynced else {
+            return ("the registry has not answered yet", ProxyError(.notReady))
+        }
+        let missing = ProxyError(.noEndpoint, "lb: No available instance, key: \(name)()")
+        if self.directory.isComplete { return ("no service is called \(name)", missing) }
+        return ("nobody has called \(name) yet: the first request has the registry asked", missing)
+    }
+}
+
+extension Explanation.Answer {
+    /// mesher's own answer.
+    init(_ error: ProxyError) {
+        self.init(
+            isForwarded: false, endpoints: [], status: error.status, reason: error.reason.rawValue, body: error.body)
+    }
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import NIOCore
+import Proxy
+
+extension Explainer {
+    /// One pass through the chain.
+    struct Walk {
+        let explainer: Explainer
+        let target: Target
+        var explanation: Explanation
+        /// The rule that decides.
+        private var rule: RouteRule?
+        private var mark: Mark?
+        private var error: ProxyError?
+        private var endpoints: [String] = []
+
+        init(explainer: Explainer, target: Target, explanation: Explanation) {
+            self.explainer = explainer
+            self.target = target
+            self.explanation = explanation
+        }
+
+        private var policy: ServicePolicy { self.target.policy }
+        private var now: NIODeadline { self.explainer.now }
+
+        mutating func step(_ handler: String, _ request: borrowing Request) {
+            switch handler {
+            case "traffic-marker": self.marker(request)
+            case "router": self.router(request)
+            case "ratelimiter-consumer": self.limit(handler, self.policy.limit, self.policy.limiter)
+            case "rate-limiter":
+                let mark = self.mark ?? self.explainer.marks.mark(for: request.head, request.headers).mark
+                self.limit(handler, mark.limit?.rate, mark.limiter)
+            case "bizkeeper-consumer": self.circuit()
+            case "fault-inject": self.fault()
+            case "loadbalance": self.balance()
+            default: self.add(handler, "nothing to tell")
+            }
+        }
+
+        /// The explanation with its end.
+        mutating func finish() -> Explanation {
+            let timeout = self.policy.resilience.timeout ?? Duration(self.explainer.config.proxy.firstByte)
+            self.explanation.timeoutSeconds = timeout / .seconds(1)
+            let retry = self.policy.retry
+            var details = ["no answer within \(DurationText.write(timeout)) is a failure"]
+            if retry.isEnabled, !self.target.isExternal {
+                let same = retry.onSame > 0 ? "\(retry.onSame) more on the same instance, " : ""
+                details.append(
+                    "after a failure: \(same)up to \(retry.onNext) other instance\(retry.onNext == 1 ? "" : "s")")
+            }
+            self.add("transport", "sends the request", details)
+            if let error = self.error {
+                self.explanation.answer = .init(error)
+            } else {
+                self.explanation.answer = .init(
+                    isForwarded: true, endpoints: self.endpoints, status: nil, reason: nil, body: nil)
+            }
+            return self.explanation
+        }
+
+        private mutating func add(_ handler: String, _ summary: String, _ details: [String] = []) {
+            self.explanation.steps.append(.init(handler: handler, summary: summary, details: details))
+        }
+
+        /// The handler answers, if none has before.
+        private mutating func refuse(_ error: ProxyError) {
+            guard self.error == nil else { return }
+            self.error = error
+            self.explanation.steps[self.explanation.steps.count - 1].isAnswer = true
+        }
+
+        // MARK: Handlers
+
+        private mutating func marker(_ request: borrowing Request) {
+            let (mark, isPassedOn) = self.explainer.marks.mark(for: request.head, request.headers)
+            self.mark = mark
+            let travels = isPassedOn ? "; goes along as X-Mark" : ""
+            self.add("traffic-marker", mark.name == "none" ? "no mark" : "marked \(mark.name)\(travels)")
+        }
+
+        private mutating func router(_ request: borrowing Request) {
+            guard let routes = self.policy.routes else {
+                self.add("router", "no rules: the newest version")
+                return
+            }
+            for rule in routes.rules {
+                let failure = self.rule == nil ? self.failure(of: rule, request) : nil
+                let isTried = self.rule == nil
+                if isTried, failure == nil { self.rule = rule }
+                self.explanation.rules.append(
+                    .init(
+                        precedence: rule.precedence, location: rule.location.description,
+                        isMatch: isTried ? failure == nil : nil,
+                        reason: isTried ? failure ?? Self.description(of: rule) : "not tried"))
+            }
+            guard let rule = self.rule else {
+                self.add("router", "none of \(routes.rules.count) rules: the newest version")
+                return
+            }
+            self.add("router", "rule at \(rule.location), precedence \(rule.precedence)")
+        }
+
+        private static func description(of rule: RouteRule) -> String {
+            switch rule.match {
+            case .always: "takes every request"
+            case .request, .never: "everything it asks for is there"
+            case .marked(let policy): "the request is marked \(policy.name), or would be"
+            }
+        }
+
+        /// Why a request is not one of a rule's; `nil` when it is.
+        private func failure(of rule: RouteRule, _ request: borrowing Request) -> String? {
+            if rule.matches(request.head, request.headers, mark: self.mark?.name) {
+                return rule.match.isPossible(for: request.caller) ? nil : Self.callerFailure(rule, request.caller)
+            }
+            switch rule.match {
+            case .always: return nil
+            case .never: return "nothing is called \(rule.reference ?? "")"
+            case .marked(let policy): return "not marked \(policy.name)"
+            case .request(let match):
+                if !rule.match.isPossible(for: request.caller) { return Self.callerFailure(rule, request.caller) }
+                for header in match.headers {
+                    if let failure = Self.failure(of: header, request) { return failure }
+                }
+                return "method, path or query differ"
+            }
+        }
+
+        private static func callerFailure(_ rule: RouteRule, _ caller: ServiceIdentity) -> String {
+            guard case .request(let match) = rule.match else { return "" }
+            if let source = match.source, source != caller.name {
+                return "only for calls of \(source), not \(caller.name)"
+            }
+            let tags = match.sourceTags.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+            return "only for callers with \(tags.joined(separator: ", "))"
+        }
+
+        private static func failure(of header: HeaderMatch, _ request: borrowing Request) -> String? {
+            var index: Int?
+            for name in header.lowercasedNames where index == nil {
+                index = request.headers.firstIndex(ofLowercased: name)
+            }
+            guard let index else { return header.acceptsAbsence ? nil : "\(header.name) is absent" }
+            return request.headers.withValue(at: index) { value in
+                let failed = header.operators.first { !$0.matches(value) }
+                return failed.map { "\(header.name) \($0): is \"\(value.string(in: 0..<value.byteCount))\"" }
+            }
+        }
+
+        private mutating func limit(_ handler: String, _ rate: Int?, _ limiter: RateLimiter?) {
+            guard let rate, let limiter else {
+                self.add(handler, "no limit")
+                return
+            }
+            let available = limiter.available(at: self.now)
+            self.explanation.limits.append(.init(handler: handler, rate: rate, available: available))
+            self.add(handler, "\(rate) a second; \(available) would pass now")
+            if available < 1 { self.refuse(ProxyError(.rateLimited)) }
+        }
+
+        private mutating func circuit() {
+            let resilience = self.policy.resilience
+            let report = self.policy.circuit.report(at: self.now)
+            let inFlight = self.policy.circuit.inFlight
+            let state =
+                switch report.state {
+                case .closed: "closed"
+                case .open: "open"
+                case .halfOpen: "half-open"
+                }
+            self.explanation.breaker = .init(
+                isEnabled: resilience.breaker.isEnabled, state: state, requests: report.requests,
+                errors: report.errors, untilTrialSeconds: report.untilTrial.map { $0 / .seconds(1) },
+                inFlight: inFlight, limit: resilience.maxConcurrent)
+            var details = ["\(inFlight) of \(resilience.maxConcurrent) requests are on their way"]
+            if self.policy.scope.isPerInstance { details.append("each instance has a circuit of its own") }
+            if let wait = report.untilTrial { details.append("next trial in \(Self.seconds(wait)) s") }
+            let counts = "\(report.errors) of \(report.requests) failed in ten seconds (\(report.errorPercentage) %)"
+            self.add(
+                "bizkeeper-consumer", resilience.breaker.isEnabled ? "\(state); \(counts)" : "breaker off", details)
+            if resilience.fallback.isForced {
+                self.refuse(ProxyError(.circuitOpen))
+            } else if resilience.breaker.isEnabled, report.state != .closed, report.untilTrial != .zero {
+                self.refuse(ProxyError(.circuitOpen))
+            } else if inFlight >= resilience.maxConcurrent {
+                self.refuse(ProxyError(.bulkheadFull))
+            }
+        }
+
+        private mutating func fault() {
+            guard let fault = self.policy.fault else {
+                self.add("fault-inject", "no faults")
+                return
+            }
+            var parts: [String] = []
+            if let delay = fault.delay {
+                parts.append("\(fault.delayPercent) % delayed by \(DurationText.write(delay))")
+            }
+            if let status = fault.abortStatus { parts.append("\(fault.abortPercent) % answered with \(status)") }
+            self.add("fault-inject", parts.joined(separator: ", "))
+            if let status = fault.abortStatus, fault.abortPercent >= 100 {
+                self.refuse(ProxyError(.faultInjected, status: status))
+            }
+        }
+
+        // MARK: Instances
+
+        private mutating func balance() {
+            guard let service = self.target.service else { return }
+            let caller = self.explainer.governance.caller
+            let total = max(1, self.rule?.targets.reduce(0) { $0 + $1.weight } ?? 1)
+            var shares: [(percent: Double, set: EndpointSet)] = []
+            for target in self.rule?.targets ?? [] {
+                let tags = self.policy.routes?.subsets[target.subset] ?? InstanceTags()
+                let set = service.endpoints(matching: tags, ownApp: caller.app, near: self.policy.region)
+                shares.append((Double(target.weight) * 100 / Double(total), set))
+            }
+            if shares.isEmpty {
+                let set = service.endpoints(matching: InstanceTags(), ownApp: caller.app, near: self.policy.region)
+                shares = [(100, set)]
+            }
+            self.explanation.shares = shares.map { percent, set in
+                .init(percent: percent, tags: set.tags.label, endpoints: set.endpoints.map(\.description))
+            }
+            let remaining = shares.flatMap { $0.set.endpoints }
+            self.explanation.candidates = service.instances.map { instance in
+                self.candidate(instance, remaining, shares.map(\.set.tags), caller)
+            }
+            self.endpoints = shares.flatMap { $0.set.endpoints.map(\.description) }
+            self.add(
+                "loadbalance",
+                "\(self.policy.balancing.strategy.rawValue) over \(remaining.count) of \(service.instances.count) instances",
+                self.policy.region == nil ? [] : ["instances of the own zone or region are preferred"])
+            // A share without instances fails; the others do not.
+            if let empty = shares.first(where: { $0.set.endpoints.isEmpty }), remaining.isEmpty {
+                self.refuse(
+                    ProxyError(.noEndpoint, "lb: No available instance, key: \(service.name)(\(empty.set.tags.label))"))
+            }
+        }
+
+        private func candidate(
+            _ instance: Instance, _ remaining: [Endpoint], _ tags: [EndpointSet.Tags], _ caller: ServiceIdentity
+        ) -> Explanation.Candidate {
+            let endpoint = instance.endpoints.first { $0.protocolName == "rest" }
+            let remains = endpoint.map { endpoint in remaining.contains { $0 === endpoint } } ?? false
+            let left = endpoint.flatMap { $0.health.ejectionLeft(at: self.now) }
+            return Explanation.Candidate(
+                endpoint: endpoint?.description ?? "", version: instance.version, app: instance.app,
+                status: instance.status.rawValue, remains: remains,
+                reason: remains ? "" : Self.reason(against: instance, endpoint, tags),
+                leftOutSeconds: left.map { $0 / .seconds(1) })
+        }
+
+        private static func reason(
+            against instance: Instance, _ endpoint: Endpoint?, _ tags: [EndpointSet.Tags]
+        ) -> String {
+            if endpoint == nil { return "has no endpoint for HTTP" }
+            if !instance.status.isEligible { return "is \(instance.status.rawValue)" }
+            if !instance.app.isEmpty, !tags.contains(where: { $0.app == instance.app }) { return "other application" }
+            if !tags.contains(where: { $0.version == instance.version }) { return "other version" }
+            for tag in tags {
+                for (name, value) in tag.properties.sorted(by: { $0.key < $1.key })
+                where instance.properties[name] != value {
+                    return "\(name) is not \(value)"
+                }
+            }
+            return "farther away"
+        }
+
+        private static func seconds(_ duration: Duration) -> String {
+            String(Double(Int(duration / .milliseconds(100))) / 10)
+        }
+    }
+}
