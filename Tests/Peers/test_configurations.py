@@ -53,6 +53,20 @@ class FolderSidecar(harness.Sidecar):
         if not {"SERVICE_PORTS", "SPECIFIC_ADDR"} & set(variables):
             self.options += ["--service-ports", f"rest:{app}"]
 
+    def _write(self, services, timeouts, limits):
+        super()._write(services, timeouts, limits)
+        # The route rules of the folders ask for versions.
+        entries = [
+            f"{{name: {name}, instance: ["
+            + ", ".join(
+                f'{{endpoints: ["rest://127.0.0.1:{port}"], version: {version}, app: shop}}'
+                for version in ("1.0.0", "2.0.0")
+            )
+            + "]}"
+            for name, port in services.items()
+        ]
+        Path(self.directory.name, "services.yaml").write_text(f"service: [{', '.join(entries)}]\n")
+
     def run(self, *command):
         return subprocess.run(
             [binary(), *command, *self.options], env=self.environment, capture_output=True, text=True, timeout=20

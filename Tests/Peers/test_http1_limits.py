@@ -72,7 +72,7 @@ def test_header_fields_that_are_too_large(door, fields):
 def test_header_fields_just_within_the_limits(door, fields):
     received = forwarded(door, request("GET", "~/x", *fields))
     assert sum(
-        len(value) for name, value in received.fields if name.startswith("x-") and value.startswith(b"a")
+        len(value) for name, value in received.fields if name.startswith("x-") and set(value) == {ord("a")}
     ) == sum(field.count("a") for field in fields)
 
 

@@ -114,7 +114,7 @@ package struct Explainer {
         }
         let (summary, error) = self.absence(name, request)
         explanation.steps.append(.init(handler: "destination", summary: summary, isAnswer: true))
-        explanation.answer = .init(error)
+        explanation.answer = .init(LocalReply(error))
         return nil
     }
 
@@ -137,8 +137,8 @@ package struct Explainer {
 
 extension Explanation.Answer {
     /// mesher's own answer.
-    init(_ error: ProxyError) {
+    init(_ reply: LocalReply) {
         self.init(
-            isForwarded: false, endpoints: [], status: error.status, reason: error.reason.rawValue, body: error.body)
+            isForwarded: false, endpoints: [], status: reply.status, reason: reply.reason?.rawValue, body: reply.body)
     }
 }

@@ -13,7 +13,7 @@ extension Explainer {
         /// The rule that decides.
         private var rule: RouteRule?
         private var mark: Mark?
-        private var error: ProxyError?
+        private var reply: LocalReply?
         private var endpoints: [String] = []
 
         init(explainer: Explainer, target: Target, explanation: Explanation) {
@@ -52,8 +52,8 @@ extension Explainer {
                     "after a failure: \(same)up to \(retry.onNext) other instance\(retry.onNext == 1 ? "" : "s")")
             }
             self.add("transport", "sends the request", details)
-            if let error = self.error {
-                self.explanation.answer = .init(error)
+            if let reply = self.reply {
+                self.explanation.answer = .init(reply)
             } else {
                 self.explanation.answer = .init(
                     isForwarded: true, endpoints: self.endpoints, status: nil, reason: nil, body: nil)
@@ -66,9 +66,11 @@ extension Explainer {
         }
 
         /// The handler answers, if none has before.
-        private mutating func refuse(_ error: ProxyError) {
-            guard self.error == nil else { return }
-            self.error = error
+        private mutating func refuse(_ error: ProxyError) { self.answer(LocalReply(error)) }
+
+        private mutating func answer(_ reply: LocalReply) {
+            guard self.reply == nil else { return }
+            self.reply = reply
             self.explanation.steps[self.explanation.steps.count - 1].isAnswer = true
         }
 
@@ -181,12 +183,21 @@ extension Explainer {
             let counts = "\(report.errors) of \(report.requests) failed in ten seconds (\(report.errorPercentage) %)"
             self.add(
                 "bizkeeper-consumer", resilience.breaker.isEnabled ? "\(state); \(counts)" : "breaker off", details)
+            let isOpen = resilience.breaker.isEnabled && report.state != .closed && report.untilTrial != .zero
             if resilience.fallback.isForced {
-                self.refuse(ProxyError(.circuitOpen))
-            } else if resilience.breaker.isEnabled, report.state != .closed, report.untilTrial != .zero {
-                self.refuse(ProxyError(.circuitOpen))
+                self.fallBack(.forced)
+            } else if isOpen {
+                self.fallBack(.open)
             } else if inFlight >= resilience.maxConcurrent {
-                self.refuse(ProxyError(.bulkheadFull))
+                self.fallBack(.full)
+            }
+        }
+
+        private mutating func fallBack(_ refusal: CircuitBreakerStage.Refusal) {
+            switch CircuitBreakerStage.fallBack(self.policy, refusal) {
+            case .reply(let reply): self.answer(reply)
+            case .reject(let error): self.refuse(error)
+            case .proceed, .hold, .again: break
             }
         }
 

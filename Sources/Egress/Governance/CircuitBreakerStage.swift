@@ -15,7 +15,7 @@ struct CircuitBreakerStage: Stage {
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         guard let policy = exchange.target?.policy else { return .proceed }
         if policy.resilience.fallback.isForced {
-            return Self.fallBack(policy, ProxyError(.circuitOpen), "isolated because of error: force fallback")
+            return Self.fallBack(policy, .forced)
         }
         let circuit = policy.scope.isPerInstance ? Self.instanceCircuit(exchange, policy) : policy.circuit
         switch circuit.enter(at: exchange.worker.now) {
@@ -23,10 +23,9 @@ struct CircuitBreakerStage: Stage {
             exchange.permit = permit
             return .proceed
         case .open(let wait):
-            return Self.fallBack(
-                policy, ProxyError(.circuitOpen, retryAfter: wait), "isolated because of error: circuit open")
+            return Self.fallBack(policy, .open, retryAfter: wait)
         case .full:
-            return Self.fallBack(policy, ProxyError(.bulkheadFull), "reject because of error: max concurrency")
+            return Self.fallBack(policy, .full)
         }
     }
 
@@ -44,16 +43,33 @@ struct CircuitBreakerStage: Stage {
         return circuit
     }
 
+    /// Why a call is refused.
+    enum Refusal {
+        case forced, open, full
+
+        fileprivate var reason: ProxyError.Reason { self == .full ? .bulkheadFull : .circuitOpen }
+
+        fileprivate var text: String {
+            switch self {
+            case .forced: "isolated because of error: force fallback"
+            case .open: "isolated because of error: circuit open"
+            case .full: "reject because of error: max concurrency"
+            }
+        }
+    }
+
     /// What a refused caller gets.
-    private static func fallBack(_ policy: ServicePolicy, _ error: ProxyError, _ why: String) -> Verdict {
+    static func fallBack(_ policy: ServicePolicy, _ refusal: Refusal, retryAfter: Duration? = nil) -> Verdict {
         let fallback = policy.resilience.fallback
-        guard fallback.isEnabled || fallback.isForced else { return .reject(error) }
+        guard fallback.isEnabled || fallback.isForced else {
+            return .reject(ProxyError(refusal.reason, retryAfter: retryAfter))
+        }
         switch fallback.kind {
         case .returnNull: return .reply(LocalReply(status: 200))
         case .throwException:
             // Schema and operation are empty in plain HTTP.
-            let text = "API \(policy.service):: is \(why)"
-            return .reject(ProxyError(error.reason, text, retryAfter: error.retryAfter.map { .seconds($0) }))
+            let text = "API \(policy.service):: is \(refusal.text)"
+            return .reject(ProxyError(refusal.reason, text, retryAfter: retryAfter))
         }
     }
 }

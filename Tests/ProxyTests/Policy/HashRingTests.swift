@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Proxy
+import Testing
+
+@Suite struct HashRingTests {
+    private static func members(_ count: Int) -> [String] { (0..<count).map { "10.0.\($0 / 250).\($0 % 250):8080" } }
+
+    private static func hash(_ text: String) -> UInt64 {
+        let bytes = Array(text.utf8)
+        return HashRing.hash(bytes.rawSpan)
+    }
+
+    private static let keys = (0..<20_000).map { Self.hash("user-\($0)") }
+
+    @Test("takes none of none, and the only one of one")
+    func few() {
+        #expect(HashRing([]).pick(7) == nil)
+        let one = HashRing(["a"], pointsPerMember: 0)
+        #expect([0, 7, .max].map { one.pick($0) } == [0, 0, 0])
+    }
+
+    @Test("gives every member about the same share of the keys", arguments: [2, 3, 50])
+    func even(count: Int) {
+        let ring = HashRing(Self.members(count))
+        var keys = Self.keys.makeIterator()
+        let tally = tally(count, picks: Self.keys.count) { keys.next().flatMap { ring.pick($0) } }
+        let mean = Double(Self.keys.count) / Double(count)
+        #expect(tally.allSatisfy { abs(Double($0) / mean - 1) < 0.35 })
+    }
+
+    @Test("moves the keys of the member that leaves, and no others", arguments: [2, 3, 50])
+    func leaving(count: Int) {
+        let members = Self.members(count)
+        let (before, after) = (HashRing(members), HashRing(Array(members.dropFirst())))
+        var moved = 0
+        for key in Self.keys {
+            let (old, new) = (before.pick(key), after.pick(key).map { $0 + 1 })
+            if old == 0 { moved += 1 } else if old != new { Issue.record("\(key) moved") }
+            // As if the member were still there, but not eligible.
+            #expect(before.pick(key) { $0 != 0 } == new)
+        }
+        let mean = Double(Self.keys.count) / Double(count)
+        #expect(abs(Double(moved) / mean - 1) < 0.35)
+    }
+
+    @Test("depends on the names, not on their order")
+    func order() {
+        let members = Self.members(10)
+        let (one, other) = (HashRing(members), HashRing(members.reversed()))
+        #expect(Self.keys.prefix(1_000).allSatisfy { one.pick($0) == other.pick($0).map { 9 - $0 } })
+    }
+
+    @Test("walks on to an eligible member, all the way round")
+    func walk() {
+        let ring = HashRing(Self.members(3))
+        #expect(Self.keys.prefix(100).allSatisfy { ring.pick($0) { $0 == 2 } == 2 })
+        #expect(ring.pick(.max) { $0 == 1 } == 1)
+        #expect(ring.pick(7) { _ in false } == nil)
+    }
+
+    @Test("hashes texts that differ little to numbers that differ much")
+    func hashing() {
+        #expect(Set(Self.keys).count == Self.keys.count)
+        let texts = ["", "\0", "\0\0", "a", "b", "ab", "ba", "aaaaaaaa", "aaaaaaaab", "aaaaaaaaaaaaaaaa", "12345678a"]
+        #expect(Set(texts.map(Self.hash)).count == texts.count)
+        var flipped = 0
+        for bit in 0..<8 * 20 {
+            var bytes = Array("a text of 20 bytes..".utf8)
+            let before = HashRing.hash(bytes.rawSpan)
+            bytes[bit / 8] ^= 1 << UInt8(bit % 8)
+            flipped += (before ^ HashRing.hash(bytes.rawSpan)).nonzeroBitCount
+        }
+        #expect(30...34 ~= Double(flipped) / 160)
+    }
+}
