@@ -1,26 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// An explanation for people: a line for each handler, what belongs to it below, the answer at the end.
 struct ExplanationText {
     private let explanation: Explanation
-    private let isColored: Bool
 
-    /// - Parameter isColored: Whether marks are coloured; on a terminal, unless `NO_COLOR` is set.
-    init(_ explanation: Explanation, isColored: Bool = Self.isTerminalColored) {
-        self.explanation = explanation
-        self.isColored = isColored
-    }
-
-    private static var isTerminalColored: Bool {
-        isatty(1) != 0 && ProcessInfo.processInfo.environment["NO_COLOR"] == nil
-    }
+    init(_ explanation: Explanation) { self.explanation = explanation }
 
     /// The whole text, without a line end behind it.
     var text: String {
@@ -31,7 +17,7 @@ struct ExplanationText {
         lines.append("")
         let width = self.explanation.steps.map(\.handler.count).max() ?? 0
         for step in self.explanation.steps {
-            lines.append("\(self.mark(!step.isAnswer)) \(Self.pad(step.handler, width))  \(step.summary)")
+            lines.append("\(step.isAnswer ? "!" : "+") \(Self.pad(step.handler, width))  \(step.summary)")
             let indent = String(repeating: " ", count: width + 4)
             lines += step.details.map { "\(indent)\($0)" }
             if step.handler == "router" { lines += self.rules.map { "\(indent)\($0)" } }
@@ -81,12 +67,6 @@ struct ExplanationText {
         }
         let reason = answer.reason.map { " (\($0))" } ?? ""
         return ["answer  \(answer.status ?? 0)\(reason): \(answer.body ?? "")"]
-    }
-
-    private func mark(_ isGood: Bool) -> String {
-        let mark = isGood ? "+" : "!"
-        guard self.isColored else { return mark }
-        return "\u{1b}[\(isGood ? 32 : 31)m\(mark)\u{1b}[0m"
     }
 
     private static func pad(_ text: String, _ width: Int) -> String {

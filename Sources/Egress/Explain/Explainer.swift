@@ -17,6 +17,7 @@ package struct Explainer {
 
     /// The question is no request.
     package struct Mistake: Error, CustomStringConvertible {
+        /// What to write instead.
         package let description: String
     }
 
