@@ -64,7 +64,8 @@ struct ExplainCommand: AsyncParsableCommand {
         } else {
             print(ExplanationText(explanation).text)
         }
-        if !explanation.answer.isForwarded { throw ExitCode.failure }
+        guard !explanation.answer.isForwarded else { return }
+        throw explanation.answer.status == nil ? ExitCode(2) : ExitCode.failure
     }
 
     private var loader: ConfigLoader {

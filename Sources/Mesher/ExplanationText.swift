@@ -65,8 +65,9 @@ struct ExplanationText {
             case let count: return ["answer  forwarded to one of \(count) instances"]
             }
         }
+        guard let status = answer.status else { return ["answer  not known yet"] }
         let reason = answer.reason.map { " (\($0))" } ?? ""
-        return ["answer  \(answer.status ?? 0)\(reason): \(answer.body ?? "")"]
+        return ["answer  \(status)\(reason): \(answer.body ?? "")"]
     }
 
     private static func pad(_ text: String, _ width: Int) -> String {

@@ -37,7 +37,8 @@ import Testing
     @Test("every active handler has a stage of its side, and no stage is unknown")
     func tables() {
         func names(_ side: CallSide) -> Set<String> {
-            Set(HandlerName.all.filter { $0.isActive && $0.sides.contains(side) }.map(\.name)).subtracting(["transport"])
+            Set(HandlerName.all.filter { $0.isActive && $0.sides.contains(side) }.map(\.name)).subtracting(["transport"]
+            )
         }
         #expect(Set(EgressStages.handlers.keys) == names(.consumer))
     }

@@ -27,7 +27,13 @@ WITH_NOTHING = [
     "docs/migration.md",
     "docs/service-center.md",
 ]
-WITH_QUICK_START = ["docs/admin-api.md", "docs/destination-resolver.md", "docs/errors.md", "docs/protocols.md"]
+WITH_QUICK_START = [
+    "docs/admin-api.md",
+    "docs/destination-resolver.md",
+    "docs/errors.md",
+    "docs/explain.md",
+    "docs/protocols.md",
+]
 WITH_MORE = ["docs/life-cycle.md", "docs/quickstart.md", "examples/two-services/README.md"]
 
 # A reader's shell: no proxy, no key of mesher's, and `mesher` is found.

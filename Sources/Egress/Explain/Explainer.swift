@@ -114,12 +114,12 @@ package struct Explainer {
                 policy: self.governance.policy(for: service.name))
         }
         let (summary, error) = self.absence(name, request)
-        explanation.steps.append(.init(handler: "destination", summary: summary, isAnswer: true))
-        explanation.answer = .init(LocalReply(error))
+        explanation.steps.append(.init(handler: "destination", summary: summary, isAnswer: error != nil))
+        if let error { explanation.answer = .init(LocalReply(error)) }
         return nil
     }
 
-    private func absence(_ name: String, _ request: borrowing Request) -> (String, ProxyError) {
+    private func absence(_ name: String, _ request: borrowing Request) -> (String, ProxyError?) {
         let host = request.head.authority.host
         if request.headers.withBytes(in: host, { OwnListeners.isInternal($0) }) {
             return (
@@ -132,7 +132,7 @@ package struct Explainer {
         }
         let missing = ProxyError(.noEndpoint, "lb: No available instance, key: \(name)()")
         if self.directory.isComplete { return ("no service is called \(name)", missing) }
-        return ("nobody has called \(name) yet: the first request has the registry asked", missing)
+        return ("the registry has not been asked about \(name): the first request does that", nil)
     }
 }
 
