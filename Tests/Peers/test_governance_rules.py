@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from test_remote_configuration import Kie
 
 import harness
 from governance import Instance, Load, World
@@ -238,3 +239,28 @@ def test_tunnels(tmp_path):
     with World({}) as world, world.client() as client:
         client.send(b"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.response().status == 405
+
+
+def test_weights_change_under_load_by_kie():
+    """6.3, live: rules from kie replace those of the file within a second, bad ones nothing, and no request fails."""
+    labels = {"appId": "default", "environment": "", "serviceName": "web", "version": "1.0.0"}
+    key, kie = "servicecomb.routeRule.cart", Kie()
+    client = f"cse.config.client: {{serverUri: {kie.address}, type: kie, refreshMode: 0, refreshInterval: 10}}\n"
+    try:
+        with World({"cart": versions()}, router=shares(100), chassis=client) as world, Load(world) as load:
+            times = []
+            for turn in range(6):
+                name, version = ("two", "2.0.0") if turn % 2 == 0 else ("three", "3.0.0")
+                began = time.monotonic()
+                kie.put(key, f"- route:\n  - tags: {{version: {version}}}\n    weight: 100\n", labels)
+                eventually(lambda name=name: world.many(1) == {name: 1}, "the rules of kie never held")
+                times.append(time.monotonic() - began)
+            kie.put(key, "- route: [{weight: 60}, {weight: 50}]\n", labels)
+            eventually(lambda: "total weight is over 100%" in world.sidecar.tail(), "the mistake was not told")
+            assert world.many(5) == {"three": 5}
+            kie.delete(key, labels)
+            eventually(lambda: world.many(1) == {"one": 1}, "the file's rules never came back")
+    finally:
+        kie.stop()
+    assert load.errors == [] and load.good > 100
+    assert statistics.median(times) <= 1.0, times
