@@ -14,6 +14,7 @@ struct DestinationStage: Stage {
     static let name = "destination"
 
     private let resolver: any DestinationResolver
+    private let streamResolver: any DestinationResolver
     private let own: OwnListeners
     private let source: String
     private let context: HeaderLine
@@ -22,10 +23,11 @@ struct DestinationStage: Stage {
     private let hosts: ExternalDestinations
 
     init(
-        _ resolver: any DestinationResolver, own: OwnListeners, source: String, token: HopToken,
+        _ resolver: any DestinationResolver, grpc streamResolver: any DestinationResolver, own: OwnListeners, source: String, token: HopToken,
         governance: Governance, hosts: ExternalDestinations
     ) {
         self.resolver = resolver
+        self.streamResolver = streamResolver
         self.own = own
         self.source = source
         self.token = token
@@ -52,7 +54,7 @@ struct DestinationStage: Stage {
         let directory = exchange.worker.directory.value
         let service: Service
         let port: ByteRange
-        switch self.resolver.resolve(exchange, in: directory) {
+        switch (exchange.isGRPC ? self.streamResolver : self.resolver).resolve(exchange, in: directory) {
         case .refused(let error): return .reject(error)
         case .service(let found, let itsPort): (service, port) = (found, itsPort)
         case .name(let name, let itsPort):

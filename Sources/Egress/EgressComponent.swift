@@ -36,7 +36,8 @@ package actor EgressComponent: Component {
         let governance = Governance(config, upon: previous?.governance)
         let marks = Marks(config.rules, upon: previous?.marks)
         let stages = EgressStages(
-            config, own: OwnListeners(config.listeners), resolver: Resolvers.make(config.resolvers.http), token: token,
+            config, own: OwnListeners(config.listeners), resolver: Resolvers.make(config.resolvers.http),
+            grpc: Resolvers.make(config.resolvers.grpc), token: token,
             governance: governance, marks: marks)
         return TrafficPlan(
             direction: .outgoing, chain: StageChain(stages.inOrder, external: stages.external),

@@ -38,17 +38,19 @@ package struct EgressStages {
     ///
     /// - Parameter own: The sidecar's listeners.
     /// - Parameter resolver: Finds the service that a request names.
+    /// - Parameter streamResolver: The same for gRPC.
     /// - Parameter token: Marks requests that have left through here.
     /// - Parameter governance: What governs calls of services.
     /// - Parameter marks: Marks and their limits.
     /// - Parameter handlers: The table, or another one in tests of handlers.
     package init(
-        _ config: MesherConfig, own: OwnListeners, resolver: any DestinationResolver, token: HopToken,
+        _ config: MesherConfig, own: OwnListeners, resolver: any DestinationResolver,
+        grpc streamResolver: any DestinationResolver = HostResolver(), token: HopToken,
         governance: Governance, marks: Marks,
         handlers: [String: @Sendable (Parts) -> any Stage] = EgressStages.handlers
     ) {
         let first = DestinationStage(
-            resolver, own: own, source: config.identity.name, token: token, governance: governance,
+            resolver, grpc: streamResolver, own: own, source: config.identity.name, token: token, governance: governance,
             hosts: ExternalDestinations(config.rules.externalHosts))
         let parts = Parts(own: own, marks: marks)
         func make(_ names: [String]) -> [any Stage] { names.compactMap { handlers[$0]?(parts) } }

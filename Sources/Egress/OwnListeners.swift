@@ -33,17 +33,21 @@ package struct OwnListeners: Sendable {
     }
 
     private let places: [Place]
-    /// The ports of the three, some of them perhaps the same: what most requests are told apart by.
-    private let ports: (Int, Int, Int)
+    /// The ports of all, some of them perhaps the same: what most requests are told apart by.
+    private let ports: (Int, Int, Int, Int)
 
     /// The listeners of `config`.
     ///
     /// - Parameter machine: The addresses of this machine.
     package init(_ config: ListenerConfig, machine: [IPAddress] = MachineAddress.all()) {
         let outgoing = config.outgoing.port
-        self.ports = (outgoing, config.incoming?.port ?? outgoing, config.admin?.port ?? outgoing)
+        self.ports = (
+            outgoing, config.incoming?.port ?? outgoing, config.admin?.port ?? outgoing,
+            config.grpcOutgoing?.port ?? outgoing
+        )
         let listeners: [(Listener, ListenAddress?)] = [
             (.outgoing, config.outgoing), (.incoming, config.incoming), (.admin, config.admin),
+            (.outgoing, config.grpcOutgoing), (.incoming, config.grpcIncoming),
         ]
         self.places = listeners.compactMap { listener, address in
             guard let address, let ip = IPAddress(address.socketAddress) else { return nil }
@@ -54,11 +58,13 @@ package struct OwnListeners: Sendable {
     }
 
     @inline(__always)
-    private func hasPort(_ port: Int) -> Bool { port == self.ports.0 || port == self.ports.1 || port == self.ports.2 }
+    private func hasPort(_ port: Int) -> Bool {
+        port == self.ports.0 || port == self.ports.1 || port == self.ports.2 || port == self.ports.3
+    }
 
     /// Whether connecting to `endpoint` would lead back here.
     ///
-    /// Cost: three comparisons, unless the port is one of ours.
+    /// Cost: four comparisons, unless the port is one of ours.
     func contains(_ endpoint: Endpoint) -> Bool {
         guard self.hasPort(endpoint.port) else { return false }
         for place in self.places

@@ -15,6 +15,7 @@ struct LocalApplicationStage: Stage {
 
     private let serviceName: String
     private let endpoint: Endpoint?
+    private let streamEndpoint: Endpoint?
     private let others: [Endpoint]
     private let ownPorts: [Int]
     private let host: HeaderLine
@@ -25,6 +26,7 @@ struct LocalApplicationStage: Stage {
         self.timeout = timeout.map { TimeAmount($0) }
         self.serviceName = identity.name
         self.endpoint = servicePorts["rest"].map { Endpoint(loopbackPort: $0, protocolName: "rest") }
+        self.streamEndpoint = servicePorts["grpc"].map { Endpoint(loopbackPort: $0, protocolName: "grpc") }
         self.others = servicePorts.ports.filter { $0.name != "rest" }
             .map { Endpoint(loopbackPort: $0.port, protocolName: $0.name) }
         self.ownPorts = ownPorts
@@ -45,7 +47,7 @@ struct LocalApplicationStage: Stage {
             exchange.requestHeaders.append(self.host)  // HTTP/1.0 need not name one, what we send must
         }
         guard let index = exchange.requestHeaders.firstIndex(of: .xForwardedPort) else {
-            return self.forward(&exchange, to: self.endpoint)
+            return self.forward(&exchange, to: self.endpoint(exchange.isGRPC))
         }
         guard let port = exchange.requestHeaders.withValue(at: index, { UInt16(decimal: $0) }), port > 0 else {
             return .reject(ProxyError(.badRequest, "X-Forwarded-Port is no port"))
@@ -54,11 +56,13 @@ struct LocalApplicationStage: Stage {
             guard !self.ownPorts.contains(Int(port)) else {
                 return .reject(ProxyError(.destinationRefused, "X-Forwarded-Port is a port of the sidecar's own"))
             }
-            return self.forward(&exchange, to: exchange.worker.localEndpoint(port))
+            return self.forward(&exchange, to: exchange.worker.localEndpoint(port, isGRPC: exchange.isGRPC))
         }
         let asked = self.others.first { $0.port == Int(port) }
-        return self.forward(&exchange, to: asked ?? self.endpoint)
+        return self.forward(&exchange, to: asked ?? self.endpoint(exchange.isGRPC))
     }
+
+    private func endpoint(_ isGRPC: Bool) -> Endpoint? { isGRPC ? self.streamEndpoint : self.endpoint }
 
     private static func log(_ exchange: inout Exchange) {
         let source = exchange.resolveSource()
@@ -75,7 +79,7 @@ struct LocalApplicationStage: Stage {
             return .reject(
                 ProxyError(
                     .noLocalPort,
-                    "[rest] is not supported, [\(self.serviceName)] didn't set env [SERVICE_PORTS] or cmd parameter "
+                    "[\(exchange.isGRPC ? "grpc" : "rest")] is not supported, [\(self.serviceName)] didn't set env [SERVICE_PORTS] or cmd parameter "
                         + "--service-ports before mesher start"))
         }
         exchange.endpoint = endpoint

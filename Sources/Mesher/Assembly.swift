@@ -157,8 +157,11 @@ package struct Assembly: Sendable {
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
-        func setup(_ plans: Snapshot<TrafficPlan>, _ budget: ConnectionBudget) -> Listener.Setup {
-            Listener.Setup(workers: workers, plans: plans, budget: budget, metrics: metrics, logger: logger)
+        func setup(
+            _ plans: Snapshot<TrafficPlan>, _ budget: ConnectionBudget, isGRPC: Bool = false
+        ) -> Listener.Setup {
+            Listener.Setup(
+                workers: workers, plans: plans, budget: budget, metrics: metrics, logger: logger, isGRPC: isGRPC)
         }
         let outgoing = try await Listener.open(
             config.listeners.outgoing.socketAddress, setup(outgoingPlans, outgoingBudget))
@@ -166,9 +169,24 @@ package struct Assembly: Sendable {
         if let address = config.listeners.incoming {
             incoming = try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget))
         }
-        let listeners = [outgoing] + (incoming.map { [$0] } ?? [])
+        var outgoingListeners = [outgoing]
+        var incomingListeners = incoming.map { [$0] } ?? []
+        if let listener = try await self.grpcListener(setup(outgoingPlans, outgoingBudget, isGRPC: true)) {
+            outgoingListeners.append(listener)
+        }
+        if let address = config.listeners.grpcIncoming {
+            incomingListeners.append(
+                try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget, isGRPC: true)))
+        }
+        let listeners = outgoingListeners + incomingListeners
         readiness.set(.listeners)
         self.report(outgoing, incoming)
+        for (listener, direction) in outgoingListeners.dropFirst().map({ ($0, "outgoing") })
+            + incomingListeners.filter({ $0 !== incoming }).map({ ($0, "incoming") })
+        {
+            logger.notice(
+                "taking gRPC", metadata: ["address": "\(listener.address.text)", "direction": "\(direction)"])
+        }
 
         // Components, in the order in which they are stopped last to first: callers are told first, metrics end last.
         var supervisor = Supervisor(logger: logger)
@@ -211,13 +229,13 @@ package struct Assembly: Sendable {
         }
         let stopLimit = Duration(config.proxy.drain)
         let outgoingTraffic = TrafficControl(
-            listeners: [outgoing], budgets: [outgoingBudget], workers: workers, logger: logger)
+            listeners: outgoingListeners, budgets: [outgoingBudget], workers: workers, logger: logger)
         supervisor.add("egress", drainLimit: stopLimit) {
             EgressComponent(
                 inbox: egressInbox, plans: outgoingPlans, traffic: outgoingTraffic, token: token, logger: logger)
         }
         let incomingTraffic = TrafficControl(
-            listeners: Array(listeners.dropFirst()), budgets: [incomingBudget], workers: workers, logger: logger)
+            listeners: incomingListeners, budgets: [incomingBudget], workers: workers, logger: logger)
         supervisor.add("ingress", drainLimit: stopLimit) {
             IngressComponent(inbox: ingressInbox, plans: incomingPlans, traffic: incomingTraffic, logger: logger)
         }
@@ -252,6 +270,19 @@ package struct Assembly: Sendable {
             configInbox: configInbox, center: center?.client, registration: registration, directory: directory,
             trafficInboxes: [egressInbox, ingressInbox], budget: processBudget, loops: loops,
             controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans])
+    }
+
+    /// The listener of outgoing gRPC; `nil` when nobody has asked for it and its usual port is taken.
+    private func grpcListener(_ setup: Listener.Setup) async throws -> Listener? {
+        guard let address = self.config.listeners.grpcOutgoing else { return nil }
+        do {
+            return try await Listener.open(address.socketAddress, setup)
+        } catch where !self.config.listeners.isGRPCConfigured {
+            setup.logger.notice(
+                "no gRPC: its usual port is taken; cse.protocols.grpc.listenAddress names another one",
+                metadata: ["address": "\(address)"])
+            return nil
+        }
     }
 
     /// What is needed of a service-center before anything runs.

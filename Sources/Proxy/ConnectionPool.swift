@@ -16,6 +16,11 @@ package final class ConnectionPool {
         // Keeps the endpoint alive, so that its identity is not given to another one.
         let endpoint: Endpoint
         fileprivate(set) var idle: [UpstreamConnection] = []
+        /// HTTP/2 connections, which are never taken from here but shared.
+        fileprivate(set) var shared: [HTTP2ClientConnection] = []
+        /// Exchanges that wait for a stream.
+        fileprivate var waiting: [(driver: ExchangeDriver, serial: Int)] = []
+        fileprivate var isConnecting = false
         /// Idle, busy and connecting.
         fileprivate(set) var count = 0
 
@@ -47,6 +52,10 @@ package final class ConnectionPool {
             return
         }
         let group = self.group(of: endpoint)
+        if endpoint.protocolName == "grpc" {
+            self.openStream(group, for: driver)
+            return
+        }
         if mayReuse, driver.exchange.request.method != .connect, let connection = group.idle.popLast() {
             self.idleCount -= 1
             driver.exchange.worker.metrics.upstreamReuses.add()
@@ -68,11 +77,104 @@ package final class ConnectionPool {
         connection.waitIdle(settings.upstreamIdle)
     }
 
+    // MARK: HTTP/2
+
+    /// Gives `driver` a stream of a connection that is shared.
+    private func openStream(_ group: Group, for driver: ExchangeDriver) {
+        if let connection = group.shared.first(where: \.isAvailable) {
+            driver.exchange.worker.metrics.upstreamReuses.add()
+            driver.connected(connection.makeStream())
+            return
+        }
+        group.waiting.append((driver, driver.serial))
+        self.connectShared(group, driver.exchange.worker, driver.settings)
+    }
+
+    /// Gives streams to those that wait, as far as there are any.
+    func serveWaiting(_ group: Group) {
+        while !group.waiting.isEmpty, let connection = group.shared.first(where: \.isAvailable) {
+            let (driver, serial) = group.waiting.removeFirst()
+            if driver.serial == serial { driver.connected(connection.makeStream()) }
+        }
+        if let (driver, _) = group.waiting.first {
+            self.connectShared(group, driver.exchange.worker, driver.settings)
+        }
+    }
+
+    /// A connection takes no more requests.
+    func retired(_ connection: HTTP2ClientConnection) {
+        connection.group.shared.removeAll { $0 === connection }
+    }
+
+    /// A connection is closed.
+    func closed(_ connection: HTTP2ClientConnection) {
+        guard connection.isCounted else { return }
+        connection.isCounted = false
+        self.retired(connection)
+        self.leave(connection.group)
+    }
+
+    private func connectShared(_ group: Group, _ worker: Worker, _ settings: ProxySettings) {
+        guard !group.isConnecting else { return }
+        group.isConnecting = true
+        group.count += 1
+        worker.metrics.upstreamConnects.add()
+        let connection = HTTP2ClientConnection(worker: worker, group: group, settings: settings, isSecure: false)
+        let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
+        self.bootstrap(settings)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(bound.value)
+                }
+            }
+            .connect(to: group.endpoint.address)
+            .assumeIsolated()
+            .whenComplete { result in
+                worker.tick()
+                group.isConnecting = false
+                switch result {
+                case .success:
+                    connection.start()
+                    group.shared.append(connection)
+                    self.serveWaiting(group)
+                case .failure(let error):
+                    connection.isCounted = false
+                    self.leave(group)
+                    self.connectFailed(group, worker, error)
+                }
+            }
+    }
+
+    /// Everybody who waited is told; a new attempt is theirs to begin.
+    private func connectFailed(_ group: Group, _ worker: Worker, _ error: any Error) {
+        worker.logger.debug(
+            "upstream connect failed", metadata: ["endpoint": "\(group.endpoint)", "error": "\(error)"])
+        let waiting = group.waiting
+        group.waiting = []
+        for (driver, serial) in waiting where driver.serial == serial {
+            driver.connectFailed(ProxyError(.connectFailed, driver.connectFailure))
+        }
+    }
+
+    private func bootstrap(_ settings: ProxySettings) -> ClientBootstrap {
+        ClientBootstrap(group: self.eventLoop)
+            .connectTimeout(settings.connect)
+            .channelOption(.writeBufferWaterMark, value: settings.writeBufferWaterMark)
+            .channelOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
+    }
+
     /// Closes idle connections beyond `count` of the process, the oldest of each endpoint first, and lets none of the
     /// others wait longer than `amount` from now.
     func limitIdle(to count: Int, for amount: TimeAmount? = nil) {
         var surplus = self.idleCount - count / self.loopCount
         for group in Array(self.groups.values) {
+            for connection in group.shared {
+                if count == 0, connection.isUnused {
+                    connection.retire()
+                } else if let amount {
+                    connection.limitIdle(amount)
+                }
+            }
             for connection in group.idle {
                 if surplus > 0 {
                     surplus -= 1
@@ -114,10 +216,7 @@ package final class ConnectionPool {
         let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
         let serial = driver.serial
         let settings = driver.settings
-        ClientBootstrap(group: self.eventLoop)
-            .connectTimeout(settings.connect)
-            .channelOption(.writeBufferWaterMark, value: settings.writeBufferWaterMark)
-            .channelOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
+        self.bootstrap(settings)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(bound.value)

@@ -55,7 +55,7 @@ package struct Exchange: ~Copyable {
     package var target: ServiceState?
     /// Whether the request is for an external host, so that another chain applies: the destination stage.
     package var isExternal = false
-    /// Which instances it may go to; see ``ServiceState/subset(_:_:)``: the route stage.
+    /// Which instances it may go to; see ``ServiceState/subset(_:isGRPC:_:)``: the route stage.
     package var subset = 0
     /// The name that rules about marked requests know it by: the marker stage.
     package var mark: Mark?
@@ -83,6 +83,12 @@ package struct Exchange: ~Copyable {
 
     /// The status that the client was sent, whoever made it; 0 before that: the driver.
     package var status = 0
+    /// With what code of HTTP/2 the upstream has reset its stream: the upstream codec.
+    package var resetCode: UInt32?
+    /// Whether the request counts as gRPC: by its listener, or by what it carries: the downstream codec and the driver.
+    package var isGRPC = false
+    /// The time that a gRPC call may take in all, from its beginning: the driver.
+    package var callTimeout: TimeAmount?
     /// What went wrong: the driver.
     package var error: ProxyError?
     /// See ``Outcome``: the driver.
@@ -127,6 +133,9 @@ package struct Exchange: ~Copyable {
         self.responseTrailers = nil
         self.status = 0
         self.error = nil
+        self.resetCode = nil
+        self.isGRPC = false
+        self.callTimeout = nil
         self.outcome = .aborted
         self.attempts = 0
         self.position = 0

@@ -62,6 +62,10 @@ package final class ExchangeDriver {
         self.interimResponses = 0
         self.exchange.direction = plan.direction
         self.exchange.startedAt = self.exchange.worker.now
+        if self.exchange.request.flags.contains(.grpc) { self.exchange.isGRPC = true }
+        if self.exchange.isGRPC, let index = self.exchange.requestHeaders.firstIndex(of: .grpcTimeout) {
+            self.exchange.callTimeout = self.exchange.requestHeaders.withValue(at: index) { GRPCStatus.timeout($0) }
+        }
         self.advance()
     }
 
@@ -130,7 +134,16 @@ package final class ExchangeDriver {
     var connectFailure: String { "connect to \(self.exchange.service?.name ?? "the local service") failed" }
 
     /// The longest wait for the first byte of the answer.
-    package var firstByteLimit: TimeAmount { self.exchange.timeout ?? self.plan.settings.firstByte }
+    package var firstByteLimit: TimeAmount {
+        let limit = self.exchange.timeout ?? self.plan.settings.firstByte
+        return self.callLimit.map { min($0, limit) } ?? limit
+    }
+
+    /// What is left of the time that a gRPC call may take, where its client has said so.
+    var callLimit: TimeAmount? {
+        guard let timeout = self.exchange.callTimeout else { return nil }
+        return max(.milliseconds(1), timeout - (self.exchange.worker.now - self.exchange.startedAt))
+    }
 
     /// Whether the whole request was received.
     package var hasWholeRequest: Bool { self.isRequestComplete }
@@ -226,7 +239,9 @@ package final class ExchangeDriver {
 
     private func retain(_ body: ByteBuffer?) {
         guard var body, self.exchange.hasWholeBody else { return }
-        let limit = self.exchange.target?.policy.retry.bodyLimit(for: self.exchange.request.method.isIdempotent) ?? 0
+        var limit = self.exchange.target?.policy.retry.bodyLimit(for: self.exchange.request.method.isIdempotent) ?? 0
+        // An HTTP/2 upstream may say that it has not looked at the request.
+        if self.upstream?.mayRefuse == true { limit = max(limit, Self.refusalLimit) }
         guard (self.replay?.readableBytes ?? 0) + body.readableBytes <= limit else {
             self.exchange.hasWholeBody = false
             self.replay = nil
@@ -241,6 +256,8 @@ package final class ExchangeDriver {
         if self.tryAgain() { return }
         self.fail(error)
     }
+
+    private static let refusalLimit = 64 * 1024
 
     /// Begins another attempt, if a stage wants one.
     private func tryAgain() -> Bool {

@@ -47,6 +47,9 @@ package protocol Downstream: AnyObject {
 /// The driver calls it on the event loop, and never after ``cancel()`` or after it has reported the end of the response
 /// or its own failure.
 package protocol Upstream: AnyObject {
+    /// Whether it can say afterwards that it has not looked at a request, so that this may be sent elsewhere.
+    var mayRefuse: Bool { get }
+
     /// Sends the head of the request, which the exchange holds, and with it the first of its body.
     ///
     /// - Parameter isComplete: Nothing follows.

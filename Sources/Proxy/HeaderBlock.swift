@@ -49,6 +49,10 @@ struct HeaderField {
     var name: HeaderName
     /// Left out when the block is written.
     var isRemoved = false
+    /// Whether the name is known to have no upper-case letter.
+    var isLowercase = false
+    /// Whether its sender forbids everybody to keep it in a table of HTTP/2.
+    var isNeverIndexed = false
 
     @inline(__always)
     var nameRange: Range<Int> { Int(self.start)..<Int(self.start) + Int(self.nameLength) }
@@ -64,8 +68,8 @@ struct HeaderField {
 /// Not copyable, since its buffers are reused from one message to the next: see ``Worker``.
 package struct HeaderBlock: ~Copyable {
     /// The start line and all lines, removed ones included.
-    private var bytes = UniqueArray<UInt8>()
-    private var fields = UniqueArray<HeaderField>()
+    var bytes = UniqueArray<UInt8>()
+    var fields = UniqueArray<HeaderField>()
     /// One bit for each known name that may be present; a clear bit means certainly absent.
     private var present: UInt64 = 0
 
@@ -75,7 +79,7 @@ package struct HeaderBlock: ~Copyable {
     /// How many fields the table has, removed ones included.
     var count: Int { self.fields.count }
 
-    private var span: RawSpan {
+    var span: RawSpan {
         @_lifetime(borrow self)
         borrowing get { unsafe self.bytes.span.bytes }  // unsafe for types with padding only
     }
@@ -103,13 +107,13 @@ package struct HeaderBlock: ~Copyable {
         self.present |= field.name.bit
     }
 
-    private mutating func appendBytes(_ bytes: RawSpan) {
+    mutating func appendBytes(_ bytes: RawSpan) {
         // Room for what stages will add as well.
         self.bytes.reserveCapacity(self.bytes.count + bytes.byteCount + 256)
         self.bytes.append(copying: unsafe bytes._unsafeView(as: UInt8.self))
     }
 
-    private mutating func appendBytes(_ text: StaticString) {
+    mutating func appendBytes(_ text: StaticString) {
         self.appendBytes(unsafe RawSpan(_unsafeStart: text.utf8Start, byteCount: text.utf8CodeUnitCount))
     }
 

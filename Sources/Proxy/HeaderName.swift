@@ -9,12 +9,16 @@ import Common
 package enum HeaderName: UInt8, Sendable {
     /// Any other field; compare the name's bytes.
     case other
+    case authorization
     case connection
     case contentLength
     case contentType
     case cookie
     case expect
     case forwarded
+    case grpcMessage
+    case grpcStatus
+    case grpcTimeout
     case host
     case http2Settings
     case keepAlive
@@ -73,6 +77,7 @@ package enum HeaderName: UInt8, Sendable {
             } else if span.matches("set-cookie", at: offset) {
                 self = .setCookie
             }
+        case 11: if span.matches("grpc-status", at: offset) { self = .grpcStatus }
         case 12:
             if span.matches("content-type", at: offset) {
                 self = .contentType
@@ -80,8 +85,17 @@ package enum HeaderName: UInt8, Sendable {
                 self = .maxForwards
             } else if span.matches("x-mesher-hop", at: offset) {
                 self = .meshHop
+            } else if span.matches("grpc-message", at: offset) {
+                self = .grpcMessage
+            } else if span.matches("grpc-timeout", at: offset) {
+                self = .grpcTimeout
             }
-        case 13: if span.matches("x-cse-context", at: offset) { self = .xCseContext }
+        case 13:
+            if span.matches("x-cse-context", at: offset) {
+                self = .xCseContext
+            } else if span.matches("authorization", at: offset) {
+                self = .authorization
+            }
         case 14:
             if span.matches("content-length", at: offset) {
                 self = .contentLength

@@ -20,6 +20,8 @@ package final class Listener: Sendable {
         package let workers: WorkerGroup
         /// What the connections obey.
         package let plans: Snapshot<TrafficPlan>
+        /// Whether everything on it counts as gRPC.
+        package let isGRPC: Bool
         /// How many connections there may be.
         package let budget: ConnectionBudget
         /// Where pauses are counted.
@@ -30,8 +32,9 @@ package final class Listener: Sendable {
         /// A set-up.
         package init(
             workers: WorkerGroup, plans: Snapshot<TrafficPlan>, budget: ConnectionBudget, metrics: MetricsRegistry,
-            logger: Logger
+            logger: Logger, isGRPC: Bool = false
         ) {
+            self.isGRPC = isGRPC
             self.workers = workers
             self.plans = plans
             self.budget = budget
@@ -79,7 +82,7 @@ package final class Listener: Sendable {
                     try channel.syncOptions?.setOption(
                         .writeBufferWaterMark, value: plans.value.settings.writeBufferWaterMark)
                     let handler = ProxyHandler(
-                        worker: setup.workers.worker(of: channel.eventLoop), plans: plans)
+                        worker: setup.workers.worker(of: channel.eventLoop), plans: plans, isGRPC: setup.isGRPC)
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }

@@ -14,13 +14,14 @@ package import NIOCore
 ///
 /// Bytes are scanned where they were received. What cannot be used yet waits in `unread`: a head that is not complete,
 /// or requests that were sent before the answer to an earlier one.
-package final class ProxyHandler: ChannelInboundHandler {
+package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
     package var deadline = NIODeadline.distantFuture
     private let worker: Worker
     private let plans: Snapshot<TrafficPlan>.Reader
+    private let isGRPC: Bool
     /// The plan of the request in flight, or of the last one.
     private var plan: TrafficPlan
     private var context: ChannelHandlerContext?
@@ -35,14 +36,19 @@ package final class ProxyHandler: ChannelInboundHandler {
     /// Taken from the worker with the first byte of a request, and kept until its answer is complete.
     private var driver: ExchangeDriver?
     private var framing = HTTP1Writer.Framing.byHead
+    /// Whether nothing has come yet that would tell the protocol.
+    private var mayBeHTTP2 = true
     private var isReading = true
     private var isProcessing = false
     /// Whether bytes of later requests came together with the one in flight.
     private var hasLater = false
 
     /// A connection that obeys the newest plan of its listener.
-    package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader) {
+    ///
+    /// - Parameter isGRPC: Whether everything on the listener counts as gRPC.
+    package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool = false) {
         self.worker = worker
+        self.isGRPC = isGRPC
         self.plans = plans
         self.plan = plans.value
     }
@@ -85,7 +91,9 @@ package final class ProxyHandler: ChannelInboundHandler {
             input = unread
         }
         switch self.state.input {
-        case .head: self.process(&input)
+        case .head:
+            if self.mayBeHTTP2, self.takesHTTP2(&input, context) { return }
+            self.process(&input)
         case .body:
             self.readBody(&input)
             if self.state.input == .head { self.process(&input) } else { self.keep(input) }
@@ -95,6 +103,41 @@ package final class ProxyHandler: ChannelInboundHandler {
             self.driver?.tunnelFromDownstream(input)
         case .discarded: break
         }
+    }
+
+    /// Hands the connection over to HTTP/2 if that is what its first bytes are.
+    ///
+    /// - Returns: Whether the bytes are taken care of.
+    private func takesHTTP2(_ input: inout ByteBuffer, _ context: ChannelHandlerContext) -> Bool {
+        let count = min(input.readableBytes, Self.prefaceLine)
+        guard count > 0, input.readableBytesSpan.extracting(0..<count).isPrefix(of: HTTP2.preface) else {
+            self.mayBeHTTP2 = false
+            return false
+        }
+        // The first line tells it from every method of HTTP/1.1.
+        guard count == Self.prefaceLine else {
+            self.unread = input
+            return true
+        }
+        self.mayBeHTTP2 = false
+        self.handOver(input, target: nil, context)
+        return true
+    }
+
+    private static let prefaceLine = 14
+
+    private func handOver(_ input: ByteBuffer, target: TunnelTarget?, _ context: ChannelHandlerContext) {
+        let connection = HTTP2ServerConnection(
+            worker: self.worker, plans: self.plans, isGRPC: self.isGRPC, tunnelTarget: target)
+        self.state.requestFailed()
+        do {
+            try context.pipeline.syncOperations.addHandler(connection, position: .after(self))
+        } catch {
+            context.close(promise: nil)
+            return
+        }
+        connection.received(input)
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -210,6 +253,11 @@ package final class ProxyHandler: ChannelInboundHandler {
             driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.overloaded)))
             return
         }
+        driver.exchange.isGRPC = self.isGRPC
+        if driver.exchange.request.method == .connect, self.leadsToService(driver) {
+            self.answerConnect(driver, &input)
+            return
+        }
         if let reply = driver.exchange.takeFirstReply(tunnels: self.plan.tunnels) {
             driver.refuse(self, plan: self.plan, reply)
             return
@@ -232,6 +280,30 @@ package final class ProxyHandler: ChannelInboundHandler {
             return
         }
         driver.begin(self, plan: self.plan, body: piece.data, isComplete: piece.next == .end)
+    }
+
+    /// Whether CONNECT is what a gRPC library says to its proxy: HTTP/2 follows, and every request in it names its service
+    /// again.
+    private func leadsToService(_ driver: ExchangeDriver) -> Bool {
+        guard self.plan.direction == .outgoing else { return false }
+        if self.isGRPC { return true }
+        return driver.exchange.requestHeaders.withBytes(in: driver.exchange.request.authority.host) {
+            self.worker.directory.value.service(named: $0) != nil
+        }
+    }
+
+    /// Answers CONNECT and reads HTTP/2 from here on; no tunnel is opened to anywhere.
+    private func answerConnect(_ driver: ExchangeDriver, _ input: inout ByteBuffer) {
+        guard let context = self.context else { return }
+        let target = TunnelTarget(driver.exchange)
+        driver.exchange.reset()
+        self.releaseDriver()
+        self.worker.scratch.clear()
+        self.worker.scratch.writeStaticString("HTTP/1.1 200 Connection established\r\n\r\n")
+        MessageWriter.flush(self.worker, to: context)
+        let rest = input
+        input.clear()
+        self.handOver(rest, target: target, context)
     }
 
     private func judgePeer() -> Bool {
@@ -268,14 +340,12 @@ package final class ProxyHandler: ChannelInboundHandler {
 
     // MARK: Closing
 
-    /// Closes when nothing is in flight: the process is stopping.
     func closeIfIdle(_ direction: Direction) {
         guard self.plan.direction == direction, self.state.isIdle, self.unread == nil else { return }
         self.context?.flush()
         self.context?.close(promise: nil)
     }
 
-    /// Waits no longer for the next request than this from now.
     func limitIdle(_ amount: TimeAmount) {
         guard self.state.isIdle, self.driver == nil, self.worker.now + amount < self.deadline else { return }
         self.setDeadline(after: amount)
@@ -429,7 +499,7 @@ extension ProxyHandler: Downstream {
     package func endTunnelOutput() { self.context?.close(mode: .output, promise: nil) }
 }
 
-extension ProxyHandler: DeadlineOwner {
+extension ProxyHandler: ClientConnection, DeadlineOwner {
     package func deadlineReached() {
         self.worker.tick()
         guard let driver = self.driver, !self.state.hasResponseBegun || self.state.isIdle else {

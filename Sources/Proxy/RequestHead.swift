@@ -78,6 +78,10 @@ package struct RequestHead: Sendable {
         package static var contentLength: Self { Self(rawValue: 256) }
         /// The target names the authority itself, so `Host` does not count.
         package static var absoluteTarget: Self { Self(rawValue: 512) }
+        /// The client takes trailers (`TE: trailers`).
+        package static var acceptsTrailers: Self { Self(rawValue: 1024) }
+        /// The body is of gRPC (`Content-Type: application/grpc`).
+        package static var grpc: Self { Self(rawValue: 2048) }
     }
 
     /// The method.

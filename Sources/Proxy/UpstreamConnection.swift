@@ -250,6 +250,8 @@ final class UpstreamConnection: ChannelInboundHandler {
 }
 
 extension UpstreamConnection: Upstream {
+    var mayRefuse: Bool { false }
+
     func sendRequest(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) {
         guard let context = self.context, !self.isClosing else {
             driver.upstreamFailed(ProxyError(.upstreamReset), wasReused: true, wasSent: false)

@@ -40,11 +40,14 @@ package final class Worker {
 
     /// Channels with something written and not flushed, and what it was written in.
     private var unflushed: [ChannelHandlerContext] = []
+    private var dirty: [HTTP2Connection] = []
+    private var isFlushing = false
     private var lent: [ByteBuffer] = []
     private var spare: [ByteBuffer] = []
 
     private var drivers: [ExchangeDriver] = []
     private var localEndpoints: [UInt16: Endpoint] = [:]
+    private var localStreamEndpoints: [UInt16: Endpoint] = [:]
     private var movedEndpoints: [ObjectIdentifier: (from: Endpoint, to: Endpoint)] = [:]
     /// Callers that were seen before, by what they say of themselves.
     var sources = SourceCache()
@@ -82,15 +85,32 @@ package final class Worker {
     ///
     /// The scratch buffer was written to the channel, and is lent until then.
     func flushLater(_ context: ChannelHandlerContext) {
-        if self.unflushed.isEmpty { self.eventLoop.assumeIsolated().execute { self.flushAll() } }
+        self.scheduleFlush()
         self.unflushed.append(context)
         self.lent.append(self.scratch)
         self.scratch = self.spare.popLast() ?? ByteBufferAllocator().buffer(capacity: 4 * 1024)
     }
 
+    /// The same for a connection that gathers what it sends by itself.
+    func flushLater(_ connection: HTTP2Connection) {
+        self.scheduleFlush()
+        self.dirty.append(connection)
+    }
+
+    @inline(__always)
+    private func scheduleFlush() {
+        if self.isFlushing { return }
+        self.isFlushing = true
+        self.eventLoop.assumeIsolated().execute { self.flushAll() }
+    }
+
     private func flushAll() {
+        self.isFlushing = false
         let contexts = self.unflushed
         self.unflushed.removeAll(keepingCapacity: true)
+        let connections = self.dirty
+        self.dirty.removeAll(keepingCapacity: true)
+        for connection in connections { connection.flush() }
         for context in contexts { context.flush() }
         for buffer in self.lent where self.spare.count < 64 { self.spare.append(buffer) }
         self.lent.removeAll(keepingCapacity: true)
@@ -106,10 +126,12 @@ package final class Worker {
     }
 
     /// The endpoint of a local port that no configuration names.
-    package func localEndpoint(_ port: UInt16) -> Endpoint {
-        if let endpoint = self.localEndpoints[port] { return endpoint }
-        let endpoint = Endpoint(loopbackPort: port, protocolName: "rest")
-        self.localEndpoints[port] = endpoint
+    ///
+    /// - Parameter isGRPC: Whether it speaks gRPC.
+    package func localEndpoint(_ port: UInt16, isGRPC: Bool) -> Endpoint {
+        if let endpoint = isGRPC ? self.localStreamEndpoints[port] : self.localEndpoints[port] { return endpoint }
+        let endpoint = Endpoint(loopbackPort: port, protocolName: isGRPC ? "grpc" : "rest")
+        if isGRPC { self.localStreamEndpoints[port] = endpoint } else { self.localEndpoints[port] = endpoint }
         return endpoint
     }
 
@@ -125,7 +147,7 @@ package final class Worker {
 
     /// Closes the client connections of one direction on which nothing is in flight.
     func closeIdleConnections(_ direction: Direction) {
-        for owner in self.deadlines.all { (owner as? ProxyHandler)?.closeIfIdle(direction) }
+        for owner in self.deadlines.all { (owner as? any ClientConnection)?.closeIfIdle(direction) }
     }
 
     /// Closes every connection on which nothing is in flight, on both sides.
@@ -138,7 +160,7 @@ package final class Worker {
     /// Makes new settings hold for connections that are open already.
     func apply(_ settings: ProxySettings) {
         self.tick()
-        for owner in self.deadlines.all { (owner as? ProxyHandler)?.limitIdle(settings.keepAlive) }
+        for owner in self.deadlines.all { (owner as? any ClientConnection)?.limitIdle(settings.keepAlive) }
         self.pool.limitIdle(to: settings.maxIdleUpstream, for: settings.upstreamIdle)
     }
 

@@ -53,6 +53,14 @@ package final class WorkerMetrics {
         return self.counters(.service(service.name, app: tags.app, version: tags.version))
     }
 
+    /// Counts an HTTP/2 connection that was ended for what its peer did.
+    func count(_ code: HTTP2ErrorCode) {
+        self.registry.counter(
+            "mesher_http2_connection_errors", MetricLabels(["code": "\(code)"]),
+            help: "HTTP/2 connections that mesher ended for what the peer did, by error code."
+        ).add()
+    }
+
     /// Counts an exchange that has ended.
     func count(_ exchange: borrowing Exchange) {
         if let reason = exchange.error?.reason { self.count(reason) }

@@ -19,6 +19,12 @@ extension RawSpan {
         UInt64(littleEndian: unsafe self.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
+    /// Four bytes from `offset` on as a number, the first one highest.
+    @inlinable @inline(__always)
+    package func uint32(at offset: Int) -> UInt32 {
+        UInt32(bigEndian: unsafe self.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
+    }
+
     /// Whether the bytes from `offset` on are `text`, which must be lower case, when ASCII letters are read as lower
     /// case too.
     ///
@@ -85,6 +91,25 @@ extension RawSpan {
     package func isEqual(to bytes: [UInt8]) -> Bool {
         guard self.byteCount == bytes.count else { return false }
         for index in 0..<bytes.count where self.byte(at: index) != bytes[index] { return false }
+        return true
+    }
+}
+
+extension RawSpan {
+    /// Whether the bytes are the same as those of `other`.
+    @inlinable @inline(__always)
+    package func isEqual(to other: RawSpan) -> Bool {
+        let count = self.byteCount
+        guard count == other.byteCount else { return false }
+        var index = 0
+        while index &+ 8 <= count {
+            if self.word(at: index) != other.word(at: index) { return false }
+            index &+= 8
+        }
+        while index < count {
+            if self.byte(at: index) != other.byte(at: index) { return false }
+            index &+= 1
+        }
         return true
     }
 }

@@ -8,6 +8,12 @@ package struct ListenerConfig: Sendable, Equatable {
     package var outgoing: ListenAddress
     /// Requests from elsewhere; `nil` when the configured address is a loopback one, so that nobody else can call.
     package var incoming: ListenAddress?
+    /// gRPC of local applications; `nil` when HTTP has the port.
+    package var grpcOutgoing: ListenAddress?
+    /// gRPC from elsewhere.
+    package var grpcIncoming: ListenAddress?
+    /// Whether the address of gRPC was written down: the default one may be taken by another sidecar.
+    package var isGRPCConfigured: Bool
     /// The admin API; `nil` when it is off.
     package var admin: ListenAddress?
     /// What a registry publishes of this instance.
@@ -18,21 +24,30 @@ package struct ListenerConfig: Sendable, Equatable {
         self.mode = reader.read(Keys.mode)
         let override = Self.listenIP(&reader)
         let http = (reader.read(Keys.http) ?? Self.standard).moved(to: override)
+        let configuredGRPC = reader.read(Keys.grpc)
+        let grpc = (configuredGRPC ?? Self.standardGRPC).moved(to: override)
+        self.isGRPCConfigured = configuredGRPC != nil
         self.admin = reader.read(Keys.admin)?.moved(to: override)
         switch self.mode {
         case .sidecar:
             self.outgoing = ListenAddress(loopback: http.port)
             self.incoming = http.host == "127.0.0.1" ? nil : http
-            if http.isWildcard {
+            self.grpcOutgoing = ListenAddress(loopback: grpc.port)
+            self.grpcIncoming = grpc.host == "127.0.0.1" ? nil : grpc
+            for (key, address) in [(Keys.http.name, http), (Keys.grpc.name, grpc)] where address.isWildcard {
                 Self.note(
-                    &reader, Keys.http.name, "in sidecar mode, forbidden to listen on \(http.host)",
-                    remedy: "write the address of one network interface, such as 10.1.2.3:30101, or use --mode per-host"
+                    &reader, key, "in sidecar mode, forbidden to listen on \(address.host)",
+                    remedy:
+                        "write the address of one network interface, such as 10.1.2.3:\(address.port), or use --mode per-host"
                 )
             }
         case .perHost:
             self.outgoing = http
             self.incoming = nil
+            self.grpcOutgoing = grpc
+            self.grpcIncoming = nil
         }
+        if !self.isGRPCConfigured, grpc.port == http.port { self.grpcOutgoing = nil }
         self.advertised = []
 
         let isEnabled = reader.readIfPresent(Keys.adminEnable)
@@ -43,16 +58,11 @@ package struct ListenerConfig: Sendable, Equatable {
         }
         if isEnabled == false { self.admin = nil }
         self.advertised = self.readAdvertised(&reader)
-        if let admin = self.admin,
-            let traffic = [self.outgoing, self.incoming].first(where: { $0?.collides(with: admin) == true })
-        {
-            Self.note(
-                &reader, Keys.admin.name, "\(admin) is taken by the listener of HTTP, \(traffic?.description ?? "")",
-                remedy: "write another port")
-        }
+        self.noteCollisions(&reader)
     }
 
     private static let standard = ListenAddress(loopback: 30101)
+    private static let standardGRPC = ListenAddress(loopback: 40101)
 
     /// The IP address that replaces the one of every listener.
     private static func listenIP(_ reader: inout ConfigReader) -> String? {
@@ -65,6 +75,21 @@ package struct ListenerConfig: Sendable, Equatable {
             return text
         }
         return reader.machineAddress()
+    }
+
+    private func noteCollisions(_ reader: inout ConfigReader) {
+        let http = [self.outgoing, self.incoming].compactMap { $0 }
+        let grpc = [self.grpcOutgoing, self.grpcIncoming].compactMap { $0 }
+        func note(_ key: String, _ address: ListenAddress, _ name: String, _ others: [ListenAddress]) {
+            guard let other = others.first(where: { $0.collides(with: address) }) else { return }
+            Self.note(
+                &reader, key, "\(address) is taken by the listener of \(name), \(other)", remedy: "write another port")
+        }
+        if let address = grpc.last { note(Keys.grpc.name, address, "HTTP", http) }
+        if let admin = self.admin {
+            note(Keys.admin.name, admin, "HTTP", http)
+            if self.isGRPCConfigured { note(Keys.admin.name, admin, "gRPC", grpc) }
+        }
     }
 
     /// The endpoints that others may use: what is bound to loopback only is of no use to them.
@@ -84,12 +109,15 @@ package struct ListenerConfig: Sendable, Equatable {
         }
         // Frameworks look for "rest", so that is what the listener called http is published as.
         add("rest", Keys.httpAdvertised, self.incoming)
+        add("grpc", Keys.grpcAdvertised, self.grpcIncoming)
         add("rest-admin", Keys.adminAdvertised, self.admin)
         return endpoints
     }
 
     /// The ports of all listeners.
-    package var ports: [Int] { [self.outgoing, self.incoming, self.admin].compactMap { $0?.port } }
+    package var ports: [Int] { 
+        [self.outgoing, self.incoming, self.grpcOutgoing, self.grpcIncoming, self.admin].compactMap { $0?.port }
+    }
 
     private static func note(_ reader: inout ConfigReader, _ key: String, _ problem: String, remedy: String) {
         guard let entry = reader.store.entry(key) else { return }
@@ -108,6 +136,12 @@ package struct ListenerConfig: Sendable, Equatable {
         static let httpAdvertised = ConfigKey(
             "cse.protocols.http.advertiseAddress", .listenAddress, default: nil,
             "What is registered instead of the listen address. For 0.0.0.0 an address of the machine is taken.")
+        static let grpc = ConfigKey(
+            "cse.protocols.grpc.listenAddress", .listenAddress, default: nil,
+            "Where gRPC is taken, as HTTP at its own address. When absent 127.0.0.1:40101, unless that is taken.")
+        static let grpcAdvertised = ConfigKey(
+            "cse.protocols.grpc.advertiseAddress", .listenAddress, default: nil,
+            "What is registered instead of the listen address.")
         static let admin = ConfigKey(
             "cse.protocols.rest-admin.listenAddress", .listenAddress, default: nil,
             "Where the admin API is served.")
@@ -124,7 +158,7 @@ package struct ListenerConfig: Sendable, Equatable {
 
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
-            Self.mode, Self.http, Self.httpAdvertised, Self.admin, Self.adminAdvertised, Self.adminEnable,
+            Self.mode, Self.http, Self.httpAdvertised, Self.grpc, Self.grpcAdvertised, Self.admin, Self.adminAdvertised, Self.adminEnable,
             Self.listenIP,
         ]
     }

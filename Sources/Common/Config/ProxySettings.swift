@@ -28,6 +28,12 @@ package struct ProxySettings: Sendable, Equatable {
     package var maxMemory: Int
     /// Interim (1xx) answers of one exchange.
     package var maxInterimResponses: Int
+    /// Requests at a time on one HTTP/2 connection.
+    package var http2Streams: Int
+    /// Bytes that may be on their way to mesher on one HTTP/2 stream.
+    package var http2StreamWindow: Int
+    /// The same on one HTTP/2 connection.
+    package var http2ConnectionWindow: Int
     /// From the first byte of a request head to its last one.
     package var requestHead: TimeAmount
     /// A client connection between two requests.
@@ -69,6 +75,9 @@ package struct ProxySettings: Sendable, Equatable {
         self.maxIdleUpstream = reader.read(Keys.idleUpstream)
         self.maxMemory = reader.read(Keys.memory)
         self.maxInterimResponses = reader.read(Keys.interimResponses)
+        self.http2Streams = reader.read(Keys.http2Streams)
+        self.http2StreamWindow = reader.read(Keys.http2StreamWindow)
+        self.http2ConnectionWindow = reader.read(Keys.http2ConnectionWindow)
         self.requestHead = TimeAmount(reader.read(Keys.requestHead))
         self.keepAlive = TimeAmount(reader.read(Keys.keepAlive))
         self.requestBody = TimeAmount(reader.read(Keys.requestBody))
@@ -117,6 +126,15 @@ package struct ProxySettings: Sendable, Equatable {
         static let interimResponses = ConfigKey(
             "mesher.limits.interimResponses", .integer(1...10_000), default: 100, reload: .live,
             "Most interim (1xx) responses of an exchange; more are answered 502.")
+        static let http2Streams = ConfigKey(
+            "mesher.limits.http2Streams", .integer(1...10_000), default: 100, reload: .live,
+            "Requests at a time on one HTTP/2 connection, of clients and to upstreams; further ones of a client are refused.")
+        static let http2StreamWindow = ConfigKey(
+            "mesher.limits.http2StreamWindow", .bytes(1024...16 << 20), default: 64 << 10, reload: .live,
+            "Bytes that may be on their way to mesher on one HTTP/2 stream; holds for new connections.")
+        static let http2ConnectionWindow = ConfigKey(
+            "mesher.limits.http2ConnectionWindow", .bytes(65_535...64 << 20), default: 1 << 20, reload: .live,
+            "The same for all streams of an HTTP/2 connection together.")
         static let requestHead = ConfigKey(
             "mesher.timeouts.requestHead", .duration(Self.times), default: .seconds(10), reload: .live,
             "Time for a complete request head, from its first byte; answered 408.")
@@ -154,7 +172,8 @@ package struct ProxySettings: Sendable, Equatable {
         /// The limits, in the order of the reference.
         package static let limits: [any AnyConfigKey] = [
             Self.requestLine, Self.headerField, Self.headerSection, Self.requestHeaders, Self.responseHeaders,
-            Self.buffer, Self.connections, Self.idleUpstream, Self.interimResponses, Self.memory,
+            Self.buffer, Self.connections, Self.idleUpstream, Self.http2Streams, Self.http2StreamWindow,
+            Self.http2ConnectionWindow, Self.interimResponses, Self.memory,
         ]
 
         /// The timeouts, in the order of the reference.

@@ -140,7 +140,7 @@ package final class Service: Sendable {
         self.use = use
         self.instances = instances
         self.defaultEndpoints = Self.endpoints(
-            instances, matching: InstanceTags(), ownApp: ownApp, near: nil)
+            instances, matching: InstanceTags(), ownApp: ownApp, near: nil, "rest")
     }
 
     /// The instances that `tags` ask for, of the own application unless they name another.
@@ -149,13 +149,16 @@ package final class Service: Sendable {
     /// a whole takes no traffic with it. Applications and versions count only where the registry knows such things.
     ///
     /// - Parameter region: Where the caller runs: instances of its zone are taken, else those of its region, else all.
-    package func endpoints(matching tags: InstanceTags, ownApp: String, near region: RegionConfig? = nil) -> EndpointSet
-    {
-        Self.endpoints(self.instances, matching: tags, ownApp: ownApp, near: region)
+    /// - Parameter protocolName: What the endpoints must speak: `rest` or `grpc`.
+    package func endpoints(
+        matching tags: InstanceTags, ownApp: String, near region: RegionConfig? = nil, protocolName: String = "rest"
+    ) -> EndpointSet {
+        Self.endpoints(self.instances, matching: tags, ownApp: ownApp, near: region, protocolName)
     }
 
     private static func endpoints(
-        _ instances: [Instance], matching tags: InstanceTags, ownApp: String, near region: RegionConfig?
+        _ instances: [Instance], matching tags: InstanceTags, ownApp: String, near region: RegionConfig?,
+        _ protocolName: String
     ) -> EndpointSet {
         let app = tags.app ?? ownApp
         let ofApp = instances.filter { $0.app.isEmpty || $0.app == app }
@@ -171,7 +174,7 @@ package final class Service: Sendable {
         }
         for (name, value) in tags.properties { chosen = chosen.filter { $0.properties[name] == value } }
         if let region, region.isKnown { chosen = Self.near(region, chosen) }
-        let endpoints = chosen.compactMap { $0.endpoints.first { $0.protocolName == "rest" } }
+        let endpoints = chosen.compactMap { $0.endpoints.first { $0.protocolName == protocolName } }
         return EndpointSet(
             endpoints, tags: .init(version: version, app: app, properties: tags.properties),
             otherProtocols: endpoints.isEmpty ? chosen.first.map(Self.protocols) : nil)

@@ -21,10 +21,10 @@ struct LoadBalanceStage: Stage {
         if exchange.balancing.staysOnSame {
             exchange.balancing.staysOnSame = false
         } else {
-            let subset = target.subset(exchange.subset, exchange.worker)
+            let subset = target.subset(exchange.subset, isGRPC: exchange.isGRPC, exchange.worker)
             exchange.counters = subset.counters
             guard let index = Self.choose(&exchange, target, subset) else {
-                return .reject(Self.absence(of: target.service, subset.set))
+                return .reject(Self.absence(of: target.service, subset.set, isGRPC: exchange.isGRPC))
             }
             let endpoint = subset.set.endpoints[index]
             if self.own.contains(endpoint) {
@@ -104,11 +104,12 @@ struct LoadBalanceStage: Stage {
     }
 
     /// Why there is no endpoint to choose.
-    private static func absence(of service: Service, _ set: EndpointSet) -> ProxyError {
+    private static func absence(of service: Service, _ set: EndpointSet, isGRPC: Bool) -> ProxyError {
         if let others = set.otherProtocols {
             return ProxyError(
                 .noEndpoint,
-                "lb: No available instance for protocol server [rest] , microservice: \(service.name) has \(others)")
+                "lb: No available instance for protocol server [\(isGRPC ? "grpc" : "rest")] , microservice: "
+                    + "\(service.name) has \(others)")
         }
         return ProxyError(.noEndpoint, "lb: No available instance, key: \(service.name)(\(set.tags.label))")
     }

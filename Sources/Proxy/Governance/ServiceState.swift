@@ -42,7 +42,8 @@ package final class ServiceState {
         self.splits =
             old?.splits
             ?? (routes?.rules ?? []).map { $0.targets.count > 1 ? WeightedSplit($0.targets.map(\.weight)) : nil }
-        let count = 1 + (routes?.subsets.count ?? 0)
+        // Those of HTTP first, then the same of gRPC.
+        let count = 2 * (1 + (routes?.subsets.count ?? 0))
         self.subsets = Array(repeating: nil, count: count)
         // Anywhere, so that many sidecars do not all begin with the same instance.
         self.turns =
@@ -61,25 +62,27 @@ package final class ServiceState {
     /// The endpoints that a request may go to.
     ///
     /// - Parameter index: 0 for the default endpoints, else one more than that of the subset of the route rules.
-    package func subset(_ index: Int, _ worker: Worker) -> EndpointSubset {
-        self.subsets[index] ?? self.makeSubset(index, worker)
+    /// - Parameter isGRPC: Whether the endpoints must speak gRPC.
+    package func subset(_ index: Int, isGRPC: Bool, _ worker: Worker) -> EndpointSubset {
+        let place = isGRPC ? index &+ self.subsets.count / 2 : index
+        return self.subsets[place] ?? self.makeSubset(index, isGRPC, at: place, worker)
     }
 
-    private func makeSubset(_ index: Int, _ worker: Worker) -> EndpointSubset {
+    private func makeSubset(_ index: Int, _ isGRPC: Bool, at place: Int, _ worker: Worker) -> EndpointSubset {
         let caller = self.governance.caller
         let set: EndpointSet
-        if index == 0, self.policy.region == nil {
+        if index == 0, !isGRPC, self.policy.region == nil {
             set = self.service.defaultEndpoints
         } else {
             let tags = index == 0 ? InstanceTags() : self.policy.routes?.subsets[index - 1] ?? InstanceTags()
-            set = self.service.endpoints(matching: tags, ownApp: caller.app, near: self.policy.region)
+            set = self.service.endpoints(matching: tags, ownApp: caller.app, near: self.policy.region, protocolName: isGRPC ? "grpc" : "rest")
         }
         let counters = worker.metrics.counters(
             .service(self.service.name, app: set.tags.app, version: set.tags.version))
         let loads = set.endpoints.map { self.load(of: $0) }
         let subset = EndpointSubset(
-            set, self.policy.balancing, counters: counters, turn: self.turns[index], loads: loads, at: worker.now)
-        self.subsets[index] = subset
+            set, self.policy.balancing, counters: counters, turn: self.turns[place], loads: loads, at: worker.now)
+        self.subsets[place] = subset
         return subset
     }
 

@@ -150,7 +150,7 @@ extension HeadScanner {
     }
 
     /// One decimal number and nothing else: no sign, no blank, no list; at most 18 digits, which fit in an `Int`.
-    private static func contentLength(_ input: RawSpan, _ range: Range<Int>) -> Int? {
+    static func contentLength(_ input: RawSpan, _ range: Range<Int>) -> Int? {
         guard !range.isEmpty, range.count <= 18 else { return nil }
         var length = 0
         for index in range {
@@ -193,7 +193,7 @@ extension HeadScanner {
 extension HTTPMethod {
     /// The method whose name is the first `count` bytes; names are case-sensitive.
     @inline(__always)
-    fileprivate init(_ input: RawSpan, count: Int) {
+    init(_ input: RawSpan, count: Int) {
         self = .other
         switch count {
         case 3:

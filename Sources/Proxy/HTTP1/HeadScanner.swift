@@ -287,7 +287,7 @@ package struct HeadScanner {
 
 extension HeaderName {
     /// Whether a trailer of this name is dropped: framing, routing, and what only a head may say.
-    fileprivate var isForbiddenInTrailers: Bool {
+    var isForbiddenInTrailers: Bool {
         switch self {
         case .contentLength, .host, .expect, .maxForwards, .cookie, .setCookie, .contentType, .xCseContext,
             .xCseSourceService, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRealIP,

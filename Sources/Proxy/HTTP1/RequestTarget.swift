@@ -31,6 +31,17 @@ enum RequestTarget {
         }
     }
 
+    /// Whether `:path` of an HTTP/2 request, which is not empty, is one that may be served.
+    ///
+    /// - Source: RFC 9113 §8.3.1.
+    static func isPath(_ path: RawSpan, method: HTTPMethod) -> Bool {
+        switch path.byte(at: 0) {
+        case .slash: Self.isAcceptable(path, 0..<path.byteCount)
+        case .asterisk: path.byteCount == 1 && method == .options
+        default: false
+        }
+    }
+
     private static func readAuthorityForm(_ input: RawSpan, _ range: Range<Int>, _ head: inout RequestHead) -> Bool {
         guard let authority = Authority(input, range), authority.port > 0 else { return false }
         head.form = .authority

@@ -13,14 +13,8 @@ extension ConfigCatalogue {
         "Listeners", in: "chassis.yaml",
         ListenerConfig.Keys.all.map { KnownKey($0) } + [
             .later(
-                "cse.protocols.grpc.listenAddress", .listenAddress, default: "127.0.0.1:40101", reload: .restart,
-                "Where gRPC is taken."),
-            .later(
                 "cse.protocols.rest.listenAddress", .listenAddress, reload: .restart,
                 "A listener that is registered as `rest` instead of the one called `http`."),
-            .later(
-                "cse.protocols.grpc.advertiseAddress", .listenAddress, reload: .restart,
-                "What is registered instead of it."),
             .later("cse.protocols.dubbo.<key>", .text, reload: .restart, "The listener for Dubbo."),
             .later("cse.protocols.dubboSimpleRegistry.<key>", .text, reload: .restart, "The stub registry for Dubbo."),
             .unused("cse.protocols.<name>.workerNumber", "event loops are set by mesher.workers"),
