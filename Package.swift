@@ -21,9 +21,12 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioHPACK = Target.Dependency.product(name: "NIOHPACK", package: "swift-nio-http2")
+let nioHTTP2 = Target.Dependency.product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioHTTPCompression = Target.Dependency.product(name: "NIOHTTPCompression", package: "swift-nio-extras")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -40,6 +43,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -56,7 +60,7 @@ let package = Package(
             dependencies: ["CMesher", "CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
             swiftSettings: settings),
         .target(
-            name: "Proxy", dependencies: ["Common", basicContainers, logging, nioCore, nioPosix],
+            name: "Proxy", dependencies: ["Common", basicContainers, logging, nioCore, nioPosix, nioSSL, nioTLS],
             swiftSettings: settings),
         .target(name: "Ingress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
         .target(name: "Egress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
@@ -68,7 +72,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
-            name: "HealthAgent", dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix],
+            name: "HealthAgent",
+            dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHPACK, nioHTTP1, nioHTTP2, nioPosix],
             swiftSettings: settings),
         .target(
             name: "AdminAPI",

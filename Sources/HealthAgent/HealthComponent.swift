@@ -81,6 +81,8 @@ package actor HealthComponent: Component {
         case .tcp: TCPProbe(port: check.port, timeout: timeout, loops: self.loops)
         case .rest(let path, let expectation):
             RESTProbe(port: check.port, path: path, expectation: expectation, timeout: timeout, client: client)
+        case .grpc(let service):
+            GRPCProbe(port: check.port, service: service, timeout: timeout, loops: self.loops)
         }
     }
 }

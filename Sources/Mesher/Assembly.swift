@@ -125,6 +125,7 @@ package struct Assembly: Sendable {
         // Without a registry there is nothing to wait for.
         let center = try self.center(on: controlLoops)
         let serverTLS = try RegistryTLS.configuration(of: config.configServer?.tls)
+        let tls = try TLSContexts(config.tls)
         let directory = Snapshot(
             center?.saved.directory(app: config.identity.app)
                 ?? ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)
@@ -152,31 +153,33 @@ package struct Assembly: Sendable {
         // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
         let ask: @Sendable (String) -> Bool = { discoveryInbox.send(.serviceWanted($0)) }
         let workers = try await WorkerGroup(
-            on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload,
+            on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload, tls: tls,
             ask: center == nil ? nil : ask)
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         func setup(
-            _ plans: Snapshot<TrafficPlan>, _ budget: ConnectionBudget, isGRPC: Bool = false
+            _ plans: Snapshot<TrafficPlan>, _ budget: ConnectionBudget, _ tls: TLSMaterial?, isGRPC: Bool = false
         ) -> Listener.Setup {
             Listener.Setup(
-                workers: workers, plans: plans, budget: budget, metrics: metrics, logger: logger, isGRPC: isGRPC)
+                workers: workers, plans: plans, budget: budget, metrics: metrics, logger: logger, isGRPC: isGRPC,
+                tls: tls)
         }
         let outgoing = try await Listener.open(
-            config.listeners.outgoing.socketAddress, setup(outgoingPlans, outgoingBudget))
+            config.listeners.outgoing.socketAddress, setup(outgoingPlans, outgoingBudget, tls.outgoing))
         var incoming: Listener?
         if let address = config.listeners.incoming {
-            incoming = try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget))
+            incoming = try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget, tls.incoming))
         }
         var outgoingListeners = [outgoing]
         var incomingListeners = incoming.map { [$0] } ?? []
-        if let listener = try await self.grpcListener(setup(outgoingPlans, outgoingBudget, isGRPC: true)) {
+        if let listener = try await self.grpcListener(setup(outgoingPlans, outgoingBudget, tls.outgoing, isGRPC: true)) {
             outgoingListeners.append(listener)
         }
         if let address = config.listeners.grpcIncoming {
             incomingListeners.append(
-                try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget, isGRPC: true)))
+                try await Listener.open(
+                    address.socketAddress, setup(incomingPlans, incomingBudget, tls.incomingGRPC, isGRPC: true)))
         }
         let listeners = outgoingListeners + incomingListeners
         readiness.set(.listeners)
@@ -220,6 +223,10 @@ package struct Assembly: Sendable {
                         status: configServer, loops: controlLoops, logger: logger)
                 }
             }
+        }
+        if !tls.all.isEmpty {
+            tls.register(with: metrics)
+            supervisor.add("tls") { TLSComponent(tls, logger: logger) }
         }
         supervisor.add("memory") {
             MemoryComponent(overload, logger: logger, resident: memory.resident) { level in

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Common
 import Foundation
+import Proxy
 
 /// `mesher check`: what is wrong with the configuration, without starting anything.
 struct CheckCommand: ParsableCommand {
@@ -26,7 +27,8 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let loader = try self.options.loader()
-        let result = loader.examine()
+        var result = loader.examine()
+        result.problems += Self.tlsProblems(result.config)
         let files = loader.files.map(\.path).filter(FileManager.default.fileExists)
         if self.json {
             try self.print(CheckReport(result, files: files))
@@ -35,6 +37,17 @@ struct CheckCommand: ParsableCommand {
             Swift.print(Self.summary(result, files: files.count, in: loader.directory))
         }
         if result.hasErrors { throw ExitCode.failure }
+    }
+
+    /// What is wrong with the files of TLS, which only the TLS library can tell.
+    private static func tlsProblems(_ config: MesherConfig) -> [ConfigProblem] {
+        do throws(MesherError) {
+            let contexts = try TLSContexts(config.tls)
+            return contexts.expiring(within: .seconds(30 * 24 * 3600))
+        } catch {
+            guard case .configuration(let problems) = error else { return [] }
+            return problems
+        }
     }
 
     private func print(_ report: CheckReport) throws {

@@ -5,6 +5,7 @@ import Common
 import Logging
 import NIOCore
 import NIOPosix
+import NIOSSL
 
 /// The upstream connections of one event loop, by endpoint.
 ///
@@ -21,10 +22,21 @@ package final class ConnectionPool {
         /// Exchanges that wait for a stream.
         fileprivate var waiting: [(driver: ExchangeDriver, serial: Int)] = []
         fileprivate var isConnecting = false
+        /// What connections speak inside; `nil` for plain text.
+        fileprivate let tls: TLSMaterial?
+        /// The service that the endpoint belongs to.
+        fileprivate let service: String
+        /// Whether its connections are shared, as far as that is known.
+        fileprivate var isHTTP2: Bool?
         /// Idle, busy and connecting.
         fileprivate(set) var count = 0
 
-        fileprivate init(_ endpoint: Endpoint) { self.endpoint = endpoint }
+        fileprivate init(_ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?) {
+            self.endpoint = endpoint
+            self.service = service
+            self.tls = tls
+            if endpoint.protocolName == "grpc" { self.isHTTP2 = true } else if tls == nil { self.isHTTP2 = false }
+        }
     }
 
     private let eventLoop: any EventLoop
@@ -47,16 +59,20 @@ package final class ConnectionPool {
     ///
     /// - Parameter mayReuse: Whether one that has served other requests will do.
     func open(_ endpoint: Endpoint, for driver: ExchangeDriver, mayReuse: Bool) {
-        guard !endpoint.usesTLS else {
-            driver.connectFailed(ProxyError(.connectFailed, "the instance wants TLS, which is not supported yet"))
+        let group = self.group(of: endpoint, driver)
+        let isTunnel = driver.exchange.request.method == .connect
+        guard group.tls != nil || !endpoint.usesTLS || isTunnel else {
+            let name = "\(group.service).\(endpoint.protocolName).Consumer"
+            driver.connectFailed(
+                ProxyError(.connectFailed, "the instance wants TLS, and nothing below ssl.\(name) says how"))
             return
         }
-        let group = self.group(of: endpoint)
-        if endpoint.protocolName == "grpc" {
+        let needsHTTP1 = isTunnel || driver.exchange.request.isWebSocketUpgrade
+        if group.isHTTP2 != false, endpoint.protocolName == "grpc" || !needsHTTP1 {
             self.openStream(group, for: driver)
             return
         }
-        if mayReuse, driver.exchange.request.method != .connect, let connection = group.idle.popLast() {
+        if mayReuse, !isTunnel, let connection = group.idle.popLast() {
             self.idleCount -= 1
             driver.exchange.worker.metrics.upstreamReuses.add()
             connection.leaveIdle()
@@ -118,6 +134,10 @@ package final class ConnectionPool {
         guard !group.isConnecting else { return }
         group.isConnecting = true
         group.count += 1
+        if let tls = group.tls {
+            self.connectSecurely(group, tls, worker, settings)
+            return
+        }
         worker.metrics.upstreamConnects.add()
         let connection = HTTP2ClientConnection(worker: worker, group: group, settings: settings, isSecure: false)
         let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
@@ -144,6 +164,95 @@ package final class ConnectionPool {
                 }
             }
     }
+
+    /// Opens a connection with TLS, which tells what is spoken inside.
+    private func connectSecurely(_ group: Group, _ tls: TLSMaterial, _ worker: Worker, _ settings: ProxySettings) {
+        worker.metrics.upstreamConnects.add()
+        let offer: TLSMaterial.Offer = group.endpoint.protocolName == "grpc" ? .http2 : .either
+        self.secureChannel(group, tls, offer, worker, settings) { result in
+            worker.tick()
+            group.isConnecting = false
+            switch result {
+            case .failure(let error):
+                self.leave(group)
+                self.connectFailed(group, worker, error)
+            case .success(.shared(let connection)):
+                group.isHTTP2 = true
+                connection.start()
+                group.shared.append(connection)
+                self.serveWaiting(group)
+            case .success(.single(let connection)):
+                group.isHTTP2 = false
+                let waiting = group.waiting
+                group.waiting = []
+                var free: UpstreamConnection? = connection
+                for (driver, serial) in waiting where driver.serial == serial {
+                    if let connection = free.take() {
+                        driver.connected(connection)
+                    } else {
+                        self.connect(group, for: driver)
+                    }
+                }
+                if let connection = free { self.giveBack(connection, settings) }
+            }
+        }
+    }
+
+    /// A connection whose handshake is done.
+    private enum Secured {
+        case shared(HTTP2ClientConnection)
+        case single(UpstreamConnection)
+    }
+
+    private func secureChannel(
+        _ group: Group, _ tls: TLSMaterial, _ offer: TLSMaterial.Offer, _ worker: Worker, _ settings: ProxySettings,
+        then body: @escaping (Result<Secured, any Error>) -> Void
+    ) {
+        var pending: ((Result<Secured, any Error>) -> Void)? = body
+        let handshake = TLSHandshake(
+            tls, service: group.service, metrics: worker.tlsMetrics, logger: worker.logger, limit: Self.handshake
+        ) { result in
+            guard let body = pending.take() else { return }
+            switch result {
+            case .failed: body(.failure(ChannelError.ioOnClosedChannel))
+            case .completed(let isHTTP2, let context):
+                do {
+                    if isHTTP2 {
+                        let connection = HTTP2ClientConnection(
+                            worker: worker, group: group, settings: settings, isSecure: true)
+                        try context.pipeline.syncOperations.addHandler(connection)
+                        body(.success(.shared(connection)))
+                    } else {
+                        let connection = UpstreamConnection(worker: worker, group: group)
+                        try context.pipeline.syncOperations.addHandler(connection)
+                        body(.success(.single(connection)))
+                    }
+                } catch {
+                    body(.failure(error))
+                }
+            }
+        }
+        let bound = NIOLoopBound(handshake, eventLoop: self.eventLoop)
+        let name = tls.serverName(of: group.service)
+        self.bootstrap(settings)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let context = tls.context(offer)
+                    // A name that cannot be asked for is not; it may still be proven.
+                    let handler =
+                        try (try? NIOSSLClientHandler(context: context, serverHostname: name))
+                        ?? NIOSSLClientHandler(context: context, serverHostname: nil)
+                    try channel.pipeline.syncOperations.addHandlers([handler, bound.value])
+                }
+            }
+            .connect(to: group.endpoint.address)
+            .assumeIsolated()
+            .whenFailure { error in
+                if let body = pending.take() { body(.failure(error)) }
+            }
+    }
+
+    private static let handshake = TimeAmount.seconds(5)
 
     /// Everybody who waited is told; a new attempt is theirs to begin.
     private func connectFailed(_ group: Group, _ worker: Worker, _ error: any Error) {
@@ -201,9 +310,16 @@ package final class ConnectionPool {
         if group.count == 0 { self.groups[ObjectIdentifier(group.endpoint)] = nil }
     }
 
-    private func group(of endpoint: Endpoint) -> Group {
+    private func group(of endpoint: Endpoint, _ driver: ExchangeDriver) -> Group {
         if let group = self.groups[ObjectIdentifier(endpoint)] { return group }
-        let group = Group(endpoint)
+        let service = driver.exchange.service?.name ?? ""
+        // The local application is on this side of the network.
+        let tls =
+            driver.exchange.direction == .incoming
+            ? nil
+            : driver.exchange.worker.tls.consumer(
+                service, endpoint.protocolName, isExternal: driver.exchange.isExternal)
+        let group = Group(endpoint, service, tls)
         self.groups[ObjectIdentifier(endpoint)] = group
         return group
     }
@@ -216,6 +332,24 @@ package final class ConnectionPool {
         let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
         let serial = driver.serial
         let settings = driver.settings
+        if let tls = group.tls, driver.exchange.request.method != .connect {
+            self.secureChannel(group, tls, .http1, worker, settings) { result in
+                worker.tick()
+                switch result {
+                case .success(.single(let connection)):
+                    if driver.serial == serial {
+                        driver.connected(connection)
+                    } else {
+                        self.giveBack(connection, settings)
+                    }
+                case .success(.shared), .failure:
+                    self.leave(group)
+                    guard driver.serial == serial else { return }
+                    driver.connectFailed(ProxyError(.connectFailed, driver.connectFailure))
+                }
+            }
+            return
+        }
         self.bootstrap(settings)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

@@ -87,6 +87,8 @@ package struct Exchange: ~Copyable {
     package var resetCode: UInt32?
     /// Whether the request counts as gRPC: by its listener, or by what it carries: the downstream codec and the driver.
     package var isGRPC = false
+    /// How a gRPC call ended, whoever says so; `nil` while nobody has: the driver.
+    package var grpcStatus: Int?
     /// The time that a gRPC call may take in all, from its beginning: the driver.
     package var callTimeout: TimeAmount?
     /// What went wrong: the driver.
@@ -136,9 +138,29 @@ package struct Exchange: ~Copyable {
         self.resetCode = nil
         self.isGRPC = false
         self.callTimeout = nil
+        self.grpcStatus = nil
         self.outcome = .aborted
         self.attempts = 0
         self.position = 0
+    }
+
+    /// The status of the response, or what a gRPC status would be in HTTP: by it failures are told from answers.
+    var meaningfulStatus: Int { self.grpcStatus.map { GRPCStatus.http(ofCode: $0) } ?? self.response.status }
+
+    /// Takes note of the status of a gRPC call that is over.
+    mutating func readGRPCStatus(inTrailers: Bool) {
+        if !inTrailers {
+            self.grpcStatus = Self.grpcStatus(self.responseHeaders)
+            return
+        }
+        switch self.responseTrailers {
+        case .some(let trailers): self.grpcStatus = Self.grpcStatus(trailers)
+        case .none: break
+        }
+    }
+
+    private static func grpcStatus(_ block: borrowing HeaderBlock) -> Int? {
+        block.firstIndex(of: .grpcStatus).flatMap { index in block.withValue(at: index) { GRPCStatus.code($0) } }
     }
 
     /// The called service, when it is known.

@@ -302,7 +302,9 @@ package final class ExchangeDriver {
     /// With `isComplete` the upstream is done with this exchange and must not be called again.
     package func finalResponse(bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
         guard self.phase == .waiting else { return }
-        if self.plan.isFailure(self.exchange.response.status) {
+        // A gRPC call that ends with its head has its status there.
+        if self.exchange.isGRPC, isComplete { self.exchange.readGRPCStatus(inTrailers: false) }
+        if self.plan.isFailure(self.exchange.meaningfulStatus) {
             self.exchange.isFailure = true
             let upstream = isComplete ? nil : self.upstream
             if self.tryAgain() {
@@ -324,7 +326,13 @@ package final class ExchangeDriver {
     /// More of the response's body; with `isComplete` as in ``finalResponse(bodyLength:body:isComplete:)``.
     package func responseBody(_ body: ByteBuffer?, isComplete: Bool) {
         guard self.phase == .responding else { return }
-        if isComplete { self.upstream = nil }
+        if isComplete {
+            self.upstream = nil
+            if self.exchange.isGRPC {
+                self.exchange.readGRPCStatus(inTrailers: true)
+                if self.plan.isFailure(self.exchange.meaningfulStatus) { self.exchange.isFailure = true }
+            }
+        }
         let serial = self.serial
         self.downstream?.sendBody(self, body: body, isComplete: isComplete)
         if isComplete, self.serial == serial { self.end(.succeeded) }
@@ -395,6 +403,9 @@ package final class ExchangeDriver {
     private func reply(_ reply: LocalReply, outcome: Outcome) {
         self.phase = .responding
         self.exchange.status = reply.status
+        if self.exchange.isGRPC {
+            self.exchange.grpcStatus = reply.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: reply.status)
+        }
         // Before the answer goes out: whoever has it may look at the metrics the next moment.
         self.exchange.worker.metrics.count(self.exchange)
         self.isCounted = true

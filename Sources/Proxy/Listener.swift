@@ -4,6 +4,7 @@ package import Common
 package import Logging
 package import NIOCore
 import NIOPosix
+import NIOSSL
 
 #if canImport(Glibc)
     import Glibc
@@ -22,6 +23,8 @@ package final class Listener: Sendable {
         package let plans: Snapshot<TrafficPlan>
         /// Whether everything on it counts as gRPC.
         package let isGRPC: Bool
+        /// What its clients must speak inside; `nil` for plain text.
+        package let tls: TLSMaterial?
         /// How many connections there may be.
         package let budget: ConnectionBudget
         /// Where pauses are counted.
@@ -32,9 +35,10 @@ package final class Listener: Sendable {
         /// A set-up.
         package init(
             workers: WorkerGroup, plans: Snapshot<TrafficPlan>, budget: ConnectionBudget, metrics: MetricsRegistry,
-            logger: Logger, isGRPC: Bool = false
+            logger: Logger, isGRPC: Bool = false, tls: TLSMaterial? = nil
         ) {
             self.isGRPC = isGRPC
+            self.tls = tls
             self.workers = workers
             self.plans = plans
             self.budget = budget
@@ -81,9 +85,13 @@ package final class Listener: Sendable {
                     let plans = setup.plans.reader(for: channel.eventLoop)
                     try channel.syncOptions?.setOption(
                         .writeBufferWaterMark, value: plans.value.settings.writeBufferWaterMark)
-                    let handler = ProxyHandler(
-                        worker: setup.workers.worker(of: channel.eventLoop), plans: plans, isGRPC: setup.isGRPC)
-                    try channel.pipeline.syncOperations.addHandler(handler)
+                    let worker = setup.workers.worker(of: channel.eventLoop)
+                    if let tls = setup.tls {
+                        try Self.addTLS(tls, setup, worker, plans, to: channel)
+                    } else {
+                        try channel.pipeline.syncOperations.addHandler(
+                            ProxyHandler(worker: worker, plans: plans, isGRPC: setup.isGRPC))
+                    }
                 }
             }
         do {
@@ -94,6 +102,28 @@ package final class Listener: Sendable {
                 address: "\(address.ipAddress ?? "?"):\(address.port ?? 0)", cause: Self.text(error),
                 remedy: "free the port, or change listenAddress in chassis.yaml")
         }
+    }
+
+    /// Puts TLS in front: the handler of requests is added when it is known who the client is.
+    private static func addTLS(
+        _ tls: TLSMaterial, _ setup: Setup, _ worker: Worker, _ plans: Snapshot<TrafficPlan>.Reader,
+        to channel: any Channel
+    ) throws {
+        let handshake = TLSHandshake(
+            tls, service: nil, metrics: worker.tlsMetrics, logger: setup.logger,
+            limit: plans.value.settings.requestHead
+        ) { result in
+            guard case .completed(_, let context) = result else { return }
+            let handler = ProxyHandler(worker: worker, plans: plans, isGRPC: setup.isGRPC)
+            do {
+                try context.pipeline.syncOperations.addHandler(handler)
+            } catch {
+                context.close(promise: nil)
+            }
+        }
+        try channel.pipeline.syncOperations.addHandlers([
+            NIOSSLServerHandler(context: tls.context(.either)), handshake,
+        ])
     }
 
     /// The system's words for it, without the names of our calls.

@@ -23,6 +23,9 @@ package final class Worker {
     package let pool: ConnectionPool
     /// Metrics of this loop.
     package let metrics: WorkerMetrics
+    /// TLS of connections to instances.
+    let tls: TLSContexts
+    let tlsMetrics: TLSMetrics
     /// For what is rare enough to be logged.
     package let logger: Logger
     /// How close the process is to its memory limit.
@@ -63,8 +66,11 @@ package final class Worker {
     /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     package init(
         eventLoop: any EventLoop, loopCount: Int, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry,
-        logger: Logger, overload: Overload, ask: (@Sendable (String) -> Bool)? = nil
+        logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
+        ask: (@Sendable (String) -> Bool)? = nil
     ) {
+        self.tls = tls
+        self.tlsMetrics = TLSMetrics(metrics)
         self.eventLoop = eventLoop
         self.directory = directory.reader(for: eventLoop)
         self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)

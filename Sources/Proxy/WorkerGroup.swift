@@ -19,7 +19,7 @@ package final class WorkerGroup: Sendable {
     /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     package init(
         on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger,
-        overload: Overload = Overload(), ask: (@Sendable (String) -> Bool)? = nil
+        overload: Overload = Overload(), tls: TLSContexts = TLSContexts(), ask: (@Sendable (String) -> Bool)? = nil
     ) async throws {
         self.loops = loops
         self.overload = overload
@@ -29,7 +29,7 @@ package final class WorkerGroup: Sendable {
             workers[ObjectIdentifier(loop)] = try await loop.submit {
                 let worker = Worker(
                     eventLoop: loop, loopCount: count, directory: directory, metrics: metrics, logger: logger,
-                    overload: overload, ask: ask)
+                    overload: overload, tls: tls, ask: ask)
                 let waits = worker.waits
                 directory.observe(on: loop) { waits.arrived($0) }
                 return NIOLoopBound(worker, eventLoop: loop)

@@ -8,6 +8,7 @@ import NIOCore
 package final class WorkerMetrics {
     private let registry: MetricsRegistry
     private var byLabels: [MetricLabels: RequestCounters] = [:]
+    private var grpcStatuses: [String: [Int: Counter]] = [:]
     private var errors: [ProxyError.Reason: Counter] = [:]
     private let unresolved: RequestCounters
     /// Counts the answers of the local application.
@@ -65,10 +66,25 @@ package final class WorkerMetrics {
     func count(_ exchange: borrowing Exchange) {
         if let reason = exchange.error?.reason { self.count(reason) }
         guard exchange.status > 0 else { return }
+        if exchange.isGRPC { self.count(exchange.grpcStatus, exchange) }
         let isTimed = exchange.direction == .outgoing
         let nanoseconds = isTimed ? (exchange.worker.now - exchange.startedAt).nanoseconds : 0
         (exchange.counters ?? self.unresolved).record(
             status: exchange.status, nanoseconds: isTimed ? Int(nanoseconds) : nil)
+    }
+
+    /// Counts how a gRPC call ended; one without a status has status 2, unknown, as its client sees it.
+    private func count(_ grpcStatus: Int?, _ exchange: borrowing Exchange) {
+        let code = min(max(grpcStatus ?? 2, 0), GRPCStatus.last + 1)
+        let own = exchange.direction == .incoming ? self.registry.ownLabels["service_name"] : nil
+        let service = own ?? exchange.service?.name ?? "unknown"
+        if let counter = self.grpcStatuses[service]?[code] { return counter.add() }
+        let counter = self.registry.counter(
+            "mesher_grpc_responses",
+            MetricLabels(["service_name": service, "grpc_status": code > GRPCStatus.last ? "other" : "\(code)"]),
+            help: "gRPC calls by the status that their client was sent.")
+        self.grpcStatuses[service, default: [:]][code] = counter
+        counter.add()
     }
 
     private func count(_ reason: ProxyError.Reason) {

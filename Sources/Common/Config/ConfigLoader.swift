@@ -24,7 +24,7 @@ package struct ConfigLoader: Sendable {
         /// What it was read from.
         package let store: ConfigStore
         /// Everything that is wrong or worth a word, in the order of its places.
-        package let problems: [ConfigProblem]
+        package var problems: [ConfigProblem]
         /// The values of a configuration server that are mistakes and were put aside.
         package var refused: [ConfigProblem] = []
 

@@ -8,6 +8,10 @@ package struct HealthCheckConfig: Sendable {
         case tcp
         /// It answers `GET` of this path as expected.
         case rest(path: String, Expectation)
+        /// It answers the standard health check of gRPC with SERVING.
+        ///
+        /// Of this service; empty for the server as a whole.
+        case grpc(service: String)
     }
 
     /// What an answer must be.
@@ -47,6 +51,7 @@ package struct HealthCheckConfig: Sendable {
         switch self.method {
         case .tcp: "tcp:\(self.port)"
         case .rest(let path, _): "rest:\(self.port)\(path)"
+        case .grpc(let service): "grpc:\(self.port)\(service.isEmpty ? "" : "/\(service)")"
         }
     }
 
@@ -86,13 +91,13 @@ package struct HealthCheckConfig: Sendable {
         }
         let interval = part.read("interval", .duration(.milliseconds(1)...(.seconds(86_400))))
         let kind = part.text("protocol") ?? ""
-        if !["", "rest", "tcp"].contains(kind) {
+        if !["", "rest", "tcp", "grpc"].contains(kind) {
             part.warn("protocol", "there is no check for \(kind): the port is connected to")
         }
-        if let uri = part.text("uri"), !uri.hasPrefix("/") {
+        if kind != "grpc", let uri = part.text("uri"), !uri.hasPrefix("/") {
             part.note("uri", ConfigMistake("uri must start with /", remedy: "write /\(uri)"))
         }
-        for key in ["uri", "match"] where part.has(key) && kind != "rest" {
+        for key in kind == "grpc" ? ["match"] : ["uri", "match"] where part.has(key) && kind != "rest" {
             part.warn(key, "only checks with protocol: rest have it; here the port is connected to")
         }
         var expectation = Expectation()
@@ -104,7 +109,12 @@ package struct HealthCheckConfig: Sendable {
         let failures = part.read("failureThreshold", .integer(1...1_000))
         let successes = part.read("successThreshold", .integer(1...1_000))
         guard let port else { return nil }
-        let method = kind == "rest" ? Method.rest(path: part.text("uri") ?? "/", expectation) : .tcp
+        let method: Method =
+            switch kind {
+            case "rest": .rest(path: part.text("uri") ?? "/", expectation)
+            case "grpc": .grpc(service: part.text("uri").map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 } ?? "")
+            default: .tcp
+            }
         var check = HealthCheckConfig(port: port, method: method, interval: interval ?? .seconds(30))
         check.failureThreshold = failures ?? 1
         check.successThreshold = successes ?? 1

@@ -16,6 +16,8 @@ package struct MesherConfig: Sendable {
     package var servicePorts: ServicePorts
     /// What finds the service that a request names.
     package var resolvers: ResolverConfig
+    /// TLS of traffic.
+    package var tls: TrafficTLSConfig
     /// Whose word counts.
     package var trust: TrustConfig
     /// Limits and timeouts.
@@ -37,6 +39,7 @@ package struct MesherConfig: Sendable {
         self.configServer = ConfigServerConfig(&reader)
         self.servicePorts = reader.read(Keys.servicePorts)
         self.resolvers = ResolverConfig(&reader)
+        self.tls = TrafficTLSConfig(&reader, own: self.identity.name)
         self.trust = TrustConfig(&reader)
         self.proxy = ProxySettings(&reader)
         self.workers = reader.read(Keys.workers)

@@ -20,6 +20,9 @@ package struct MetricLabels: Sendable, Hashable {
         self.pairs = labels.sorted { $0.key < $1.key }.map { Pair(name: $0.key, value: $0.value) }
     }
 
+    /// The value of a label; `nil` when there is none.
+    package subscript(_ name: String) -> String? { self.pairs.first { $0.name == name }?.value }
+
     /// The labels of the original's families: the called service, and the tags that chose its instances.
     package static func service(_ name: String, app: String, version: String) -> Self {
         Self(["service_name": name, "app": app, "version": version])

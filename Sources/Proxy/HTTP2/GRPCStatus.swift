@@ -9,6 +9,8 @@ import NIOCore
 /// - Source: the gRPC protocol over HTTP/2; doc/http-grpc-status-mapping.md of gRPC.
 enum GRPCStatus {
     static var unavailable: Int { 14 }
+    /// The highest code that there is: UNAUTHENTICATED.
+    static var last: Int { 16 }
 
     /// The code for an answer of mesher's that has no reason of its own, such as an injected fault.
     static func code(ofHTTP status: Int) -> Int {

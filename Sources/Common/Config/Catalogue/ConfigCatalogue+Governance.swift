@@ -74,24 +74,7 @@ extension ConfigCatalogue {
 
     static let tls = KeyGroup(
         "TLS", in: "tls.yaml",
-        (ClientTLSConfig.Keys.all + ClientTLSConfig.Keys.configServer).map { KnownKey($0) } + [
-            .later("ssl.<tag>.cipherPlugin", .text, default: "default", reload: .restart, "What decrypts passwords."),
-            .later(
-                "ssl.<tag>.verifyPeer", .bool, default: "false", reload: .restart,
-                "Whether the other side needs a certificate."),
-            .later(
-                "ssl.<tag>.cipherSuits", .texts,
-                default: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-                reload: .restart, "Ciphers of TLS 1.2."),
-            .later(
-                "ssl.<tag>.protocol", .choice("TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"), default: "TLSv1.2",
-                reload: .restart, "Oldest version; 1.2 at least."),
-            .later("ssl.<tag>.caFile", .text, reload: .restart, "Certificates of authorities, PEM."),
-            .later("ssl.<tag>.certFile", .text, reload: .restart, "Own certificate chain, PEM."),
-            .later("ssl.<tag>.keyFile", .text, reload: .restart, "Own private key, PEM."),
-            .later("ssl.<tag>.certPwdFile", .text, reload: .restart, "File with the key's password."),
-            .later("ssl.<tag>.serverName", .text, reload: .restart, "Name that the other side has to prove."),
-        ])
+        (ClientTLSConfig.Keys.all + ClientTLSConfig.Keys.configServer).map { KnownKey($0) } + TrafficTLSConfig.Keys.known)
 
     static let credentials = KeyGroup(
         "Credentials of the control plane", in: "auth.yaml",

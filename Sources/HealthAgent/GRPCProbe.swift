@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+import NIOHPACK
+import NIOHTTP2
+import NIOPosix
+
+/// Well is what answers the standard health check of gRPC with SERVING.
+///
+/// - Source: grpc.health.v1; of its messages only the two fields that matter are read and written here.
+struct GRPCProbe: Probe {
+    let port: UInt16
+    /// The service asked for; empty for the server as a whole.
+    let service: String
+    let timeout: Duration
+    let loops: any EventLoopGroup
+
+    func check() async -> String? {
+        do {
+            let channel = try await ClientBootstrap(group: self.loops)
+                .connectTimeout(TimeAmount(self.timeout))
+                .connect(host: "127.0.0.1", port: Int(self.port)).get()
+            let answer = await self.ask(channel)
+            try? await channel.close().get()
+            return answer
+        } catch {
+            return "cannot connect to port \(self.port)"
+        }
+    }
+
+    private func ask(_ channel: any Channel) async -> String? {
+        let result = channel.eventLoop.makePromise(of: String?.self)
+        let (service, port) = (self.service, self.port)
+        let timer = channel.eventLoop.scheduleTask(in: TimeAmount(self.timeout)) {
+            result.succeed("no answer from port \(port) in time")
+        }
+        channel.eventLoop.execute {
+            do {
+                let multiplexer = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
+                    mode: .client, connectionConfiguration: .init(), streamConfiguration: .init()
+                ) { $0.close() }
+                multiplexer.createStreamChannel(promise: nil) { stream in
+                    stream.eventLoop.makeCompletedFuture {
+                        try stream.pipeline.syncOperations.addHandler(HealthCall(service, result))
+                    }
+                }
+            } catch {
+                result.succeed("no gRPC on port \(port): \(error)")
+            }
+        }
+        channel.closeFuture.whenComplete { _ in result.succeed("port \(port) closed the connection: no gRPC there?") }
+        let answer = try? await result.futureResult.get()
+        timer.cancel()
+        return answer ?? nil
+    }
+}
+
+/// One call of `grpc.health.v1.Health/Check`.
+private final class HealthCall: ChannelInboundHandler {
+    typealias InboundIn = HTTP2Frame.FramePayload
+    typealias OutboundOut = HTTP2Frame.FramePayload
+
+    private let service: String
+    private let result: EventLoopPromise<String?>
+    private var body = ByteBuffer()
+    private var status: String?
+    private var message = ""
+
+    init(_ service: String, _ result: EventLoopPromise<String?>) {
+        self.service = service
+        self.result = result
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let headers = HPACKHeaders([
+            (":method", "POST"), (":scheme", "http"), (":authority", "localhost"),
+            (":path", "/grpc.health.v1.Health/Check"), ("content-type", "application/grpc"), ("te", "trailers"),
+            ("user-agent", "mesher"),
+        ])
+        context.write(Self.wrapOutboundOut(.headers(.init(headers: headers))), promise: nil)
+        // Field 1, a text, when there is one.
+        let name = Array(self.service.utf8.prefix(100))
+        let request: [UInt8] = name.isEmpty ? [] : [0x0a, UInt8(name.count)] + name
+        var message = ByteBuffer()
+        message.writeInteger(UInt8(0))
+        message.writeInteger(UInt32(request.count))
+        message.writeBytes(request)
+        let data = HTTP2Frame.FramePayload.Data(data: .byteBuffer(message), endStream: true)
+        context.writeAndFlush(Self.wrapOutboundOut(.data(data)), promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch Self.unwrapInboundIn(data) {
+        case .headers(let headers):
+            if let status = headers.headers.first(name: "grpc-status") {
+                self.status = status
+                self.message = headers.headers.first(name: "grpc-message") ?? ""
+            }
+            if headers.endStream { self.finish() }
+        case .data(let data):
+            if case .byteBuffer(let bytes) = data.data, self.body.readableBytes < 1024 {
+                self.body.writeImmutableBuffer(bytes)
+            }
+            if data.endStream { self.finish() }
+        default: break
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { self.result.succeed("the call was cut off") }
+
+    private func finish() {
+        guard self.status == "0" else {
+            self.result.succeed("grpc-status \(self.status ?? "missing") \(self.message)")
+            return
+        }
+        // Behind the five bytes of the frame: field 1, a number; 1 is SERVING.
+        let isServing = self.body.getInteger(at: 5, as: UInt16.self) == 0x0801
+        self.result.succeed(isServing ? nil : "the service says that it is not serving")
+    }
+}

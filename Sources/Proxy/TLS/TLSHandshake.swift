@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import Logging
+import NIOCore
+import NIOSSL
+import NIOTLS
+
+/// Watches one TLS handshake, and lets nothing happen before it is known who the other side is.
+///
+/// Then it leaves the pipeline to the codec: requests pay nothing for it.
+///
+/// - Source: promise T2.
+final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    /// How it ended.
+    enum Result {
+        /// With the protocol of ALPN; the handler of the protocol is to be added now.
+        case completed(isHTTP2: Bool, ChannelHandlerContext)
+        case failed
+    }
+
+    private let material: TLSMaterial
+    private let service: String?
+    private let metrics: TLSMetrics
+    private let logger: Logger
+    private let limit: TimeAmount
+    private var timer: Scheduled<Void>?
+    private var onResult: ((Result) -> Void)?
+    private var failure: String?
+
+    /// - Parameter service: The called service; `nil` on the side of a server.
+    /// - Parameter limit: How long the handshake may take.
+    init(
+        _ material: TLSMaterial, service: String?, metrics: TLSMetrics, logger: Logger, limit: TimeAmount,
+        onResult: @escaping (Result) -> Void
+    ) {
+        self.material = material
+        self.service = service
+        self.metrics = metrics
+        self.logger = logger
+        self.limit = limit
+        self.onResult = onResult
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let channel = context.channel
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limit) {
+            self.failure = "timeout"
+            channel.close(promise: nil)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.timer?.cancel() }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard case .handshakeCompleted(let negotiated) = event as? TLSUserEvent, let onResult = self.onResult else {
+            context.fireUserInboundEventTriggered(event)
+            return
+        }
+        let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
+        guard !self.material.tag.verifiesPeer || self.material.accepts(certificate, service: self.service) else {
+            self.failure = "wrong_name"
+            context.close(promise: nil)
+            return
+        }
+        self.onResult = nil
+        onResult(.completed(isHTTP2: negotiated == "h2", context))
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if self.failure == nil {
+            let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
+            self.failure = TLSFailure.reason("\(error)", certificate, at: Date())
+        }
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        if let onResult = self.onResult.take() {
+            let reason = self.failure ?? "closed"
+            self.metrics.count(self.material.tag.side, reason)
+            self.logger.notice(
+                "TLS handshake failed",
+                metadata: [
+                    "reason": "\(reason)", "tag": "\(self.material.tag.name)",
+                    "peer": "\(context.remoteAddress?.ipAddress ?? "?")", "service": "\(self.service ?? "")",
+                ])
+            onResult(.failed)
+        }
+        context.fireChannelInactive()
+    }
+}
+
+/// Why handshakes fail, as metrics and logs say it.
+enum TLSFailure {
+    /// - Parameter text: What the library says.
+    /// - Parameter certificate: What the other side has shown, if anything.
+    static func reason(_ text: String, _ certificate: NIOSSLCertificate?, at now: Date) -> String {
+        if text.contains("CERTIFICATE_VERIFY_FAILED") {
+            guard let certificate else { return "unknown_authority" }
+            let seconds = Int(now.timeIntervalSince1970)
+            if Int(certificate.notValidAfter) < seconds { return "expired" }
+            if Int(certificate.notValidBefore) > seconds { return "not_yet_valid" }
+            return "unknown_authority"
+        }
+        for (part, reason) in Self.reasons where text.contains(part) { return reason }
+        return "other"
+    }
+
+    private static let reasons: [(String, String)] = [
+        ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "no_certificate"), ("CERTIFICATE_REQUIRED", "no_certificate"),
+        ("ALERT_CERTIFICATE_EXPIRED", "expired"), ("ALERT_UNKNOWN_CA", "unknown_authority"),
+        ("HTTP_REQUEST", "plain_text"), ("WRONG_VERSION_NUMBER", "plain_text"), ("HTTPS_PROXY_REQUEST", "plain_text"),
+        ("UNEXPECTED_MESSAGE", "plain_text"),
+        ("UNSUPPORTED_PROTOCOL", "protocol"), ("PROTOCOL_VERSION", "protocol"), ("NO_SHARED_CIPHER", "protocol"),
+        ("NO_APPLICATION_PROTOCOL", "protocol"), ("HANDSHAKE_FAILURE", "protocol"),
+        ("BAD_CERTIFICATE", "refused"), ("CERTIFICATE_UNKNOWN", "refused"), ("ACCESS_DENIED", "refused"),
+    ]
+}
+
+/// What metrics show of TLS on one event loop.
+final class TLSMetrics {
+    private let registry: MetricsRegistry
+
+    init(_ registry: MetricsRegistry) { self.registry = registry }
+
+    func count(_ side: CallSide, _ reason: String) {
+        self.registry.counter(
+            "mesher_tls_handshake_failures",
+            MetricLabels(["side": side == .provider ? "server" : "client", "reason": reason]),
+            help: "TLS handshakes that failed: with clients (server) and with instances (client), by reason."
+        ).add()
+    }
+}
