@@ -25,6 +25,15 @@ extension Exchange {
         self.requestHeaders.append(.host, "Host", valueFrom: authority)
     }
 
+    /// Says in a response of HTTP/2 that has ended with its head what HTTP/1.1 must be told: that there is no body.
+    mutating func stateEmptyBody(_ length: Int?) {
+        let status = self.response.status
+        guard length == 0, self.request.method != .head, status >= 200, status != 204, status != 304,
+            !self.responseHeaders.contains(.contentLength)
+        else { return }
+        self.responseHeaders.append(.contentLength, "Content-Length", "0")
+    }
+
     /// Removes what a peer that is not trusted says about its own client: `X-Forwarded-For`, `-Host` and `-Proto`,
     /// `Forwarded`, `X-Real-IP`.
     ///

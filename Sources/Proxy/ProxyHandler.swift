@@ -399,6 +399,7 @@ extension ProxyHandler: Downstream {
         self.framing = framing
         driver.exchange.responseHeaders.removeHopByHop()
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
+        if driver.exchange.response.flags.contains(.http2) { driver.exchange.stateEmptyBody(bodyLength) }
         self.worker.scratch.clear()
         HTTP1Writer.write(
             driver.exchange.response, driver.exchange.responseHeaders, framing: framing, connection: connection,

@@ -139,6 +139,8 @@ package struct ResponseHead: Sendable {
         package static var chunked: Self { Self(rawValue: 8) }
         /// A `Content-Length` field is there.
         package static var contentLength: Self { Self(rawValue: 16) }
+        /// It came in HTTP/2, which has no reason phrase.
+        package static var http2: Self { Self(rawValue: 32) }
     }
 
     /// 100…599.

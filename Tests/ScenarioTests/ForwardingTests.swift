@@ -78,7 +78,7 @@ import Testing
                 "lb: No available instance, key: empty(version:latest|app:default)"
             ),
             ("GET http://down/ HTTP/1.1", 502, "connect_failed", "connect to down failed"),
-            ("CONNECT cart:443 HTTP/1.1", 405, "method_refused", "method not allowed"),
+            ("CONNECT nosuch:443 HTTP/1.1", 405, "method_refused", "method not allowed"),
         ])
     func errors(line: String, status: Int, reason: String, text: String) async throws {
         let sidecar = try await TestSidecar.start(

@@ -25,7 +25,8 @@ package struct ListenerConfig: Sendable, Equatable {
         let override = Self.listenIP(&reader)
         let http = (reader.read(Keys.http) ?? Self.standard).moved(to: override)
         let configuredGRPC = reader.read(Keys.grpc)
-        let grpc = (configuredGRPC ?? Self.standardGRPC).moved(to: override)
+        // The usual place is there for the local application only, whatever the others are bound to.
+        let grpc = configuredGRPC?.moved(to: override) ?? Self.standardGRPC
         self.isGRPCConfigured = configuredGRPC != nil
         self.admin = reader.read(Keys.admin)?.moved(to: override)
         switch self.mode {

@@ -25,31 +25,4 @@ extension HTTP1Writer {
         out.writeString(head + "\r\n")
         if method != .head { out.writeString(reply.body) }
     }
-
-    /// The phrase of a status that mesher answers with; empty for one that only configuration can have chosen.
-    ///
-    /// - Source: RFC 9110 §15.
-    private static func reasonPhrase(_ status: Int) -> String {
-        switch status {
-        case 200: "OK"
-        case 400: "Bad Request"
-        case 401: "Unauthorized"
-        case 403: "Forbidden"
-        case 404: "Not Found"
-        case 405: "Method Not Allowed"
-        case 408: "Request Timeout"
-        case 414: "URI Too Long"
-        case 417: "Expectation Failed"
-        case 429: "Too Many Requests"
-        case 431: "Request Header Fields Too Large"
-        case 500: "Internal Server Error"
-        case 501: "Not Implemented"
-        case 502: "Bad Gateway"
-        case 503: "Service Unavailable"
-        case 504: "Gateway Timeout"
-        case 505: "HTTP Version Not Supported"
-        case 508: "Loop Detected"
-        default: ""
-        }
-    }
 }

@@ -61,7 +61,11 @@ package enum HTTP1Writer {
     ) {
         out.writeWithOutputRawSpan(minimumWritableBytes: headers.writtenBound + Self.additions) { out in
             Self.writeStatusLine(head.status, to: &out)
-            headers.copy(head.reason.range, to: &out)
+            if head.flags.contains(.http2) {
+                out.append(Self.reasonPhrase(head.status))
+            } else {
+                headers.copy(head.reason.range, to: &out)
+            }
             out.append("\r\n")
             headers.write(to: &out)
             Self.write(connection, to: &out)

@@ -256,7 +256,7 @@ package struct PseudoFields {
     func has(_ pseudo: HPACKPseudo) -> Bool { self.seen & 1 &<< pseudo.rawValue != 0 }
 
     /// Whether there is any at all.
-    var isEmpty: Bool { self.seen == 0 }
+    package var isEmpty: Bool { self.seen == 0 }
 
     /// Takes a field.
     ///

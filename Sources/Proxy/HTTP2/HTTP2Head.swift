@@ -8,9 +8,9 @@ import Common
 /// Pure.
 ///
 /// - Source: RFC 9113 §8.1 to §8.3.
-enum HTTP2Head {
+package enum HTTP2Head {
     /// What is wrong with a message.
-    enum Violation: Equatable {
+    package enum Violation: Equatable {
         /// The message is malformed: its stream is reset.
         case malformed
         /// It is well-formed, but not to be served: it is answered.
@@ -21,7 +21,7 @@ enum HTTP2Head {
     ///
     /// - Parameter endStream: Nothing follows the head.
     /// - Returns: `nil` when it is in order.
-    static func read(
+    package static func read(
         _ pseudo: PseudoFields, _ block: inout HeaderBlock, endStream: Bool, into head: inout RequestHead
     ) -> Violation? {
         head = RequestHead()
@@ -77,6 +77,7 @@ enum HTTP2Head {
             let status = block.withBytes(in: pseudo.status, { UInt16(decimal: $0) }), status >= 100
         else { return false }
         head.status = Int(status)
+        head.flags.insert(.http2)
         guard !block.hasAny(of: HeaderName.forbiddenInHTTP2), let length = Self.contentLength(block) else {
             return false
         }
