@@ -177,9 +177,9 @@ package struct HPACKDecoder: ~Copyable {
         _ progress: inout Progress, _ block: inout HeaderBlock, _ pseudo: inout PseudoFields
     ) {
         progress.listSize &+= entry.size
-        progress.fields &+= 1
         // Pseudo-header fields do not count as fields: they are the start line of HTTP/1.1.
-        if progress.listSize > limits.section || progress.fields > limits.fields &+ 5
+        if entry.pseudo == .none { progress.fields &+= 1 }
+        if progress.listSize > limits.section || progress.fields > limits.fields
             || entry.size > limits.field &+ 32
         {
             progress.isTooLarge = true

@@ -367,6 +367,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
     ///
     /// - Returns: Whether all of `body` is written; with `isLast` the stream is ended then.
     final func write(_ body: inout ByteBuffer, of stream: HTTP2Stream, isLast: Bool) -> Bool {
+        self.markDirty()
         while body.readableBytes > 0 {
             let room = min(self.sendWindow, stream.sendWindow, HTTP2.maxFrameSize)
             guard room > 0, self.hasRoom else { return false }
@@ -382,7 +383,6 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
             self.meter.sentData()
             if endStream { stream.hasEnded = true }
         }
-        self.markDirty()
         if isLast, !stream.hasEnded { self.end(stream) }
         return true
     }
