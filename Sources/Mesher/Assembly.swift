@@ -126,6 +126,9 @@ package struct Assembly: Sendable {
         let center = try self.center(on: controlLoops)
         let serverTLS = try RegistryTLS.configuration(of: config.configServer?.tls)
         let tls = try TLSContexts(config.tls)
+        for problem in tls.problems {
+            logger.warning("connections to a service will fail", metadata: ["problem": "\(problem)"])
+        }
         let directory = Snapshot(
             center?.saved.directory(app: config.identity.app)
                 ?? ServiceDirectory([], isSynced: config.registry.kind == nil), on: loops)

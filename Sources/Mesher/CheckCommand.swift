@@ -43,7 +43,7 @@ struct CheckCommand: ParsableCommand {
     private static func tlsProblems(_ config: MesherConfig) -> [ConfigProblem] {
         do throws(MesherError) {
             let contexts = try TLSContexts(config.tls)
-            return contexts.expiring(within: .seconds(30 * 24 * 3600))
+            return contexts.problems + contexts.expiring(within: .seconds(30 * 24 * 3600))
         } catch {
             guard case .configuration(let problems) = error else { return [] }
             return problems
@@ -79,7 +79,7 @@ private struct CheckReport: Encodable {
         let remedy: String?
     }
 
-    /// Whether mesher would start.
+    /// Whether everything is in order.
     let valid: Bool
     let files: [String]
     /// What others would be told of this instance.

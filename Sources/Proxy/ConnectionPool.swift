@@ -237,7 +237,7 @@ package final class ConnectionPool {
         self.bootstrap(settings)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let context = tls.context(offer)
+                    guard let context = tls.context(offer) else { throw ChannelError.operationUnsupported }
                     // A name that cannot be asked for is not; it may still be proven.
                     let handler =
                         try (try? NIOSSLClientHandler(context: context, serverHostname: name))

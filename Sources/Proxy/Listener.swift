@@ -109,6 +109,7 @@ package final class Listener: Sendable {
         _ tls: TLSMaterial, _ setup: Setup, _ worker: Worker, _ plans: Snapshot<TrafficPlan>.Reader,
         to channel: any Channel
     ) throws {
+        guard let material = tls.context(.either) else { throw ChannelError.operationUnsupported }
         let handshake = TLSHandshake(
             tls, service: nil, metrics: worker.tlsMetrics, logger: setup.logger,
             limit: plans.value.settings.requestHead
@@ -122,7 +123,7 @@ package final class Listener: Sendable {
             }
         }
         try channel.pipeline.syncOperations.addHandlers([
-            NIOSSLServerHandler(context: tls.context(.either)), handshake,
+            NIOSSLServerHandler(context: material), handshake,
         ])
     }
 

@@ -3,12 +3,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import harness
+from authority import Authority
 from harness import REPOSITORY, binary, eventually, request
 
 FOLDERS = REPOSITORY / "Tests/Fixtures/Config"
@@ -36,6 +38,11 @@ class FolderSidecar(harness.Sidecar):
     def __init__(self, name, app, services):
         super().__init__(app, services)
         self.folder = FOLDERS / name
+        if (self.folder / "tls.yaml").exists():
+            # Its certificates belong to somebody else's machine: see test_tls_of_the_seed.
+            self.folder = Path(shutil.copytree(self.folder, Path(self.directory.name, name)))
+            lines = (self.folder / "tls.yaml").read_text().splitlines(keepends=True)
+            (self.folder / "tls.yaml").write_text("".join(each for each in lines if "registry" in each or each == "ssl:\n"))
         variables = {key: value.format(app=app) for key, value in ENVIRONMENTS[name].items()}
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -116,7 +123,11 @@ def test_its_check_names_what_is_not_active(folder):
     done = sidecar.run("check", "--json")
     report = json.loads(done.stdout)
     assert report["valid"] and done.returncode == 0
-    assert report["endpoints"] == [f"rest://127.0.0.2:{sidecar.port}", f"rest-admin://127.0.0.2:{sidecar.admin}"]
+    has_grpc = "grpc:" in (sidecar.folder / "chassis.yaml").read_text().replace("grpc://", "")
+    grpc = ["grpc://127.0.0.2:40101"] if has_grpc else []
+    assert report["endpoints"] == [
+        f"rest://127.0.0.2:{sidecar.port}", *grpc, f"rest-admin://127.0.0.2:{sidecar.admin}"
+    ]  # fmt: skip
     assert {each["severity"] for each in report["problems"]} <= {"note"}, "nothing in it is unknown"
     unread = {each["key"] for each in report["problems"]}
     log = sidecar.log.read_text()
@@ -144,3 +155,22 @@ def test_without_a_registry_that_answers(folder):
         client.send(request("GET", "/own", host="Host: cart"))
         assert client.response().body == b"GET /own 0"
     assert sidecar.ask("/readyz").status == 503
+
+
+def test_tls_of_the_seed(tmp_path):
+    """Without the files that it names the sidecar does not start, and says which; with them it does."""
+    folder = Path(shutil.copytree(FOLDERS / "seed", tmp_path / "seed"))
+    environment = {"PATH": os.environ["PATH"], "CHASSIS_CONF_DIR": str(folder), "mesher_listenIP": "127.0.0.2"}
+
+    def check():
+        done = subprocess.run([binary(), "check", "--json"], env=environment, capture_output=True, text=True, timeout=20)
+        return json.loads(done.stdout)
+
+    report = check()
+    named = {each["problem"].split()[0] for each in report["problems"] if each["severity"] == "error"}
+    assert not report["valid"] and named == {"/etc/ssl/cart.crt", "/etc/ssl/ca.crt"}
+    authority = Authority(tmp_path)
+    authority.issue("cart")
+    text = (folder / "tls.yaml").read_text().replace("/etc/ssl", str(tmp_path))
+    (folder / "tls.yaml").write_text(text)
+    assert check()["valid"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import harness
+import http2
 from harness import answer, binary, eventually, replies, request
 
 KIB = 1 << 10
@@ -295,6 +296,25 @@ def keeps_forwarded_for(mesh):
 HALF_HEAD = b"GET http://cart/x HTTP/1.1\r\nHost: cart\r\n"
 HALF_BODY = request("POST", "http://cart/x", "Content-Length: 10", body=b"half")
 GET = request("GET", "http://cart/x")
+def http2_setting(key, value):
+    """Whether a new HTTP/2 connection is told this."""
+
+    def probe(mesh):
+        with http2.Client(("127.0.0.1", mesh.sidecar.port)) as client:
+            client.until(lambda: client.settings)
+            return client.settings[key] == value
+
+    return probe
+
+
+def http2_window(mesh):
+    """Whether a new HTTP/2 connection may send 2 MiB at once."""
+    with http2.Client(("127.0.0.1", mesh.sidecar.port)) as client:
+        client.until(lambda: any(kind == http2.WINDOW for kind, *_ in client.frames))
+        grown = [payload for kind, _, stream, payload in client.frames if kind == http2.WINDOW and stream == 0]
+        return int.from_bytes(grown[0], "big") + 65535 == 2 << 20
+
+
 PROBES = {
     "mesher.limits.requestLine": ("256", answered(414, target="http://cart/" + "a" * 300)),
     "mesher.limits.headerField": ("256", answered(431, "X: " + "a" * 300)),
@@ -307,6 +327,9 @@ PROBES = {
     "mesher.limits.buffer": ("16MiB", takes_much),
     "mesher.limits.connections": ("2", third_waits),
     "mesher.limits.idleUpstreamConnections": ("0", connects_each_time),
+    "mesher.limits.http2Streams": ("1", http2_setting(3, 1)),
+    "mesher.limits.http2ConnectionWindow": ("2MiB", http2_window),
+    "mesher.limits.http2StreamWindow": ("2KiB", http2_setting(4, 2048)),
     "mesher.limits.interimResponses": (
         "1",
         scripted(replies(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2 + answer()), is_finally(502)),

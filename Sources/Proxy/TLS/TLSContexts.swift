@@ -15,9 +15,12 @@ package struct TLSContexts: Sendable {
     private let allConsumers: [String: TLSMaterial]
     /// All of it, each once.
     package let all: [TLSMaterial]
+    /// What is wrong with the material of connections to instances: those fail, and nothing else does.
+    package let problems: [ConfigProblem]
 
     /// None.
     package init() {
+        self.problems = []
         self.outgoing = nil
         self.incoming = nil
         self.incomingGRPC = nil
@@ -28,18 +31,25 @@ package struct TLSContexts: Sendable {
 
     /// Loads everything.
     ///
-    /// - Throws: `MesherError.configuration` with every mistake.
+    /// - Throws: `MesherError.configuration` with every mistake that concerns a listener.
     package init(_ config: TrafficTLSConfig) throws(MesherError) {
         var loaded: [String: TLSMaterial] = [:]
         var problems: [ConfigProblem] = []
+        var others: [ConfigProblem] = []
         for tag in config.all {
             do throws(ConfigProblem) {
                 loaded[tag.name] = try TLSMaterial(tag)
             } catch {
-                problems.append(error)
+                if tag.side == .provider {
+                    problems.append(error)
+                } else {
+                    others.append(error)
+                    loaded[tag.name] = TLSMaterial(waitingFor: tag)
+                }
             }
         }
-        if !problems.isEmpty { throw .configuration(problems) }
+        if !problems.isEmpty { throw .configuration(problems + others) }
+        self.problems = others
         self.outgoing = config.outgoing.flatMap { loaded[$0.name] }
         self.incoming = config.incoming.flatMap { loaded[$0.name] }
         self.incomingGRPC = config.incomingGRPC.flatMap { loaded[$0.name] }

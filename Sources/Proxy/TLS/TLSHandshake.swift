@@ -29,7 +29,6 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
     private let limit: TimeAmount
     private var timer: Scheduled<Void>?
     private var onResult: ((Result) -> Void)?
-    private var failure: String?
 
     /// - Parameter service: The called service; `nil` on the side of a server.
     /// - Parameter limit: How long the handshake may take.
@@ -46,10 +45,8 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        let channel = context.channel
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(in: self.limit) {
-            self.failure = "timeout"
-            channel.close(promise: nil)
+            self.fail("timeout", context)
         }
     }
 
@@ -62,8 +59,7 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
         }
         let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
         guard !self.material.tag.verifiesPeer || self.material.accepts(certificate, service: self.service) else {
-            self.failure = "wrong_name"
-            context.close(promise: nil)
+            self.fail("wrong_name", context)
             return
         }
         self.onResult = nil
@@ -72,27 +68,28 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if self.failure == nil {
-            let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
-            self.failure = TLSFailure.reason("\(error)", certificate, at: Date())
-        }
-        context.close(promise: nil)
+        let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
+        self.fail(TLSFailure.reason("\(error)", certificate, at: Date()), context)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        self.timer?.cancel()
-        if let onResult = self.onResult.take() {
-            let reason = self.failure ?? "closed"
-            self.metrics.count(self.material.tag.side, reason)
-            self.logger.notice(
-                "TLS handshake failed",
-                metadata: [
-                    "reason": "\(reason)", "tag": "\(self.material.tag.name)",
-                    "peer": "\(context.remoteAddress?.ipAddress ?? "?")", "service": "\(self.service ?? "")",
-                ])
-            onResult(.failed)
-        }
+        self.fail("closed", context)
         context.fireChannelInactive()
+    }
+
+    /// Says why, once, and ends the connection.
+    private func fail(_ reason: String, _ context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        guard let onResult = self.onResult.take() else { return }
+        self.metrics.count(self.material.tag.side, reason)
+        self.logger.notice(
+            "TLS handshake failed",
+            metadata: [
+                "reason": "\(reason)", "tag": "\(self.material.tag.name)",
+                "peer": "\(context.channel.remoteAddress?.ipAddress ?? "?")", "service": "\(self.service ?? "")",
+            ])
+        onResult(.failed)
+        context.close(promise: nil)
     }
 }
 

@@ -2,6 +2,7 @@
 
 package import Common
 import Foundation
+import NIOCore
 import NIOSSL
 import Synchronization
 
@@ -24,12 +25,13 @@ package final class TLSMaterial: Sendable {
         var http2: NIOSSLContext
         /// Seconds since 1970; `nil` without a certificate.
         var expiry: Int?
-        var hasFailed = false
     }
 
     /// Where it comes from.
     package let tag: TLSTag
-    private let current: Mutex<Current>
+    /// `nil` while its files have never been of any use.
+    private let current: Mutex<Current?>
+    private let failed: Mutex<Bool>
 
     /// Loads the files of a tag.
     ///
@@ -37,24 +39,32 @@ package final class TLSMaterial: Sendable {
     package init(_ tag: TLSTag) throws(ConfigProblem) {
         self.tag = tag
         self.current = Mutex(try Self.load(tag))
+        self.failed = Mutex(false)
     }
 
-    /// What a new connection uses.
-    func context(_ offer: Offer) -> NIOSSLContext {
+    /// What has no material until its files are of use: no connection is made before.
+    init(waitingFor tag: TLSTag) {
+        self.tag = tag
+        self.current = Mutex(nil)
+        self.failed = Mutex(true)
+    }
+
+    /// What a new connection uses; `nil` when there is nothing.
+    func context(_ offer: Offer) -> NIOSSLContext? {
         self.current.withLock { current in
             switch offer {
-            case .either: current.either
-            case .http1: current.http1
-            case .http2: current.http2
+            case .either: current?.either
+            case .http1: current?.http1
+            case .http2: current?.http2
             }
         }
     }
 
     /// When its certificate ends, in seconds since 1970; `nil` without one.
-    package var expiry: Int? { self.current.withLock { $0.expiry } }
+    package var expiry: Int? { self.current.withLock { $0?.expiry } }
 
     /// Whether the newest files are of no use, so that older ones are in use.
-    package var hasFailed: Bool { self.current.withLock { $0.hasFailed } }
+    package var hasFailed: Bool { self.failed.withLock { $0 } }
 
     /// Loads the files again.
     ///
@@ -63,8 +73,9 @@ package final class TLSMaterial: Sendable {
         do {
             let fresh = try Self.load(self.tag)
             self.current.withLock { $0 = fresh }
+            self.failed.withLock { $0 = false }
         } catch {
-            self.current.withLock { $0.hasFailed = true }
+            self.failed.withLock { $0 = true }
             throw error
         }
     }
@@ -104,6 +115,8 @@ package final class TLSMaterial: Sendable {
             NIOTLSCipher(rawValue: $0)
         }
         tls.renegotiationSupport = .none
+        // How long a peer may take to say that it has heard of the end.
+        tls.shutdownTimeout = .seconds(1)
         // Names are ours to compare: see SubjectName.
         tls.certificateVerification = tag.verifiesPeer ? .noHostnameVerification : .none
         if !tag.caFile.isEmpty {
