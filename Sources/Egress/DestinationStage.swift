@@ -23,7 +23,8 @@ struct DestinationStage: Stage {
     private let hosts: ExternalDestinations
 
     init(
-        _ resolver: any DestinationResolver, grpc streamResolver: any DestinationResolver, own: OwnListeners, source: String, token: HopToken,
+        _ resolver: any DestinationResolver, grpc streamResolver: any DestinationResolver, own: OwnListeners,
+        source: String, token: HopToken,
         governance: Governance, hosts: ExternalDestinations
     ) {
         self.resolver = resolver

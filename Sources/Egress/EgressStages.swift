@@ -50,7 +50,8 @@ package struct EgressStages {
         handlers: [String: @Sendable (Parts) -> any Stage] = EgressStages.handlers
     ) {
         let first = DestinationStage(
-            resolver, grpc: streamResolver, own: own, source: config.identity.name, token: token, governance: governance,
+            resolver, grpc: streamResolver, own: own, source: config.identity.name, token: token,
+            governance: governance,
             hosts: ExternalDestinations(config.rules.externalHosts))
         let parts = Parts(own: own, marks: marks)
         func make(_ names: [String]) -> [any Stage] { names.compactMap { handlers[$0]?(parts) } }

@@ -172,11 +172,13 @@ package struct Assembly: Sendable {
             config.listeners.outgoing.socketAddress, setup(outgoingPlans, outgoingBudget, tls.outgoing))
         var incoming: Listener?
         if let address = config.listeners.incoming {
-            incoming = try await Listener.open(address.socketAddress, setup(incomingPlans, incomingBudget, tls.incoming))
+            incoming = try await Listener.open(
+                address.socketAddress, setup(incomingPlans, incomingBudget, tls.incoming))
         }
         var outgoingListeners = [outgoing]
         var incomingListeners = incoming.map { [$0] } ?? []
-        if let listener = try await self.grpcListener(setup(outgoingPlans, outgoingBudget, tls.outgoing, isGRPC: true)) {
+        if let listener = try await self.grpcListener(setup(outgoingPlans, outgoingBudget, tls.outgoing, isGRPC: true))
+        {
             outgoingListeners.append(listener)
         }
         if let address = config.listeners.grpcIncoming {
@@ -287,7 +289,7 @@ package struct Assembly: Sendable {
         guard let address = self.config.listeners.grpcOutgoing else { return nil }
         do {
             return try await Listener.open(address.socketAddress, setup)
-        } catch where !self.config.listeners.isGRPCConfigured {
+        } catch  where !self.config.listeners.isGRPCConfigured {
             setup.logger.notice(
                 "no gRPC: its usual port is taken; cse.protocols.grpc.listenAddress names another one",
                 metadata: ["address": "\(address)"])

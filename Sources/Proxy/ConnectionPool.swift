@@ -12,6 +12,16 @@ import NIOSSL
 /// Idle ones are taken last in, first out: the one used last is the least likely to have been closed by the other side,
 /// and those that are not needed grow old and are closed.
 package final class ConnectionPool {
+    /// What connections are shared by.
+    ///
+    /// Two services may have one address, and one of them stricter TLS: its requests must not get the connections of the
+    /// other.
+    fileprivate struct Key: Hashable {
+        let endpoint: ObjectIdentifier
+        /// `nil` where there is no TLS that could tell services apart.
+        let service: String?
+    }
+
     /// The connections to one endpoint.
     final class Group {
         // Keeps the endpoint alive, so that its identity is not given to another one.
@@ -31,7 +41,10 @@ package final class ConnectionPool {
         /// Idle, busy and connecting.
         fileprivate(set) var count = 0
 
-        fileprivate init(_ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?) {
+        fileprivate let key: Key
+
+        fileprivate init(_ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?) {
+            self.key = key
             self.endpoint = endpoint
             self.service = service
             self.tls = tls
@@ -40,7 +53,7 @@ package final class ConnectionPool {
     }
 
     private let eventLoop: any EventLoop
-    private var groups: [ObjectIdentifier: Group] = [:]
+    private var groups: [Key: Group] = [:]
     /// Connections that wait to be used again.
     package private(set) var idleCount = 0
 
@@ -307,20 +320,22 @@ package final class ConnectionPool {
 
     private func leave(_ group: Group) {
         group.count -= 1
-        if group.count == 0 { self.groups[ObjectIdentifier(group.endpoint)] = nil }
+        if group.count == 0 { self.groups[group.key] = nil }
     }
 
     private func group(of endpoint: Endpoint, _ driver: ExchangeDriver) -> Group {
-        if let group = self.groups[ObjectIdentifier(endpoint)] { return group }
+        let hasTLS = driver.exchange.direction == .outgoing && !driver.exchange.worker.tls.all.isEmpty
+        let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? driver.exchange.service?.name : nil)
+        if let group = self.groups[key] { return group }
         let service = driver.exchange.service?.name ?? ""
         // The local application is on this side of the network.
         let tls =
-            driver.exchange.direction == .incoming
+            !hasTLS
             ? nil
             : driver.exchange.worker.tls.consumer(
                 service, endpoint.protocolName, isExternal: driver.exchange.isExternal)
-        let group = Group(endpoint, service, tls)
-        self.groups[ObjectIdentifier(endpoint)] = group
+        let group = Group(key, endpoint, service, tls)
+        self.groups[key] = group
         return group
     }
 

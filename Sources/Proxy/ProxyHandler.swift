@@ -19,25 +19,25 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
     package typealias OutboundOut = ByteBuffer
 
     package var deadline = NIODeadline.distantFuture
-    private let worker: Worker
-    private let plans: Snapshot<TrafficPlan>.Reader
-    private let isGRPC: Bool
+    let worker: Worker
+    let plans: Snapshot<TrafficPlan>.Reader
+    let isGRPC: Bool
     /// The plan of the request in flight, or of the last one.
-    private var plan: TrafficPlan
-    private var context: ChannelHandlerContext?
+    var plan: TrafficPlan
+    var context: ChannelHandlerContext?
     private var slot: DeadlineTable.Slot?
     private var peer: SocketAddress?
     /// Whether `plan` trusts the peer; asked again when there is another plan.
     private var isPeerTrusted: Bool?
-    private var state = ServerConnectionState()
+    var state = ServerConnectionState()
     private var scanner = HeadScanner()
     private var body = BodyReader()
-    private var unread: ByteBuffer?
+    var unread: ByteBuffer?
     /// Taken from the worker with the first byte of a request, and kept until its answer is complete.
     private var driver: ExchangeDriver?
     private var framing = HTTP1Writer.Framing.byHead
     /// Whether nothing has come yet that would tell the protocol.
-    private var mayBeHTTP2 = true
+    var mayBeHTTP2 = true
     private var isReading = true
     private var isProcessing = false
     /// Whether bytes of later requests came together with the one in flight.
@@ -103,41 +103,6 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
             self.driver?.tunnelFromDownstream(input)
         case .discarded: break
         }
-    }
-
-    /// Hands the connection over to HTTP/2 if that is what its first bytes are.
-    ///
-    /// - Returns: Whether the bytes are taken care of.
-    private func takesHTTP2(_ input: inout ByteBuffer, _ context: ChannelHandlerContext) -> Bool {
-        let count = min(input.readableBytes, Self.prefaceLine)
-        guard count > 0, input.readableBytesSpan.extracting(0..<count).isPrefix(of: HTTP2.preface) else {
-            self.mayBeHTTP2 = false
-            return false
-        }
-        // The first line tells it from every method of HTTP/1.1.
-        guard count == Self.prefaceLine else {
-            self.unread = input
-            return true
-        }
-        self.mayBeHTTP2 = false
-        self.handOver(input, target: nil, context)
-        return true
-    }
-
-    private static let prefaceLine = 14
-
-    private func handOver(_ input: ByteBuffer, target: TunnelTarget?, _ context: ChannelHandlerContext) {
-        let connection = HTTP2ServerConnection(
-            worker: self.worker, plans: self.plans, isGRPC: self.isGRPC, tunnelTarget: target)
-        self.state.requestFailed()
-        do {
-            try context.pipeline.syncOperations.addHandler(connection, position: .after(self))
-        } catch {
-            context.close(promise: nil)
-            return
-        }
-        connection.received(input)
-        context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -282,30 +247,6 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
         driver.begin(self, plan: self.plan, body: piece.data, isComplete: piece.next == .end)
     }
 
-    /// Whether CONNECT is what a gRPC library says to its proxy: HTTP/2 follows, and every request in it names its service
-    /// again.
-    private func leadsToService(_ driver: ExchangeDriver) -> Bool {
-        guard self.plan.direction == .outgoing else { return false }
-        if self.isGRPC { return true }
-        return driver.exchange.requestHeaders.withBytes(in: driver.exchange.request.authority.host) {
-            self.worker.directory.value.service(named: $0) != nil
-        }
-    }
-
-    /// Answers CONNECT and reads HTTP/2 from here on; no tunnel is opened to anywhere.
-    private func answerConnect(_ driver: ExchangeDriver, _ input: inout ByteBuffer) {
-        guard let context = self.context else { return }
-        let target = TunnelTarget(driver.exchange)
-        driver.exchange.reset()
-        self.releaseDriver()
-        self.worker.scratch.clear()
-        self.worker.scratch.writeStaticString("HTTP/1.1 200 Connection established\r\n\r\n")
-        MessageWriter.flush(self.worker, to: context)
-        let rest = input
-        input.clear()
-        self.handOver(rest, target: target, context)
-    }
-
     private func judgePeer() -> Bool {
         let isTrusted = self.peer.map(self.plan.trusts) ?? false
         self.isPeerTrusted = isTrusted
@@ -334,7 +275,7 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
             from: &input, limits: self.plan.requestLimits, trailers: &driver.exchange.requestTrailers)
     }
 
-    private func releaseDriver() {
+    func releaseDriver() {
         if let driver = self.driver.take() { self.worker.giveBack(driver) }
     }
 

@@ -8,15 +8,16 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from harness import REPOSITORY, binary, eventually
+from harness import REPOSITORY, binary, eventually, listens
 
 # Pages use the ports of a fresh installation.
-PORTS = [8080, 8081, 8083, 8085, 30100, 30101, 30102, 30110, 30111, 30201, 30202]
+PORTS = [8080, 8081, 8083, 8085, 30100, 30101, 30102, 30110, 30111, 30201, 30202, 40101, 40201, 9000]
 
 # What has to be running when a page's commands are typed. A page with commands is in one of these.
 WITH_NOTHING = [
@@ -34,7 +35,7 @@ WITH_QUICK_START = [
     "docs/explain.md",
     "docs/protocols.md",
 ]
-WITH_MORE = ["docs/life-cycle.md", "docs/quickstart.md", "examples/two-services/README.md"]
+WITH_MORE = ["docs/life-cycle.md", "docs/quickstart.md", "examples/grpc/README.md", "examples/two-services/README.md"]
 
 # A reader's shell: no proxy, no key of mesher's, and `mesher` is found.
 ENVIRONMENT = {"HOME": os.environ.get("HOME", "/"), "PATH": f"{Path(binary()).resolve().parent}:{os.environ['PATH']}"}
@@ -191,6 +192,18 @@ def test_two_services_and_two_sidecars():
         type_in(page)
     assert len(children) == 4
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def test_grpc_with_mutual_tls(monkeypatch):
+    """The example folder: a client in Python, two sidecars, cart; with certificates of its own."""
+    page = section("examples/grpc/README.md")
+    # grpcio is installed beside the Python that runs the tests.
+    path = f"{Path(sys.executable).parent}:{ENVIRONMENT['PATH']}"
+    monkeypatch.setitem(ENVIRONMENT, "PATH", path)
+    with running(REPOSITORY / "examples/grpc/run", until=40101, MESHER_BIN=binary()):
+        eventually(lambda: ready(30102) and ready(30202), "not ready")
+        eventually(lambda: listens("127.0.0.1", 9000), "cart is not there")
+        type_in(page)
 
 
 def test_a_reload():

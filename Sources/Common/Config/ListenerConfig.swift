@@ -116,7 +116,7 @@ package struct ListenerConfig: Sendable, Equatable {
     }
 
     /// The ports of all listeners.
-    package var ports: [Int] { 
+    package var ports: [Int] {
         [self.outgoing, self.incoming, self.grpcOutgoing, self.grpcIncoming, self.admin].compactMap { $0?.port }
     }
 
@@ -159,7 +159,8 @@ package struct ListenerConfig: Sendable, Equatable {
 
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
-            Self.mode, Self.http, Self.httpAdvertised, Self.grpc, Self.grpcAdvertised, Self.admin, Self.adminAdvertised, Self.adminEnable,
+            Self.mode, Self.http, Self.httpAdvertised, Self.grpc, Self.grpcAdvertised, Self.admin, Self.adminAdvertised,
+            Self.adminEnable,
             Self.listenIP,
         ]
     }

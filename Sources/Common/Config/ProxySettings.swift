@@ -128,7 +128,8 @@ package struct ProxySettings: Sendable, Equatable {
             "Most interim (1xx) responses of an exchange; more are answered 502.")
         static let http2Streams = ConfigKey(
             "mesher.limits.http2Streams", .integer(1...10_000), default: 100, reload: .live,
-            "Requests at a time on one HTTP/2 connection, of clients and to upstreams; further ones of a client are refused.")
+            "Requests at a time on one HTTP/2 connection, of clients and to upstreams; further ones of a client are refused."
+        )
         static let http2StreamWindow = ConfigKey(
             "mesher.limits.http2StreamWindow", .bytes(1024...16 << 20), default: 64 << 10, reload: .live,
             "Bytes that may be on their way to mesher on one HTTP/2 stream; holds for new connections.")

@@ -74,7 +74,8 @@ package struct TrafficTLSConfig: Sendable, Equatable {
     package init(_ reader: inout ConfigReader, own: String) {
         let tags = Set(
             reader.store.entries(below: "ssl").compactMap { suffix, _ -> String? in
-                guard let dot = suffix.lastIndex(of: "."), Self.fields.contains(String(suffix[suffix.index(after: dot)...]))
+                guard let dot = suffix.lastIndex(of: "."),
+                    Self.fields.contains(String(suffix[suffix.index(after: dot)...]))
                 else { return nil }
                 return String(suffix[..<dot])
             })

@@ -75,7 +75,8 @@ package final class ServiceState {
             set = self.service.defaultEndpoints
         } else {
             let tags = index == 0 ? InstanceTags() : self.policy.routes?.subsets[index - 1] ?? InstanceTags()
-            set = self.service.endpoints(matching: tags, ownApp: caller.app, near: self.policy.region, protocolName: isGRPC ? "grpc" : "rest")
+            set = self.service.endpoints(
+                matching: tags, ownApp: caller.app, near: self.policy.region, protocolName: isGRPC ? "grpc" : "rest")
         }
         let counters = worker.metrics.counters(
             .service(self.service.name, app: set.tags.app, version: set.tags.version))

@@ -313,7 +313,8 @@ extension LocalReply {
         var lines: [HeaderLine] = []
         if isGRPC {
             lines.append(HeaderLine("content-type", contentType ?? "application/grpc"))
-            lines.append(HeaderLine("grpc-status", "\(self.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: self.status))"))
+            lines.append(
+                HeaderLine("grpc-status", "\(self.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: self.status))"))
             lines.append(HeaderLine("grpc-message", GRPCStatus.encode(self.body)))
         } else {
             if !self.body.isEmpty { lines.append(HeaderLine("content-type", "text/plain; charset=utf-8")) }

@@ -36,7 +36,8 @@ package struct TLSContexts: Sendable {
         var loaded: [String: TLSMaterial] = [:]
         var problems: [ConfigProblem] = []
         var others: [ConfigProblem] = []
-        for tag in config.all {
+        // Half a pair has been told as a mistake already, when the keys were read.
+        for tag in config.all where tag.certFile.isEmpty == tag.keyFile.isEmpty {
             do throws(ConfigProblem) {
                 loaded[tag.name] = try TLSMaterial(tag)
             } catch {

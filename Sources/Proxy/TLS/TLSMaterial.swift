@@ -182,7 +182,8 @@ package final class TLSMaterial: Sendable {
             return try NIOSSLContext(configuration: configuration)
         } catch {
             throw tag.problem(
-                TrafficTLSConfig.Keys.keyFile, "the key in \(tag.keyFile) is not that of the certificate in \(tag.certFile)",
+                TrafficTLSConfig.Keys.keyFile,
+                "the key in \(tag.keyFile) is not that of the certificate in \(tag.certFile)",
                 remedy: "write the two files that belong together")
         }
     }
@@ -197,7 +198,8 @@ package final class TLSMaterial: Sendable {
         do {
             return try body()
         } catch {
-            throw tag.problem(key, "\(path) makes no sense", remedy: "write it as PEM, with the right password if it has one")
+            throw tag.problem(
+                key, "\(path) makes no sense", remedy: "write it as PEM, with the right password if it has one")
         }
     }
 }

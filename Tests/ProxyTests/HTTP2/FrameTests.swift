@@ -127,7 +127,9 @@ import Testing
                 next += 2 * UInt32(1 + random.next(upperBound: UInt(40)))
                 table.insert(item, item.id)
                 known[item.id] = item
-            } else if let id = known.keys.sorted().dropFirst(Int(random.next(upperBound: UInt(max(known.count, 1))))).first {
+            } else if let id = known.keys.sorted().dropFirst(Int(random.next(upperBound: UInt(max(known.count, 1)))))
+                .first
+            {
                 table.remove(id)
                 known[id] = nil
             }

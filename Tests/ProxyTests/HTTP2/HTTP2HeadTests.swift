@@ -26,7 +26,8 @@ import Testing
         var decoder = HPACKDecoder()
         var block = HeaderBlock()
         var pseudo = PseudoFields()
-        guard decoder.decode(Self.block(fields).rawSpan, limits: HeadLimits(), into: &block, &pseudo) == .complete else {
+        guard decoder.decode(Self.block(fields).rawSpan, limits: HeadLimits(), into: &block, &pseudo) == .complete
+        else {
             return (.malformed, RequestHead(), [])
         }
         var head = RequestHead()
@@ -64,7 +65,8 @@ import Testing
             [(":method", "GET"), (":scheme", "http"), (":path", ""), (":authority", "a")],
             [(":method", "G T"), (":scheme", "http"), (":path", "/"), (":authority", "a")],
             get + [("connection", "close")], get + [("transfer-encoding", "chunked")], get + [("upgrade", "h2c")],
-            get + [("te", "gzip")], get + [("host", "other")], get + [("content-length", "1"), ("content-length", "1")],
+            get + [("te", "gzip")], get + [("host", "other")],
+            get + [("content-length", "1"), ("content-length", "1")],
             get + [("content-length", "+1")], get + [(":status", "200")],
             [(":method", "CONNECT"), (":authority", "a:1"), (":path", "/"), (":scheme", "http")],
         ])

@@ -74,7 +74,8 @@ extension ConfigCatalogue {
 
     static let tls = KeyGroup(
         "TLS", in: "tls.yaml",
-        (ClientTLSConfig.Keys.all + ClientTLSConfig.Keys.configServer).map { KnownKey($0) } + TrafficTLSConfig.Keys.known)
+        (ClientTLSConfig.Keys.all + ClientTLSConfig.Keys.configServer).map { KnownKey($0) }
+            + TrafficTLSConfig.Keys.known)
 
     static let credentials = KeyGroup(
         "Credentials of the control plane", in: "auth.yaml",
