@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from authority import Authority
 from harness import REPOSITORY, binary, eventually, listens
 
 # Pages use the ports of a fresh installation.
@@ -258,6 +259,11 @@ def configurations():
 
 @pytest.mark.parametrize("block", list(configurations()))
 def test_example_of_a_configuration(block, tmp_path):
+    if "/etc/mesh/" in block:
+        authority = Authority(tmp_path)
+        for name in set(re.findall(r"/etc/mesh/(\w+)\.key", block)):
+            authority.issue(name)
+        block = block.replace("/etc/mesh/", f"{tmp_path}/")
     (tmp_path / "chassis.yaml").write_text(block)
     environment = {"CHASSIS_CONF_DIR": str(tmp_path), "SERVICE_NAME": "shop"}
     done = subprocess.run([binary(), "check", "--strict"], env=environment, capture_output=True, text=True, timeout=20)

@@ -37,6 +37,8 @@ actor KieSource: ConfigServer {
     /// `nil` to poll at each interval.
     private let wait: Duration?
     private var dimensions: [Dimension]
+    /// How many questions have failed: an answer to one that was asked before counts from somewhere else, perhaps.
+    private var failures = 0
     /// From those who ask, who are two, to the one who tells, so that nothing older is told after something newer.
     private let news = Mailbox<News>("kie", capacity: 1, whenFull: .dropNewest)
 
@@ -80,8 +82,10 @@ actor KieSource: ConfigServer {
                 pause = self.pause(after: outcome, .now - began, emptyAnswers: emptyAnswers)
             } catch {
                 if Task.isCancelled { return }
-                // Another server, or the same without what it knew, may count from somewhere else.
-                self.dimensions[index].revision = nil
+                // Another server, or the same without what it knew, may count from somewhere else; and whoever asks for the
+                // other set of labels just now may not notice that it is gone.
+                for index in self.dimensions.indices { self.dimensions[index].revision = nil }
+                self.failures &+= 1
                 failures += 1
                 // Most often the server has closed the connection meanwhile; one that falls silent is another matter.
                 if failures == 1, .now - began < (self.wait ?? .zero) + .seconds(1) { continue }
@@ -99,9 +103,11 @@ actor KieSource: ConfigServer {
         // The revision counts the documents of all, so one that others were told serves as well where there is none. It must be
         // older than the question: with a newer one, what has changed in between would never be told.
         let revisionBefore = self.dimensions.compactMap(\.revision).max()
+        let failuresBefore = self.failures
         let target = Self.target(self.path, dimension.labels, revision: dimension.revision, wait: wait)
         let answer = try await self.client.get(
             target, timeout: (wait ?? .zero) + ConfigServerClient.timeout, isRepeated: false)
+        defer { if self.failures != failuresBefore { self.dimensions[index].revision = nil } }
         let revision = answer.headers.first(name: "X-Kie-Revision").flatMap { Int64($0) }
         switch answer.status {
         case 304:
