@@ -67,6 +67,64 @@ extension ProxyError {
 }
 
 extension ProxyError.Reason {
+    /// The reason's place in the list; below 32.
+    package var number: UInt8 {
+        switch self {
+        case .badRequest: 0
+        case .headerTooLarge: 1
+        case .requestTimeout: 2
+        case .destinationUnresolved: 3
+        case .destinationRefused: 4
+        case .methodRefused: 5
+        case .loop: 6
+        case .unauthenticated: 7
+        case .rateLimited: 8
+        case .faultInjected: 9
+        case .circuitOpen: 10
+        case .bulkheadFull: 11
+        case .overloaded: 12
+        case .notReady: 13
+        case .noRule: 14
+        case .noEndpoint: 15
+        case .noLocalPort: 16
+        case .connectFailed: 17
+        case .upstreamReset: 18
+        case .upstreamTimeout: 19
+        case .badUpstreamResponse: 20
+        case .clientGone: 21
+        case .internal: 22
+        }
+    }
+
+    /// One sentence for somebody who looks at what has failed: what happened, and where to look.
+    package var explanation: String {
+        switch self {
+        case .badRequest: "the request is no valid HTTP, or its meaning is ambiguous"
+        case .headerTooLarge: "the request's head is larger than mesher.limits allow"
+        case .requestTimeout: "the request did not come in time"
+        case .destinationUnresolved: "the request names no service: was http_proxy set, and the URL absolute?"
+        case .destinationRefused: "the request names a place that mesher does not call for anybody"
+        case .methodRefused: "the method is not served here"
+        case .loop: "the request has come through this sidecar before"
+        case .unauthenticated: "the caller has not said who it is"
+        case .rateLimited: "there were more requests than the rate limit allows"
+        case .faultInjected: "a fault rule made this request fail on purpose"
+        case .circuitOpen: "calls have failed too often lately, so mesher refuses them for a while"
+        case .bulkheadFull: "as many calls as are allowed at a time were under way"
+        case .overloaded: "the sidecar is short of memory"
+        case .notReady: "the registry has not answered yet"
+        case .noRule: "no rule says where this request belongs"
+        case .noEndpoint: "the registry knows no instance that may serve this request"
+        case .noLocalPort: "nothing says at which port the local application listens"
+        case .connectFailed: "no connection to the instance could be made"
+        case .upstreamReset: "the instance closed the connection before it had answered"
+        case .upstreamTimeout: "the instance did not answer in time"
+        case .badUpstreamResponse: "the instance's answer is no valid HTTP"
+        case .clientGone: "the client went away before it was answered"
+        case .internal: "a mistake of mesher itself"
+        }
+    }
+
     /// The HTTP status of the answer.
     ///
     /// `clientGone` has nobody to answer; 499 is what logs show.

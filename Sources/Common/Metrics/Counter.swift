@@ -47,17 +47,36 @@ package final class RequestCounters: Sendable {
     package let latency = Counter()
     /// How many were timed: the outgoing ones.
     package let timed = Counter()
+    /// How long all of them took.
+    package let histogram = LatencyHistogram()
+    /// Answers of mesher in place of a call that it refused: status 200, without a body.
+    package let fallbacks = Counter()
+    private let reasons = InlineArray<32, Atomic<Int>> { _ in Atomic(0) }
 
     /// All zero.
     package init() {}
 
+    /// Counts a request that mesher answered or ended itself.
+    package func record(_ reason: ProxyError.Reason) {
+        let index = Int(reason.number)
+        let count = self.reasons[index].load(ordering: .relaxed)
+        self.reasons[index].store(count &+ 1, ordering: .relaxed)
+    }
+
+    /// How often mesher answered or ended a request for this reason.
+    package func count(of reason: ProxyError.Reason) -> Int {
+        self.reasons[Int(reason.number)].load(ordering: .relaxed)
+    }
+
     /// Counts one answered request.
     ///
     /// - Parameter status: The HTTP status of the answer.
-    /// - Parameter nanoseconds: How long the whole call took; `nil` leaves it out of the latency.
-    package func record(status: Int, nanoseconds: Int?) {
+    /// - Parameter nanoseconds: How long the whole call took.
+    /// - Parameter isTimed: Whether the original's family of latencies has it.
+    package func record(status: Int, nanoseconds: Int, isTimed: Bool) {
         self.requests.add()
-        if let nanoseconds {
+        self.histogram.record(nanoseconds)
+        if isTimed {
             self.latency.add(nanoseconds)
             self.timed.add()
         }

@@ -33,6 +33,8 @@ package final class Endpoint: Sendable {
     package let usesTLS: Bool
     /// How it has served lately.
     package let health = EndpointHealth()
+    /// What was sent to it.
+    package let traffic = Sharded { EndpointShard() }
 
     /// Reads `scheme://ip:port[?sslEnabled=true]`, the form in which registries keep endpoints.
     package init(_ text: String) throws(Mistake) {

@@ -11,6 +11,15 @@ package struct ExplainQuestion: Codable, Sendable {
     /// The calling service; `nil` for the local one.
     package var from: String?
 
+    /// A question without headers has none.
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.method = try container.decode(String.self, forKey: .method)
+        self.url = try container.decode(String.self, forKey: .url)
+        self.headers = try container.decodeIfPresent([String].self, forKey: .headers) ?? []
+        self.from = try container.decodeIfPresent(String.self, forKey: .from)
+    }
+
     /// A question.
     package init(method: String, url: String, headers: [String], from: String?) {
         self.method = method

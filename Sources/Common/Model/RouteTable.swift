@@ -24,6 +24,8 @@ package final class ServiceRoutes: Sendable {
     package let subsets: [InstanceTags]
     /// The rules as they were written, without places: equal for rules that say the same.
     package let plain: String
+    /// Counts the requests of each target of each rule.
+    package let hits: Sharded<[[Counter]]>
 
     /// Rules in any order: a higher precedence is tried first, among equals the one that stands first.
     ///
@@ -47,6 +49,8 @@ package final class ServiceRoutes: Sendable {
             .sorted { ($1.element.precedence, $0.offset) < ($0.element.precedence, $1.offset) }.map(\.element)
         self.subsets = subsets
         self.plain = plain
+        let counts = self.rules.map(\.targets.count)
+        self.hits = Sharded { counts.map { count in (0..<count).map { _ in Counter() } } }
     }
 }
 

@@ -82,17 +82,16 @@ package final class EndpointSet: Sendable {
         /// Further properties that a route rule has asked for.
         package let properties: [String: String]
 
-        /// As error texts show them.
-        package var label: String {
-            let others = self.properties.sorted { $0.key < $1.key }.map { "|\($0.key):\($0.value)" }
-            return "version:\(self.version)|app:\(self.app)\(others.joined())"
-        }
+        /// As error texts and logs show them.
+        package let label: String
 
         /// Tags.
         package init(version: String, app: String, properties: [String: String] = [:]) {
             self.version = version
             self.app = app
             self.properties = properties
+            let others = properties.sorted { $0.key < $1.key }.map { "|\($0.key):\($0.value)" }
+            self.label = "version:\(version)|app:\(app)\(others.joined())"
         }
     }
 

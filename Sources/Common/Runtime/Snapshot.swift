@@ -26,6 +26,7 @@ package final class Snapshot<Value: Sendable>: Sendable {
         // Kept for one more publish, so that a large old value is freed by the publisher and not on an event loop.
         var previous: Value?
         var generation = 0
+        var publishedAt = ContinuousClock.now
     }
 
     private let readers: [ObjectIdentifier: NIOLoopBoundBox<Value>]
@@ -66,6 +67,9 @@ package final class Snapshot<Value: Sendable>: Sendable {
     /// How often a value was published; 0 means that `current` is still the initial one.
     package var generation: Int { self.values.withLock { $0.generation } }
 
+    /// How long ago the newest value was published.
+    package var age: Duration { self.values.withLock { .now - $0.publishedAt } }
+
     /// Makes `value` the newest one, here at once and on each loop at its next turn.
     ///
     /// The hand-over to the loops happens inside the lock, so that all agree on the order even when a component and its
@@ -76,6 +80,7 @@ package final class Snapshot<Value: Sendable>: Sendable {
             values.previous = values.newest
             values.newest = value
             values.generation += 1
+            values.publishedAt = .now
             for (loop, box) in self.readers {
                 let observer = self.observers[loop]
                 box.eventLoop.execute {

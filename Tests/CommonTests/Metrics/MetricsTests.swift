@@ -9,18 +9,27 @@ import Testing
         let registry = MetricsRegistry(startTime: 12.5, own: .service("web", app: "shop", version: "1"))
         let labels = MetricLabels.service("cart", app: "shop", version: "2.0")
         let (one, two) = (registry.requestCounters(labels), registry.requestCounters(labels))
-        one.record(status: 200, nanoseconds: 1_500_000_000)
-        one.record(status: 404, nanoseconds: nil)
-        two.record(status: 503, nanoseconds: 500_000_000)
-        two.record(status: 302, nanoseconds: nil)
+        one.record(status: 200, nanoseconds: 1_500_000_000, isTimed: true)
+        one.record(status: 404, nanoseconds: 1_000_000, isTimed: false)
+        two.record(status: 503, nanoseconds: 500_000_000, isTimed: true)
+        two.record(status: 302, nanoseconds: 600_000_000, isTimed: false)
+        one.record(.circuitOpen)
+        two.record(.circuitOpen)
+        two.record(.upstreamTimeout)
         registry.counter("mesher_things", help: "Things.").add(3)
         registry.addCollector {
             var family = MetricFamily("mesher_odd", help: "a \\ b\nc", kind: .gauge)
             family.add(0.5, MetricLabels(["x": "q\"\\\n"]))
             return [family, MetricFamily("mesher_empty", help: "", kind: .gauge)]
         }
-        let text = PrometheusText.render(registry.families())
-        let cart = "{app=\"shop\",service_name=\"cart\",version=\"2.0\"}"
+        let text = String(decoding: PrometheusText.render(registry.families()), as: UTF8.self)
+        let inside = "app=\"shop\",service_name=\"cart\",version=\"2.0\""
+        let cart = "{\(inside)}"
+        let bounds = [
+            ("0.00025", 0), ("0.0005", 0), ("0.001", 1), ("0.0025", 1), ("0.005", 1), ("0.01", 1), ("0.025", 1),
+            ("0.05", 1), ("0.1", 1), ("0.25", 1), ("0.5", 2), ("1", 3), ("2.5", 4), ("5", 4), ("10", 4), ("+Inf", 4),
+        ]
+        let buckets = bounds.map { "mesher_request_duration_seconds_bucket{\(inside),le=\"\($0)\"} \($1)" }
         #expect(
             text == """
                 # HELP failures_total failures_total
@@ -29,6 +38,17 @@ import Testing
                 # HELP mesher_odd a \\\\ b\\nc
                 # TYPE mesher_odd gauge
                 mesher_odd{x="q\\"\\\\\\n"} 0.5
+                # HELP mesher_request_duration_seconds From the complete head of a request to the end of its answer, \
+                by called service.
+                # TYPE mesher_request_duration_seconds histogram
+                \(buckets.joined(separator: "\n"))
+                mesher_request_duration_seconds_sum\(cart) 2.601
+                mesher_request_duration_seconds_count\(cart) 4
+                # HELP mesher_request_errors_total Requests that mesher answered or ended itself, by called service \
+                and reason.
+                # TYPE mesher_request_errors_total counter
+                mesher_request_errors_total{\(inside),reason="circuit_open"} 2
+                mesher_request_errors_total{\(inside),reason="upstream_timeout"} 1
                 # HELP mesher_things_total Things.
                 # TYPE mesher_things_total counter
                 mesher_things_total 3
