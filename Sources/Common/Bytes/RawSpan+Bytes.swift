@@ -55,6 +55,14 @@ extension RawSpan {
     }
 }
 
+extension RawSpan {
+    /// Appends a copy of the bytes of `range` to `out`.
+    @inline(__always)
+    package func append(_ range: Range<Int>, to out: inout [UInt8]) {
+        unsafe self.extracting(range).withUnsafeBytes { unsafe out.append(contentsOf: $0) }
+    }
+}
+
 extension [UInt8] {
     /// The elements as raw bytes, without a copy.
     @inlinable
