@@ -26,6 +26,12 @@ package struct MesherConfig: Sendable {
     package var workers: Int
     /// Checks of the local application.
     package var healthChecks: [HealthCheckConfig]
+    /// What is logged.
+    package var logs: LogConfig
+    /// What operators are shown.
+    package var admin: AdminConfig
+    /// What becomes of spans; `nil` where nothing is configured.
+    package var tracing: TracingConfig?
     /// What steers traffic.
     package var governance: GovernanceConfig
     /// Rules about requests.
@@ -44,8 +50,34 @@ package struct MesherConfig: Sendable {
         self.proxy = ProxySettings(&reader)
         self.workers = reader.read(Keys.workers)
         self.healthChecks = HealthCheckConfig.readAll(&reader)
+        self.logs = LogConfig(&reader)
+        self.admin = AdminConfig(&reader)
+        self.tracing = TracingConfig(&reader)
         self.governance = GovernanceConfig(&reader, identity: self.identity)
         self.rules = RuleConfig(&reader)
+        self.noteIdleHandlers(&reader)
+    }
+
+    /// Handlers that stand in a chain and have nothing to do, since nothing says where to.
+    private func noteIdleHandlers(_ reader: inout ConfigReader) {
+        let chains = self.governance.chains
+        for (key, names) in [
+            (ChainConfig.Keys.outgoing, chains.outgoing), (ChainConfig.Keys.incoming, chains.incoming),
+        ] {
+            guard let entry = reader.store.entry(key.name) else { continue }
+            func note(_ handler: String, _ remedy: String) {
+                reader.note(
+                    ConfigProblem(
+                        .warning, at: entry.value.location, key: entry.key, "handler [\(handler)] does nothing here",
+                        remedy: remedy))
+            }
+            if self.tracing == nil, let handler = names.first(where: { $0.hasPrefix("tracing-") }) {
+                note(handler, "write where spans go, such as tracing.settings.URI in tracing.yaml")
+            }
+            if self.logs.access == nil, names.contains("access-log") {
+                note("access-log", "write accessLogFile in lager.yaml")
+            }
+        }
     }
 
     /// This configuration with what may change live as `new` has it.
@@ -55,6 +87,7 @@ package struct MesherConfig: Sendable {
         config.trust = new.trust
         config.governance = new.governance
         config.rules = new.rules
+        config.logs = new.logs
         return config
     }
 

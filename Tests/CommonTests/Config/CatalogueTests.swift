@@ -88,8 +88,8 @@ import Testing
                 "f:1:58: warning: servicecomb.isolation.Consumer.a.b.timeoutInMiliseconds: unknown key; did you mean servicecomb.isolation.Consumer.a.b.timeoutInMilliseconds?"
             ),
             (
-                "cse.profile.enable: true",
-                "f:1:21: note: cse.profile.enable: not active yet"
+                "router.address: a",
+                "f:1:17: note: router.address: not active yet"
             ),
             (
                 "proxyedProtocol: dubbo",

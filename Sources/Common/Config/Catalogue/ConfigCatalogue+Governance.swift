@@ -88,49 +88,12 @@ extension ConfigCatalogue {
             .unused("cse.credentials.project", "signed requests to hosted registries are not supported"),
         ])
 
-    // Values out of range stand for the default here, as in the original, so they are no mistakes.
-    static let logs = KeyGroup(
-        "Logs", in: "lager.yaml",
-        [
-            .later("logWriters", .text, default: "file,stdout", "Where logs go."),
-            .later("writers", .text, default: "file,stdout", "Old spelling of `logWriters`."),
-            .later("logLevel", .text, default: "DEBUG", "`DEBUG`, `INFO`, `WARN`, `ERROR` or `FATAL`."),
-            .later("logger_level", .text, default: "DEBUG", "Old spelling of `logLevel`."),
-            .later("logFile", .text, default: "log/chassis.log", "Path of the file."),
-            .later("logger_file", .text, default: "log/chassis.log", "Old spelling of `logFile`."),
-            .later("logFormatText", .text, default: "false", "Text instead of JSON."),
-            .later("log_format_text", .text, default: "false", "Old spelling of `logFormatText`."),
-            .later("logRotateAge", .text, default: "1", "Days after which a new file is begun."),
-            .later("log_rotate_date", .text, default: "1", "Old spelling of `logRotateAge`."),
-            .later("logRotateSize", .text, default: "10", "Megabytes after which a new file is begun."),
-            .later("log_rotate_size", .text, default: "10", "Old spelling of `logRotateSize`."),
-            .later("logBackupCount", .text, default: "7", "How many old files are kept."),
-            .later("log_backup_count", .text, default: "7", "Old spelling of `logBackupCount`."),
-            .later("logColorMode", .text, default: "auto", "Colours: `auto`, `always` or `never`."),
-            .later("logRotateDisable", .text, default: "false", "Never begin a new file."),
-            .later("logRotateCompress", .text, default: "false", "Compress old files."),
-            .later("rollingPolicy", .text, default: "size", "`size` or `daily`; old."),
-            .later("accessLogFile", .text, "Where the access log goes: a path or `stdout`."),
-        ])
+    static let logs = KeyGroup("Logs", in: "lager.yaml", LogConfig.Keys.all.map { KnownKey($0) })
 
     static let tracing = KeyGroup(
         "Tracing", in: "tracing.yaml",
-        [
-            .later("tracing.tracer", .text, default: "zipkin", reload: .restart, "What takes the spans."),
-            .later(
-                "tracing.settings.<name>", .text, reload: .restart,
-                "`URI`, `batchSize`, `batchInterval` and `collector` of it."),
-            .later("tracing.enabled", .bool, reload: .restart, "Old."),
-            .later("tracing.enable", .bool, default: "false", reload: .restart, "Whether SkyWalking gets the spans."),
-            .later("tracing.serverUri", .text, default: "127.0.0.1:11800", reload: .restart, "Address of SkyWalking."),
-            .later(
-                "tracing.collectorType", .choice("zipkin", "namedPipe", "file"), reload: .restart,
-                "Old spelling of `collector`."),
-            .later("tracing.collectorTarget", .text, reload: .restart, "Old spelling of `URI`."),
-            .later(
-                "tracing.batchSize", .integer(1...1_000_000), default: "10000", reload: .restart, "Old place of it."),
-            .later(
-                "tracing.batchInterval", .duration(.milliseconds(1)...(.seconds(86_400))), default: "10s",
-                reload: .restart, "Old place of it."),
+        TracingConfig.Keys.all.map { KnownKey($0) } + [
+            .unused("tracing.enable", "SkyWalking is not supported; it takes spans by OTLP: tracing.tracer: otlp"),
+            .unused("tracing.serverUri", "SkyWalking is not supported; it takes spans by OTLP: tracing.tracer: otlp"),
         ])
 }

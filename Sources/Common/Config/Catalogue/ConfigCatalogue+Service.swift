@@ -97,19 +97,12 @@ extension ConfigCatalogue {
 
     static let plugins = KeyGroup(
         "Resolvers, checks of the local service, profiling", in: "mesher.yaml",
-        ResolverConfig.Keys.all.map { KnownKey($0) } + [
+        (ResolverConfig.Keys.all + AdminConfig.Keys.own).map { KnownKey($0) } + [
             KnownKey(HealthCheckConfig.listKey),
             .unused(
                 "plugin.sourceResolver",
                 "the caller is always found by x-cse-context, x-cse-src-microservice and the address, in this order"),
-            .later(
-                "admin.goRuntimeMetrics", .bool, default: "false", reload: .restart,
-                "Whether the metrics tell of the process too."),
             .later("admin.serverUri", .listenAddress, reload: .restart, "Old place of the admin API's address."),
-            .later("pprof.enable", .bool, default: "false", reload: .restart, "Whether profiles may be taken."),
-            .later(
-                "pprof.listen", .listenAddress, default: "127.0.0.1:6060", reload: .restart,
-                "Where profiles are served."),
             .unused("proxyedProtocol", "the listeners say which protocols are taken"),
             .unused("policy[.<key>]", "obsolete in the original"),
         ])
@@ -123,21 +116,9 @@ extension ConfigCatalogue {
 
     static let framework = KeyGroup(
         "Metrics and the rest", in: "chassis.yaml",
-        [
-            .later(
-                "cse.metrics.enable", .bool, default: "false", reload: .restart,
-                "Metrics on the application's own servers."),
-            .later("cse.metrics.apiPath", .text, default: "/metrics", reload: .restart, "Their path."),
-            .later(
-                "cse.metrics.enableGoRuntimeMetrics", .bool, default: "true", reload: .restart,
-                "Metrics of the process."),
-            .later(
-                "cse.metrics.enableCircuitMetrics", .bool, default: "true", reload: .restart,
-                "Metrics of circuit breakers."),
+        AdminConfig.Keys.framework.map { KnownKey($0) } + [
             .unused("cse.metrics.flushInterval", "metrics are always current"),
             .unused("cse.metrics.circuitMetricsConsumerNum", "an inner setting of the original"),
-            .later("cse.profile.enable", .bool, default: "false", reload: .restart, "Further pages of the admin API."),
-            .later("cse.profile.apiPath", .text, default: "/profile", reload: .restart, "Their path."),
             .unused("cse.monitor.client.<key>", "the vendor's monitoring service is not supported"),
             .unused("cse.noRefreshSchema", "contracts are not uploaded again"),
             .later(

@@ -47,6 +47,9 @@ package struct KeyPattern: Sendable {
         return Self.expanded(String(start + optional + rest)) + Self.expanded(String(start + rest))
     }
 
+    /// Whether it stands for one key only.
+    package var isOneKey: Bool { !self.text.contains("<") && !self.text.contains("[") }
+
     /// Whether `key` is one of the family.
     package func matches(_ key: String) -> Bool {
         let parts = key.split(separator: ".", omittingEmptySubsequences: false)
