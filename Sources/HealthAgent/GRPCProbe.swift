@@ -17,10 +17,20 @@ struct GRPCProbe: Probe {
 
     func check() async -> String? {
         do {
-            let channel = try await ClientBootstrap(group: self.loops)
+            let loop = self.loops.next()
+            // Made with the channel: what the server says first must not come before somebody listens.
+            let multiplexer = NIOLoopBoundBox<NIOHTTP2Handler.StreamMultiplexer?>.makeEmptyBox(eventLoop: loop)
+            let channel = try await ClientBootstrap(group: loop)
                 .connectTimeout(TimeAmount(self.timeout))
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        multiplexer.value = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
+                            mode: .client, connectionConfiguration: .init(), streamConfiguration: .init()
+                        ) { $0.close() }
+                    }
+                }
                 .connect(host: "127.0.0.1", port: Int(self.port)).get()
-            let answer = await self.ask(channel)
+            let answer = await self.ask(channel, multiplexer)
             try? await channel.close().get()
             return answer
         } catch {
@@ -28,24 +38,19 @@ struct GRPCProbe: Probe {
         }
     }
 
-    private func ask(_ channel: any Channel) async -> String? {
+    private func ask(
+        _ channel: any Channel, _ multiplexer: NIOLoopBoundBox<NIOHTTP2Handler.StreamMultiplexer?>
+    ) async -> String? {
         let result = channel.eventLoop.makePromise(of: String?.self)
         let (service, port) = (self.service, self.port)
         let timer = channel.eventLoop.scheduleTask(in: TimeAmount(self.timeout)) {
             result.succeed("no answer from port \(port) in time")
         }
         channel.eventLoop.execute {
-            do {
-                let multiplexer = try channel.pipeline.syncOperations.configureHTTP2Pipeline(
-                    mode: .client, connectionConfiguration: .init(), streamConfiguration: .init()
-                ) { $0.close() }
-                multiplexer.createStreamChannel(promise: nil) { stream in
-                    stream.eventLoop.makeCompletedFuture {
-                        try stream.pipeline.syncOperations.addHandler(HealthCall(service, result))
-                    }
+            multiplexer.value?.createStreamChannel(promise: nil) { stream in
+                stream.eventLoop.makeCompletedFuture {
+                    try stream.pipeline.syncOperations.addHandler(HealthCall(service, result))
                 }
-            } catch {
-                result.succeed("no gRPC on port \(port): \(error)")
             }
         }
         channel.closeFuture.whenComplete { _ in result.succeed("port \(port) closed the connection: no gRPC there?") }

@@ -39,12 +39,19 @@ package final class ConnectionPool {
         /// Whether its connections are shared, as far as that is known.
         fileprivate var isHTTP2: Bool?
         /// Idle, busy and connecting.
-        fileprivate(set) var count = 0
+        fileprivate(set) var count = 0 {
+            didSet { self.shard.connections.add(self.count - oldValue) }
+        }
 
         fileprivate let key: Key
+        /// Shows operators how many there are.
+        fileprivate let shard: EndpointShard
 
-        fileprivate init(_ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?) {
+        fileprivate init(
+            _ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?, _ shard: EndpointShard
+        ) {
             self.key = key
+            self.shard = shard
             self.endpoint = endpoint
             self.service = service
             self.tls = tls
@@ -57,11 +64,14 @@ package final class ConnectionPool {
     /// Connections that wait to be used again.
     package private(set) var idleCount = 0
 
+    private let index: Int
     private let loopCount: Int
 
+    /// - Parameter index: The loop's number.
     /// - Parameter loopCount: How many loops share what is allowed.
-    init(eventLoop: any EventLoop, loopCount: Int) {
+    init(eventLoop: any EventLoop, index: Int, loopCount: Int) {
         self.eventLoop = eventLoop
+        self.index = index
         self.loopCount = loopCount
     }
 
@@ -87,6 +97,7 @@ package final class ConnectionPool {
         }
         if mayReuse, !isTunnel, let connection = group.idle.popLast() {
             self.idleCount -= 1
+            group.shard.idle.add(-1)
             driver.exchange.worker.metrics.upstreamReuses.add()
             connection.leaveIdle()
             driver.connected(connection)
@@ -98,10 +109,12 @@ package final class ConnectionPool {
     /// Takes back a connection that can serve another request.
     func giveBack(_ connection: UpstreamConnection, _ settings: ProxySettings) {
         guard self.idleCount < settings.maxIdleUpstream / self.loopCount else {
+            connection.worker.metrics.count(.idleUpstream)
             connection.close()
             return
         }
         self.idleCount += 1
+        connection.group.shard.idle.add()
         connection.group.idle.append(connection)
         connection.waitIdle(settings.upstreamIdle)
     }
@@ -116,6 +129,7 @@ package final class ConnectionPool {
             return
         }
         group.waiting.append((driver, driver.serial))
+        if group.shared.contains(where: \.isPending) { return }
         self.connectShared(group, driver.exchange.worker, driver.settings)
     }
 
@@ -125,14 +139,15 @@ package final class ConnectionPool {
             let (driver, serial) = group.waiting.removeFirst()
             if driver.serial == serial { driver.connected(connection.makeStream()) }
         }
-        if let (driver, _) = group.waiting.first {
-            self.connectShared(group, driver.exchange.worker, driver.settings)
-        }
+        guard let (driver, _) = group.waiting.first, !group.shared.contains(where: \.isPending) else { return }
+        self.connectShared(group, driver.exchange.worker, driver.settings)
     }
 
     /// A connection takes no more requests.
     func retired(_ connection: HTTP2ClientConnection) {
         connection.group.shared.removeAll { $0 === connection }
+        // Those that waited for its settings wait for another one now.
+        if !connection.group.waiting.isEmpty { self.serveWaiting(connection.group) }
     }
 
     /// A connection is closed.
@@ -312,6 +327,7 @@ package final class ConnectionPool {
     func removeIdle(_ connection: UpstreamConnection) {
         guard let index = connection.group.idle.lastIndex(where: { $0 === connection }) else { return }
         connection.group.idle.remove(at: index)
+        connection.group.shard.idle.add(-1)
         self.idleCount -= 1
     }
 
@@ -334,7 +350,7 @@ package final class ConnectionPool {
             ? nil
             : driver.exchange.worker.tls.consumer(
                 service, endpoint.protocolName, isExternal: driver.exchange.isExternal)
-        let group = Group(key, endpoint, service, tls)
+        let group = Group(key, endpoint, service, tls, endpoint.traffic.shard(of: self.index))
         self.groups[key] = group
         return group
     }

@@ -18,6 +18,16 @@ package enum HTTPMethod: UInt8, Sendable {
         case .post, .patch, .connect, .trace, .other: false
         }
     }
+
+    /// Whether requests usually have a body, so that its absence has to be said.
+    ///
+    /// - Source: RFC 9110 §8.6.
+    var expectsBody: Bool {
+        switch self {
+        case .post, .put, .patch: true
+        case .get, .head, .delete, .options, .connect, .trace, .other: false
+        }
+    }
 }
 
 /// The four forms of a request target.

@@ -147,7 +147,7 @@ def test_floods_end_the_connection(mesh, attack):
     assert len(origin.heads) < other.count + 200, "few of the requests that were taken back have reached the service"
 
 
-def test_a_hpack_bomb_costs_nothing(mesh):
+def test_a_hpack_bomb_ends_the_connection(mesh):
     """A field of 4 KB in the table, and one octet for each of thousands of uses of it."""
     sidecar, _ = mesh
     memory, spent = sidecar.resident(), cpu(sidecar.process.pid)
@@ -155,9 +155,10 @@ def test_a_hpack_bomb_costs_nothing(mesh):
         value = b"v" * 4000
         first = block(*GET) + b"\x40\x01x" + b"\x7f" + bytes((0x80 | (4000 - 127) & 127, (4000 - 127) >> 7)) + value
         assert client.answer(client.open_raw(first)).status == 200
-        for _ in range(50):
-            assert client.answer(client.open_raw(block(*GET) + b"\xbe" * 16000)).status == 431
-        assert client.get().status == 200
+        # Somewhat too much is answered; what nobody means is not.
+        assert client.answer(client.open_raw(block(*GET) + b"\xbe" * 20)).status == 431
+        client.open_raw(block(*GET) + b"\xbe" * 16000)
+        assert client.ends() == http2.CALM
     assert sidecar.resident() - memory < 8 << 20
     assert cpu(sidecar.process.pid) - spent < 2
 

@@ -38,6 +38,8 @@ struct AbuseMeter {
     static var resetsInLife: Int { 500 }
 
     private var counts = [Int](repeating: 0, count: Act.allCases.count)
+    /// What answers to DATA of ours have earned: not bound to a second, since they come when the peer has read it.
+    private var earned = [Int](repeating: 0, count: Act.allCases.count)
     private var second = NIODeadline.uptimeNanoseconds(0)
     private var unansweredResets = 0
     private var forcedResets = 0
@@ -49,6 +51,10 @@ struct AbuseMeter {
     ///
     /// - Returns: `false` when it was once too often.
     mutating func allows(_ act: Act, at now: NIODeadline) -> Bool {
+        if self.earned[act.rawValue] > 0 {
+            self.earned[act.rawValue] &-= 1
+            return true
+        }
         if now >= self.second + .seconds(1) {
             self.second = now
             for index in self.counts.indices { self.counts[index] = 0 }
@@ -57,11 +63,15 @@ struct AbuseMeter {
         return self.counts[act.rawValue] <= act.limit
     }
 
-    /// DATA was sent: window updates are what it needs.
+    /// DATA was sent: window updates are what it needs, and a PING for each is how gRPC libraries measure the path.
     mutating func sentData() {
-        let index = Act.windowUpdate.rawValue
-        self.counts[index] = max(self.counts[index] &- 4, -1000)
+        let (update, ping) = (Act.windowUpdate.rawValue, Act.ping.rawValue)
+        self.earned[update] = min(self.earned[update] &+ 4, Self.mostUpdates)
+        self.earned[ping] = min(self.earned[ping] &+ 1, Self.mostPings)
     }
+
+    private static var mostUpdates: Int { 100_000 }
+    private static var mostPings: Int { 1000 }
 
     /// The peer has reset a stream before its answer began.
     ///

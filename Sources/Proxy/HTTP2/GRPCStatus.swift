@@ -44,6 +44,15 @@ enum GRPCStatus {
         }
     }
 
+    /// The HTTP status under which the original's families count a code: a success, or a failure of either side.
+    static func counted(ofCode code: Int) -> Int {
+        switch code {
+        case 0: 200
+        case 2, 4, 13, 14, 15: 500
+        default: 400
+        }
+    }
+
     /// A text as `grpc-message` carries it: percent-encoded UTF-8.
     static func encode(_ text: String) -> String {
         var result: [UInt8] = []

@@ -19,6 +19,8 @@ package struct HPACKDecoder: ~Copyable {
         case malformed
         /// Larger than allowed; the block holds some of the fields.
         case tooLarge
+        /// So much larger that nobody means it; the rest of the block was not read.
+        case bomb
         /// The block makes no sense, and so does nothing after it: COMPRESSION_ERROR.
         case broken
     }
@@ -70,10 +72,14 @@ package struct HPACKDecoder: ~Copyable {
                 }
             }
             mayResize = false
+            if progress.isTooLarge, progress.listSize > Self.bomb(limits) { return .bomb }
         }
         if progress.isTooLarge { return .tooLarge }
         return progress.isMalformed ? .malformed : .complete
     }
+
+    /// The size that a block would have to be called a bomb: one octet of it may stand for 4 KiB.
+    private static func bomb(_ limits: HeadLimits) -> Int { 4 &* max(limits.section, 60 &* 1024) }
 
     private mutating func addIndexed(
         _ index: Int, _ limits: HeadLimits, _ progress: inout Progress, _ block: inout HeaderBlock,

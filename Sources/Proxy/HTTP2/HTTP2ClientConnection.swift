@@ -18,6 +18,8 @@ final class HTTP2ClientConnection: HTTP2Connection {
     private let settings: ProxySettings
     /// Whether the pool counts it.
     var isCounted = true
+    /// The upstream's settings were waited for long enough.
+    private var isPatienceOver = false
     /// Requests sent so far.
     private(set) var served = 0
 
@@ -36,13 +38,25 @@ final class HTTP2ClientConnection: HTTP2Connection {
             (.maxHeaderListSize, self.settings.maxHeaderSection),
         ])
         self.setOwnDeadline(self.settings.upstreamIdle)
+        self.worker.eventLoop.assumeIsolated().scheduleTask(in: self.settings.connect) { [weak self] in
+            guard let self, self.isPending else { return }
+            self.isPatienceOver = true
+            self.worker.pool.serveWaiting(self.group)
+        }
     }
 
     /// Whether it takes another request now.
+    ///
+    /// Until the upstream has said how many it takes, one may go ahead.
     var isAvailable: Bool {
-        !self.isRetired && !self.isClosed && self.streams.count < min(self.peerMaxStreams, self.settings.http2Streams)
-            && self.nextStream < HTTP2.maxStreamID
+        !self.isRetired && !self.isClosed && self.nextStream < HTTP2.maxStreamID
+            && self.streams.count < (self.knowsLimits ? min(self.peerMaxStreams, self.settings.http2Streams) : 1)
     }
+
+    /// Whether others had better wait for it than open another connection.
+    var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed }
+
+    private var knowsLimits: Bool { self.hasSettings || self.isPatienceOver }
 
     /// Whether nothing is in flight.
     var isUnused: Bool { self.streams.count == 0 }
@@ -86,6 +100,9 @@ final class HTTP2ClientConnection: HTTP2Connection {
     }
 
     // MARK: From the upstream
+
+    /// An upstream that has answered early resets the stream: RFC 9113 §8.1.
+    override var countsResets: Bool { false }
 
     override func isIdle(_ id: UInt32) -> Bool { id & 1 == 0 || id >= self.nextStream }
 

@@ -44,6 +44,7 @@ final class HTTP2ClientStream: HTTP2Stream {
         let result = self.client.decoder.decode(
             block, limits: driver.responseLimits, into: &driver.exchange.responseHeaders, &pseudo)
         if result == .broken { return self.client.fail(.compressionError) }
+        if result == .bomb { return self.client.fail(.enhanceYourCalm) }
         let isRead = Self.read(driver, pseudo)
         guard result == .complete, isRead else { return self.refuseResponse() }
         let status = driver.exchange.response.status
@@ -89,6 +90,7 @@ final class HTTP2ClientStream: HTTP2Stream {
         var pseudo = PseudoFields()
         let result = self.client.decoder.decode(block, limits: driver.responseLimits, into: &trailers, &pseudo)
         if result == .broken { return self.client.fail(.compressionError) }
+        if result == .bomb { return self.client.fail(.enhanceYourCalm) }
         guard result == .complete, endStream, pseudo.isEmpty, self.promised ?? 0 == 0 else {
             return self.refuseResponse()
         }
@@ -136,7 +138,7 @@ final class HTTP2ClientStream: HTTP2Stream {
         driver.exchange.resetCode = code
         let isRefused = code == HTTP2ErrorCode.refusedStream.rawValue && !self.hasAnswered
         driver.upstreamFailed(
-            ProxyError(.upstreamReset, "upstream reset the request"), wasReused: false, wasSent: !isRefused)
+            ProxyError(.upstreamReset, "upstream reset the request"), wasReused: isRefused, wasSent: !isRefused)
     }
 
     /// The upstream went away and has not taken the request.
@@ -158,6 +160,7 @@ final class HTTP2ClientStream: HTTP2Stream {
 
     override func deadlineReached() {
         let driver = self.driver.take()
+        driver?.exchange.worker.metrics.count(.upstreamTime)
         // Not a word since the request was sent: the connection is of no use to others either.
         if self.client.heardAt <= self.sentAt { self.client.retire() }
         self.client.reset(self, .cancel)

@@ -41,7 +41,11 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
     private var slot: DeadlineTable.Slot?
     private var parser = FrameParser()
     private var unread: ByteBuffer?
+    /// Whether the peer has said its settings, which come first.
+    final private(set) var hasSettings = false
     final var isDirty = false
+    /// Streams that have something gathered in this turn.
+    final var gathering: [HTTP2Stream] = []
     final var sendWindow = HTTP2.initialWindow
     final var receiveWindow = HTTP2.initialWindow
     private var uncredited = 0
@@ -71,6 +75,9 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
     }
 
     // MARK: For subclasses
+
+    /// Whether a reset of a stream that is open is an act of abuse when it happens too often.
+    var countsResets: Bool { true }
 
     /// A header block on a stream that is not open: `.success` when it was taken.
     func headersOnNewStream(_ id: UInt32, _ block: RawSpan, endStream: Bool) {}
@@ -157,6 +164,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
             }
         }
         guard !self.isClosed else { return }
+        if !self.gathering.isEmpty { self.deliverGathered() }
         input.moveReaderIndex(forwardBy: offset)
         if input.readableBytes > 0 { self.unread = input }
     }
@@ -164,6 +172,11 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
     // MARK: Frames
 
     private func handle(_ frame: FrameParser.Frame, _ input: ByteBuffer) {
+        if !self.hasSettings {
+            // Whatever follows the preface: RFC 9113 §3.4.
+            guard case .settings = frame else { return self.fail(.protocolError) }
+            self.hasSettings = true
+        }
         switch frame {
         case .data(let id, let range, let flowLength, let endStream):
             self.data(id, range, flowLength, endStream: endStream, input)
@@ -224,8 +237,11 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
         }
         if endStream { stream.hasPeerEnded = true }
         let data = range.isEmpty ? nil : input.getSlice(at: input.readerIndex + range.lowerBound, length: range.count)
-        stream.dataReceived(data, endStream: endStream)
-        stream.credit()
+        if let data, !endStream, range.count < Self.smallPiece {
+            self.gather(data, of: stream)
+        } else {
+            self.deliver(stream, data, endStream: endStream)
+        }
     }
 
     private func creditConnection(_ count: Int) {
@@ -261,7 +277,10 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
         guard var block = self.block.take() else { return self.fail(.protocolError) }
         if range.isEmpty, !endHeaders, !self.judge(.emptyFrame) { return }
         block.frames += 1
-        guard block.frames <= 1 + Self.continuations else { return self.fail(.enhanceYourCalm) }
+        guard block.frames <= 1 + Self.continuations else {
+            self.worker.metrics.count(.http2Continuations)
+            return self.fail(.enhanceYourCalm)
+        }
         if let fragment = input.getSlice(at: input.readerIndex + range.lowerBound, length: range.count) {
             block.bytes.writeImmutableBuffer(fragment)
         }
@@ -284,6 +303,9 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
             self.ignore(block)
             return self.streamError(id, .streamClosed)
         }
+        if stream.gathered != nil { self.deliver(stream, nil, endStream: false) }
+        // What was delivered may have ended the exchange.
+        guard self.streams[id: id] === stream else { return self.ignore(block) }
         stream.headersReceived(block, endStream: endStream)
     }
 
@@ -291,8 +313,10 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
     final func ignore(_ block: RawSpan) {
         var headers = HeaderBlock()
         var pseudo = PseudoFields()
-        if self.decoder.decode(block, limits: .nothing, into: &headers, &pseudo) == .broken {
-            self.fail(.compressionError)
+        switch self.decoder.decode(block, limits: .nothing, into: &headers, &pseudo) {
+        case .broken: self.fail(.compressionError)
+        case .bomb: self.fail(.enhanceYourCalm)
+        case .complete, .malformed, .tooLarge: break
         }
     }
 
@@ -301,7 +325,11 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
 
     private func resetReceived(_ id: UInt32, _ code: UInt32) {
         if self.isIdle(id) { return self.fail(.protocolError) }
-        guard self.judge(.reset), let stream = self.streams[id: id] else { return }
+        guard let stream = self.streams[id: id] else {
+            if !self.wasResetLately(id) { self.judge(.reset) }
+            return
+        }
+        if self.countsResets, !self.judge(.reset) { return }
         self.streams.remove(id)
         stream.resetReceived(code)
         stream.recycle()
@@ -310,6 +338,9 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
 
     private func settings(_ payload: RawSpan) {
         guard self.judge(.settings) else { return }
+        // There are six; some more may be made up, but not thousands.
+        guard payload.byteCount <= Self.mostSettings * 6 else { return self.fail(.enhanceYourCalm) }
+        let windowBefore = self.peerInitialWindow
         var offset = 0
         while offset < payload.byteCount {
             let key = UInt16(payload.byte(at: offset)) &<< 8 | UInt16(payload.byte(at: offset &+ 1))
@@ -321,22 +352,32 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
             case .maxConcurrentStreams: self.peerMaxStreams = value
             case .initialWindowSize:
                 guard value <= HTTP2.maxWindow else { return self.fail(.flowControlError) }
-                let change = value &- self.peerInitialWindow
                 self.peerInitialWindow = value
-                for stream in self.streams.all {
-                    stream.sendWindow &+= change
-                    guard stream.sendWindow <= HTTP2.maxWindow else { return self.fail(.flowControlError) }
-                    if change > 0, stream.pending != nil { self.wait(stream) }
-                }
             case .maxFrameSize:
                 // We never send more than the least that everybody takes.
                 guard (HTTP2.maxFrameSize...0xff_ffff).contains(value) else { return self.fail(.protocolError) }
             case .maxHeaderListSize, nil: break
             }
         }
+        guard self.moveWindows(by: self.peerInitialWindow &- windowBefore) else {
+            return self.fail(.flowControlError)
+        }
         FrameWriter.settingsAck(to: &self.output)
         self.controlWritten()
         self.settingsReceived()
+    }
+
+    private static let mostSettings = 32
+
+    /// - Source: RFC 9113 §6.9.2: a new initial window moves those of all open streams.
+    private func moveWindows(by change: Int) -> Bool {
+        guard change != 0 else { return true }
+        for stream in self.streams.all {
+            stream.sendWindow &+= change
+            guard stream.sendWindow <= HTTP2.maxWindow else { return false }
+            if change > 0, stream.pending != nil { self.wait(stream) }
+        }
+        return true
     }
 
     /// The peer's settings hold.
@@ -365,6 +406,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
     final func fail(_ code: HTTP2ErrorCode) {
         guard !self.isClosed else { return }
         self.worker.metrics.count(code)
+        if code == .enhanceYourCalm { self.worker.metrics.count(.http2Frames) }
         FrameWriter.goAway(lastStream: self.lastPeerStream, code, to: &self.output)
         self.close()
     }
@@ -385,6 +427,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
     }
 
     private func loseStreams() {
+        self.gathering.removeAll()
         self.waiting.removeAll()
         for stream in self.streams.all {
             self.streams.remove(stream.id)

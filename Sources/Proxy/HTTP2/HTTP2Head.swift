@@ -55,6 +55,9 @@ package enum HTTP2Head {
             if endStream, length > 0 { return .malformed }
         } else if !endStream {
             head.flags.insert(.chunked)
+        } else if head.method.expectsBody {
+            // HTTP/1.1 has to be told that there is none: RFC 9110 §8.6.
+            block.append(.contentLength, "content-length", "0")
         }
         if let index = block.firstIndex(of: .expect) {
             let isContinue = block.withValue(at: index) { $0.byteCount == 12 && $0.matches("100-continue", at: 0) }
@@ -95,6 +98,7 @@ package enum HTTP2Head {
         guard block.withValue(at: index, { $0.byteCount == 8 && $0.matches("trailers", at: 0) }) else {
             return .malformed
         }
+        guard block.isOnly(index, of: .te) else { return .malformed }
         head.flags.insert(.acceptsTrailers)
         return nil
     }

@@ -23,6 +23,9 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     /// The last stream that is served, once that was said.
     private var lastServed = HTTP2.maxStreamID
 
+    /// The client has said that it goes.
+    private var isLeft = false
+
     private enum Farewell {
         case none
         /// The client knows that no more streams are wanted; those on their way are still served.
@@ -45,8 +48,16 @@ package final class HTTP2ServerConnection: HTTP2Connection {
 
     package override func handlerAdded(context: ChannelHandlerContext) {
         super.handlerAdded(context: context)
+        self.worker.clientCount &+= 1
+        self.worker.http2Count &+= 1
         self.worker.tick()
         self.setOwnDeadline(self.plan.settings.requestHead)
+    }
+
+    package override func handlerRemoved(context: ChannelHandlerContext) {
+        self.worker.clientCount &-= 1
+        self.worker.http2Count &-= 1
+        super.handlerRemoved(context: context)
     }
 
     override func readPreface(_ input: inout ByteBuffer) -> Bool {
@@ -88,6 +99,7 @@ package final class HTTP2ServerConnection: HTTP2Connection {
         self.plan = self.newestPlan()
         guard self.streams.count < self.plan.settings.http2Streams else {
             self.ignore(block)
+            self.worker.metrics.count(.http2Streams)
             return self.writeReset(id, .refusedStream)
         }
         self.ownDeadline = .distantFuture
@@ -124,8 +136,13 @@ package final class HTTP2ServerConnection: HTTP2Connection {
 
     // MARK: Ends
 
+    override func goAwayReceived(lastStream: UInt32) {
+        self.isLeft = true
+        if self.streams.count == 0 { self.close() }
+    }
+
     override func becameIdle() {
-        if self.farewell == .final {
+        if self.farewell == .final || self.isLeft {
             self.close()
         } else {
             self.setOwnDeadline(self.plans.value.settings.keepAlive)

@@ -56,7 +56,15 @@ final class HTTP2ServerStream: HTTP2Stream {
         case .malformed:
             self.giveUp(driver)
             return server.streamError(self.id, .protocolError)
-        case .tooLarge: return self.refuse(driver, .tooLarge)
+        case .tooLarge:
+            // Nobody has read this head: what is there is that of a request before, and means other bytes.
+            driver.exchange.request = RequestHead()
+            self.refuse(driver, .tooLarge)
+            if !server.meter.allowsForcedReset() { server.fail(.enhanceYourCalm) }
+            return
+        case .bomb:
+            self.giveUp(driver)
+            return server.fail(.enhanceYourCalm)
         }
         switch driver.exchange.readRequest(pseudo, endStream: endStream) {
         case .malformed:
@@ -84,6 +92,7 @@ final class HTTP2ServerStream: HTTP2Stream {
 
     private func refuse(_ driver: ExchangeDriver, _ violation: HeadViolation) {
         self.server.introduce(driver)
+        if let limit = violation.limit { self.server.worker.metrics.count(limit) }
         driver.exchange.request.method = .other
         driver.refuse(self, plan: self.server.plan, LocalReply(violation))
     }
@@ -131,6 +140,7 @@ final class HTTP2ServerStream: HTTP2Stream {
         var pseudo = PseudoFields()
         let result = server.decoder.decode(block, limits: server.plan.requestLimits, into: &trailers, &pseudo)
         if result == .broken { return server.fail(.compressionError) }
+        if result == .bomb { return server.fail(.enhanceYourCalm) }
         guard result == .complete, endStream, pseudo.isEmpty, self.promised ?? 0 == 0 else {
             return server.streamError(self.id, .protocolError)
         }
@@ -192,6 +202,7 @@ final class HTTP2ServerStream: HTTP2Stream {
     override func deadlineReached() {
         guard let driver = self.driver, !self.hasResponse else {
             // It takes nothing of its answer.
+            self.server.worker.metrics.count(.clientStallTime)
             let server = self.server
             let driver = self.driver
             server.streams.remove(self.id)
@@ -201,6 +212,7 @@ final class HTTP2ServerStream: HTTP2Stream {
             server.checkIdle()
             return
         }
+        self.server.worker.metrics.count(.requestBodyTime)
         driver.requestFailed(ProxyError(.requestTimeout, "request body not received in time"))
     }
 }

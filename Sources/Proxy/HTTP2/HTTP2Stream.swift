@@ -22,6 +22,8 @@ class HTTP2Stream {
     final var uncredited = 0
     /// What a `Content-Length` promised and has not come; `nil` when nothing was promised.
     final var promised: Int?
+    /// Small pieces that were received in this turn of the loop and not passed on.
+    final var gathered: ByteBuffer?
     /// What waits for the window, or for the connection.
     final var pending: ByteBuffer?
     /// Whether nothing follows what is pending.
@@ -44,6 +46,7 @@ class HTTP2Stream {
         self.deadline = .distantFuture
         self.uncredited = 0
         self.promised = nil
+        self.gathered = nil
         self.pending = nil
         self.isLastPending = false
         self.trailers = nil

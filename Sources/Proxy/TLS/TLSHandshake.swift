@@ -62,6 +62,12 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
             self.fail("wrong_name", context)
             return
         }
+        // A session that is resumed has not been looked at again: its certificate may have ended meanwhile.
+        if self.material.tag.verifiesPeer, let certificate {
+            let now = Int(Date().timeIntervalSince1970)
+            if Int(certificate.notValidAfter) < now { return self.fail("expired", context) }
+            if Int(certificate.notValidBefore) > now { return self.fail("not_yet_valid", context) }
+        }
         self.onResult = nil
         onResult(.completed(isHTTP2: negotiated == "h2", context))
         context.pipeline.syncOperations.removeHandler(self, promise: nil)

@@ -91,6 +91,26 @@ import Testing
         #expect(Self.decode([0xbe], &decoder).lines == ["b: c"])
     }
 
+    @Test("a block so large that nobody means it is not read to its end")
+    func bomb() {
+        // One field of 4,001 bytes in the table, and a byte for each time that it comes again.
+        let field = Self.bytes("40 01 61 7f a1 1e") + [UInt8](repeating: 0x62, count: 4000)
+        var decoder = HPACKDecoder()
+        // 40 times are too large only: what follows is read.
+        #expect(Self.decode(field + [UInt8](repeating: 0xbe, count: 39) + [0x80], &decoder).result == .broken)
+        var second = HPACKDecoder()
+        #expect(Self.decode(field + [UInt8](repeating: 0xbe, count: 39), &second).result == .tooLarge)
+        // Four times the limit of 60 KiB is a bomb, and nothing behind it is looked at.
+        var third = HPACKDecoder()
+        #expect(Self.decode(field + [UInt8](repeating: 0xbe, count: 100) + [0x80], &third).result == .bomb)
+        // A larger limit makes for a larger bomb.
+        var fourth = HPACKDecoder()
+        var limits = HeadLimits()
+        limits.section = 200 * 1024
+        #expect(
+            Self.decode(field + [UInt8](repeating: 0xbe, count: 100), &fourth, limits: limits).result == .tooLarge)
+    }
+
     @Test("what the encoder writes the decoder reads, and what repeats becomes one byte a field")
     func roundTrip() {
         var encoder = HPACKEncoder()

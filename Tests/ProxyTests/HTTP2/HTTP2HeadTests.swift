@@ -57,6 +57,28 @@ import Testing
     }
 
     @Test(
+        "a method that comes with a body, and without one, is told on with its length",
+        arguments: [
+            ("POST", true, true), ("PUT", true, true), ("PATCH", true, true), ("GET", true, false),
+            ("DELETE", true, false), ("HEAD", true, false), ("POST", false, false),
+        ])
+    func emptyBodies(method: String, endStream: Bool, hasLength: Bool) {
+        let fields = [(":method", method), (":scheme", "http"), (":path", "/"), (":authority", "cart")]
+        let (violation, head, lines) = Self.read(fields, endStream: endStream)
+        #expect(violation == nil && head.hasBody == !endStream)
+        #expect(lines == ["host: cart"] + (hasLength ? ["content-length: 0"] : []))
+        // Nothing is said twice.
+        let told = Self.read(fields + [("content-length", "0")], endStream: endStream)
+        #expect(told.violation == nil && told.lines == ["host: cart", "content-length: 0"])
+    }
+
+    @Test("trailers are welcome where te says so")
+    func trailers() {
+        #expect(Self.read(Self.get + [("te", "trailers")]).head.flags.contains(.acceptsTrailers))
+        #expect(!Self.read(Self.get).head.flags.contains(.acceptsTrailers))
+    }
+
+    @Test(
         "requests that are malformed",
         arguments: [
             [(":method", "GET"), (":scheme", "http"), (":authority", "a")],
@@ -65,7 +87,8 @@ import Testing
             [(":method", "GET"), (":scheme", "http"), (":path", ""), (":authority", "a")],
             [(":method", "G T"), (":scheme", "http"), (":path", "/"), (":authority", "a")],
             get + [("connection", "close")], get + [("transfer-encoding", "chunked")], get + [("upgrade", "h2c")],
-            get + [("te", "gzip")], get + [("host", "other")],
+            get + [("te", "gzip")], get + [("host", "other")], get + [("te", "trailers"), ("te", "trailers")],
+            get + [("te", "trailers"), ("te", "gzip")], get + [("te", "trailers, gzip")],
             get + [("content-length", "1"), ("content-length", "1")],
             get + [("content-length", "+1")], get + [(":status", "200")],
             [(":method", "CONNECT"), (":authority", "a:1"), (":path", "/"), (":scheme", "http")],
