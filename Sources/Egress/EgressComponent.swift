@@ -43,6 +43,7 @@ package actor EgressComponent: Component {
             direction: .outgoing, chain: StageChain(stages.inOrder, external: stages.external),
             settings: config.proxy, trust: config.trust, failureStatuses: config.governance.failureStatuses,
             governance: governance, marks: marks, tunnels: !config.rules.externalHosts.isEmpty,
+            records: ExchangeRecord.Uses(config.governance.chains.outgoing, config),
             isDraining: previous?.isDraining ?? false)
     }
 

@@ -13,7 +13,12 @@ package struct EgressStages {
         package let own: OwnListeners
         /// Marks and their limits.
         package let marks: Marks
+        /// What is traced; `nil` for nothing.
+        package let tracing: TracingConfig?
     }
+
+    /// Makes the stage of a handler; `nil` where the driver does by itself what the handler asks for, or nothing is to do.
+    package typealias Maker = @Sendable (Parts) -> (any Stage)?
 
     /// Of requests to services, first to last.
     package let inOrder: [any Stage]
@@ -23,7 +28,7 @@ package struct EgressStages {
     /// The handlers that chains may name, and what makes the stage of each.
     ///
     /// To add one, add a line here and one in ``HandlerName/all``.
-    package static let handlers: [String: @Sendable (Parts) -> any Stage] = [
+    package static let handlers: [String: Maker] = [
         RouteStage.name: { _ in RouteStage() },
         RateLimitStage.name: { _ in RateLimitStage() },
         CircuitBreakerStage.name: { _ in CircuitBreakerStage() },
@@ -32,6 +37,9 @@ package struct EgressStages {
         PortSelectorStage.name: { _ in PortSelectorStage() },
         MarkerStage.name: { MarkerStage($0.marks) },
         MarkLimitStage.name: { MarkLimitStage($0.marks) },
+        "tracing-consumer": { $0.tracing.map { TracingStage($0) } },
+        "access-log": { _ in nil },
+        "monitoring": { _ in nil },
     ]
 
     /// The chains that a configuration asks for.
@@ -47,13 +55,13 @@ package struct EgressStages {
         _ config: MesherConfig, own: OwnListeners, resolver: any DestinationResolver,
         grpc streamResolver: any DestinationResolver = HostResolver(), token: HopToken,
         governance: Governance, marks: Marks,
-        handlers: [String: @Sendable (Parts) -> any Stage] = EgressStages.handlers
+        handlers: [String: Maker] = EgressStages.handlers
     ) {
         let first = DestinationStage(
             resolver, grpc: streamResolver, own: own, source: config.identity.name, token: token,
             governance: governance,
             hosts: ExternalDestinations(config.rules.externalHosts))
-        let parts = Parts(own: own, marks: marks)
+        let parts = Parts(own: own, marks: marks, tracing: config.tracing)
         func make(_ names: [String]) -> [any Stage] { names.compactMap { handlers[$0]?(parts) } }
         self.inOrder = [first] + make(config.governance.chains.outgoing)
         self.external = [first] + make(config.governance.chains.egress)

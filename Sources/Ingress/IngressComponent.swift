@@ -31,6 +31,7 @@ package actor IngressComponent: Component {
         return TrafficPlan(
             direction: .incoming, chain: StageChain(IngressStages(config, policy).inOrder), settings: config.proxy,
             trust: config.trust, failureStatuses: config.governance.failureStatuses, provider: policy,
+            records: ExchangeRecord.Uses(config.governance.chains.incoming, config),
             isDraining: previous?.isDraining ?? false)
     }
 

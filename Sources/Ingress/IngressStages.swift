@@ -13,11 +13,15 @@ package struct IngressStages {
     /// The handlers that chains may name, and what makes the stage of each.
     ///
     /// To add one, add a line here and one in ``HandlerName/all``.
-    package static let handlers: [String: @Sendable (ProviderPolicy) -> any Stage] = [
-        ProviderRateLimitStage.name: { ProviderRateLimitStage(policy: $0) },
-        ProviderBreakerStage.name: { ProviderBreakerStage(policy: $0) },
-        MarkerStage.name: { MarkerStage($0.marks) },
-        MarkLimitStage.name: { MarkLimitStage($0.marks) },
+    package static let handlers: [String: @Sendable (ProviderPolicy, TracingConfig?) -> (any Stage)?] = [
+        ProviderRateLimitStage.name: { policy, _ in ProviderRateLimitStage(policy: policy) },
+        ProviderBreakerStage.name: { policy, _ in ProviderBreakerStage(policy: policy) },
+        MarkerStage.name: { policy, _ in MarkerStage(policy.marks) },
+        MarkLimitStage.name: { policy, _ in MarkLimitStage(policy.marks) },
+        "tracing-provider": { _, tracing in tracing.map { TracingStage($0) } },
+        // What the driver does by itself.
+        "access-log": { _, _ in nil },
+        "monitoring": { _, _ in nil },
     ]
 
     /// The chain that a configuration asks for.
@@ -25,6 +29,10 @@ package struct IngressStages {
         let first = LocalApplicationStage(
             identity: config.identity, servicePorts: config.servicePorts, ownPorts: config.listeners.ports,
             timeout: policy.timeout)
-        self.inOrder = [first] + config.governance.chains.incoming.compactMap { Self.handlers[$0]?(policy) }
+        self.inOrder =
+            [first]
+            + config.governance.chains.incoming.compactMap {
+                Self.handlers[$0]?(policy, config.tracing)
+            }
     }
 }

@@ -35,6 +35,7 @@ struct LocalApplicationStage: Stage {
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         exchange.counters = exchange.worker.metrics.own
+        _ = exchange.resolveSource()
         // Behind the application a new request begins: what it sends on has come no way yet.
         exchange.requestHeaders.remove(.meshHop)
         if exchange.worker.isDebugging { Self.log(&exchange) }

@@ -71,6 +71,12 @@ package struct Exchange: ~Copyable {
     package var hasDelayed = false
     /// Whether the request has waited for the registry already: the destination stage.
     package var hasAwaitedService = false
+    /// Where the request is in a trace: the tracing stage.
+    package var trace: TraceContext?
+    /// Bytes of the request's body so far: the driver.
+    package var requestBytes = 0
+    /// Bytes of the response's body so far: the driver.
+    package var responseBytes = 0
     /// Counts the answer: the destination stage, or the local application's.
     package var counters: RequestCounters?
 
@@ -131,6 +137,9 @@ package struct Exchange: ~Copyable {
         self.hasWholeBody = false
         self.isFailure = false
         self.counters = nil
+        self.trace = nil
+        self.requestBytes = 0
+        self.responseBytes = 0
         self.responseHeaders.clear()
         self.responseTrailers = nil
         self.status = 0

@@ -62,6 +62,7 @@ package final class ExchangeDriver {
         self.interimResponses = 0
         self.exchange.direction = plan.direction
         self.exchange.startedAt = self.exchange.worker.now
+        if let body { self.exchange.requestBytes = body.readableBytes }
         if self.exchange.request.flags.contains(.grpc) { self.exchange.isGRPC = true }
         if self.exchange.isGRPC, let index = self.exchange.requestHeaders.firstIndex(of: .grpcTimeout) {
             self.exchange.callTimeout = self.exchange.requestHeaders.withValue(at: index) { GRPCStatus.timeout($0) }
@@ -82,6 +83,7 @@ package final class ExchangeDriver {
     /// More of the request's body; with `isComplete` the trailers are in the exchange, if there are any.
     package func requestBody(_ body: ByteBuffer?, isComplete: Bool) {
         self.isRequestComplete = isComplete
+        if let body { self.exchange.requestBytes &+= body.readableBytes }
         switch self.phase {
         case .waiting, .responding:
             self.retain(body)
@@ -245,6 +247,7 @@ package final class ExchangeDriver {
         guard (self.replay?.readableBytes ?? 0) + body.readableBytes <= limit else {
             self.exchange.hasWholeBody = false
             self.replay = nil
+            if limit > 0 { self.exchange.worker.metrics.count(.replayedBody) }
             return
         }
         if self.replay == nil { self.replay = body } else { self.replay?.writeBuffer(&body) }
@@ -258,6 +261,7 @@ package final class ExchangeDriver {
     }
 
     private static let refusalLimit = 64 * 1024
+    private static let mostRefusals = 3
 
     /// Begins another attempt, if a stage wants one.
     private func tryAgain() -> Bool {
@@ -289,6 +293,7 @@ package final class ExchangeDriver {
         self.interimResponses += 1
         guard self.interimResponses <= self.plan.settings.maxInterimResponses else {
             self.upstream = nil
+            self.exchange.worker.metrics.count(.interimResponses)
             self.fail(ProxyError(.badUpstreamResponse, "too many interim responses"))
             return false
         }
@@ -318,6 +323,7 @@ package final class ExchangeDriver {
         self.replay = nil
         self.plan.chain.respond(&self.exchange)
         if isComplete { self.upstream = nil }
+        if let body { self.exchange.responseBytes = body.readableBytes }
         let serial = self.serial
         self.downstream?.sendResponse(self, bodyLength: bodyLength, body: body, isComplete: isComplete)
         if isComplete, self.serial == serial { self.end(.succeeded) }
@@ -326,6 +332,7 @@ package final class ExchangeDriver {
     /// More of the response's body; with `isComplete` as in ``finalResponse(bodyLength:body:isComplete:)``.
     package func responseBody(_ body: ByteBuffer?, isComplete: Bool) {
         guard self.phase == .responding else { return }
+        if let body { self.exchange.responseBytes &+= body.readableBytes }
         if isComplete {
             self.upstream = nil
             if self.exchange.isGRPC {
@@ -353,7 +360,9 @@ package final class ExchangeDriver {
             self.pendingBody = self.replay.take()
             self.exchange.wasSent = false
         }
-        if wasReused, self.exchange.attempts == 1, !self.exchange.wasSent || self.exchange.isReplayable {
+        // What was refused unseen may be sent again, though not for ever: RFC 9113 §8.7.
+        let isUnseen = !self.exchange.wasSent && self.exchange.attempts <= Self.mostRefusals
+        if wasReused, isUnseen || (self.exchange.attempts == 1 && self.exchange.isReplayable) {
             self.connect()
             return
         }
@@ -403,6 +412,7 @@ package final class ExchangeDriver {
     private func reply(_ reply: LocalReply, outcome: Outcome) {
         self.phase = .responding
         self.exchange.status = reply.status
+        self.exchange.responseBytes = reply.body.utf8.count
         if self.exchange.isGRPC {
             self.exchange.grpcStatus = reply.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: reply.status)
         }
@@ -427,6 +437,7 @@ package final class ExchangeDriver {
         self.plan.chain.finish(&self.exchange)
         if !self.isCounted { self.exchange.worker.metrics.count(self.exchange) }
         self.isCounted = false
+        self.exchange.worker.telemetry.ended(self.exchange, self.plan.records)
         let downstream = self.downstream.take()
         self.pendingBody = nil
         self.serial &+= 1

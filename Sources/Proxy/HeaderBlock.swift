@@ -220,6 +220,17 @@ package struct HeaderBlock: ~Copyable {
         }
     }
 
+    /// Appends the bytes of `range` to `out`, `limit` of them at most; nothing where the block has no such bytes.
+    ///
+    /// - Returns: How many they were.
+    func append(_ range: ByteRange, limit: Int, to out: inout [UInt8]) -> Int {
+        guard range.range.upperBound <= self.bytes.count else { return 0 }
+        let count = min(range.count, limit)
+        let start = range.range.lowerBound
+        self.span.append(start..<start + count, to: &out)
+        return count
+    }
+
     // MARK: Editing
 
     /// Removes all fields of this name.
@@ -281,6 +292,15 @@ package struct HeaderBlock: ~Copyable {
         let start = self.beginLine(spelling)
         let value = self.bytes.count
         for index in range.range { self.bytes.append(self.bytes[index]) }
+        self.endLine(start: start, value: value, nameLength: spelling.utf8CodeUnitCount, name: name)
+    }
+
+    /// Adds a field whose value `write` appends to ``bytes``, a few bytes without a line break.
+    @inline(__always)
+    mutating func append(_ name: HeaderName, _ spelling: StaticString, _ write: (inout UniqueArray<UInt8>) -> Void) {
+        let start = self.beginLine(spelling)
+        let value = self.bytes.count
+        write(&self.bytes)
         self.endLine(start: start, value: value, nameLength: spelling.utf8CodeUnitCount, name: name)
     }
 

@@ -10,6 +10,12 @@ package enum HeaderName: UInt8, Sendable {
     /// Any other field; compare the name's bytes.
     case other
     case authorization
+    case b3
+    case b3Flags
+    case b3ParentSpanID
+    case b3Sampled
+    case b3SpanID
+    case b3TraceID
     case connection
     case contentLength
     case contentType
@@ -29,6 +35,8 @@ package enum HeaderName: UInt8, Sendable {
     case proxyConnection
     case setCookie
     case te
+    case traceparent
+    case tracestate
     case trailer
     case transferEncoding
     case upgrade
@@ -49,7 +57,12 @@ package enum HeaderName: UInt8, Sendable {
     init(_ span: RawSpan, at offset: Int, count: Int) {
         self = .other
         switch count {
-        case 2: if span.matches("te", at: offset) { self = .te }
+        case 2:
+            if span.matches("te", at: offset) {
+                self = .te
+            } else if span.matches("b3", at: offset) {
+                self = .b3
+            }
         case 4: if span.matches("host", at: offset) { self = .host }
         case 6:
             if span.matches("cookie", at: offset) {
@@ -76,8 +89,19 @@ package enum HeaderName: UInt8, Sendable {
                 self = .keepAlive
             } else if span.matches("set-cookie", at: offset) {
                 self = .setCookie
+            } else if span.matches("tracestate", at: offset) {
+                self = .tracestate
+            } else if span.matches("x-b3-flags", at: offset) {
+                self = .b3Flags
             }
-        case 11: if span.matches("grpc-status", at: offset) { self = .grpcStatus }
+        case 11:
+            if span.matches("grpc-status", at: offset) {
+                self = .grpcStatus
+            } else if span.matches("traceparent", at: offset) {
+                self = .traceparent
+            } else if span.matches("x-b3-spanid", at: offset) {
+                self = .b3SpanID
+            }
         case 12:
             if span.matches("content-type", at: offset) {
                 self = .contentType
@@ -89,6 +113,10 @@ package enum HeaderName: UInt8, Sendable {
                 self = .grpcMessage
             } else if span.matches("grpc-timeout", at: offset) {
                 self = .grpcTimeout
+            } else if span.matches("x-b3-traceid", at: offset) {
+                self = .b3TraceID
+            } else if span.matches("x-b3-sampled", at: offset) {
+                self = .b3Sampled
             }
         case 13:
             if span.matches("x-cse-context", at: offset) {
@@ -116,6 +144,8 @@ package enum HeaderName: UInt8, Sendable {
                 self = .transferEncoding
             } else if span.matches("x-forwarded-proto", at: offset) {
                 self = .xForwardedProto
+            } else if span.matches("x-b3-parentspanid", at: offset) {
+                self = .b3ParentSpanID
             }
         case 18: if span.matches("proxy-authenticate", at: offset) { self = .proxyAuthenticate }
         case 19: if span.matches("proxy-authorization", at: offset) { self = .proxyAuthorization }
@@ -136,6 +166,16 @@ package enum HeaderName: UInt8, Sendable {
     static var claims: UInt64 {
         Self.forwarded.bit | Self.xForwardedFor.bit | Self.xForwardedHost.bit | Self.xForwardedProto.bit
             | Self.xRealIP.bit
+    }
+
+    /// What says where a request is in a trace.
+    @inline(__always)
+    static var tracing: UInt64 { Self.b3Headers | Self.b3.bit | Self.traceparent.bit | Self.tracestate.bit }
+
+    /// Those of B3 in several headers.
+    @inline(__always)
+    static var b3Headers: UInt64 {
+        Self.b3TraceID.bit | Self.b3SpanID.bit | Self.b3ParentSpanID.bit | Self.b3Sampled.bit | Self.b3Flags.bit
     }
 
     /// Computed, not stored, so that it folds to a constant: a lazy global costs a call in a hot loop.

@@ -59,6 +59,7 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
         self.context = context
         self.slot = self.worker.deadlines.add(self)
         self.worker.metrics.clientConnections.add()
+        self.worker.clientCount &+= 1
         self.worker.tick()
         // One that was accepted just before the listener was closed still gets an answer, but is not waited for as long.
         let settings = self.plan.settings
@@ -68,6 +69,7 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        self.worker.clientCount &-= 1
         if let slot = self.slot.take() { self.worker.deadlines.remove(slot) }
     }
 
@@ -175,6 +177,7 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
         case .incomplete: return false
         case .invalid(let violation):
             self.state.requestFailed()
+            if let limit = violation.limit { self.worker.metrics.count(limit) }
             driver.exchange.request.method = .other
             driver.refuse(self, plan: self.plan, LocalReply(violation))
         case .complete(let length):
@@ -446,6 +449,9 @@ extension ProxyHandler: ClientConnection, DeadlineOwner {
         self.worker.tick()
         guard let driver = self.driver, !self.state.hasResponseBegun || self.state.isIdle else {
             // Idle between two requests, lingering, or taking nothing of its answer.
+            if self.state.isIdle || self.driver != nil {
+                self.worker.metrics.count(self.state.isIdle ? .keepAliveTime : .clientStallTime)
+            }
             self.context?.close(promise: nil)
             return
         }
@@ -454,9 +460,11 @@ extension ProxyHandler: ClientConnection, DeadlineOwner {
             self.state.requestFailed()
             driver.exchange.requestHeaders.clear()  // half a head
             driver.exchange.request.method = .other
+            self.worker.metrics.count(.requestHeadTime)
             driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.requestTimeout)))
         case .body:
             self.state.requestFailed()
+            self.worker.metrics.count(.requestBodyTime)
             driver.requestFailed(ProxyError(.requestTimeout, "request body not received in time"))
         case .later, .tunnel, .discarded: self.context?.close(promise: nil)
         }

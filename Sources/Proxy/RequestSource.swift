@@ -26,8 +26,13 @@ package final class RequestSource: Sendable {
     package let version: String
     /// See ``Origin``.
     package let origin: Origin
+    /// Counts the caller's requests on the loop that has found it; `nil` where it is unknown.
+    let counters: RequestCounters?
 
-    init(_ service: String, app: String = "", version: String = "", origin: Origin) {
+    init(
+        _ service: String, app: String = "", version: String = "", origin: Origin, counters: RequestCounters? = nil
+    ) {
+        self.counters = counters
         self.service = service
         self.app = app
         self.version = version
@@ -57,14 +62,16 @@ extension Exchange {
     private func sourceOfHeader(_ name: HeaderName, _ read: (RawSpan) -> String?) -> RequestSource? {
         guard let index = self.requestHeaders.firstIndex(of: name) else { return nil }
         let worker = self.worker
-        return self.requestHeaders.withValue(at: index) { worker.sources.source(name, $0, read) }
+        return self.requestHeaders.withValue(at: index) { worker.sources.source(name, $0, worker.metrics, read) }
     }
 
     private func sourceOfPeer() -> RequestSource {
         guard let peer = self.peer, let address = IPAddress(peer), !address.isLoopback,
             case .one(let service, let instance) = self.worker.directory.value.owner(of: address)
         else { return SourceCache.unknown }
-        return RequestSource(service.name, app: instance.app, version: instance.version, origin: .address)
+        return RequestSource(
+            service.name, app: instance.app, version: instance.version, origin: .address,
+            counters: self.worker.metrics.counters(ofCaller: service.name))
     }
 }
 
@@ -93,13 +100,15 @@ struct SourceCache {
     /// The caller that the value `bytes` of the header `name` stands for.
     ///
     /// - Returns: `nil` when it names none.
-    mutating func source(_ name: HeaderName, _ bytes: RawSpan, _ read: (RawSpan) -> String?) -> RequestSource? {
+    mutating func source(
+        _ name: HeaderName, _ bytes: RawSpan, _ metrics: WorkerMetrics, _ read: (RawSpan) -> String?
+    ) -> RequestSource? {
         var hash: UInt32 = 0x811c_9dc5
         for index in 0..<bytes.byteCount { hash = (hash ^ UInt32(bytes.byte(at: index))) &* 0x0100_0193 }
         let place = Int(hash ^ hash >> 15) & (Self.size - 1)
         if let entry = self.entries[place], entry.name == name, bytes.isEqual(to: entry.bytes) { return entry.source }
         guard let service = read(bytes), !service.isEmpty else { return nil }
-        let source = RequestSource(service, origin: .header)
+        let source = RequestSource(service, origin: .header, counters: metrics.counters(ofCaller: service))
         if bytes.byteCount <= Self.longest {
             var copy: [UInt8] = []
             copy.reserveCapacity(bytes.byteCount)

@@ -33,6 +33,9 @@ package final class ServiceWaits {
         self.ask = ask
     }
 
+    /// How many names are waited for.
+    var count: Int { self.waits.count }
+
     /// Succeeds when the directory knows more of `name`, or when the time is over.
     ///
     /// - Returns: `nil` when too many wait already.

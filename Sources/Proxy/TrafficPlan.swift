@@ -35,13 +35,17 @@ package final class TrafficPlan: Sendable {
     package let provider: ProviderPolicy?
     /// Whether CONNECT may open tunnels at all.
     package let tunnels: Bool
+    /// What is recorded of every request.
+    package let records: ExchangeRecord.Uses
 
     /// A plan.
     package init(
         direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
         failureStatuses: Set<Int> = [], governance: Governance? = nil, marks: Marks? = nil,
-        provider: ProviderPolicy? = nil, tunnels: Bool = false, isDraining: Bool = false
+        provider: ProviderPolicy? = nil, tunnels: Bool = false, records: ExchangeRecord.Uses = [],
+        isDraining: Bool = false
     ) {
+        self.records = records
         self.failureStatuses = failureStatuses
         self.governance = governance
         self.marks = marks
@@ -65,7 +69,7 @@ package final class TrafficPlan: Sendable {
         TrafficPlan(
             direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust,
             failureStatuses: self.failureStatuses, governance: self.governance, marks: self.marks,
-            provider: self.provider, tunnels: self.tunnels, isDraining: true)
+            provider: self.provider, tunnels: self.tunnels, records: self.records, isDraining: true)
     }
 
     /// Whether an answer with this status counts as a failure.

@@ -22,7 +22,7 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     let group: ConnectionPool.Group
     var deadline = NIODeadline.distantFuture
-    private let worker: Worker
+    let worker: Worker
     private var context: ChannelHandlerContext?
     private var slot: DeadlineTable.Slot?
     private var driver: ExchangeDriver?
@@ -339,6 +339,7 @@ extension UpstreamConnection: Upstream {
 extension UpstreamConnection: DeadlineOwner {
     func deadlineReached() {
         let driver = self.driver.take()
+        driver?.exchange.worker.metrics.count(.upstreamTime)
         self.close()
         driver?.upstreamFailed(ProxyError(.upstreamTimeout), wasReused: false)
     }

@@ -23,6 +23,15 @@ package final class Worker {
     package let pool: ConnectionPool
     /// Metrics of this loop.
     package let metrics: WorkerMetrics
+    /// What others want to know of single requests.
+    package let telemetry: TelemetryBuffer
+    /// The loop's number, from 0 on.
+    package let index: Int
+    private let slot: LoopSlot
+    private var pulse: Scheduled<Void>?
+    private var beats = 0
+    private var lag = TimeAmount.zero
+    private var expectedBeat = NIODeadline.distantFuture
     /// TLS of connections to instances.
     let tls: TLSContexts
     let tlsMetrics: TLSMetrics
@@ -31,7 +40,7 @@ package final class Worker {
     /// How close the process is to its memory limit.
     package let overload: Overload
     /// Whether debug messages go anywhere; saves asking the logger for each request.
-    package let isDebugging: Bool
+    package private(set) var isDebugging: Bool
     /// When the event being handled began.
     ///
     /// Good to some microseconds, and cheaper than asking the clock each time.
@@ -48,6 +57,10 @@ package final class Worker {
     private var lent: [ByteBuffer] = []
     private var spare: [ByteBuffer] = []
 
+    /// Client connections.
+    var clientCount = 0
+    /// Those of them that speak HTTP/2.
+    var http2Count = 0
     private var drivers: [ExchangeDriver] = []
     private var localEndpoints: [UInt16: Endpoint] = [:]
     private var localStreamEndpoints: [UInt16: Endpoint] = [:]
@@ -65,10 +78,14 @@ package final class Worker {
     ///
     /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     package init(
-        eventLoop: any EventLoop, loopCount: Int, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry,
-        logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
+        eventLoop: any EventLoop, index: Int = 0, loopCount: Int, directory: Snapshot<ServiceDirectory>,
+        metrics: MetricsRegistry, logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
+        slot: LoopSlot = LoopSlot(), records: Mailbox<ExchangeRecords>? = nil,
         ask: (@Sendable (String) -> Bool)? = nil
     ) {
+        self.index = index
+        self.slot = slot
+        self.telemetry = TelemetryBuffer(records, metrics: metrics)
         self.tls = tls
         self.tlsMetrics = TLSMetrics(metrics)
         self.eventLoop = eventLoop
@@ -76,7 +93,7 @@ package final class Worker {
         self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)
         self.addresses = HostAddresses(eventLoop: eventLoop)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
-        self.pool = ConnectionPool(eventLoop: eventLoop, loopCount: loopCount)
+        self.pool = ConnectionPool(eventLoop: eventLoop, index: index, loopCount: loopCount)
         self.metrics = WorkerMetrics(metrics)
         self.logger = logger
         self.overload = overload
@@ -86,6 +103,45 @@ package final class Worker {
     /// Looks at the clock; at the beginning of each event.
     @inline(__always)
     package func tick() { self.now = .now() }
+
+    // MARK: Reports
+
+    private static let beat = TimeAmount.milliseconds(250)
+
+    /// From now on the loop says once a second how it is, and hands on its records.
+    func startReporting() {
+        self.expectedBeat = .now() + Self.beat
+        self.pulse = self.eventLoop.assumeIsolated().scheduleTask(in: Self.beat) { [weak self] in
+            guard let self else { return }
+            self.report()
+            self.startReporting()
+        }
+    }
+
+    /// No report any more; called when the loop is about to end.
+    package func stopReporting() {
+        self.pulse?.cancel()
+        self.telemetry.handOver()
+    }
+
+    private func report() {
+        self.tick()
+        // The level may be changed while the process runs.
+        self.isDebugging = self.logger.logLevel <= .debug
+        self.lag = max(self.lag, self.now - self.expectedBeat)
+        self.telemetry.handOver()
+        self.beats += 1
+        guard self.beats % 4 == 0 else { return }
+        var report = LoopReport()
+        report.lag = Double(self.lag.nanoseconds) / 1e9
+        self.lag = .zero
+        report.clientConnections = self.clientCount
+        report.http2Connections = self.http2Count
+        report.upstreamConnections = self.pool.count
+        report.idleUpstreamConnections = self.pool.idleCount
+        report.waiting = self.waits.count
+        self.slot.put(report)
+    }
 
     /// Flushes a channel when the loop has looked at everything that has come in this turn.
     ///
@@ -184,7 +240,7 @@ package final class Worker {
             return old
         }
         let state = ServiceState(
-            service, policy, governance, self.metrics.counters(for: service), upon: old)
+            service, policy, governance, self.metrics.counters(for: service), loop: self.index, upon: old)
         // Whatever the newest directory no longer holds is not asked for again.
         let directory = self.directory.value
         self.states = self.states.filter { directory[$0.value.service.name] === $0.value.service }
@@ -197,7 +253,8 @@ package final class Worker {
         if let state = self.hosts[ObjectIdentifier(host)], state.governance === governance { return state }
         if self.hosts.count >= 1000 { self.hosts.removeAll() }
         let state = ServiceState(
-            host, governance.policy(for: host.name), governance, self.metrics.counters(for: host), upon: nil)
+            host, governance.policy(for: host.name), governance, self.metrics.counters(for: host),
+            loop: self.index, upon: nil)
         self.hosts[ObjectIdentifier(host)] = state
         return state
     }

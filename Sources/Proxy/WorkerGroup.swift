@@ -13,30 +13,41 @@ package final class WorkerGroup: Sendable {
     /// How close the process is to its memory limit.
     package let overload: Overload
     private let workers: [ObjectIdentifier: NIOLoopBound<Worker>]
+    private let slots: [LoopSlot]
 
     /// One worker for each loop of `loops`.
     ///
+    /// - Parameter records: Who wants to know of single requests.
     /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     package init(
         on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger,
-        overload: Overload = Overload(), tls: TLSContexts = TLSContexts(), ask: (@Sendable (String) -> Bool)? = nil
+        overload: Overload = Overload(), tls: TLSContexts = TLSContexts(), records: Mailbox<ExchangeRecords>? = nil,
+        ask: (@Sendable (String) -> Bool)? = nil
     ) async throws {
         self.loops = loops
         self.overload = overload
         var workers: [ObjectIdentifier: NIOLoopBound<Worker>] = [:]
         let count = loops.makeIterator().reduce(0) { count, _ in count + 1 }
-        for loop in loops.makeIterator() {
+        var slots: [LoopSlot] = []
+        for (index, loop) in loops.makeIterator().enumerated() {
+            let slot = LoopSlot()
+            slots.append(slot)
             workers[ObjectIdentifier(loop)] = try await loop.submit {
                 let worker = Worker(
-                    eventLoop: loop, loopCount: count, directory: directory, metrics: metrics, logger: logger,
-                    overload: overload, tls: tls, ask: ask)
+                    eventLoop: loop, index: index, loopCount: count, directory: directory, metrics: metrics,
+                    logger: logger, overload: overload, tls: tls, slot: slot, records: records, ask: ask)
                 let waits = worker.waits
                 directory.observe(on: loop) { waits.arrived($0) }
+                worker.startReporting()
                 return NIOLoopBound(worker, eventLoop: loop)
             }.get()
         }
         self.workers = workers
+        self.slots = slots
     }
+
+    /// What the loops said last, in their order.
+    package var reports: [LoopReport] { self.slots.map(\.current) }
 
     /// How many loops there are.
     package var count: Int { self.workers.count }

@@ -11,8 +11,13 @@ package final class WorkerMetrics {
     private var grpcStatuses: [String: [Int: Counter]] = [:]
     private var errors: [ProxyError.Reason: Counter] = [:]
     private let unresolved: RequestCounters
+    private var callers: [String: RequestCounters] = [:]
+    private let unknownCaller: RequestCounters
+    private let otherCallers: RequestCounters
     /// Counts the answers of the local application.
     package let own: RequestCounters
+
+    private let limits: [Limit: Counter]
 
     /// Upstream connections that were opened.
     package let upstreamConnects: Counter
@@ -28,7 +33,10 @@ package final class WorkerMetrics {
     init(_ registry: MetricsRegistry) {
         self.registry = registry
         self.unresolved = registry.requestCounters(.service("unknown", app: "", version: ""))
+        self.unknownCaller = registry.callerCounters("unknown") ?? RequestCounters()
+        self.otherCallers = registry.callerCounters(MetricsRegistry.otherCaller) ?? RequestCounters()
         self.own = registry.requestCounters(registry.ownLabels)
+        self.limits = Dictionary(uniqueKeysWithValues: zip(Limit.allCases, Self.limitCounters(registry)))
         self.upstreamConnects = registry.counter(
             "mesher_upstream_connects", help: "Upstream connections that were attempted.")
         self.upstreamReuses = registry.counter(
@@ -54,6 +62,9 @@ package final class WorkerMetrics {
         return self.counters(.service(service.name, app: tags.app, version: tags.version))
     }
 
+    /// Counts that a limit was met.
+    package func count(_ limit: Limit) { self.limits[limit]?.add() }
+
     /// Counts an HTTP/2 connection that was ended for what its peer did.
     func count(_ code: HTTP2ErrorCode) {
         self.registry.counter(
@@ -64,18 +75,34 @@ package final class WorkerMetrics {
 
     /// Counts an exchange that has ended.
     func count(_ exchange: borrowing Exchange) {
-        if let reason = exchange.error?.reason { self.count(reason) }
+        let counters = exchange.counters ?? self.unresolved
+        if let reason = exchange.error?.reason {
+            self.count(reason)
+            counters.record(reason)
+        }
         guard exchange.status > 0 else { return }
         if exchange.isGRPC { self.count(exchange.grpcStatus, exchange) }
-        let isTimed = exchange.direction == .outgoing
-        let nanoseconds = isTimed ? (exchange.worker.now - exchange.startedAt).nanoseconds : 0
-        (exchange.counters ?? self.unresolved).record(
-            status: exchange.status, nanoseconds: isTimed ? Int(nanoseconds) : nil)
+        let nanoseconds = Int((exchange.worker.now - exchange.startedAt).nanoseconds)
+        // What a gRPC call came to stands in its own status, not in that of HTTP.
+        let status = exchange.isGRPC ? GRPCStatus.counted(ofCode: exchange.grpcStatus ?? 2) : exchange.status
+        counters.record(status: status, nanoseconds: nanoseconds, isTimed: exchange.direction == .outgoing)
+        guard exchange.direction == .incoming else { return }
+        let caller = exchange.source.map { $0.counters ?? self.unknownCaller } ?? self.unknownCaller
+        caller.record(status: status, nanoseconds: nanoseconds, isTimed: false)
+    }
+
+    /// The counters of a caller, which are made when it is seen first.
+    func counters(ofCaller name: String) -> RequestCounters {
+        if let counters = self.callers[name] { return counters }
+        guard let counters = self.registry.callerCounters(name) else { return self.otherCallers }
+        self.callers[name] = counters
+        return counters
     }
 
     /// Counts how a gRPC call ended; one without a status has status 2, unknown, as its client sees it.
     private func count(_ grpcStatus: Int?, _ exchange: borrowing Exchange) {
-        let code = min(max(grpcStatus ?? 2, 0), GRPCStatus.last + 1)
+        let cancelled = exchange.error?.reason == .clientGone ? ProxyError.Reason.clientGone.grpcStatus : nil
+        let code = min(max(cancelled ?? grpcStatus ?? 2, 0), GRPCStatus.last + 1)
         let own = exchange.direction == .incoming ? self.registry.ownLabels["service_name"] : nil
         let service = own ?? exchange.service?.name ?? "unknown"
         if let counter = self.grpcStatuses[service]?[code] { return counter.add() }

@@ -47,7 +47,7 @@ import Testing
         }
         let log = TestLog()
         let sidecar = try await TestSidecar.start(
-            services: ["cart": [origin.port]], ["mesher.timeouts.drain": "300ms"], logger: log.logger)
+            services: ["cart": [origin.port]], ["mesher.timeouts.drain": "1500ms"], logger: log.logger)
         var busy: [TestConnection] = []
         for _ in 0..<3 {
             let connection = try await sidecar.connectOutgoing()

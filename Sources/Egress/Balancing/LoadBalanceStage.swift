@@ -35,6 +35,7 @@ struct LoadBalanceStage: Stage {
             exchange.balancing.index = index
             exchange.endpoint = endpoint
         }
+        if let subset = exchange.balancing.subset { subset.loads[exchange.balancing.index].shard.attempts.add() }
         exchange.balancing.isUsed = true
         exchange.balancing.chosenAt = exchange.worker.now
         if let subset = exchange.balancing.subset, subset.countsLoad {
@@ -123,6 +124,7 @@ struct LoadBalanceStage: Stage {
             return
         }
         let worker = exchange.worker
+        subset.loads[exchange.balancing.index].shard.failures.add()
         let settings = target.policy.outliers
         let isConnect = exchange.error?.reason == .connectFailed
         let wasEjected = health.failed(isConnect ? .connect : .response, at: worker.now, settings: settings) {
@@ -149,9 +151,12 @@ struct LoadBalanceStage: Stage {
         }
         let staysOnSame = exchange.balancing.triesOnSame < policy.onSame
         guard staysOnSame || exchange.balancing.instances < policy.onNext,
-            !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count,
-            target.budget.mayRetry(at: exchange.worker.now)
+            !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count
         else { return nil }
+        guard target.budget.mayRetry(at: exchange.worker.now) else {
+            exchange.worker.metrics.count(.retryBudget)
+            return nil
+        }
         if staysOnSame {
             exchange.balancing.triesOnSame += 1
             exchange.balancing.staysOnSame = true

@@ -15,7 +15,7 @@ struct CircuitBreakerStage: Stage {
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         guard let policy = exchange.target?.policy else { return .proceed }
         if policy.resilience.fallback.isForced {
-            return Self.fallBack(policy, .forced)
+            return Self.fallBack(policy, .forced, exchange.counters)
         }
         let circuit = policy.scope.isPerInstance ? Self.instanceCircuit(exchange, policy) : policy.circuit
         switch circuit.enter(at: exchange.worker.now) {
@@ -23,9 +23,9 @@ struct CircuitBreakerStage: Stage {
             exchange.permit = permit
             return .proceed
         case .open(let wait):
-            return Self.fallBack(policy, .open, retryAfter: wait)
+            return Self.fallBack(policy, .open, exchange.counters, retryAfter: wait)
         case .full:
-            return Self.fallBack(policy, .full)
+            return Self.fallBack(policy, .full, exchange.counters)
         }
     }
 
@@ -59,13 +59,17 @@ struct CircuitBreakerStage: Stage {
     }
 
     /// What a refused caller gets.
-    static func fallBack(_ policy: ServicePolicy, _ refusal: Refusal, retryAfter: Duration? = nil) -> Verdict {
+    static func fallBack(
+        _ policy: ServicePolicy, _ refusal: Refusal, _ counters: RequestCounters? = nil, retryAfter: Duration? = nil
+    ) -> Verdict {
         let fallback = policy.resilience.fallback
         guard fallback.isEnabled || fallback.isForced else {
             return .reject(ProxyError(refusal.reason, retryAfter: retryAfter))
         }
         switch fallback.kind {
-        case .returnNull: return .reply(LocalReply(status: 200))
+        case .returnNull:
+            counters?.fallbacks.add()
+            return .reply(LocalReply(status: 200))
         case .throwException:
             // Schema and operation are empty in plain HTTP.
             let text = "API \(policy.service):: is \(refusal.text)"

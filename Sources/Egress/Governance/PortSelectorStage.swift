@@ -9,12 +9,14 @@ import Proxy
 struct PortSelectorStage: Stage {
     static let name = "port-selector"
 
-    /// Where sidecars take requests of this protocol.
+    /// Where sidecars take requests, by protocol.
     private static let port = 30_101
+    private static let streamPort = 40_101
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
-        guard let endpoint = exchange.endpoint, endpoint.port != Self.port else { return .proceed }
-        exchange.endpoint = exchange.worker.endpoint(at: endpoint, port: Self.port)
+        let port = exchange.isGRPC ? Self.streamPort : Self.port
+        guard let endpoint = exchange.endpoint, endpoint.port != port else { return .proceed }
+        exchange.endpoint = exchange.worker.endpoint(at: endpoint, port: port)
         return .proceed
     }
 }

@@ -27,11 +27,14 @@ package final class ServiceState {
     private var subsets: [EndpointSubset?]
     private var turns: [RoundRobin]
     private var loads: [ObjectIdentifier: EndpointLoad]
+    /// Counts the requests of each target of each rule.
+    private let hits: [[Counter]]
 
     init(
         _ service: Service, _ policy: ServicePolicy, _ governance: Governance, _ counters: RequestCounters,
-        upon old: ServiceState?
+        loop: Int, upon old: ServiceState?
     ) {
+        self.hits = policy.routes?.hits.shard(of: loop) ?? []
         self.service = service
         self.policy = policy
         self.governance = governance
@@ -56,7 +59,9 @@ package final class ServiceState {
     /// The target of a route rule whose turn it is.
     package func target(of rule: Int) -> RouteTarget? {
         guard let routes = self.policy.routes else { return nil }
-        return routes.rules[rule].targets[self.splits[rule]?.next() ?? 0]
+        let target = self.splits[rule]?.next() ?? 0
+        self.hits[rule][target].add()
+        return routes.rules[rule].targets[target]
     }
 
     /// The endpoints that a request may go to.
@@ -80,7 +85,7 @@ package final class ServiceState {
         }
         let counters = worker.metrics.counters(
             .service(self.service.name, app: set.tags.app, version: set.tags.version))
-        let loads = set.endpoints.map { self.load(of: $0) }
+        let loads = set.endpoints.map { self.load(of: $0, worker.index) }
         let subset = EndpointSubset(
             set, self.policy.balancing, counters: counters, turn: self.turns[place], loads: loads, at: worker.now)
         self.subsets[place] = subset
@@ -88,9 +93,9 @@ package final class ServiceState {
     }
 
     /// The same for all subsets that an endpoint is in.
-    private func load(of endpoint: Endpoint) -> EndpointLoad {
+    private func load(of endpoint: Endpoint, _ loop: Int) -> EndpointLoad {
         if let load = self.loads[ObjectIdentifier(endpoint)] { return load }
-        let load = EndpointLoad(endpoint)
+        let load = EndpointLoad(endpoint, endpoint.traffic.shard(of: loop))
         self.loads[ObjectIdentifier(endpoint)] = load
         return load
     }
@@ -109,7 +114,13 @@ package final class EndpointLoad {
     /// The circuits that `circuit` was taken from: others govern after a reload.
     package var circuits: InstanceCircuits?
 
-    init(_ endpoint: Endpoint) { self.endpoint = endpoint }
+    /// Counts what is sent there.
+    package let shard: EndpointShard
+
+    init(_ endpoint: Endpoint, _ shard: EndpointShard) {
+        self.endpoint = endpoint
+        self.shard = shard
+    }
 }
 
 /// Endpoints that are interchangeable for one request, and what one event loop needs to choose among them.

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+import NIOCore
+
+extension ExchangeRecord.Uses {
+    /// What the handlers of a chain ask for.
+    package init(_ chain: [String], _ config: MesherConfig) {
+        self = []
+        if chain.contains("access-log"), config.logs.access != nil { self.insert(.accessLog) }
+        if chain.contains("monitoring") { self.insert(.monitoring) }
+    }
+}
+
+/// Gathers what access log, traces and the list of failures want to know of one event loop's requests, and hands it on
+/// in portions.
+///
+/// Bounded: what its reader does not fetch in time is dropped and counted. A request costs a copy of its method, target
+/// and host, and nothing at all when nobody wants to know of it.
+package final class TelemetryBuffer {
+    /// Records in one portion.
+    static let portion = 256
+    /// Failures remembered between two hand-overs; more of them tell nothing new.
+    static let failures = 20
+    /// The longest target that is kept.
+    static let longestTarget = 2048
+    /// The longest host that is kept.
+    static let longestHost = 255
+
+    private let outbox: Mailbox<ExchangeRecords>?
+    private var records: [ExchangeRecord] = []
+    private var text: [UInt8] = []
+    private var failures = 0
+    /// Records that a full mailbox did not take, since the last that it took.
+    private var dropped = 0
+    /// All of them.
+    private let droppedInAll: Counter
+
+    /// - Parameter outbox: Where portions go; `nil` when nobody reads them.
+    init(_ outbox: Mailbox<ExchangeRecords>?, metrics: MetricsRegistry) {
+        self.outbox = outbox
+        self.droppedInAll = metrics.counter(
+            "mesher_telemetry_dropped",
+            help: "Requests that are missing in access log or traces, because their readers were too slow.")
+    }
+
+    /// An exchange is over.
+    ///
+    /// - Parameter uses: What its listener records of every request.
+    @inline(__always)
+    func ended(_ exchange: borrowing Exchange, _ uses: ExchangeRecord.Uses) {
+        var uses = uses
+        if exchange.trace?.isSampled == true { uses.insert(.span) }
+        if exchange.error != nil || exchange.status >= 500 || exchange.isFailure { uses.insert(.failure) }
+        if !uses.isEmpty { self.record(exchange, uses) }
+    }
+
+    private func record(_ exchange: borrowing Exchange, _ wanted: ExchangeRecord.Uses) {
+        guard self.outbox != nil else { return }
+        var uses = wanted
+        if uses.contains(.failure) {
+            if self.failures >= Self.failures || exchange.error?.reason == .clientGone { uses.remove(.failure) }
+            self.failures &+= 1
+            if uses.isEmpty { return }
+        }
+        let start = self.text.count
+        let head = exchange.request
+        let method = exchange.requestHeaders.append(head.methodName, limit: 32, to: &self.text)
+        let target = exchange.requestHeaders.append(head.path, limit: Self.longestTarget, to: &self.text)
+        let host = exchange.requestHeaders.append(head.authority.whole, limit: Self.longestHost, to: &self.text)
+        self.records.append(
+            ExchangeRecord(
+                uses: uses, side: exchange.direction == .outgoing ? .consumer : .provider, isGRPC: exchange.isGRPC,
+                status: exchange.status, grpcStatus: exchange.grpcStatus, reason: exchange.error?.reason,
+                attempts: exchange.attempts, requestBytes: exchange.requestBytes,
+                responseBytes: exchange.responseBytes, startedAt: exchange.startedAt,
+                duration: exchange.worker.now - exchange.startedAt, trace: exchange.trace,
+                service: exchange.target?.service, endpoints: exchange.balancing.subset?.set,
+                endpoint: exchange.endpoint, caller: exchange.source?.service, peer: exchange.peer, text: start,
+                methodLength: method, targetLength: target, hostLength: host))
+        if self.records.count >= Self.portion { self.handOver() }
+    }
+
+    /// Hands on what there is.
+    func handOver() {
+        self.failures = 0
+        guard !self.records.isEmpty, let outbox = self.outbox else { return }
+        let count = self.records.count
+        if outbox.send(ExchangeRecords(self.records, text: self.text, dropped: self.dropped)) {
+            self.dropped = 0
+        } else {
+            self.dropped &+= count
+            self.droppedInAll.add(count)
+        }
+        self.records = []
+        self.records.reserveCapacity(count)
+        self.text = []
+        self.text.reserveCapacity(4096)
+    }
+}
