@@ -3,6 +3,11 @@
 #ifndef MESHER_CMESHER_H
 #define MESHER_CMESHER_H
 
+#include "Allocator.h"
+#include "Demangle.h"
+#include "Gzip.h"
+#include "Profiler.h"
+
 /// Gives memory that was freed back to the system.
 void cmesher_trim_memory(void);
 
