@@ -14,32 +14,60 @@ package enum AdminClient {
         package let description: String
     }
 
+    /// The largest answer that is read.
+    private static let limit = 64 << 20
+
     /// What the sidecar says of a request.
     ///
     /// - Parameter address: `host:port` of its admin listener.
     package static func explain(_ question: ExplainQuestion, at address: String) async throws(Failure) -> Explanation {
+        try await Self.ask(
+            "explain", at: address, body: question,
+            otherwise: "name its admin listener with --admin host:port, or write --files to go by the configuration "
+                + "alone")
+    }
+
+    /// What its traffic is like now.
+    ///
+    /// - Parameter address: `host:port` of its admin listener.
+    package static func traffic(at address: String) async throws(Failure) -> TrafficDocument {
+        let nothing: ExplainQuestion? = nil
+        return try await Self.ask(
+            "traffic", at: address, body: nothing, otherwise: "or name its admin listener with --admin host:port")
+    }
+
+    private static func ask<Answer: Decodable & Sendable>(
+        _ path: String, at address: String, body: (some Encodable & Sendable)?, otherwise remedy: String
+    ) async throws(Failure) -> Answer {
         let response: HTTPClientResponse
-        let body: ByteBuffer
+        let answer: ByteBuffer
         do {
-            var request = HTTPClientRequest(url: "http://\(address)/v1/mesher/explain")
-            request.method = .POST
-            request.headers.add(name: "Content-Type", value: "application/json")
-            request.body = .bytes(Array(try JSONEncoder().encode(question)))
+            var request = HTTPClientRequest(url: "http://\(address)/v1/mesher/\(path)")
+            if let body {
+                request.method = .POST
+                request.headers.add(name: "Content-Type", value: "application/json")
+                request.body = .bytes(Array(try JSONEncoder().encode(body)))
+            }
             response = try await HTTPClient.shared.execute(request, timeout: .seconds(5))
-            body = try await response.body.collect(upTo: 16 * 1024 * 1024)
+            answer = try await response.body.collect(upTo: Self.limit)
         } catch {
             throw Failure(
-                description:
-                    "no sidecar answers at \(address) (\(error)); start it with cse.protocols.rest-admin, name its "
-                    + "admin listener with --admin host:port, or write --files to go by the configuration alone")
+                description: "no sidecar answers at \(address) (\(error)); start it with cse.protocols.rest-admin, "
+                    + remedy)
         }
+        let data = Data(answer.readableBytesView)
         guard response.status == .ok else {
-            throw Failure(description: String(buffer: body).trimmingCharacters(in: .whitespacesAndNewlines))
+            let mistake = try? JSONDecoder().decode(Mistake.self, from: data)
+            throw Failure(
+                description: mistake?.error
+                    ?? String(buffer: answer).trimmingCharacters(in: .whitespacesAndNewlines))
         }
         do {
-            return try JSONDecoder().decode(Explanation.self, from: Data(body.readableBytesView))
+            return try JSONDecoder().decode(Answer.self, from: data)
         } catch {
             throw Failure(description: "\(address) is no sidecar of this version: \(error)")
         }
     }
+
+    private struct Mistake: Decodable { let error: String }
 }

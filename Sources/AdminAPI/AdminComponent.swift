@@ -7,13 +7,25 @@ package import NIOCore
 
 /// Serves operators, on an event loop of its own: what they ask never delays traffic, and traffic never delays them.
 package actor AdminComponent: Component {
+    /// What it serves.
+    package enum Kind: Sendable {
+        /// The admin API and the page.
+        case api
+        /// Profiles of the process.
+        case profiles
+    }
+
+    private let kind: Kind
     private let address: ListenAddress
     private let state: AdminState
     private let loops: any EventLoopGroup
     private let logger: Logger
 
     /// A component that listens on `address`, on `loops` that serve no traffic.
-    package init(address: ListenAddress, state: AdminState, loops: any EventLoopGroup, logger: Logger) {
+    package init(
+        _ kind: Kind = .api, address: ListenAddress, state: AdminState, loops: any EventLoopGroup, logger: Logger
+    ) {
+        self.kind = kind
         self.address = address
         self.state = state
         self.loops = loops
@@ -23,12 +35,19 @@ package actor AdminComponent: Component {
     package func run() async throws {
         var quiet = self.logger
         quiet.logLevel = .critical  // the server's ways of starting and stopping are not news
+        let (table, what, path) =
+            switch self.kind {
+            case .api: (AdminRoutes(state: self.state).table, "admin API serves", "")
+            case .profiles: (ProfilingRoutes(state: self.state).table, "profiles can be taken", "debug/pprof/")
+            }
         let application = Application(
-            router: AdminRoutes(state: self.state).makeRouter(),
+            responder: table,
             configuration: ApplicationConfiguration(
                 address: .hostname(self.address.host, port: self.address.port), serverName: nil),
+            onServerRunning: { [logger, address] _ in
+                logger.notice("\(what)", metadata: ["url": "http://\(address)/\(path)"])
+            },
             eventLoopGroupProvider: .shared(self.loops), logger: quiet)
-        self.logger.info("admin API serves", metadata: ["address": "\(self.address)"])
         try await application.run()
     }
 }

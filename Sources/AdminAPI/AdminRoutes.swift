@@ -4,119 +4,186 @@ import Common
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Logging
 
 /// The table of the admin API's endpoints.
 ///
-/// - Source: the original's admin API: `/v1/mesher/version`, `/v1/mesher/health`, `/v1/mesher/metrics`; and the probes of
-///   Kubernetes.
+/// - Source: the original's admin API for `version`, `health`, `metrics`, `routeRule` and `/profile`; the probes of
+///   Kubernetes; the rest is ours.
 struct AdminRoutes: Sendable {
     let state: AdminState
 
-    func makeRouter() -> Router<BasicRequestContext> {
-        let router = Router(options: .autoGenerateHeadEndpoints)
-        router.get("/healthz") { _, _ in Self.text("ok\n") }
-        router.get("/readyz") { _, _ in self.readyz() }
-        router.get("/v1/mesher/version") { _, _ in try Self.json(VersionBody(self.state.build)) }
-        router.get("/v1/mesher/health") { _, _ in try Self.json(HealthBody(self.state)) }
-        router.get("/v1/mesher/metrics") { _, _ in
-            Self.text(PrometheusText.render(self.state.metrics.families()), type: PrometheusText.contentType)
-        }
-        router.post("/v1/mesher/explain") { request, _ in await self.explain(request) }
-        return router
+    /// What answers requests.
+    var table: AdminTable {
+        let own = [self.state.identity.name, self.state.identity.hostName, ProcessInfo.processInfo.hostName]
+        return AdminTable(endpoints: self.all, hosts: HostNames(own + self.state.admin.hosts))
     }
 
-    private func explain(_ request: Request) async -> Response {
-        do {
-            let body = try await request.body.collect(upTo: 256 * 1024)
-            let question = try JSONDecoder().decode(ExplainQuestion.self, from: Data(body.readableBytesView))
-            return try Self.json(try self.state.explain(question))
-        } catch {
-            return Self.text("no request to explain: \(error)\n", status: .badRequest)
-        }
+    /// All endpoints; those that find something come before those that change it.
+    private var all: [AdminEndpoint] {
+        self.probes + self.original + self.ours + self.others
+            + [
+                AdminEndpoint(.get, "/openapi.json", "This API as an OpenAPI document.") { _ in
+                    try AdminAnswer.json(OpenAPIDocument(self.all, self.state.build))
+                }
+            ]
     }
+
+    private var probes: [AdminEndpoint] {
+        [
+            AdminEndpoint(.get, "/healthz", "Whether the process lives.", content: "text/plain") { _ in
+                AdminAnswer.text("ok\n")
+            },
+            AdminEndpoint(.get, "/readyz", "Whether it can serve; 503 with what is missing.", content: "text/plain") {
+                _ in self.readyz()
+            },
+        ]
+    }
+
+    private var original: [AdminEndpoint] {
+        [
+            AdminEndpoint(.get, "/v1/mesher/version", "Which build this is.") { _ in
+                try AdminAnswer.json(VersionBody(self.state.build))
+            },
+            AdminEndpoint(.get, "/v1/mesher/health", "Whether the sidecar is well; 500 when it is not.") { _ in
+                let body = HealthBody(self.state)
+                return try AdminAnswer.json(body, status: body.status == "green" ? .ok : .internalServerError)
+            },
+            AdminEndpoint(
+                .get, "/v1/mesher/metrics", "All metrics; OpenMetrics where Accept names it.", content: "text/plain"
+            ) { self.metrics($0) },
+            AdminEndpoint(
+                .get, "/v1/mesher/routeRule", "The route rules of all services.", content: "text/vnd.yaml"
+            ) { _ in
+                try AdminAnswer.json(["routeRule": RouteRuleBody.all(self.state.routes())], type: "text/vnd.yaml")
+            },
+            AdminEndpoint(
+                .get, "/v1/mesher/routeRule/{service}", "The route rules of one service; 404 without any.",
+                content: "text/vnd.yaml"
+            ) { call in try self.routeRule(call.parameters["service"] ?? "") },
+        ]
+    }
+
+    private var ours: [AdminEndpoint] {
+        [
+            AdminEndpoint(.get, "/", "The page.", content: "text/html") { _ in
+                AdminAnswer.bytes(PackageResources.page_html, type: "text/html; charset=utf-8")
+            },
+            AdminEndpoint(.get, "/v1/mesher/traffic", "What traffic is like right now.") { _ in
+                try AdminAnswer.json(self.state.document())
+            },
+            AdminEndpoint(
+                .get, "/v1/mesher/traffic/stream", "The same once a second, as server-sent events.",
+                content: "text/event-stream"
+            ) { _ in try TrafficStream.response(self.state) },
+            AdminEndpoint(.get, "/v1/mesher/services", "Services: instances, ejections, breakers, connections.") { _ in
+                try AdminAnswer.json(ServicesBody(self.state))
+            },
+            AdminEndpoint(.get, "/v1/mesher/config", "What is configured, and where each value comes from.") { _ in
+                try AdminAnswer.json(ConfigBody(self.state))
+            },
+            AdminEndpoint(.get, "/v1/mesher/log-level", "What is logged.") { _ in
+                try AdminAnswer.json(["level": String(describing: self.state.logLevel.get().logName)])
+            },
+            AdminEndpoint(.put, "/v1/mesher/log-level", "Changes it until the next restart; needs the token.") {
+                try await self.setLogLevel($0)
+            },
+            AdminEndpoint(.post, "/v1/mesher/explain", "What would become of a request.") {
+                try await self.explain($0.request)
+            },
+        ]
+    }
+
+    /// Where the framework of the original has them.
+    private var others: [AdminEndpoint] {
+        var endpoints: [AdminEndpoint] = []
+        if let path = self.state.admin.metricsPath {
+            endpoints.append(
+                AdminEndpoint(.get, path, "All metrics.", content: "text/plain") { self.metrics($0) })
+        }
+        if let path = self.state.admin.profilePath {
+            endpoints += [
+                AdminEndpoint(.get, path, "Route rules and known instances.") { _ in
+                    try AdminAnswer.json(
+                        ProfileBody(
+                            routeRule: RouteRuleBody.all(self.state.routes()),
+                            discovery: DiscoveryBody.all(self.state.directory())))
+                },
+                AdminEndpoint(.get, "\(path)/route-rule", "Route rules.") { _ in
+                    try AdminAnswer.json(RouteRuleBody.all(self.state.routes()))
+                },
+                AdminEndpoint(.get, "\(path)/discovery", "Known instances.") { _ in
+                    try AdminAnswer.json(DiscoveryBody.all(self.state.directory()))
+                },
+            ]
+        }
+        return endpoints
+    }
+
+    // MARK: Answers
 
     private func readyz() -> Response {
         let missing = self.state.readiness.missing
-        guard !missing.isEmpty else { return Self.text("ready\n") }
-        return Self.text("not ready: \(missing.joined(separator: ", "))\n", status: .serviceUnavailable)
+        guard !missing.isEmpty else { return AdminAnswer.text("ready\n") }
+        return AdminAnswer.text("not ready: \(missing.joined(separator: ", "))\n", status: .serviceUnavailable)
     }
 
-    private static func text(
-        _ text: String, type: String = "text/plain; charset=utf-8", status: HTTPResponse.Status = .ok
-    ) -> Response {
-        Response(
-            status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    private func metrics(_ call: AdminEndpoint.Call) -> Response {
+        let format = PrometheusText.Format(accept: call.request.headers[.accept])
+        return AdminAnswer.bytes(
+            PrometheusText.render(self.state.metrics.families(), format), type: format.contentType)
     }
 
-    private static func json(_ body: some Encodable) throws -> Response {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let data = try encoder.encode(body)
-        return Response(
-            status: .ok, headers: [.contentType: "application/json"],
-            body: ResponseBody(byteBuffer: ByteBuffer(bytes: data)))
-    }
-}
-
-/// - Source: the original's version document; its fourth key names the framework, which this program does not have.
-private struct VersionBody: Encodable {
-    let version: String
-    let commit: String
-    let built: String
-    let framework = ""
-
-    enum CodingKeys: String, CodingKey {
-        case version, commit, built
-        case framework = "Go-Chassis"
+    private func routeRule(_ service: String) throws -> Response {
+        guard let rules = self.state.routes()[service] else {
+            return try AdminAnswer.json("\(service) routeRule not found", status: .notFound)
+        }
+        return try AdminAnswer.json(RouteRuleBody.rules(rules), type: "text/vnd.yaml")
     }
 
-    init(_ build: BuildInfo) {
-        self.version = build.version
-        self.commit = build.commit
-        self.built = build.built
-    }
-}
-
-/// The health of the sidecar, not of the application: green as long as it can work.
-private struct HealthBody: Encodable {
-    let serviceName: String
-    let version: String
-    let status = "green"
-    let connectedConfigCenterClient: Bool
-    let connectedMonitoring = false
-    let localHealthCheck: [Check]
-    let registry: Registry?
-
-    struct Check: Encodable {
-        let name: String
-        let healthy: Bool
-        let error: String?
-    }
-
-    /// The registry, where it is one that can be away.
-    struct Registry: Encodable {
-        let reachable: Bool
-        let watching: Bool
-        let services: Int
-        let staleServices: Int
-        let heldInstances: Int
-        let error: String?
-
-        init(_ status: RegistryStatus.Value) {
-            self.reachable = status.isReachable
-            self.watching = status.isWatching
-            self.services = status.services
-            self.staleServices = status.staleServices
-            self.heldInstances = status.heldInstances
-            self.error = status.failure
+    private func explain(_ request: Request) async throws -> Response {
+        do {
+            let body = try await request.body.collect(upTo: 256 * 1024)
+            let question = try JSONDecoder().decode(ExplainQuestion.self, from: Data(body.readableBytesView))
+            return try AdminAnswer.json(try self.state.explain(question))
+        } catch {
+            throw AdminMistake(.badRequest, "no request to explain: \(error)")
         }
     }
 
-    init(_ state: AdminState) {
-        self.connectedConfigCenterClient = state.configServer.current.isReachable
-        self.registry = state.registry.map { Registry($0.current) }
-        self.serviceName = state.identity.name
-        self.version = state.identity.version
-        self.localHealthCheck = state.health.all.map { Check(name: $0.name, healthy: $0.isHealthy, error: $0.failure) }
+    private struct LevelBody: Codable { let level: String }
+
+    private func setLogLevel(_ call: AdminEndpoint.Call) async throws -> Response {
+        try self.demandToken(call.request)
+        let body = try? await call.request.body.collect(upTo: 1024)
+        let data = Data(body?.readableBytesView ?? ByteBuffer().readableBytesView)
+        let text =
+            (try? JSONDecoder().decode(LevelBody.self, from: data))?.level
+            ?? String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard let level = Logger.Level(logName: text) else {
+            throw AdminMistake(
+                .badRequest, "no level: send {\"level\":\"DEBUG\"}, or one of INFO, WARN, ERROR and FATAL")
+        }
+        self.state.logLevel.set(level)
+        return try AdminAnswer.json(LevelBody(level: String(describing: level.logName)))
+    }
+
+    /// - Source: promise T6: changes need a token.
+    private func demandToken(_ request: Request) throws(AdminMistake) {
+        let token = self.state.admin.token
+        guard !token.isEmpty else {
+            throw AdminMistake(.forbidden, "nothing can be changed here: mesher.admin.token is not set")
+        }
+        guard let given = request.headers[.authorization], Self.isEqual(given, "Bearer \(token)") else {
+            throw AdminMistake(.unauthorized, "send the token: Authorization: Bearer <mesher.admin.token>")
+        }
+    }
+
+    /// In a time that does not tell how much of it is right.
+    private static func isEqual(_ left: String, _ right: String) -> Bool {
+        let (left, right) = (Array(left.utf8), Array(right.utf8))
+        var difference = left.count ^ right.count
+        for index in right.indices { difference |= Int(right[index] ^ (index < left.count ? left[index] : 0)) }
+        return difference == 0
     }
 }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+import Foundation
+import Logging
+import NIOCore
+import Synchronization
+
+/// What is kept of single requests: outlives every restart of the components that fill and empty it.
+package final class Telemetry: Sendable {
+    /// Where the event loops leave their records.
+    package let inbox = Mailbox<ExchangeRecords>("telemetry", capacity: 64, whenFull: .dropNewest)
+    let own: ServiceIdentity
+    /// Writes spans; `nil` when nothing is traced.
+    let encoder: SpanEncoder?
+    /// Spans that wait to be exported.
+    let spans: SpanQueue
+    /// The newest failures.
+    let failures = FailureList()
+    /// What the handler `monitoring` counts.
+    let statistics: RequestStatistics
+    private let access = Mutex<AccessWriter?>(nil)
+
+    /// How requests are written, and where to.
+    struct AccessWriter: Sendable {
+        var log: AccessLog
+        let output: LogOutput
+        let config: LogConfig.AccessLogConfig
+    }
+
+    /// Without a request yet.
+    ///
+    /// - Parameter logs: What is logged, with absolute paths.
+    package init(_ config: MesherConfig, logs: LogConfig, metrics: MetricsRegistry) {
+        self.own = config.identity
+        self.encoder = config.tracing.map { SpanEncoder(format: $0.format, own: config.identity) }
+        var separator = Array(",".utf8)
+        if case .file = config.tracing?.destination { separator = [.lineFeed] }
+        self.spans = SpanQueue(separator: separator, metrics: metrics)
+        self.statistics = RequestStatistics(config.identity)
+        let statistics = self.statistics
+        metrics.addCollector { statistics.families() }
+        self.apply(logs)
+    }
+
+    /// Makes the access log go where `logs` says.
+    package func apply(_ logs: LogConfig) {
+        self.access.withLock { writer in
+            guard let access = logs.access else {
+                writer = nil
+                return
+            }
+            var settings = logs.settings
+            settings.writers = access.path == "stdout" ? [.stdout] : [.file]
+            settings.path = access.path
+            settings.level = .trace
+            if let known = writer, known.config == access {
+                known.output.apply(settings)
+                return
+            }
+            writer = AccessWriter(
+                log: AccessLog(format: access.format), output: LogOutput(settings), config: access)
+        }
+    }
+
+    /// Waits until the access log is written.
+    ///
+    /// Blocks the thread: for the end of the process.
+    package func flush() { self.access.withLock { $0 }?.output.flush() }
+
+    /// Takes what an event loop has handed over.
+    func take(_ records: ExchangeRecords) {
+        // Both clocks now: the difference holds for records that are at most some seconds old.
+        let offset = Int(Date().timeIntervalSince1970 * 1e6) - Int(NIODeadline.now().uptimeNanoseconds / 1000)
+        var writer = self.access.withLock { $0 }
+        var (lines, lineCount) = (ByteBuffer(), 0)
+        var (spans, spanCount) = (ByteBuffer(), 0)
+        for record in records.records {
+            let start = Int(record.startedAt.uptimeNanoseconds / 1000) + offset
+            if record.uses.contains(.accessLog) {
+                writer?.log.write(record, of: records, at: start, to: &lines)
+                lineCount += 1
+            }
+            if record.uses.contains(.span), let trace = record.trace, let encoder = self.encoder {
+                if spanCount > 0 { spans.writeBytes(self.spans.separator) }
+                encoder.write(record, trace, of: records, start: start, to: &spans)
+                spanCount += 1
+            }
+            if record.uses.contains(.monitoring) { self.statistics.count(record, of: records) }
+            if record.uses.contains(.failure) { self.failures.add(record, of: records, at: start) }
+        }
+        if lines.readableBytes > 0 { writer?.output.write(Array(lines.readableBytesView), count: lineCount) }
+        if spanCount > 0 { self.spans.add(spans, count: spanCount) }
+    }
+}
+
+/// Writes down what the event loops tell of requests: access log, spans, failures.
+package actor TelemetryComponent: Component {
+    private let telemetry: Telemetry
+
+    /// A component that empties the inbox of `telemetry`.
+    package init(_ telemetry: Telemetry) { self.telemetry = telemetry }
+
+    package func run() async throws {
+        while let records = await self.telemetry.inbox.receive() { self.telemetry.take(records) }
+    }
+}

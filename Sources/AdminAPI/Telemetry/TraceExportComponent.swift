@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AsyncHTTPClient
+package import Common
+import Foundation
+package import Logging
+package import NIOCore
+import NIOHTTP1
+
+/// Posts spans to a collector, or writes them to a file, in batches.
+///
+/// That the collector is away is state, not failure: what cannot be posted is lost and counted, and traffic never waits.
+package actor TraceExportComponent: Component {
+    private let config: TracingConfig
+    private let encoder: SpanEncoder
+    private let queue: SpanQueue
+    private let loops: any EventLoopGroup
+    private let logger: Logger
+    private var isFailing = false
+
+    /// How often the queue is looked at.
+    private static let look = Duration.milliseconds(100)
+
+    /// A component that empties the queue of `telemetry`.
+    package init(
+        _ config: TracingConfig, telemetry: Telemetry, loops: any EventLoopGroup, logger: Logger
+    ) {
+        self.config = config
+        self.encoder = telemetry.encoder ?? SpanEncoder(format: config.format, own: telemetry.own)
+        self.queue = telemetry.spans
+        self.loops = loops
+        self.logger = logger
+    }
+
+    package func run() async throws {
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        configuration.timeout.connect = .seconds(2)
+        configuration.httpVersion = .http1Only
+        let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
+        while !Task.isCancelled {
+            await self.exportWhatIsDue(client, after: self.config.batchInterval)
+            try? await Task.sleep(for: min(Self.look, self.config.batchInterval))
+        }
+        try? await client.shutdown()
+    }
+
+    /// The last spans, before the end.
+    package func drain() async {
+        let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops))
+        await self.exportWhatIsDue(client, after: .zero)
+        try? await client.shutdown()
+    }
+
+    private func exportWhatIsDue(_ client: HTTPClient, after interval: Duration) async {
+        while let (spans, count) = self.queue.take(atLeast: self.config.batchSize, orAfter: interval) {
+            let failure: String?
+            switch self.config.destination {
+            case .http(let url): failure = await self.post(spans, to: url, client)
+            case .file(let path): failure = Self.append(spans, to: path)
+            }
+            self.queue.count(failure == nil ? .exported : .failed, count)
+            if let failure, !self.isFailing {
+                self.logger.warning("spans cannot be exported, they are lost", metadata: ["error": "\(failure)"])
+            } else if failure == nil, self.isFailing {
+                self.logger.notice("spans can be exported again")
+            }
+            self.isFailing = failure != nil
+        }
+    }
+
+    /// - Returns: Why it has failed; `nil` when the collector has them.
+    private func post(_ spans: ByteBuffer, to url: String, _ client: HTTPClient) async -> String? {
+        let frame = self.encoder.frame
+        var request = HTTPClientRequest(url: url)
+        request.method = .POST
+        request.headers.add(name: "Content-Type", value: "application/json")
+        request.headers.add(name: "User-Agent", value: "mesher/\(BuildInfo.sourceVersion)")
+        var body = ByteBuffer(bytes: frame.start)
+        body.writeImmutableBuffer(spans)
+        body.writeBytes(frame.end)
+        request.body = .bytes(body)
+        do {
+            let response = try await client.execute(request, timeout: .seconds(10))
+            _ = try? await response.body.collect(upTo: 64 * 1024)
+            return (200...299).contains(response.status.code) ? nil : "\(url): status \(response.status.code)"
+        } catch {
+            return "\(url): \(error)"
+        }
+    }
+
+    private static func append(_ spans: ByteBuffer, to path: String) -> String? {
+        // Neither created as a pipe nor waited for: without a reader a named pipe is a failure at once.
+        let descriptor = unsafe open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else { return "\(path): \(String(describing: POSIXErrorCode(rawValue: errno)))" }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        do {
+            try file.write(contentsOf: Data(spans.readableBytesView) + [UInt8.lineFeed])
+            return nil
+        } catch {
+            return "\(path): \(error)"
+        }
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Testing
+
+@testable import AdminAPI
+
+/// What the endpoints of the admin API answer.
+@Suite struct AdminRoutesTests {
+    @Test("probes tell what is missing")
+    func probes() async throws {
+        let support = try AdminSupport()
+        #expect(try await support.table.ask(.get, "/healthz").text == "ok\n")
+        let before = try await support.table.ask(.get, "/readyz")
+        #expect(before.status == 503 && before.text == "not ready: registry\n")
+        support.readiness.set(.registry)
+        #expect(try await support.table.ask(.get, "/readyz").text == "ready\n")
+        support.readiness.beginDraining()
+        #expect(try await support.table.ask(.get, "/readyz").text == "not ready: draining\n")
+    }
+
+    @Test("health is red, with 500, while the registry has not taken the instance")
+    func health() async throws {
+        let green = try await AdminSupport().table.ask(.get, "/v1/mesher/health")
+        #expect(green.status == 200 && green.type == "application/json")
+        #expect(
+            try sorted(green.body)
+                == sorted(
+                    """
+                    {"serviceName": "web", "version": "0.0.1", "status": "green", "connectedConfigCenterClient": false,
+                     "connectedMonitoring": false, "localHealthCheck": []}
+                    """.utf8))
+        let red = try await AdminSupport(registrationFailure: "no instance found").table.ask(.get, "/v1/mesher/health")
+        let members = try object(red.body)
+        #expect(red.status == 500 && members["status"] as? String == "red")
+        #expect(members["error"] as? String == "no instance found")
+    }
+
+    @Test("metrics come in the format that is asked for")
+    func metrics() async throws {
+        let support = try AdminSupport()
+        let text = try await support.table.ask(.get, "/v1/mesher/metrics")
+        #expect(text.type == "text/plain; version=0.0.4; charset=utf-8" && !text.text.contains("# EOF"))
+        #expect(text.text.contains("start_time_seconds{app=\"shop\",service_name=\"web\",version=\"1.0\"} 0\n"))
+        let open = try await support.table.ask(
+            .get, "/v1/mesher/metrics", [.accept: "application/openmetrics-text; version=1.0.0"])
+        #expect(open.type == "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        #expect(open.text.hasSuffix("# EOF\n"))
+    }
+
+    @Test("the framework's paths are there where they are configured")
+    func framework() async throws {
+        let plain = try AdminSupport().table
+        for path in ["/metrics", "/profile", "/profile/route-rule", "/profile/discovery"] {
+            #expect(try await plain.ask(.get, path).status == 404)
+        }
+        let yaml = "{cse.metrics.enable: true, cse.metrics.apiPath: /m, cse.profile.enable: true}"
+        let table = try AdminSupport(yaml).table
+        for path in ["/m", "/profile", "/profile/route-rule", "/profile/discovery"] {
+            #expect(try await table.ask(.get, path).status == 200)
+        }
+    }
+
+    @Test("known instances are shown as the framework has them")
+    func discovery() async throws {
+        let instance = Instance(
+            id: "i1", version: "1.2", app: "shop", status: .testing, properties: ["zone": "a"],
+            endpoints: [try Endpoint("rest://10.0.0.5:8080"), try Endpoint("grpc://[fd00::1]:9000")], region: "r",
+            zone: "z")
+        let directory = ServiceDirectory(
+            [Service(name: "cart", instances: [instance], ownApp: "shop")], isSynced: true)
+        let table = try AdminSupport("cse.profile.enable: true", directory: directory).table
+        let expected = """
+            {"cart": [{"InstanceID": "i1", "ServiceID": "cart", "HostName": "10.0.0.5", "Status": "TESTING",
+                       "App": "shop", "Version": "1.2",
+                       "EndpointsMap": {"rest": "10.0.0.5:8080", "grpc": "[fd00::1]:9000"},
+                       "Metadata": {"zone": "a", "version": "1.2", "app": "shop"},
+                       "DataCenterInfo": {"Region": "r", "AvailableZone": "z"}}]}
+            """
+        #expect(try sorted(try await table.ask(.get, "/profile/discovery").body) == sorted(expected.utf8))
+        #expect(
+            try sorted(try await table.ask(.get, "/profile").body)
+                == sorted("{\"routeRule\": {}, \"discovery\": \(expected)}".utf8))
+    }
+
+    // MARK: Changes
+
+    @Test("the level of the log is changed by whoever has the token")
+    func logLevel() async throws {
+        let path = "/v1/mesher/log-level"
+        let table = try AdminSupport("mesher.admin.token: t0p").table
+        func put(_ body: String, _ token: String?) async throws -> Answer {
+            try await table.ask(.put, path, token.map { [.authorization: $0] } ?? [:], body: body)
+        }
+        #expect(try await table.ask(.get, path).text == #"{"level":"INFO"}"#)
+        for token in [nil, "", "t0p", "Bearer", "Bearer t0", "Bearer t0px", "Bearer T0P", "bearer t0p"] {
+            #expect(try await put("DEBUG", token).status == 401)
+        }
+        #expect(try await table.ask(.get, path).text == #"{"level":"INFO"}"#)
+        #expect(try await put("DEBUG\n", "Bearer t0p").text == #"{"level":"DEBUG"}"#)
+        #expect(try await table.ask(.get, path).text == #"{"level":"DEBUG"}"#)
+        #expect(try await put(#"{"level":"warn"}"#, "Bearer t0p").text == #"{"level":"WARN"}"#)
+        for body in ["", "loud", #"{"level":"loud"}"#, #"{"level":1}"#, String(repeating: "a", count: 5000)] {
+            #expect(try await put(body, "Bearer t0p").status == 400)
+        }
+        #expect(try await table.ask(.get, path).text == #"{"level":"WARN"}"#)
+    }
+
+    @Test("without a token nothing can be changed by anybody")
+    func noToken() async throws {
+        let table = try AdminSupport().table
+        for token in ["Bearer ", "Bearer", ""] {
+            let answer = try await table.ask(.put, "/v1/mesher/log-level", [.authorization: token], body: "DEBUG")
+            #expect(answer.status == 403 && answer.text.contains("mesher.admin.token is not set"))
+        }
+    }
+
+    @Test("a question that is none is the asker's mistake")
+    func explain() async throws {
+        for body in ["", "{}", "GET /"] {
+            #expect(try await AdminSupport().table.ask(.post, "/v1/mesher/explain", body: body).status == 400)
+        }
+    }
+
+    @Test("the machine's and the service's name, and those that are configured, may be asked by")
+    func hosts() async throws {
+        let table = try AdminSupport("mesher.admin.hosts: [mesh.example]").table
+        let machine = ProcessInfo.processInfo.hostName
+        for host in ["web", "machine:30102", "mesh.example", "10.0.0.1:30102", machine] {
+            #expect(try await table.ask(.get, "/healthz", host: host).status == 200)
+        }
+        #expect(try await table.ask(.get, "/healthz", host: "evil.example").status == 403)
+    }
+
+    // MARK: OpenAPI
+
+    @Test("the OpenAPI document has every endpoint, with its parameters and types")
+    func openAPI() async throws {
+        let table = try AdminSupport("{cse.metrics.enable: true, cse.profile.enable: true}").table
+        let answer = try await table.ask(.get, "/openapi.json")
+        let document = try object(answer.body)
+        #expect(answer.type == "application/json" && document["openapi"] as? String == "3.1.0")
+        let paths = try #require(document["paths"] as? [String: [String: [String: Any]]])
+        let endpoints = table.endpoints.filter { $0.path != "/openapi.json" }
+        #expect(endpoints.count > 15 && paths.values.reduce(0) { $0 + $1.count } == endpoints.count)
+        for endpoint in endpoints {
+            let operation = try #require(paths[endpoint.path]?[endpoint.method.rawValue.lowercased()])
+            #expect(operation["summary"] as? String == endpoint.summary && !endpoint.summary.isEmpty)
+            let responses = try #require(operation["responses"] as? [String: [String: Any]])
+            #expect((responses["200"]?["content"] as? [String: Any])?.keys.sorted() == [endpoint.content])
+            #expect(responses["default"] != nil)
+            // What changes something needs the token.
+            #expect((operation["security"] != nil) == (endpoint.method == .put))
+            let parameters = operation["parameters"] as? [[String: Any]] ?? []
+            let names = endpoint.path.contains("{service}") ? ["service"] : []
+            #expect(parameters.map { $0["name"] as? String } == names)
+        }
+    }
+}
