@@ -14,6 +14,7 @@ let settings: [SwiftSetting] = [
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let basicContainers = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
+let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let dequeModule = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
@@ -42,6 +43,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -54,7 +56,7 @@ let package = Package(
     targets: [
         // RE2 by its static archive, so that the binary needs no library beside those of C and C++.
         .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a"), .linkedLibrary("stdc++")]),
-        .target(name: "CMesher"),
+        .target(name: "CMesher", linkerSettings: [.linkedLibrary("z")]),
         .target(
             name: "Common",
             dependencies: ["CMesher", "CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
@@ -77,8 +79,8 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "AdminAPI",
-            dependencies: ["Common", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1],
-            swiftSettings: settings),
+            dependencies: ["CMesher", "Common", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1],
+            resources: [.embedInCode("Resources/page.html")], swiftSettings: settings),
         .target(
             name: "LocalRegistry",
             dependencies: [
@@ -89,11 +91,11 @@ let package = Package(
             name: "Mesher",
             dependencies: [
                 "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI", "LocalRegistry",
-                argumentParser, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
+                argumentParser, coreMetrics, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
             ],
             swiftSettings: settings),
         .executableTarget(
-            name: "mesher-micro", dependencies: ["Common", "Egress", "Proxy", logging, nioCore, nioPosix],
+            name: "mesher-micro", dependencies: ["AdminAPI", "Common", "Egress", "Proxy", logging, nioCore, nioPosix],
             path: "Benchmarks/Micro", exclude: ["check.py"], swiftSettings: settings),
         .testTarget(
             name: "CommonTests", dependencies: ["Common", logging, nioCore, nioPosix, serviceLifecycle],
@@ -113,6 +115,14 @@ let package = Package(
             name: "HealthAgentTests",
             dependencies: ["Common", "HealthAgent", "TestSupport", asyncHTTPClient, logging, nioPosix],
             swiftSettings: settings),
+        .testTarget(
+            name: "AdminAPITests",
+            dependencies: [
+                "AdminAPI", "CMesher", "Common", httpTypes, hummingbird, logging, nioCore, nioEmbedded,
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "MesherTests", dependencies: ["Common", "Mesher", coreMetrics], swiftSettings: settings),
         .testTarget(
             name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],
             swiftSettings: settings),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import AdminAPI
 package import Common
-import AdminAPI
 import Egress
 import HealthAgent
 import Ingress
@@ -26,6 +26,10 @@ package struct Assembly: Sendable {
         package var source: (loader: ConfigLoader, result: ConfigLoader.Result)?
         /// The memory of the process.
         package var memory: ProcessMemory
+        /// Where logs go; `nil` where they cannot be changed while the process runs.
+        package var logs: LogOutput?
+        /// What libraries count, if anybody gathers it.
+        package var libraryMetrics: LibraryMetrics?
 
         /// Surroundings.
         package init(
@@ -70,6 +74,8 @@ package struct Assembly: Sendable {
         package let workers: WorkerGroup
         /// What outgoing and incoming traffic obey.
         package let plans: [Snapshot<TrafficPlan>]
+        /// What is kept of single requests.
+        package let telemetry: Telemetry
 
         /// Returns when others can find the local service at the registry, or when the task is cancelled.
         package func registered() async {
@@ -90,10 +96,12 @@ package struct Assembly: Sendable {
             self.workers.forEach {
                 $0.deadlines.stop()
                 $0.waits.stop()
+                $0.stopReporting()
             }
             await self.center?.close()
             try await self.loops.shutdownGracefully()
             try await self.controlLoops.shutdownGracefully()
+            self.telemetry.flush()
             try result.get()
         }
     }
@@ -137,6 +145,7 @@ package struct Assembly: Sendable {
         let incomingPlans = Snapshot(IngressComponent.plan(config), on: loops)
         let egressInbox = Mailbox<TrafficMessage>("egress", capacity: 8, whenFull: .dropOldest)
         let ingressInbox = Mailbox<TrafficMessage>("ingress", capacity: 8, whenFull: .dropOldest)
+        let logsInbox = Mailbox<TrafficMessage>("logs", capacity: 8, whenFull: .dropOldest)
         let configInbox = Mailbox<ConfigMessage>("config", capacity: 2, whenFull: .dropNewest)
         let registryInbox = Mailbox<RegistryMessage>("registry", capacity: 4, whenFull: .dropOldest)
         let discoveryInbox = Mailbox<DiscoveryMessage>("discovery", capacity: 4096, whenFull: .dropNewest)
@@ -153,11 +162,13 @@ package struct Assembly: Sendable {
             startTime: ProcessClock.startTime,
             own: .service(identity.name, app: identity.app, version: identity.version))
 
+        let telemetry = Telemetry(config, logs: config.logs.placed(in: LogConfig.home), metrics: metrics)
+
         // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
         let ask: @Sendable (String) -> Bool = { discoveryInbox.send(.serviceWanted($0)) }
         let workers = try await WorkerGroup(
             on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload, tls: tls,
-            ask: center == nil ? nil : ask)
+            records: telemetry.inbox, ask: center == nil ? nil : ask)
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
@@ -198,26 +209,59 @@ package struct Assembly: Sendable {
 
         // Components, in the order in which they are stopped last to first: callers are told first, metrics end last.
         var supervisor = Supervisor(logger: logger)
+        let mailboxes: [any MailboxReport] = [
+            configInbox, egressInbox, ingressInbox, logsInbox, registryInbox, discoveryInbox, telemetry.inbox,
+        ]
+        let configState = self.surroundings.source.map { ConfigState($0.result, now: ProcessClock.startTime) }
         if let address = config.listeners.admin {
-            let state = AdminState(
-                identity: identity, build: self.surroundings.build, readiness: readiness, health: health,
-                registry: center == nil ? nil : registryStatus, configServer: configServer, metrics: metrics
-            ) { question in
-                // Addresses, ports and identity need a restart to change, so that `config` is right about them.
-                try Explainer(config, plan: outgoingPlans.current, directory: directory.current, now: .now())
-                    .explain(question)
+            let monitor = TrafficMonitor(metrics: metrics) {
+                TrafficInspector.services(directory.current, plan: outgoingPlans.current, now: .now())
             }
+            let views = AdminState.Views(
+                directory: { directory.current },
+                routes: { outgoingPlans.current.governance?.rules.routes ?? RouteTable() },
+                loops: { workers.reports }, resident: { memory.resident() ?? 0 }, mailboxes: { mailboxes },
+                registrationFailure: { registration.failure },
+                // Addresses, ports and identity need a restart to change, so that `config` is right about them.
+                explain: { question in
+                    try Explainer(config, plan: outgoingPlans.current, directory: directory.current, now: .now())
+                        .explain(question)
+                })
+            let state = AdminState(
+                config, build: self.surroundings.build, readiness: readiness, health: health,
+                registry: center == nil ? nil : registryStatus, configServer: configServer, configState: configState,
+                metrics: metrics, overload: overload, monitor: monitor, telemetry: telemetry,
+                logLevel: self.surroundings.logLevel, views: views,
+                listeners: outgoingListeners.map { Self.shown($0, "outgoing", isFirst: $0 === outgoing) }
+                    + incomingListeners.map { Self.shown($0, "incoming", isFirst: $0 === incoming) },
+                startTime: ProcessClock.startTime)
             supervisor.add("admin") {
                 AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
             }
+            supervisor.add("monitor") { TrafficMonitorComponent(monitor) }
+            if let profiling = config.admin.profiling {
+                supervisor.add("profiling") {
+                    AdminComponent(.profiles, address: profiling, state: state, loops: controlLoops, logger: logger)
+                }
+            }
         }
-        if let (loader, result) = self.surroundings.source {
-            let state = ConfigState(result, now: ProcessClock.startTime)
+        if let tracing = config.tracing {
+            supervisor.add("trace-export") {
+                TraceExportComponent(tracing, telemetry: telemetry, loops: controlLoops, logger: logger)
+            }
+        }
+        supervisor.add("telemetry") { TelemetryComponent(telemetry) }
+        if let (loader, _) = self.surroundings.source, let state = configState {
             state.register(with: metrics)
+            let logs = self.surroundings.logs
+            supervisor.add("logs") {
+                LogComponent(
+                    inbox: logsInbox, config.logs, home: LogConfig.home, output: logs, telemetry: telemetry)
+            }
             supervisor.add("config") {
                 ConfigComponent(
-                    loader: loader, state: state, inbox: configInbox, receivers: [egressInbox, ingressInbox],
-                    logger: logger)
+                    loader: loader, state: state, inbox: configInbox,
+                    receivers: [egressInbox, ingressInbox, logsInbox], logger: logger)
             }
             if let server = config.configServer {
                 ConfigServerMetrics(status: configServer, state: state).register(with: metrics)
@@ -273,15 +317,24 @@ package struct Assembly: Sendable {
         supervisor.add("readiness") { ReadinessComponent(readiness) }
         ComponentMetrics(
             restarts: supervisor.restarts,
-            mailboxes: [configInbox, egressInbox, ingressInbox, registryInbox, discoveryInbox]
+            mailboxes: mailboxes
         ).register(with: metrics)
+        LoopMetrics(workers: workers).register(with: metrics)
+        SnapshotMetrics(directory: directory, outgoing: outgoingPlans, incoming: incomingPlans).register(with: metrics)
+        if let logs = self.surroundings.logs { LogMetrics(output: logs).register(with: metrics) }
+        if let libraries = self.surroundings.libraryMetrics { metrics.addCollector { libraries.families() } }
         OverloadMetrics(overload: overload, memory: memory).register(with: metrics)
         return Sidecar(
             group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing.address,
             incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
             configInbox: configInbox, center: center?.client, registration: registration, directory: directory,
             trafficInboxes: [egressInbox, ingressInbox], budget: processBudget, loops: loops,
-            controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans])
+            controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans], telemetry: telemetry)
+    }
+
+    /// A listener as operators see it.
+    private static func shown(_ listener: Listener, _ direction: String, isFirst: Bool) -> TrafficDocument.Listener {
+        .init(direction: direction, protocol: isFirst ? "http" : "grpc", address: listener.address.text)
     }
 
     /// The listener of outgoing gRPC; `nil` when nobody has asked for it and its usual port is taken.

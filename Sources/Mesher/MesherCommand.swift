@@ -25,6 +25,7 @@ struct MesherCommand: AsyncParsableCommand {
               mesher registry     a registry for this machine
               mesher check        what is wrong with the configuration
               mesher explain GET http://cart/   what becomes of a request, and why
+              mesher top          what traffic is like, live
               mesher              the sidecar that conf/ beside the binary describes
               mesher --config /etc/mesher/mesher.yaml --service-ports rest:8080
               mesher --cse.protocols.http.listenAddress=10.1.2.3:30101
@@ -34,9 +35,8 @@ struct MesherCommand: AsyncParsableCommand {
             """,
         version: "mesher \(BuildInfo.sourceVersion)",
         subcommands: [
-            RunCommand.self, CheckCommand.self, ExplainCommand.self, QuickstartCommand.self, RegistryCommand.self,
-            VersionCommand.self,
-            ReferenceCommand.self,
+            RunCommand.self, CheckCommand.self, ExplainCommand.self, TopCommand.self, QuickstartCommand.self,
+            RegistryCommand.self, VersionCommand.self, ReferenceCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

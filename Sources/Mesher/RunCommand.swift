@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Common
+import CoreMetrics
 import Foundation
 import Logging
 import ServiceLifecycle
@@ -32,13 +33,19 @@ struct RunCommand: AsyncParsableCommand {
                 mistakes.count == 1 ? "not started: one mistake" : "not started: \(mistakes.count) mistakes",
                 after: mistakes.map(\.description))
         }
-        var logger = Logger(label: "mesher")
-        logger.logLevel = .info
+        let logs = LogOutput(result.config.logs.placed(in: LogConfig.home).settings)
+        LoggingSystem.bootstrap { MesherLogHandler(label: $0, output: logs) }
+        let libraries = LibraryMetrics()
+        MetricsSystem.bootstrap(libraries)
+        let logger = Logger(label: MesherLogHandler.plainLabel)
+        defer { logs.flush() }
         result.problems.forEach(logger.report)
         var surroundings = Assembly.Surroundings(
             configDirectory: loader.directory, build: BuildInfo(executableDirectory: Executable.directory),
             logger: logger)
         surroundings.source = (loader, result)
+        surroundings.logs = logs
+        surroundings.libraryMetrics = libraries
         do {
             let sidecar = try await Assembly(result.config, surroundings).make()
             let signals = SignalWatch(
