@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import AdminAPI
 import Common
 import Egress
 import Logging
@@ -12,7 +13,7 @@ import Proxy
     static func main() async throws {
         let arguments = CommandLine.arguments.dropFirst()
         guard arguments.count == 2, let name = arguments.first, let times = arguments.last.flatMap({ Int($0) }) else {
-            print("usage: mesher-micro scan|forward|exchange|governed TIMES")
+            print("usage: mesher-micro scan|forward|exchange|governed|sampled|traced TIMES")
             return
         }
         switch name {
@@ -20,6 +21,8 @@ import Proxy
         case "forward": precondition(forward(times) > times * 100, "a head was not written")
         case "exchange": try await ExchangeBenchmark.run(times, "")
         case "governed": try await ExchangeBenchmark.run(times, governedConfiguration)
+        case "sampled": try await ExchangeBenchmark.run(times, tracedConfiguration(sampleRate: 0.01, ""))
+        case "traced": try await ExchangeBenchmark.run(times, tracedConfiguration(sampleRate: 1, "access-log,"))
         default: print("no benchmark is called \(name)")
         }
     }
@@ -94,9 +97,18 @@ private enum ExchangeBenchmark {
             ])
         let metrics = MetricsRegistry(startTime: 0, own: MetricLabels())
         let logger = Logger(label: "micro") { _ in SwiftLogNoOpLogHandler() }
+        let config = try Self.config(yaml)
+        // What is written of requests is made elsewhere, but counts as well.
+        let telemetry = Telemetry(config, logs: config.logs, metrics: metrics)
+        let reader = Task { try await TelemetryComponent(telemetry).run() }
+        defer {
+            reader.cancel()
+            telemetry.flush()
+        }
         let workers = try await WorkerGroup(
-            on: loops, directory: Snapshot(services.build(), on: loops), metrics: metrics, logger: logger)
-        let plan = EgressComponent.plan(try Self.config(yaml), token: HopToken())
+            on: loops, directory: Snapshot(services.build(), on: loops), metrics: metrics, logger: logger,
+            records: telemetry.inbox)
+        let plan = EgressComponent.plan(config, token: HopToken())
         let listener = try await Listener.open(
             try SocketAddress(ipAddress: "127.0.0.1", port: 0),
             Listener.Setup(
@@ -164,6 +176,20 @@ private final class Client: ChannelInboundHandler {
     private func send(_ context: ChannelHandlerContext) {
         context.writeAndFlush(Self.wrapOutboundOut(self.request), promise: nil)
     }
+}
+
+/// Every request is traced at the rate given; the spans stay in the queue until that is full.
+private func tracedConfiguration(sampleRate: Double, _ handler: String) -> String {
+    """
+    tracing: {tracer: zipkin, settings: {URI: "http://127.0.0.1:1/api/v2/spans", sampleRate: \(sampleRate)}}
+    accessLogFile: /dev/null
+    accessLogFormat: json
+    cse:
+      handler:
+        chain:
+          Consumer:
+            outgoing: "tracing-consumer,\(handler)router,ratelimiter-consumer,bizkeeper-consumer,loadbalance,transport"
+    """
 }
 
 /// Everything on: 50 route rules, 5 of them with regular expressions, and none of the first 49 for this request; a
