@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from authority import Authority
 from harness import REPOSITORY, binary, eventually, listens
 
 # Pages use the ports of a fresh installation.
-PORTS = [8080, 8081, 8083, 8085, 30100, 30101, 30102, 30110, 30111, 30201, 30202, 40101, 40201, 9000]
+PORTS = [6060, 8080, 8081, 8083, 8085, 30100, 30101, 30102, 30110, 30111, 30201, 30202, 40101, 40201, 9000]
 
 # What has to be running when a page's commands are typed. A page with commands is in one of these.
 WITH_NOTHING = [
@@ -30,13 +31,22 @@ WITH_NOTHING = [
     "docs/service-center.md",
 ]
 WITH_QUICK_START = [
-    "docs/admin-api.md",
     "docs/destination-resolver.md",
     "docs/errors.md",
     "docs/explain.md",
+    "docs/metrics.md",
+    "docs/page.md",
     "docs/protocols.md",
 ]
-WITH_MORE = ["docs/life-cycle.md", "docs/quickstart.md", "examples/grpc/README.md", "examples/two-services/README.md"]
+# Pages whose last section with commands says in `sh` blocks what has to be started.
+WITH_WHAT_THEY_START = ["docs/logs.md", "docs/profile.md", "docs/tracing.md"]
+WITH_MORE = [
+    "docs/admin-api.md",
+    "docs/life-cycle.md",
+    "docs/quickstart.md",
+    "examples/grpc/README.md",
+    "examples/two-services/README.md",
+]
 
 # A reader's shell: no proxy, no key of mesher's, and `mesher` is found.
 ENVIRONMENT = {"HOME": os.environ.get("HOME", "/"), "PATH": f"{Path(binary()).resolve().parent}:{os.environ['PATH']}"}
@@ -115,7 +125,7 @@ def running(*command, until, cwd=REPOSITORY, **environment):
 def test_no_command_is_left_out():
     pages = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("examples/*/*.md")]
     found = {str(page.relative_to(REPOSITORY)) for page in pages if "```console\n" in page.read_text()}
-    assert found == {*WITH_NOTHING, *WITH_QUICK_START, *WITH_MORE}
+    assert found == {*WITH_NOTHING, *WITH_QUICK_START, *WITH_WHAT_THEY_START, *WITH_MORE}
 
 
 @pytest.mark.parametrize("page", WITH_NOTHING)
@@ -123,17 +133,55 @@ def test_page(page):
     type_in(section(page))
 
 
-@pytest.mark.parametrize("page", WITH_QUICK_START)
-def test_page_with_the_quick_start_running(page):
-    with running(binary(), "quickstart", until=8083):
+@contextlib.contextmanager
+def quick_start():
+    """The quick start for as long as the block, ready for a first request."""
+    with running(binary(), "quickstart", until=8083) as process:
         eventually(registered, "not registered")
         eventually(lambda: ready(30102), "not ready")
+        # Its registry may have begun to listen a moment after the sidecar asked for the first time.
+        eventually(lambda: status("http://127.0.0.1:30102/v1/mesher/health") == "200", "not well", seconds=10)
+        yield process
+
+
+@pytest.mark.parametrize("page", WITH_QUICK_START)
+def test_page_with_the_quick_start_running(page):
+    with quick_start():
         type_in(section(page))
 
 
+def type_in_with_what_is_started(text):
+    """Types what stands before the first `sh` block, starts what those blocks have, and types the rest."""
+    before, *others = re.split(r"```sh\n(.*?)```", text, flags=re.S)
+    type_in(before)
+    with contextlib.ExitStack() as started:
+        for command in others[::2]:
+            words = shlex.split(command)
+            variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
+            program, *arguments = words[len(variables) :]
+            is_sidecar = program == "mesher"
+            until = 30102 if is_sidecar else int(next(word for word in arguments if word.isdigit()))
+            path = binary() if is_sidecar else program
+            started.enter_context(running(path, *arguments, until=until, **variables))
+        eventually(lambda: ready(30102), "not ready")
+        type_in("".join(others[1::2]))
+
+
+@pytest.mark.parametrize("page", WITH_WHAT_THEY_START)
+def test_page_with_what_it_starts(page):
+    type_in_with_what_is_started(section(page, "Trying it out"))
+
+
+def test_admin_api():
+    text = section("docs/admin-api.md")
+    with_the_quick_start, _, others = text.partition("Changing it needs a token")
+    with quick_start():
+        type_in(with_the_quick_start)
+    type_in_with_what_is_started(others)
+
+
 def test_quick_start():
-    with running(binary(), "quickstart", until=8083) as process:
-        eventually(registered, "not registered")
+    with quick_start() as process:
         titles = ["The first request", "When something is wrong", "Looking inside"]
         type_in("".join(section("docs/quickstart.md", title) for title in titles))
         process.send_signal(signal.SIGTERM)
@@ -189,6 +237,7 @@ def test_two_services_and_two_sidecars():
     page = section("examples/two-services/README.md")
     with running(REPOSITORY / "examples/two-services/run", until=8081, MESHER_BIN=binary()) as process:
         eventually(lambda: ready(30102) and ready(30202), "not ready")
+        eventually(lambda: listens("127.0.0.1", 8085), "cart is not there")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         type_in(page)
     assert len(children) == 4
@@ -225,7 +274,7 @@ def test_reference_of_the_keys():
 
 def test_every_option_is_explained():
     page = section("docs/command-line.md")
-    for command in ["run", "check", "quickstart", "reference"]:
+    for command in ["run", "check", "explain", "top", "quickstart", "reference"]:
         printed = subprocess.run([binary(), command, "--help"], capture_output=True, text=True, timeout=20).stdout
         options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", printed, re.M)) - {"--help", "--version"}
         assert [option for option in sorted(options) if option not in page] == []
