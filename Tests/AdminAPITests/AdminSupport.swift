@@ -68,7 +68,7 @@ struct AdminSupport {
             health: LocalHealth(), registry: nil, configServer: ConfigServerStatus(), configState: configState,
             metrics: self.metrics, overload: Overload(),
             monitor: TrafficMonitor(metrics: self.metrics, inspect: { inspections }),
-            telemetry: Telemetry(config, metrics: self.metrics),
+            telemetry: Telemetry(config, logs: config.logs, metrics: self.metrics),
             logLevel: .init(get: { level.get() }, set: { level.set($0) }),
             views: .init(
                 directory: { directory }, routes: { config.rules.routes }, loops: { [] }, resident: { 1 << 20 },
