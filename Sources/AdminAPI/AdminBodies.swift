@@ -3,52 +3,49 @@
 import Common
 import Foundation
 
-/// - Source: the original's version document; its fourth key names the framework, which this program does not have.
-struct VersionBody: Encodable {
-    let version: String
-    let commit: String
-    let built: String
-    let framework = ""
-
-    enum CodingKeys: String, CodingKey {
-        case version, commit, built
-        case framework = "Go-Chassis"
+extension OrderedJSON {
+    /// Which build this is.
+    ///
+    /// - Source: the original's version document; its fourth key names the framework, which this program does not have.
+    static func version(_ build: BuildInfo) -> OrderedJSON {
+        .object([
+            ("version", .string(build.version)), ("commit", .string(build.commit)), ("built", .string(build.built)),
+            ("Go-Chassis", .string("")),
+        ])
     }
 
-    init(_ build: BuildInfo) {
-        self.version = build.version
-        self.commit = build.commit
-        self.built = build.built
-    }
-}
-
-/// The health of the sidecar, not of the application: green as long as it is where callers can find it.
-///
-/// - Source: the original's health document, with what else operators ask about.
-struct HealthBody: Encodable {
-    let serviceName: String
-    let version: String
-    let status: String
-    let error: String?
-    let connectedConfigCenterClient: Bool
-    let connectedMonitoring = false
-    let localHealthCheck: [Check]
-    let registry: TrafficDocument.Registry?
-
-    struct Check: Encodable {
-        let name: String
-        let healthy: Bool
-        let error: String?
-    }
-
-    init(_ state: AdminState) {
-        self.connectedConfigCenterClient = state.configServer.current.isReachable
-        self.registry = state.registry.map { TrafficDocument.Registry($0.current) }
-        self.serviceName = state.identity.name
-        self.version = state.identity.version
-        self.localHealthCheck = state.health.all.map { Check(name: $0.name, healthy: $0.isHealthy, error: $0.failure) }
-        self.error = state.registrationFailure()
-        self.status = self.error == nil ? "green" : "red"
+    /// The health of the sidecar, not of the application: green as long as it is where callers can find it.
+    ///
+    /// - Source: the original's health document, and behind it what else operators ask about.
+    static func health(_ state: AdminState) -> OrderedJSON {
+        let failure = state.registrationFailure()
+        var members: [(String, OrderedJSON)] = [
+            ("serviceName", .string(state.identity.name)), ("version", .string(state.identity.version)),
+            ("status", .string(failure == nil ? "green" : "red")),
+            ("connectedConfigCenterClient", .bool(state.configServer.current.isReachable)),
+            ("connectedMonitoring", .bool(false)),
+        ]
+        if let failure { members.append(("error", .string(failure))) }
+        let checks = state.health.all.map { check in
+            OrderedJSON.object(
+                [("name", .string(check.name)), ("healthy", .bool(check.isHealthy))]
+                    + (check.failure.map { [("error", .string($0))] } ?? []))
+        }
+        members.append(("localHealthCheck", .array(checks)))
+        if let registry = state.registry?.current {
+            members.append(
+                (
+                    "registry",
+                    .object(
+                        [
+                            ("reachable", .bool(registry.isReachable)), ("watching", .bool(registry.isWatching)),
+                            ("services", .number(registry.services)),
+                            ("staleServices", .number(registry.staleServices)),
+                            ("heldInstances", .number(registry.heldInstances)),
+                        ] + (registry.failure.map { [("error", .string($0))] } ?? []))
+                ))
+        }
+        return .object(members)
     }
 }
 
@@ -98,15 +95,13 @@ struct ConfigBody: Encodable {
     let problems: [Problem]
     let lastReloadSuccessful: Bool
 
-    static let mask = "******"
-
     init(_ state: AdminState) {
         let current = state.configState?.current
         let store = current?.store ?? ConfigStore([])
         var settings: [String: Setting] = [:]
         for key in ConfigCatalogue.all where key.state == .active && key.pattern.isOneKey {
             settings[key.pattern.text] = Setting(
-                key: key.pattern.text, value: Self.masked(key.fallbackText, of: key.pattern.text), source: "default",
+                key: key.pattern.text, value: Masked.value(key.fallbackText, of: key.pattern.text), source: "default",
                 active: true, reload: key.reload.rawValue)
         }
         // The highest-ranked source comes first.
@@ -115,7 +110,7 @@ struct ConfigBody: Encodable {
             // The environment is full of what is none of our business.
             if known == nil, rank == .environment || rank == .fallback { continue }
             settings[canonical] = Setting(
-                key: canonical, value: Self.masked(entry.value.text ?? entry.value.plain, of: canonical),
+                key: canonical, value: Masked.value(entry.value.text ?? entry.value.plain, of: canonical),
                 source: entry.value.location.description, active: known?.state == .active,
                 reload: known?.reload.rawValue ?? "restart")
         }
@@ -127,77 +122,38 @@ struct ConfigBody: Encodable {
         }
         self.lastReloadSuccessful = state.configState?.isLastSuccessful ?? true
     }
-
-    /// A value without what nobody should read: passwords, tokens, and those inside of URLs.
-    private static func masked(_ value: String, of key: String) -> String {
-        let name = key.lowercased()
-        let isSecret = ["password", "secret", "token", "accesskey", "credential"].contains { name.contains($0) }
-        if isSecret, !name.hasSuffix("file"), !value.isEmpty { return Self.mask }
-        // A list has several URLs, and a password may have an `@` of its own.
-        var (shown, rest) = ("", value[...])
-        while let scheme = rest.range(of: "://") {
-            let authority = rest[scheme.upperBound...].prefix { !"/?#\" ".contains($0) }
-            shown += rest[..<scheme.upperBound]
-            if let at = authority.lastIndex(of: "@") {
-                shown += Self.mask
-                rest = rest[at...]
-            } else {
-                rest = rest[scheme.upperBound...]
-            }
-        }
-        return shown + rest
-    }
 }
 
-/// - Source: `/profile` of the original's framework.
-struct ProfileBody: Encodable {
-    let routeRule: [String: [RouteRuleBody]]
-    let discovery: [String: [DiscoveryBody]]
-}
-
-/// An instance as the original's framework shows it.
-struct DiscoveryBody: Encodable {
-    let instanceID, serviceID, hostName, status, app, version: String
-    let endpoints, metadata: [String: String]
-    let dataCenter: [String: String]?
-
-    enum CodingKeys: String, CodingKey {
-        case instanceID = "InstanceID"
-        case serviceID = "ServiceID"
-        case hostName = "HostName"
-        case status = "Status"
-        case app = "App"
-        case version = "Version"
-        case endpoints = "EndpointsMap"
-        case metadata = "Metadata"
-        case dataCenter = "DataCenterInfo"
+extension OrderedJSON {
+    /// The instances of all services, by name.
+    ///
+    /// - Source: `/profile/discovery` of the original's framework.
+    static func discovery(_ directory: ServiceDirectory) -> OrderedJSON {
+        .object(
+            directory.all.sorted { $0.name < $1.name }.map { service in
+                (service.name, .array(service.instances.map { Self.instance($0, of: service.name) }))
+            })
     }
 
-    /// Those of all services, by name.
-    static func all(_ directory: ServiceDirectory) -> [String: [DiscoveryBody]] {
-        Dictionary(
-            directory.all.map { service in (service.name, service.instances.map { DiscoveryBody($0, service.name) }) },
-            uniquingKeysWith: { first, _ in first })
-    }
-
-    private init(_ instance: Instance, _ service: String) {
-        self.instanceID = instance.id
-        // Ids of services are the registry's own business; the name stands for it here.
-        self.serviceID = service
-        self.hostName = instance.endpoints.first?.host ?? ""
-        self.status = instance.status.rawValue
-        self.app = instance.app
-        self.version = instance.version
-        self.endpoints = Dictionary(
+    private static func instance(_ instance: Instance, of service: String) -> OrderedJSON {
+        let endpoints = Dictionary(
             instance.endpoints.map { endpoint in
                 let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
                 return (endpoint.protocolName, "\(host):\(endpoint.port)")
             }, uniquingKeysWith: { first, _ in first })
-        self.metadata = instance.properties.merging(
-            ["version": instance.version, "app": instance.app].filter { !$0.value.isEmpty }
-        ) { $1 }
-        self.dataCenter =
-            instance.region.isEmpty && instance.zone.isEmpty
-            ? nil : ["Region": instance.region, "AvailableZone": instance.zone]
+        let tags = ["version": instance.version, "app": instance.app].filter { !$0.value.isEmpty }
+        let isPlaced = !instance.region.isEmpty || !instance.zone.isEmpty
+        return .object([
+            // Ids of services are the registry's own business; the name stands for it here.
+            ("InstanceID", .string(instance.id)), ("ServiceID", .string(service)),
+            ("HostName", .string(instance.endpoints.first?.host ?? "")), ("EndpointsMap", OrderedJSON(endpoints)),
+            ("Metadata", OrderedJSON(instance.properties.merging(tags) { $1 })),
+            ("Status", .string(instance.status.rawValue)),
+            (
+                "DataCenterInfo",
+                OrderedJSON(isPlaced ? ["Region": instance.region, "AvailableZone": instance.zone] : nil)
+            ),
+            ("App", .string(instance.app)), ("Version", .string(instance.version)),
+        ])
     }
 }

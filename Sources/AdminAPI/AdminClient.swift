@@ -48,7 +48,9 @@ package enum AdminClient {
                 request.headers.add(name: "Content-Type", value: "application/json")
                 request.body = .bytes(Array(try JSONEncoder().encode(body)))
             }
-            response = try await HTTPClient.shared.execute(request, timeout: .seconds(5))
+            let client = Self.client()
+            defer { Task { try? await client.shutdown() } }
+            response = try await client.execute(request, timeout: .seconds(5))
             answer = try await response.body.collect(upTo: Self.limit)
         } catch {
             throw Failure(
@@ -67,6 +69,13 @@ package enum AdminClient {
         } catch {
             throw Failure(description: "\(address) is no sidecar of this version: \(error)")
         }
+    }
+
+    private static func client() -> HTTPClient {
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        // Nobody listens: that is the answer.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 
     private struct Mistake: Decodable { let error: String }

@@ -2,6 +2,7 @@
 
 package import Common
 import Hummingbird
+import HummingbirdCore
 package import Logging
 package import NIOCore
 
@@ -14,6 +15,11 @@ package actor AdminComponent: Component {
         /// Profiles of the process.
         case profiles
     }
+
+    /// Connections at a time: whoever looks after the sidecar must not take the descriptors that traffic needs.
+    private static let mostConnections = 64
+    /// How long a connection may be without a request, or a request without its end.
+    private static let idle = TimeAmount.seconds(15)
 
     private let kind: Kind
     private let address: ListenAddress
@@ -42,8 +48,10 @@ package actor AdminComponent: Component {
             }
         let application = Application(
             responder: table,
+            server: .http1(configuration: .init(idleTimeout: Self.idle)),
             configuration: ApplicationConfiguration(
-                address: .hostname(self.address.host, port: self.address.port), serverName: nil),
+                address: .hostname(self.address.host, port: self.address.port), serverName: nil,
+                availableConnectionsDelegate: MaximumAvailableConnections(Self.mostConnections, logger: quiet)),
             onServerRunning: { [logger, address] _ in
                 logger.notice("\(what)", metadata: ["url": "http://\(address)/\(path)"])
             },

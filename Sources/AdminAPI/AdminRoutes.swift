@@ -43,11 +43,12 @@ struct AdminRoutes: Sendable {
     private var original: [AdminEndpoint] {
         [
             AdminEndpoint(.get, "/v1/mesher/version", "Which build this is.") { _ in
-                try AdminAnswer.json(VersionBody(self.state.build))
+                AdminAnswer.bytes(OrderedJSON.version(self.state.build).bytes, type: "application/json")
             },
             AdminEndpoint(.get, "/v1/mesher/health", "Whether the sidecar is well; 500 when it is not.") { _ in
-                let body = HealthBody(self.state)
-                return try AdminAnswer.json(body, status: body.status == "green" ? .ok : .internalServerError)
+                AdminAnswer.bytes(
+                    OrderedJSON.health(self.state).bytes, type: "application/json",
+                    status: self.state.registrationFailure() == nil ? .ok : .internalServerError)
             },
             AdminEndpoint(
                 .get, "/v1/mesher/metrics", "All metrics; OpenMetrics where Accept names it.", content: "text/plain"
@@ -55,7 +56,8 @@ struct AdminRoutes: Sendable {
             AdminEndpoint(
                 .get, "/v1/mesher/routeRule", "The route rules of all services.", content: "text/vnd.yaml"
             ) { _ in
-                try AdminAnswer.json(["routeRule": RouteRuleBody.all(self.state.routes())], type: "text/vnd.yaml")
+                let rules = OrderedJSON.object([("routeRule", .routeRules(self.state.routes()))])
+                return AdminAnswer.bytes(rules.bytes, type: "text/vnd.yaml")
             },
             AdminEndpoint(
                 .get, "/v1/mesher/routeRule/{service}", "The route rules of one service; 404 without any.",
@@ -67,7 +69,10 @@ struct AdminRoutes: Sendable {
     private var ours: [AdminEndpoint] {
         [
             AdminEndpoint(.get, "/", "The page.", content: "text/html") { _ in
-                AdminAnswer.bytes(PackageResources.page_html, type: "text/html; charset=utf-8")
+                var page = AdminAnswer.bytes(PackageResources.page_html, type: "text/html; charset=utf-8")
+                // Nobody may lay it under something else.
+                page.headers[.contentSecurityPolicy] = "frame-ancestors 'none'"
+                return page
             },
             AdminEndpoint(.get, "/v1/mesher/traffic", "What traffic is like right now.") { _ in
                 try AdminAnswer.json(self.state.document())
@@ -75,7 +80,7 @@ struct AdminRoutes: Sendable {
             AdminEndpoint(
                 .get, "/v1/mesher/traffic/stream", "The same once a second, as server-sent events.",
                 content: "text/event-stream"
-            ) { _ in try TrafficStream.response(self.state) },
+            ) { try TrafficStream.response(self.state, isHead: $0.request.method == .head) },
             AdminEndpoint(.get, "/v1/mesher/services", "Services: instances, ejections, breakers, connections.") { _ in
                 try AdminAnswer.json(ServicesBody(self.state))
             },
@@ -104,16 +109,17 @@ struct AdminRoutes: Sendable {
         if let path = self.state.admin.profilePath {
             endpoints += [
                 AdminEndpoint(.get, path, "Route rules and known instances.") { _ in
-                    try AdminAnswer.json(
-                        ProfileBody(
-                            routeRule: RouteRuleBody.all(self.state.routes()),
-                            discovery: DiscoveryBody.all(self.state.directory())))
+                    let all = OrderedJSON.object([
+                        ("routeRule", .routeRules(self.state.routes())),
+                        ("discovery", .discovery(self.state.directory())),
+                    ])
+                    return AdminAnswer.bytes(all.bytes, type: "application/json")
                 },
                 AdminEndpoint(.get, "\(path)/route-rule", "Route rules.") { _ in
-                    try AdminAnswer.json(RouteRuleBody.all(self.state.routes()))
+                    AdminAnswer.bytes(OrderedJSON.routeRules(self.state.routes()).bytes, type: "application/json")
                 },
                 AdminEndpoint(.get, "\(path)/discovery", "Known instances.") { _ in
-                    try AdminAnswer.json(DiscoveryBody.all(self.state.directory()))
+                    AdminAnswer.bytes(OrderedJSON.discovery(self.state.directory()).bytes, type: "application/json")
                 },
             ]
         }
@@ -138,7 +144,7 @@ struct AdminRoutes: Sendable {
         guard let rules = self.state.routes()[service] else {
             return try AdminAnswer.json("\(service) routeRule not found", status: .notFound)
         }
-        return try AdminAnswer.json(RouteRuleBody.rules(rules), type: "text/vnd.yaml")
+        return AdminAnswer.bytes(OrderedJSON.routeRules(rules).bytes, type: "text/vnd.yaml")
     }
 
     private func explain(_ request: Request) async throws -> Response {

@@ -37,8 +37,10 @@ extension Assembly.Surroundings {
             set: { level in
                 logs.setLevel(level)
                 // Said whatever the level: who reads the log must know why it changes.
-                Logger(label: "mesher") { MesherLogHandler(label: $0, output: logs) }
-                    .critical("the level of the log was changed through the admin API", metadata: ["level": "\(level)"])
+                var logger = Logger(label: MesherLogHandler.plainLabel) { MesherLogHandler(label: $0, output: logs) }
+                logger.logLevel = .trace
+                logger.notice(
+                    "the level of the log was changed through the admin API", metadata: ["level": "\(level.logName)"])
             })
     }
 }

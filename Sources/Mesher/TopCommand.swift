@@ -171,8 +171,9 @@ struct TopScreen {
 
     /// What comes from other machines must not drive this terminal.
     private static func clean(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : $0 }))
+        var line: [UInt8] = []
+        LineEscaper.appendText(text.rawSpan, to: &line, upTo: 500)
+        return String(decoding: line, as: UTF8.self)
     }
 
     private static func number(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }

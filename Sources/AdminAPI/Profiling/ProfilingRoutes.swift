@@ -76,12 +76,15 @@ struct ProfilingRoutes: Sendable {
         guard let seconds = text.map({ Int($0) }) ?? Self.usual, (1...Self.longest).contains(seconds) else {
             throw AdminMistake(.badRequest, "seconds must be 1 to \(Self.longest)")
         }
-        do throws(ProfileError) {
-            let profile = try await CPUProfiler().profile(for: .seconds(seconds))
+        do {
+            // Whoever leaves does not want it any more, and others may.
+            let profile = try await call.request.body.consumeWithCancellationOnInboundClose { _ in
+                try await CPUProfiler().profile(for: .seconds(seconds))
+            }
             var response = AdminAnswer.bytes(profile, type: "application/octet-stream")
             response.headers[.contentDisposition] = "attachment; filename=\"profile.pb.gz\""
             return response
-        } catch {
+        } catch let error as ProfileError {
             switch error {
             case .alreadyRunning: throw AdminMistake(.conflict, error.description)
             case .notSupported, .cancelled: throw AdminMistake(.internalServerError, error.description)

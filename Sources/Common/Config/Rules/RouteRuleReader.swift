@@ -54,7 +54,9 @@ struct RouteRuleReader {
             if let rule = self.rule(element, &matches) { rules.append(rule) }
         }
         matches.problems.problems.forEach { reader.note($0) }
-        return rules.isEmpty ? nil : ServiceRoutes(rules, plain: "\(tree.plain)\(self.plain(of: rules))")
+        // A list without rules is one, for whoever looks; one that is nothing but mistakes is none.
+        guard !rules.isEmpty || tree.elements.isEmpty else { return nil }
+        return ServiceRoutes(rules, plain: "\(tree.plain)\(self.plain(of: rules))")
     }
 
     /// What rules refer to is a part of what they say.

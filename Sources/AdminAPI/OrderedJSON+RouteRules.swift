@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+
+/// Route rules as the original's admin API shows them.
+///
+/// - Source: `/v1/mesher/routeRule` of the original's newest version.
+extension OrderedJSON {
+    /// The rules of all services, by name.
+    static func routeRules(_ table: RouteTable) -> OrderedJSON {
+        .object(table.services.sorted { $0.key < $1.key }.map { ($0.key, Self.routeRules($0.value)) })
+    }
+
+    /// The rules of one service, in the order in which they are tried.
+    static func routeRules(_ routes: ServiceRoutes) -> OrderedJSON {
+        .array(
+            routes.rules.map { rule in
+                .object([
+                    ("precedence", .number(rule.precedence)),
+                    ("route", .array(rule.targets.map { Self.target($0, routes) })), ("match", Self.match(rule)),
+                ])
+            })
+    }
+
+    private static func target(_ target: RouteTarget, _ routes: ServiceRoutes) -> OrderedJSON {
+        let tags = routes.subsets[target.subset]
+        var all = tags.properties
+        all["version"] = tags.version
+        if let app = tags.app { all["app"] = app }
+        let label = all.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: "|")
+        return .object([("tags", OrderedJSON(all)), ("weight", .number(target.weight)), ("Label", .string(label))])
+    }
+
+    private static func match(_ rule: RouteRule) -> OrderedJSON {
+        var (source, tags, headers) = ("", [String: String](), [(String, OrderedJSON)]())
+        if case .request(let match) = rule.match {
+            source = match.source ?? ""
+            tags = match.sourceTags
+            headers = match.headers.sorted { $0.name < $1.name }.map { ($0.name, OrderedJSON($0.written)) }
+        }
+        // Absent maps are null, as the original's are.
+        return .object([
+            ("refer", .string(rule.reference ?? "")), ("source", .string(source)),
+            ("sourceTags", tags.isEmpty ? .null : OrderedJSON(tags)), ("httpHeaders", .null),
+            ("headers", headers.isEmpty ? .null : .object(headers)),
+        ])
+    }
+}
+
+extension HeaderMatch {
+    /// As rules write it: values by operator.
+    fileprivate var written: [String: String] {
+        var all: [String: String] = [:]
+        for comparison in self.operators {
+            let (name, value, ignoresCase) = comparison.written
+            all[name] = value
+            if ignoresCase { all["caseInsensitive"] = "true" }
+        }
+        return all
+    }
+}
+
+extension TextMatch {
+    /// As rules write it: the operator, the value, and whether letter case does not count.
+    fileprivate var written: (name: String, value: String, ignoresCase: Bool) {
+        func text(_ pattern: Pattern) -> String { String(decoding: pattern.bytes, as: UTF8.self) }
+        switch self {
+        case .exact(let pattern): return ("exact", text(pattern), pattern.ignoresCase)
+        case .notEqual(let pattern): return ("noEqu", text(pattern), pattern.ignoresCase)
+        case .contains(let pattern): return ("contains", text(pattern), pattern.ignoresCase)
+        case .prefix(let pattern): return ("prefix", text(pattern), pattern.ignoresCase)
+        case .suffix(let pattern): return ("suffix", text(pattern), pattern.ignoresCase)
+        case .regex(let expression): return ("regex", expression.text, false)
+        case .number(.greater, let number): return ("greater", "\(number)", false)
+        case .number(.less, let number): return ("less", "\(number)", false)
+        case .number(.noLess, let number): return ("noLess", "\(number)", false)
+        case .number(.noGreater, let number): return ("noGreater", "\(number)", false)
+        case .never: return ("never", "", false)
+        }
+    }
+}
