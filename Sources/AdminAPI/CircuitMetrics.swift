@@ -17,8 +17,21 @@ struct CircuitMetrics: Sendable {
                 target: service.name, flow: service.flow, reasons: service.details.reasons,
                 fallbacks: recent.fallbacks[service.name] ?? 0)
         }
+        var ejected = MetricFamily(
+            "mesher_ejected_endpoints", help: "Instances of a service that are left out for their failures.",
+            kind: .gauge)
+        var states = MetricFamily(
+            "mesher_circuit_state", help: "Circuit breakers that are enabled: 0 closed, 1 half-open, 2 open.",
+            kind: .gauge)
+        for service in recent.services where service.flow.requests > 0 {
+            let labels = MetricLabels(["service_name": service.name])
+            ejected.add(Double(service.details.instances.count { $0.ejected }), labels)
+            guard let breaker = service.details.breaker, breaker.enabled else { continue }
+            states.add(breaker.state == "open" ? 2 : breaker.state == "half-open" ? 1 : 0, labels)
+        }
         let own = Circuit(target: self.own.name, flow: recent.own, reasons: [:], fallbacks: 0)
         return self.families("Consumer", called, recent.seconds) + self.families("Provider", [own], recent.seconds)
+            + [ejected, states]
     }
 
     /// What is known of one circuit.

@@ -71,7 +71,8 @@ package final class TrafficMonitor: Sendable {
     func recent() -> Recent {
         let inspections = self.inspect()
         let now = self.read(inspections)
-        let before = self.readings.withLock { $0.first } ?? now
+        let readings = self.readings.withLock { $0 }
+        let before = readings.first ?? now
         let seconds = max(0.001, (now.time - before.time) / .seconds(1))
         let ownName = self.metrics.ownLabels["service_name"] ?? ""
         func flow(_ totals: RequestTotals, _ old: RequestTotals?) -> TrafficDocument.Flow {
@@ -90,7 +91,7 @@ package final class TrafficMonitor: Sendable {
                 details: .init(
                     reasons: Dictionary(uniqueKeysWithValues: reasons), breaker: known[name]?.breaker,
                     instances: known[name]?.instances ?? [],
-                    routes: Self.routes(known[name]?.routes ?? [], before.hits[name], seconds)))
+                    routes: Self.routes(known[name]?.routes ?? [], readings.map { $0.hits[name] }, seconds)))
         }
         // Their own service is incoming traffic, unless it calls itself.
         return Recent(
@@ -116,13 +117,14 @@ package final class TrafficMonitor: Sendable {
     }
 
     private static func routes(
-        _ routes: [ServiceInspection.Route], _ old: [[Int]]?, _ seconds: Double
+        _ routes: [ServiceInspection.Route], _ readings: [[[Int]]?], _ seconds: Double
     ) -> [TrafficDocument.Route] {
-        routes.enumerated().map { index, route in
-            // Other rules than a moment ago have counted something else.
-            let isSame = old.map { $0.count == routes.count && $0[index].count == route.targets.count } ?? false
+        // Other rules than these have counted something else; these have begun at nothing.
+        let shape = routes.map(\.targets.count)
+        let old = readings.lazy.compactMap { $0 }.first { $0.map(\.count) == shape }
+        return routes.enumerated().map { index, route in
             let counts = route.targets.enumerated().map { place, target in
-                max(0, target.hits - (isSame ? old?[index][place] ?? 0 : target.hits))
+                max(0, target.hits - (old?[index][place] ?? 0))
             }
             let sum = counts.reduce(0, +)
             return TrafficDocument.Route(

@@ -16,16 +16,37 @@ enum TrafficStream {
 
     private static let watchers = Atomic<Int>(0)
 
+    /// One of the places, which is given back once, whatever becomes of the answer.
+    private final class Place: Sendable {
+        private let isTaken = Atomic(true)
+
+        init?() {
+            let (_, count) = TrafficStream.watchers.wrappingAdd(1, ordering: .relaxed)
+            guard count <= TrafficStream.most else {
+                self.leave()
+                return nil
+            }
+        }
+
+        deinit { self.leave() }
+
+        func leave() {
+            guard self.isTaken.exchange(false, ordering: .relaxed) else { return }
+            TrafficStream.watchers.wrappingSubtract(1, ordering: .relaxed)
+        }
+    }
+
     /// An answer that goes on until the client leaves or the process stops.
-    static func response(_ state: AdminState) throws(AdminMistake) -> Response {
-        guard Self.watchers.load(ordering: .relaxed) < Self.most else {
+    static func response(_ state: AdminState, isHead: Bool) throws(AdminMistake) -> Response {
+        let headers: HTTPFields = [.contentType: "text/event-stream"]
+        if isHead { return Response(status: .ok, headers: headers) }
+        guard let place = Place() else {
             throw AdminMistake(.serviceUnavailable, "\(Self.most) are watching already")
         }
         return Response(
-            status: .ok, headers: [.contentType: "text/event-stream"],
+            status: .ok, headers: headers,
             body: ResponseBody { writer in
-                Self.watchers.wrappingAdd(1, ordering: .relaxed)
-                defer { Self.watchers.wrappingSubtract(1, ordering: .relaxed) }
+                defer { place.leave() }
                 while !state.readiness.isDraining, !Task.isCancelled {
                     try await writer.write(try Self.event(state))
                     try await Task.sleep(for: .seconds(1))

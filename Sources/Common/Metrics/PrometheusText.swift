@@ -19,7 +19,10 @@ package enum PrometheusText {
 
         /// The format that a client asks for: OpenMetrics where `accept` names it.
         package init(accept: String?) {
-            self = accept?.contains("application/openmetrics-text") == true ? .openMetrics : .prometheus
+            let choice = (accept ?? "").split(separator: ",").first { $0.contains("application/openmetrics-text") }
+            let parameters = choice?.split(separator: ";").map { $0.filter { $0 != " " } } ?? []
+            let isRefused = parameters.contains { $0.hasPrefix("q=") && Double($0.dropFirst(2)) == 0 }
+            self = choice != nil && !isRefused ? .openMetrics : .prometheus
         }
     }
 
