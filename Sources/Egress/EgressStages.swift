@@ -62,8 +62,16 @@ package struct EgressStages {
             governance: governance,
             hosts: ExternalDestinations(config.rules.externalHosts))
         let parts = Parts(own: own, marks: marks, tracing: config.tracing)
-        func make(_ names: [String]) -> [any Stage] { names.compactMap { handlers[$0]?(parts) } }
-        self.inOrder = [first] + make(config.governance.chains.outgoing)
-        self.external = [first] + make(config.governance.chains.egress)
+        let chains = config.governance.chains
+        // Before the destination is known, so that a misspelt name is seen in traces; the same for external hosts, since
+        // what finds out which chain applies must stand at the same place of both.
+        let tracing = "tracing-consumer"
+        let isTraced = chains.outgoing.contains(tracing)
+        func make(_ names: [String]) -> [any Stage] {
+            names.filter { !isTraced || $0 != tracing }.compactMap { handlers[$0]?(parts) }
+        }
+        let start: [any Stage] = (isTraced ? handlers[tracing]?(parts) : nil).map { [$0, first] } ?? [first]
+        self.inOrder = start + make(chains.outgoing)
+        self.external = start + make(chains.egress)
     }
 }

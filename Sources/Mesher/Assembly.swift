@@ -250,7 +250,9 @@ package struct Assembly: Sendable {
                 TraceExportComponent(tracing, telemetry: telemetry, loops: controlLoops, logger: logger)
             }
         }
-        supervisor.add("telemetry") { TelemetryComponent(telemetry) }
+        supervisor.add("telemetry") {
+            TelemetryComponent(telemetry) { _ = try? await workers.gather { $0.telemetry.handOver() } }
+        }
         if let (loader, _) = self.surroundings.source, let state = configState {
             state.register(with: metrics)
             let logs = self.surroundings.logs

@@ -206,6 +206,9 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
             self.isPeerTrusted = nil
         }
         self.scanner = HeadScanner()
+        // The channel's, which remembers it; the context's asks the kernel each time.
+        if self.peer == nil { self.peer = self.context?.channel.remoteAddress }
+        driver.exchange.peer = self.peer
         self.setDeadline(after: self.plan.settings.requestHead)
         return driver
     }
@@ -213,9 +216,6 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
     private func begin(_ driver: ExchangeDriver, _ input: inout ByteBuffer) {
         self.deadline = .distantFuture
         self.state.requestBegan(driver.exchange.request)
-        // The channel's, which remembers it; the context's asks the kernel each time.
-        if self.peer == nil { self.peer = self.context?.channel.remoteAddress }
-        driver.exchange.peer = self.peer
         driver.exchange.isPeerTrusted = self.isPeerTrusted ?? self.judgePeer()
         if self.worker.overload.refusesRequests {
             driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.overloaded)))

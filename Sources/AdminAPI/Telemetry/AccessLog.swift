@@ -68,7 +68,7 @@ struct AccessLog {
             return
         }
         var line: [UInt8] = []
-        LineEscaper.appendText(bytes, to: &line)
+        LineEscaper.appendText(bytes, to: &line, upTo: OutputRawSpan.longestEscaped)
         out.append(line.rawSpan)
     }
 

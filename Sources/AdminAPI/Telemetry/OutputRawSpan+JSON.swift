@@ -34,10 +34,14 @@ extension OutputRawSpan {
         }
     }
 
+    /// The most of one text that is written where it needs escapes.
+    static let longestEscaped = 4096
+
     @inline(never)
     private mutating func appendEscaped(_ text: RawSpan) {
         var bytes: [UInt8] = []
-        LineEscaper.appendJSON(text, to: &bytes)
+        // However long it would become: a line of a log has at most 8 KiB.
+        LineEscaper.appendJSON(text, to: &bytes, upTo: Self.longestEscaped)
         self.append(bytes.rawSpan)
     }
 

@@ -20,6 +20,8 @@ package final class Telemetry: Sendable {
     /// What the handler `monitoring` counts.
     let statistics: RequestStatistics
     private let access = Mutex<AccessWriter?>(nil)
+    /// Whether the reader has come to a portion without records, which stands for the end.
+    private let isEmptied = Atomic(false)
 
     /// How requests are written, and where to.
     struct AccessWriter: Sendable {
@@ -68,13 +70,24 @@ package final class Telemetry: Sendable {
     /// Blocks the thread: for the end of the process.
     package func flush() { self.access.withLock { $0 }?.output.flush() }
 
+    /// Returns when everything that was handed over before is written, or when the task is cancelled.
+    func empty() async {
+        self.isEmptied.store(false, ordering: .relaxed)
+        while !self.inbox.send(ExchangeRecords([], text: [], dropped: 0)), !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+        while !self.isEmptied.load(ordering: .acquiring), !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(2))
+        }
+    }
+
     /// Takes what an event loop has handed over.
     func take(_ records: ExchangeRecords) {
         // Both clocks now: the difference holds for records that are at most some seconds old.
         let offset = Int(Date().timeIntervalSince1970 * 1e6) - Int(NIODeadline.now().uptimeNanoseconds / 1000)
         var writer = self.access.withLock { $0 }
         var (lines, lineCount) = (ByteBuffer(), 0)
-        var (spans, spanCount) = (ByteBuffer(), 0)
+        var (spans, ends) = (ByteBuffer(), [Int]())
         for record in records.records {
             let start = Int(record.startedAt.uptimeNanoseconds / 1000) + offset
             if record.uses.contains(.accessLog) {
@@ -82,26 +95,39 @@ package final class Telemetry: Sendable {
                 lineCount += 1
             }
             if record.uses.contains(.span), let trace = record.trace, let encoder = self.encoder {
-                if spanCount > 0 { spans.writeBytes(self.spans.separator) }
+                if !ends.isEmpty { spans.writeBytes(self.spans.separator) }
                 encoder.write(record, trace, of: records, start: start, to: &spans)
-                spanCount += 1
+                ends.append(spans.readableBytes)
             }
             if record.uses.contains(.monitoring) { self.statistics.count(record, of: records) }
             if record.uses.contains(.failure) { self.failures.add(record, of: records, at: start) }
         }
         if lines.readableBytes > 0 { writer?.output.write(Array(lines.readableBytesView), count: lineCount) }
-        if spanCount > 0 { self.spans.add(spans, count: spanCount) }
+        if !ends.isEmpty { self.spans.add(spans, ends: ends) }
+        if records.records.isEmpty { self.isEmptied.store(true, ordering: .releasing) }
     }
 }
 
 /// Writes down what the event loops tell of requests: access log, spans, failures.
 package actor TelemetryComponent: Component {
     private let telemetry: Telemetry
+    private let collect: @Sendable () async -> Void
 
     /// A component that empties the inbox of `telemetry`.
-    package init(_ telemetry: Telemetry) { self.telemetry = telemetry }
+    ///
+    /// - Parameter collect: Has the event loops hand over what they still have.
+    package init(_ telemetry: Telemetry, collect: @escaping @Sendable () async -> Void = {}) {
+        self.telemetry = telemetry
+        self.collect = collect
+    }
 
     package func run() async throws {
         while let records = await self.telemetry.inbox.receive() { self.telemetry.take(records) }
+    }
+
+    /// The last records, before the end.
+    package func drain() async {
+        await self.collect()
+        await self.telemetry.empty()
     }
 }

@@ -33,10 +33,7 @@ package actor TraceExportComponent: Component {
     }
 
     package func run() async throws {
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-        configuration.timeout.connect = .seconds(2)
-        configuration.httpVersion = .http1Only
-        let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
+        let client = self.client(within: .seconds(10))
         while !Task.isCancelled {
             await self.exportWhatIsDue(client, after: self.config.batchInterval)
             try? await Task.sleep(for: min(Self.look, self.config.batchInterval))
@@ -46,13 +43,23 @@ package actor TraceExportComponent: Component {
 
     /// The last spans, before the end.
     package func drain() async {
-        let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops))
+        let client = self.client(within: .seconds(2))
         await self.exportWhatIsDue(client, after: .zero)
         try? await client.shutdown()
     }
 
+    private func client(within time: TimeAmount) -> HTTPClient {
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        configuration.timeout.connect = .seconds(2)
+        configuration.timeout.read = time
+        // A port that is refused is an answer: whoever waits for more of it waits in vain.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.httpVersion = .http1Only
+        return HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
+    }
+
     private func exportWhatIsDue(_ client: HTTPClient, after interval: Duration) async {
-        while let (spans, count) = self.queue.take(atLeast: self.config.batchSize, orAfter: interval) {
+        while let (spans, count) = self.queue.take(self.config.batchSize, orAfter: interval) {
             let failure: String?
             switch self.config.destination {
             case .http(let url): failure = await self.post(spans, to: url, client)
@@ -60,7 +67,8 @@ package actor TraceExportComponent: Component {
             }
             self.queue.count(failure == nil ? .exported : .failed, count)
             if let failure, !self.isFailing {
-                self.logger.warning("spans cannot be exported, they are lost", metadata: ["error": "\(failure)"])
+                self.logger.warning(
+                    "spans cannot be exported, they are lost", metadata: ["error": "\(Masked.urls(in: failure))"])
             } else if failure == nil, self.isFailing {
                 self.logger.notice("spans can be exported again")
             }

@@ -83,7 +83,7 @@ package final class TelemetryBuffer {
     }
 
     /// Hands on what there is.
-    func handOver() {
+    package func handOver() {
         self.failures = 0
         guard !self.records.isEmpty, let outbox = self.outbox else { return }
         let count = self.records.count

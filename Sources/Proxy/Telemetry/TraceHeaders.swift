@@ -69,13 +69,19 @@ struct TraceHeaders {
 
     /// `00-<32 digits>-<16 digits>-<2 digits>`, and later versions as far as they begin alike.
     private static func parent(_ value: RawSpan) -> TraceContext? {
-        guard value.byteCount >= 55, let version = value.hex(0..<2), version != 0xff,
+        guard value.byteCount >= 55, !Self.hasCapital(value), let version = value.hex(0..<2), version != 0xff,
             version != 0 || value.byteCount == 55, value.byteCount == 55 || value.byte(at: 55) == 0x2d,
             value.byte(at: 2) == 0x2d, value.byte(at: 35) == 0x2d, value.byte(at: 52) == 0x2d,
             let high = value.hex(3..<19), let low = value.hex(19..<35), high != 0 || low != 0,
             let span = value.hex(36..<52), span != 0, let flags = value.hex(53..<55)
         else { return nil }
         return TraceContext(traceHigh: high, traceLow: low, span: span, isSampled: flags & 1 == 1)
+    }
+
+    /// Capitals are digits elsewhere, but not in this format.
+    private static func hasCapital(_ value: RawSpan) -> Bool {
+        for offset in 0..<55 where value.byte(at: offset) &- 0x41 < 6 { return true }
+        return false
     }
 
     /// `<trace>-<span>[-<decision>[-<parent>]]`, or a decision alone.

@@ -25,34 +25,36 @@ import Testing
     @Test("spans wait until there are enough")
     func byCount() {
         let queue = self.queue()
-        #expect(queue.take(atLeast: 0, orAfter: .zero) == nil)
-        queue.add(ByteBuffer(string: "a"), count: 1)
-        queue.add(ByteBuffer(string: "b,c"), count: 2)
-        #expect(queue.take(atLeast: 4, orAfter: .seconds(3600)) == nil)
-        queue.add(ByteBuffer(string: "d"), count: 1)
-        #expect(self.taken(queue.take(atLeast: 4, orAfter: .seconds(3600))) == "4 a,b,c,d")
+        #expect(queue.take(0, orAfter: .zero) == nil)
+        queue.add(ByteBuffer(string: "a"), ends: [1])
+        queue.add(ByteBuffer(string: "b,c"), ends: [1, 3])
+        #expect(queue.take(4, orAfter: .seconds(3600)) == nil)
+        queue.add(ByteBuffer(string: "d"), ends: [1])
+        #expect(self.taken(queue.take(4, orAfter: .seconds(3600))) == "4 a,b,c,d")
         // Nothing comes twice, and the next ones begin anew.
-        #expect(queue.take(atLeast: 0, orAfter: .zero) == nil)
-        queue.add(ByteBuffer(string: "e"), count: 1)
-        #expect(self.taken(queue.take(atLeast: 1, orAfter: .seconds(3600))) == "1 e")
+        #expect(queue.take(0, orAfter: .zero) == nil)
+        queue.add(ByteBuffer(string: "e"), ends: [1])
+        #expect(self.taken(queue.take(1, orAfter: .seconds(3600))) == "1 e")
         #expect(self.counts().isEmpty)
     }
 
     @Test("spans wait no longer than they may")
     func byAge() {
         let queue = self.queue()
-        queue.add(ByteBuffer(string: "a"), count: 1)
-        #expect(queue.take(atLeast: 2, orAfter: .seconds(3600)) == nil)
-        #expect(self.taken(queue.take(atLeast: 2, orAfter: .zero)) == "1 a")
+        queue.add(ByteBuffer(string: "a"), ends: [1])
+        #expect(queue.take(2, orAfter: .seconds(3600)) == nil)
+        #expect(self.taken(queue.take(2, orAfter: .zero)) == "1 a")
     }
 
     @Test("as many bytes as make a post do not wait")
     func byBytes() {
         let queue = self.queue()
-        queue.add(ByteBuffer(repeating: 0x61, count: SpanQueue.post - 1), count: 1)
-        #expect(queue.take(atLeast: 10, orAfter: .seconds(3600)) == nil)
-        queue.add(ByteBuffer(string: "b"), count: 1)
-        #expect(queue.take(atLeast: 10, orAfter: .seconds(3600))?.count == 2)
+        queue.add(ByteBuffer(repeating: 0x61, count: SpanQueue.post - 1), ends: [SpanQueue.post - 1])
+        #expect(queue.take(10, orAfter: .seconds(3600)) == nil)
+        queue.add(ByteBuffer(string: "b"), ends: [1])
+        // One post, then the other: both together would be too large.
+        #expect(queue.take(10, orAfter: .seconds(3600))?.count == 1)
+        #expect(self.taken(queue.take(10, orAfter: .zero)) == "1 b")
     }
 
     @Test("a full queue drops what comes, counts it, and takes again what fits")
@@ -60,14 +62,29 @@ import Testing
         let queue = self.queue()
         let megabyte = ByteBuffer(repeating: 0x61, count: 1 << 20)
         // The separators leave no room for the eighth.
-        for _ in 0..<10 { queue.add(megabyte, count: 5) }
-        #expect(self.counts() == ["dropped": 15])
-        queue.add(ByteBuffer(string: "small"), count: 1)
-        #expect(self.counts() == ["dropped": 15])
-        let spans = queue.take(atLeast: 1, orAfter: .zero)
-        #expect(spans?.count == 36 && (spans?.bytes.readableBytes ?? 0) < SpanQueue.capacity)
-        queue.add(megabyte, count: 1)
-        #expect(self.counts() == ["dropped": 15] && queue.take(atLeast: 1, orAfter: .zero)?.count == 1)
+        for _ in 0..<10 { queue.add(megabyte, ends: [1 << 20]) }
+        #expect(self.counts() == ["dropped": 3])
+        queue.add(ByteBuffer(string: "small"), ends: [5])
+        #expect(self.counts() == ["dropped": 3])
+        var taken = 0
+        while let spans = queue.take(2, orAfter: .zero) {
+            #expect(spans.count <= 2 && spans.bytes.readableBytes <= SpanQueue.post)
+            taken += spans.count
+        }
+        #expect(taken == 8)
+        queue.add(megabyte, ends: [1 << 20])
+        #expect(self.counts() == ["dropped": 3] && queue.take(1, orAfter: .zero)?.count == 1)
+    }
+
+    @Test("no more are taken than a post may have, and the rest follows whole")
+    func batches() {
+        let queue = self.queue()
+        queue.add(ByteBuffer(string: "a,bb,ccc"), ends: [1, 4, 8])
+        queue.add(ByteBuffer(string: "d"), ends: [1])
+        #expect(self.taken(queue.take(2, orAfter: .seconds(3600))) == "2 a,bb")
+        queue.add(ByteBuffer(string: "e"), ends: [1])
+        #expect(self.taken(queue.take(2, orAfter: .seconds(3600))) == "2 ccc,d")
+        #expect(self.taken(queue.take(2, orAfter: .zero)) == "1 e")
     }
 
     @Test("what became of spans is counted")
