@@ -124,6 +124,8 @@ class Bench:
                 folder = tempfile.mkdtemp(prefix=proxy.name + "-", dir=self.work)
                 plan = proxy.plan(profile, {"dir": folder, "listen": listen, "upstream": at.port, "upstream_host": at.host, "admin": admin,
                                             "service": SERVICE, "service_port": SERVICE_PORT}, TEMPLATES)
+                if profile == "tls":
+                    self.certificate(folder)
                 for name, text in plan["files"].items():
                     with open(os.path.join(folder, name), "w") as f:
                         f.write(text)
@@ -144,9 +146,20 @@ class Bench:
             for m in reversed(chain):
                 m.stop()
 
+    @staticmethod
+    def certificate(folder):
+        """A certificate of its own: server.crt, server.key, and both in server.pem."""
+        names = [os.path.join(folder, f"server.{end}") for end in ("crt", "key", "pem")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", f"/CN={SERVICE}", "-out", names[0], "-keyout", names[1]],
+                       check=True, capture_output=True, timeout=30)
+        with open(names[2], "w") as f:
+            f.write("".join(open(name).read() for name in names[:2]))
+
     def http1_works(self, s, at):
         path = f"http://{SERVICE}:{SERVICE_PORT}{s.path}" if s.profile == "forward" else s.path
-        status, headers, body = managed.fetch(at, path, f"{SERVICE}:{SERVICE_PORT}", s.body() if s.post else None)
+        status, headers, body = managed.fetch(at, path, f"{SERVICE}:{SERVICE_PORT}", s.body() if s.post else None,
+                                              tls=s.profile == "tls")
         return status == 200 and headers.get("x-bench-backend") == self.tag and len(body) == s.expect
 
     def h2_works(self, s, at):

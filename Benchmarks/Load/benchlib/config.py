@@ -7,7 +7,7 @@ import tomllib
 
 WORD = re.compile(r"@([a-z][a-z0-9_]*)@")
 RESERVED = {"args", "files", "env", "ready", "host"}
-PROFILES = ("http1", "forward", "http2")
+PROFILES = ("http1", "forward", "http2", "tls")
 
 
 class ConfigError(Exception):

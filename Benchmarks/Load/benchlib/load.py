@@ -57,7 +57,7 @@ class Loader:
 
     def wrk(self, s, at, seconds):
         script = self._file(f"wrk-{s.key}.lua", wrk_script(s).encode())
-        argv = [self.tools["wrk"], "-t1", f"-c{s.conns}", f"-d{int(seconds)}s", "-s", script, f"http://{at.host}:{at.port}/"]
+        argv = [self.tools["wrk"], "-t1", f"-c{s.conns}", f"-d{int(seconds)}s", "-s", script, f"{s.scheme}://{at.host}:{at.port}/"]
         out, cpu = self._run(argv, seconds)
         m = re.search(r"^RESULT (\{.*\})$", out, re.M)
         if not m:

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from typing import NamedTuple
@@ -151,7 +152,7 @@ def free_ports(n, start=21000, stop=30000):
     raise RuntimeError("no free ports")
 
 
-def fetch(at, path, host="bench", body=None, timeout=2.0, proto="http1"):
+def fetch(at, path, host="bench", body=None, timeout=2.0, proto="http1", tls=False):
     """One request on a new connection; (status, headers, body).  http.client
     would not send an absolute-form target as it stands, so this is by hand."""
     head = f"{'POST' if body is not None else 'GET'} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
@@ -159,6 +160,10 @@ def fetch(at, path, host="bench", body=None, timeout=2.0, proto="http1"):
         head += f"Content-Length: {len(body)}\r\n"
     with socket.create_connection(at, timeout=timeout) as s:
         s.settimeout(timeout)
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            s = context.wrap_socket(s, server_hostname=host.partition(":")[0])
         s.sendall(head.encode() + b"\r\n" + (body or b""))
         data = b""
         while True:
