@@ -96,7 +96,18 @@ class Sidecar:
             self.process = subprocess.Popen(
                 command, env=environment, cwd=self.directory.name, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        eventually(self._ready, "sidecar not ready", seconds=15)
+        try:
+            eventually(self._ready, "sidecar not ready", seconds=15)
+        except BaseException:
+            self.stop_process()
+            raise
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     def _ready(self):
         if not self.alive:
@@ -356,7 +367,7 @@ class Origin:
     def _serve(self, connection):
         with contextlib.suppress(OSError, ValueError):
             try:
-                self.script(connection)
+                self._play(connection)
             except (wire.Malformed, AssertionError) as violation:
                 self.note(self.violations, f"{violation!r} in {bytes(connection.received[-300:])!r}")
             except wire.Truncated:
@@ -366,6 +377,9 @@ class Origin:
                 connection.close()
         connection.ended = connection.ended or "rst"
         self.changed()
+
+    def _play(self, connection):
+        self.script(connection)
 
     def note(self, where, what):
         """Adds to a list that a test may be waiting for."""

@@ -68,7 +68,8 @@ def test_strategy_of_a_service():
         assert world.ask("cart").get("set-cookie") is None
         assert world.ask("other").get("set-cookie").startswith(b"go-chassisLB=")
         world.sidecar.write("load_balancing.yaml", "cse.loadbalance.strategy.name: RoundRobbin\n")
-        eventually(lambda: 'unknown strategy "RoundRobbin"; write RoundRobin' in world.sidecar.tail(), "not reported")
+        told = r'unknown strategy \"RoundRobbin\"; write RoundRobin'
+        eventually(lambda: told in world.sidecar.tail(), "not reported")
 
 
 def test_session_stickiness():
