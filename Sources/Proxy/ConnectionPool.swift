@@ -32,6 +32,9 @@ package final class ConnectionPool {
         /// Exchanges that wait for a stream.
         fileprivate var waiting: [(driver: ExchangeDriver, serial: Int)] = []
         fileprivate var isConnecting = false
+        /// Whether the HTTP/2 connection before has ended without settings: those that wait go together then, and do not
+        /// fail one after the other.
+        fileprivate(set) var hasBeenSilent = false
         /// What connections speak inside; `nil` for plain text.
         fileprivate let tls: TLSMaterial?
         /// The service that the endpoint belongs to.
@@ -143,9 +146,16 @@ package final class ConnectionPool {
         self.connectShared(group, driver.exchange.worker, driver.settings)
     }
 
+    /// It is known how many streams a connection takes.
+    func settingsReceived(_ connection: HTTP2ClientConnection) {
+        connection.group.hasBeenSilent = false
+        self.serveWaiting(connection.group)
+    }
+
     /// A connection takes no more requests.
     func retired(_ connection: HTTP2ClientConnection) {
         connection.group.shared.removeAll { $0 === connection }
+        if !connection.hasSettings { connection.group.hasBeenSilent = true }
         // Those that waited for its settings wait for another one now.
         if !connection.group.waiting.isEmpty { self.serveWaiting(connection.group) }
     }

@@ -21,13 +21,22 @@ class Service(grpc.GenericRpcHandler):
     def __init__(self, name="cart", port=None):
         self.name, self.calls, self.cancelled = name, [], threading.Event()
         self.remaining, self.release = None, threading.Event()
+        # Calls of `Sleep` and `PingPong` that their method has seen: a call may be cancelled before that.
+        self.begun = 0
         options = [("grpc.max_receive_message_length", 32 << 20), ("grpc.max_send_message_length", 32 << 20)]
         self.server = grpc.server(futures.ThreadPoolExecutor(130), [self], options=options)
         self.port = self.server.add_insecure_port(f"127.0.0.1:{port or 0}")
         self.server.start()
 
     def stop(self, grace=0):
+        self.release.set()
         return self.server.stop(grace)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     @property
     def endpoint(self):
@@ -87,7 +96,10 @@ class Service(grpc.GenericRpcHandler):
             yield request
 
     def _note(self, context):
-        context.add_callback(lambda: context.is_active() or self.cancelled.set())
+        """Notes the end of a call, also when it has ended before there was somebody to note it."""
+        if not context.add_callback(self.cancelled.set):
+            self.cancelled.set()
+        self.begun += 1
 
 
 class Sidecar(harness.Sidecar):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client that speaks HTTP/2 frame by frame, so that it can also say what no client may."""
+"""Both ends of HTTP/2, frame by frame, so that they can also say what nobody may."""
 
 import contextlib
 import socket
 import struct
+from dataclasses import dataclass, field
 
 import hpack
 
@@ -51,15 +52,48 @@ class Answer:
         return self.ended or self.reset is not None
 
 
-class Client:
+class Peer:
+    """One end of a connection: sends frames as they are, and reads one after the other."""
+
+    def __init__(self, sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock, self.buffer, self.frames, self.is_closed = sock, bytearray(), [], False
+        self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
+
+    def send(self, *frames):
+        self.sock.sendall(b"".join(frames))
+
+    def try_send(self, data):
+        """Sends what the other side may no longer want."""
+        with contextlib.suppress(OSError):
+            self.sock.sendall(data)
+            return True
+        return False
+
+    def receive(self):
+        """The next frame as kind, flags, stream, payload; `None` at the end of the connection."""
+        while len(self.buffer) < 9 or len(self.buffer) < 9 + int.from_bytes(self.buffer[:3], "big"):
+            try:
+                data = self.sock.recv(1 << 16)
+            except ConnectionError:
+                data = b""
+            if not data:
+                self.is_closed = True
+                return None
+            self.buffer += data
+        length = int.from_bytes(self.buffer[:3], "big")
+        stream = int.from_bytes(self.buffer[5:9], "big")
+        self.frames.append((self.buffer[3], self.buffer[4], stream, bytes(self.buffer[9 : 9 + length])))
+        del self.buffer[: 9 + length]
+        return self.frames[-1]
+
+
+class Client(Peer):
     """One connection; frames are sent as they are, and what comes is sorted by stream."""
 
     def __init__(self, address, greet=True, window=None, settings=()):
-        self.sock = socket.create_connection(address, timeout=harness.PATIENCE)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer, self.answers, self.frames = bytearray(), {}, []
-        self.goaway, self.is_closed, self.settings = None, False, {}
-        self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
+        super().__init__(socket.create_connection(address, timeout=harness.PATIENCE))
+        self.answers, self.goaway, self.settings = {}, None, {}
         self.next, self.credits = 1, window is None
         if greet:
             values = dict(settings)
@@ -73,16 +107,6 @@ class Client:
 
     def __exit__(self, *_):
         self.sock.close()
-
-    def send(self, data):
-        self.sock.sendall(data)
-
-    def try_send(self, data):
-        """Sends what the other side may no longer want."""
-        with contextlib.suppress(OSError):
-            self.sock.sendall(data)
-            return True
-        return False
 
     def open(self, *fields, method="GET", path="/", authority="cart", end=True, scheme="http"):
         """Opens a stream with a request; gives its identifier."""
@@ -125,23 +149,10 @@ class Client:
 
     def read(self):
         """Reads one frame; `False` at the end of the connection."""
-        while len(self.buffer) < 9 or len(self.buffer) < 9 + int.from_bytes(self.buffer[:3], "big"):
-            try:
-                data = self.sock.recv(1 << 16)
-            except ConnectionError:
-                data = b""
-            if not data:
-                self.is_closed = True
-                return False
-            self.buffer += data
-        length = int.from_bytes(self.buffer[:3], "big")
-        kind, flags = self.buffer[3], self.buffer[4]
-        stream = int.from_bytes(self.buffer[5:9], "big")
-        payload = bytes(self.buffer[9 : 9 + length])
-        del self.buffer[: 9 + length]
-        self.frames.append((kind, flags, stream, payload))
-        self._take(kind, flags, stream, payload)
-        return True
+        received = self.receive()
+        if received:
+            self._take(*received)
+        return received is not None
 
     def _take(self, kind, flags, stream, payload):
         answer = self.of(stream)
@@ -168,3 +179,98 @@ class Client:
             self.try_send(frame(SETTINGS, ACK))
         elif kind == PING and not flags & ACK:
             self.try_send(frame(PING, ACK, 0, payload))
+
+
+@dataclass
+class Request:
+    """What came on one stream of a service."""
+
+    fields: dict
+    body: bytearray = field(default_factory=bytearray)
+    trailers: list | None = None
+
+
+class Connection(Peer):
+    """One that the sidecar opened to a service; `requests` has what came, by stream."""
+
+    def __init__(self, service, sock):
+        super().__init__(sock)
+        self.service, self.requests = service, {}
+
+    def greet(self):
+        """Reads the preface and sends the settings of the service, unless those are `None`."""
+        while len(self.buffer) < len(PREFACE):
+            data = self.sock.recv(len(PREFACE) - len(self.buffer))
+            if not data:
+                raise ConnectionError
+            self.buffer += data
+        assert self.buffer == PREFACE
+        self.buffer.clear()
+        if self.service.settings is not None:
+            self.configure(self.service.settings)
+
+    def configure(self, settings):
+        """Says what holds for this side."""
+        self.send(frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *each) for each in settings.items())))
+
+    def events(self):
+        """The frames that come, each once it is part of `requests`."""
+        while received := self.receive():
+            kind, flags, stream, payload = received
+            if kind == HEADERS:
+                fields = self.decoder.decode(payload)
+                if stream in self.requests:
+                    self.requests[stream].trailers = fields
+                else:
+                    self.requests[stream] = Request(dict(fields))
+                    self.service.note(self.service.heads, (self, stream))
+            elif kind == DATA:
+                self.requests[stream].body += payload
+            elif kind == RST:
+                self.service.note(self.service.resets, int.from_bytes(payload, "big"))
+            elif kind == PING and not flags & ACK:
+                self.send(frame(PING, ACK, 0, payload))
+            yield received
+
+    def complete(self):
+        """Streams whose request is complete."""
+        for kind, flags, stream, _ in self.events():
+            if kind in (DATA, HEADERS) and flags & END_STREAM:
+                yield stream
+
+    def head(self, stream, *fields, end=False):
+        """A head or trailers, as a frame."""
+        return frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, self.encoder.encode(fields))
+
+    def begin(self, stream):
+        """The head of an answer to a gRPC call, as a frame."""
+        return self.head(stream, (":status", "200"), ("content-type", "application/grpc"))
+
+    def good(self, stream, data=b""):
+        """The whole answer to a gRPC call, as frames."""
+        middle = frame(DATA, 0, stream, data) if data else b""
+        return self.begin(stream) + middle + self.head(stream, ("grpc-status", "0"), end=True)
+
+
+def succeed(connection):
+    """A script that answers every gRPC call."""
+    for stream in connection.complete():
+        connection.send(connection.good(stream))
+
+
+class Service(harness.Origin):
+    """A service that speaks HTTP/2 as its script says; without one all calls succeed."""
+
+    def _clear(self):
+        super()._clear()
+        self.script, self.settings = succeed, {}
+        self.heads, self.resets = [], []
+
+    @property
+    def endpoint(self):
+        return f"grpc://127.0.0.1:{self.port}"
+
+    def _play(self, connection):
+        peer = Connection(self, connection.sock)
+        peer.greet()
+        self.script(peer)

@@ -79,6 +79,15 @@ def test_a_body_of_unknown_length_and_one_of_known_length(door, mesh):
         assert dict(mesh[1].requests[-1].fields)["content-length"] == b"3"
 
 
+def test_a_body_that_there_is_not(door, mesh):
+    """RFC 9110 §8.6: a method that usually has one says so; others say nothing."""
+    with http2.Client(door) as client:
+        for method, length in (("POST", b"0"), ("GET", None)):
+            assert client.get(method=method).status == 200
+            fields = dict(mesh[1].requests[-1].fields)
+            assert fields.get("content-length") == length and "transfer-encoding" not in fields
+
+
 def test_trailers_go_along_in_both_directions(client, mesh):
     def script(connection):
         for _ in connection.requests():
@@ -320,6 +329,7 @@ def test_broken_frames_end_the_connection(mesh, data, code):
         "transfer_encoding": [*GET, ("transfer-encoding", "chunked")],
         "upgrade": [*GET, ("upgrade", "websocket")],
         "te": [*GET, ("te", "gzip")],
+        "second_te": [*GET, ("te", "trailers"), ("te", "gzip")],
         "no_method": GET[1:],
         "no_scheme": [GET[0], *GET[2:]],
         "no_path": [*GET[:2], GET[3]],
@@ -424,6 +434,29 @@ def test_a_cancelled_request_is_taken_back(client, mesh):
     assert client.get().status == 200
 
 
+def test_a_client_that_says_goodbye(client, mesh):
+    """The connection closes once nothing is open any more."""
+    go = threading.Event()
+
+    def script(connection):
+        for _ in connection.requests():
+            go.wait(harness.PATIENCE)
+            connection.send(answer())
+
+    mesh[1].script = script
+    stream = client.open()
+    client.send(frame(http2.GOAWAY, 0, 0, bytes(8)))
+    go.set()
+    assert client.answer(stream).status == 200
+    client.ends()
+
+
+def test_a_client_that_says_goodbye_with_nothing_open(client):
+    assert client.get().status == 200
+    client.send(frame(http2.GOAWAY, 0, 0, bytes(8)))
+    client.ends()
+
+
 def test_a_graceful_stop_loses_nothing():
     origin, go = harness.Origin(), threading.Event()
 
@@ -433,9 +466,7 @@ def test_a_graceful_stop_loses_nothing():
             connection.send(answer(request.target))
 
     origin.script = script
-    sidecar = harness.Sidecar(origin.port, {})
-    sidecar.start()
-    with http2.Client(("127.0.0.2", sidecar.port)) as client:
+    with harness.Sidecar(origin.port, {}) as sidecar, http2.Client(("127.0.0.2", sidecar.port)) as client:
         streams = [client.open(path=f"/{n}") for n in range(20)]
         eventually(lambda: len(origin.requests) == 20, "not all requests have arrived")
         sidecar.process.send_signal(signal.SIGTERM)
@@ -445,9 +476,7 @@ def test_a_graceful_stop_loses_nothing():
         go.set()
         assert [bytes(client.answer(each).body) for each in streams] == [b"/%d" % n for n in range(20)]
         client.ends()
-    sidecar.process.wait(harness.PATIENCE)
-    assert sidecar.process.returncode == 0
-    sidecar.stop()
+        assert sidecar.process.wait(harness.PATIENCE) == 0
     origin.refuse()
 
 
@@ -536,8 +565,7 @@ def test_an_http1_client_of_an_http2_service():
         file.write(f'cse.protocols.grpc.listenAddress: "127.0.0.1:{port}"\n')
     with open(sidecar.directory.name + "/services.yaml", "w") as file:
         file.write(f"service: [{{name: cart, instance: ['grpc://127.0.0.1:{service.port}']}}]\n")
-    sidecar.start()
-    with harness.Client(("127.0.0.1", port)) as client:
+    with sidecar, harness.Client(("127.0.0.1", port)) as client:
         for path in ("/x", "/y"):
             client.send(f"POST http://cart{path} HTTP/1.1\r\nHost: cart\r\nContent-Length: 2\r\n\r\nhi".encode())
             got = client.response("POST")
@@ -547,5 +575,4 @@ def test_an_http1_client_of_an_http2_service():
     assert heads[1][":authority"] == "cart" and heads[1]["content-length"] == "2" and "host" not in heads[1]
     # One connection for all of them.
     assert sorted(heads) == [1, 3, 5]
-    sidecar.stop()
     service.close()

@@ -144,7 +144,8 @@ def test_floods_end_the_connection(mesh, attack):
     assert other.failure is None and other.slowest < 1, other.slowest
     assert sidecar.metric('mesher_http2_connection_errors_total{code="enhanceYourCalm"}') == before + 1
     assert sidecar.resident() - memory < 16 << 20
-    assert len(origin.heads) < other.count + 200, "few of the requests that were taken back have reached the service"
+    # L7 lets a connection take back 500 in its life; how many of these are there in time is a matter of luck.
+    assert len(origin.heads) < other.count + 510, "few of the requests that were taken back have reached the service"
 
 
 def test_a_hpack_bomb_ends_the_connection(mesh):
@@ -161,6 +162,16 @@ def test_a_hpack_bomb_ends_the_connection(mesh):
         assert client.ends() == http2.CALM
     assert sidecar.resident() - memory < 8 << 20
     assert cpu(sidecar.process.pid) - spent < 2
+
+
+def test_thousands_of_settings_in_one_frame_end_the_connection(mesh):
+    """Each could move the windows of a hundred streams. There are six; some more may be made up."""
+    with http2.Client(("127.0.0.2", mesh[0].port)) as client:
+        some = b"".join(struct.pack(">HI", 0x100 + number, 1) for number in range(20))
+        client.send(frame(http2.SETTINGS, 0, 0, some))
+        assert client.get().status == 200
+        client.send(frame(http2.SETTINGS, 0, 0, struct.pack(">HI", 4, 65535) * 2700))
+        assert client.ends() == http2.CALM
 
 
 def test_closed_windows_do_not_hold_answers_for_ever(mesh):

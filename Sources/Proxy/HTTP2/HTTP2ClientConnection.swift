@@ -56,7 +56,8 @@ final class HTTP2ClientConnection: HTTP2Connection {
     /// Whether others had better wait for it than open another connection.
     var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed }
 
-    private var knowsLimits: Bool { self.hasSettings || self.isPatienceOver }
+    /// Whether there is anything to wait for: not where the connection before has ended without a word.
+    private var knowsLimits: Bool { self.hasSettings || self.isPatienceOver || self.group.hasBeenSilent }
 
     /// Whether nothing is in flight.
     var isUnused: Bool { self.streams.count == 0 }
@@ -122,7 +123,7 @@ final class HTTP2ClientConnection: HTTP2Connection {
         if self.streams.count == 0 { self.sayGoodbye() }
     }
 
-    override func settingsReceived() { self.worker.pool.serveWaiting(self.group) }
+    override func settingsReceived() { self.worker.pool.settingsReceived(self) }
 
     override func becameIdle() {
         if self.isRetired || self.worker.overload.endsConnections {

@@ -135,6 +135,7 @@ final class HTTP2ClientStream: HTTP2Stream {
 
     override func resetReceived(_ code: UInt32) {
         guard let driver = self.driver.take() else { return }
+        self.returnTrailers(to: driver)
         driver.exchange.resetCode = code
         let isRefused = code == HTTP2ErrorCode.refusedStream.rawValue && !self.hasAnswered
         driver.upstreamFailed(
@@ -144,6 +145,7 @@ final class HTTP2ClientStream: HTTP2Stream {
     /// The upstream went away and has not taken the request.
     func refused() {
         guard let driver = self.driver.take() else { return }
+        self.returnTrailers(to: driver)
         driver.upstreamFailed(ProxyError(.upstreamReset), wasReused: true, wasSent: self.hasAnswered)
     }
 
@@ -154,8 +156,22 @@ final class HTTP2ClientStream: HTTP2Stream {
 
     override func connectionLost() {
         guard let driver = self.driver.take() else { return }
+        self.returnTrailers(to: driver)
+        // An upstream that has not said its settings, which come first, has not looked at the request either.
+        let isUnseen = !self.client.hasSettings
         driver.upstreamFailed(
-            ProxyError(.upstreamReset), wasReused: self.client.served > 1 && !self.hasAnswered)
+            ProxyError(.upstreamReset), wasReused: isUnseen || self.client.served > 1 && !self.hasAnswered,
+            wasSent: !isUnseen)
+    }
+
+    override func trailersSent(_ trailers: consuming HeaderBlock) {
+        // Another attempt needs them as well.
+        self.driver?.exchange.requestTrailers = consume trailers
+    }
+
+    /// Those that have not been sent.
+    private func returnTrailers(to driver: ExchangeDriver) {
+        if self.trailers != nil { driver.exchange.requestTrailers = self.trailers.take() }
     }
 
     override func deadlineReached() {

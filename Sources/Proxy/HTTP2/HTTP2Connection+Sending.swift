@@ -46,6 +46,7 @@ extension HTTP2Connection {
         switch stream.trailers.take() {
         case .some(var trailers):
             FrameWriter.trailers(&trailers, stream: stream.id, encoder: &self.encoder, to: &self.output)
+            stream.trailersSent(trailers)
         case .none:
             FrameWriter.begin(.data, flags: HTTP2Flags.endStream, stream: stream.id, length: 0, to: &self.output)
         }

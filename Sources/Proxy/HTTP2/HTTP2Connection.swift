@@ -330,6 +330,9 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
             return
         }
         if self.countsResets, !self.judge(.reset) { return }
+        if stream.gathered != nil { self.deliver(stream, nil, endStream: false) }
+        // What was delivered may have ended the exchange.
+        guard self.streams[id: id] === stream else { return }
         self.streams.remove(id)
         stream.resetReceived(code)
         stream.recycle()

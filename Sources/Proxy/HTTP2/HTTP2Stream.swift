@@ -63,6 +63,9 @@ class HTTP2Stream {
     /// Data; `endStream` says that nothing follows.
     func dataReceived(_ data: ByteBuffer?, endStream: Bool) {}
 
+    /// Its trailers are written.
+    func trailersSent(_ trailers: consuming HeaderBlock) {}
+
     /// The peer has reset the stream, which is no longer in the table.
     func resetReceived(_ code: UInt32) {}
 

@@ -65,7 +65,7 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
         // A session that is resumed has not been looked at again: its certificate may have ended meanwhile.
         if self.material.tag.verifiesPeer, let certificate {
             let now = Int(Date().timeIntervalSince1970)
-            if Int(certificate.notValidAfter) < now { return self.fail("expired", context) }
+            if Int(certificate.notValidAfter) <= now { return self.fail("expired", context) }
             if Int(certificate.notValidBefore) > now { return self.fail("not_yet_valid", context) }
         }
         self.onResult = nil
@@ -107,7 +107,7 @@ enum TLSFailure {
         if text.contains("CERTIFICATE_VERIFY_FAILED") {
             guard let certificate else { return "unknown_authority" }
             let seconds = Int(now.timeIntervalSince1970)
-            if Int(certificate.notValidAfter) < seconds { return "expired" }
+            if Int(certificate.notValidAfter) <= seconds { return "expired" }
             if Int(certificate.notValidBefore) > seconds { return "not_yet_valid" }
             return "unknown_authority"
         }
