@@ -48,19 +48,32 @@ extension OutputRawSpan {
     /// Appends a whole number.
     mutating func decimal(_ value: Int) {
         if value < 0 { self.append(UInt8(ascii: "-")) }
-        var rest = value.magnitude
-        guard rest > 9 else { return self.append(0x30 &+ UInt8(truncatingIfNeeded: rest)) }
-        // Up to 16 digits, the last one lowest in memory order when they are turned round.
-        var digits = InlineArray<20, UInt8>(repeating: 0x30)
-        var first = 20
-        while rest > 0 {
-            first &-= 1
-            let next = rest / 10
-            digits[first] = 0x30 &+ UInt8(truncatingIfNeeded: rest &- next &* 10)
-            rest = next
+        self.decimal(magnitude: UInt64(value.magnitude))
+    }
+
+    private mutating func decimal(magnitude: UInt64) {
+        if magnitude < 10 { return self.append(0x30 &+ UInt8(truncatingIfNeeded: magnitude)) }
+        guard magnitude < 100_000_000 else {
+            self.decimal(magnitude: magnitude / 100_000_000)
+            return self.append(word: 0x3030_3030_3030_3030 &+ Self.digits(magnitude % 100_000_000))
         }
-        let span = unsafe digits.span.bytes
-        self.append(span.extracting(first..<20))
+        let digits = Self.digits(magnitude)
+        // The lowest byte is the first digit: without the zeros in front.
+        let zeros = digits.trailingZeroBitCount / 8
+        self.append(word: (0x3030_3030_3030_3030 &+ digits) &>> UInt64(8 &* zeros), count: 8 &- zeros)
+    }
+
+    /// The digits of a number below 10^8, the first one in the lowest byte.
+    ///
+    /// Halves, quarters and digits are divided side by side in one word; the divisions are multiplications that are exact
+    /// for numbers of this size.
+    private static func digits(_ number: UInt64) -> UInt64 {
+        let four = number / 10_000
+        var word = four | (number &- four &* 10_000) &<< 32
+        let two = (word &* 10_486) &>> 20 & 0x0000_007f_0000_007f
+        word = two | (word &- two &* 100) &<< 16
+        let one = (word &* 103) &>> 10 & 0x000f_000f_000f_000f
+        return one | (word &- one &* 10) &<< 8
     }
 
     /// Appends a number of milliseconds, exact to a microsecond.
@@ -80,10 +93,10 @@ extension OutputRawSpan {
         self.append(word: TraceContext.lowDigits(number))
     }
 
-    /// Appends the eight bytes of a word, the lowest first.
-    private mutating func append(word: UInt64) {
+    /// Appends bytes of a word, the lowest first.
+    private mutating func append(word: UInt64, count: Int = 8) {
         var bytes = word.littleEndian
-        unsafe withUnsafeBytes(of: &bytes) { unsafe self.append(RawSpan(_unsafeBytes: $0)) }
+        unsafe withUnsafeBytes(of: &bytes) { unsafe self.append(RawSpan(_unsafeBytes: $0).extracting(first: count)) }
     }
 
     /// Appends the id of a trace with its quotes: 16 digits where the upper half is 0 and `isShort`, else 32.
@@ -122,7 +135,7 @@ extension OutputRawSpan {
 
     /// Appends `protocol://ip:port`.
     mutating func endpoint(_ endpoint: Endpoint) {
-        let isV6 = endpoint.host.utf8.contains(.colon)
+        let isV6 = endpoint.isV6
         self.append(endpoint.protocolName.rawSpan)
         self.append("://")
         if isV6 { self.append(UInt8.leftBracket) }

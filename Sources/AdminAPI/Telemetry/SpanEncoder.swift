@@ -172,7 +172,7 @@ struct SpanEncoder {
         }
         if span.isClient, let endpoint = span.record.endpoint {
             if !isFirst { out.append(",") }
-            out.append(endpoint.host.utf8.contains(.colon) ? "\"ipv6\":\"" : "\"ipv4\":\"")
+            out.append(endpoint.isV6 ? "\"ipv6\":\"" : "\"ipv4\":\"")
             out.append(endpoint.host.rawSpan)
             out.append("\",\"port\":")
             out.decimal(endpoint.port)

@@ -86,23 +86,29 @@ package final class Telemetry: Sendable {
         // Both clocks now: the difference holds for records that are at most some seconds old.
         let offset = Int(Date().timeIntervalSince1970 * 1e6) - Int(NIODeadline.now().uptimeNanoseconds / 1000)
         var writer = self.access.withLock { $0 }
+        // Room for what most requests need, so that little is moved while it grows.
+        let room = records.records.count * 512 + 2048
         var (lines, lineCount) = (ByteBuffer(), 0)
+        if writer != nil { lines.reserveCapacity(room) }
         var (spans, ends) = (ByteBuffer(), [Int]())
-        for record in records.records {
-            let start = Int(record.startedAt.uptimeNanoseconds / 1000) + offset
-            if record.uses.contains(.accessLog) {
-                writer?.log.write(record, of: records, at: start, to: &lines)
+        if self.encoder != nil { spans.reserveCapacity(room) }
+        let all = records.records.span
+        for index in all.indices {
+            let start = Int(all[index].startedAt.uptimeNanoseconds / 1000) + offset
+            let uses = all[index].uses
+            if uses.contains(.accessLog) {
+                writer?.log.write(all[index], of: records, at: start, to: &lines)
                 lineCount += 1
             }
-            if record.uses.contains(.span), let trace = record.trace, let encoder = self.encoder {
+            if uses.contains(.span), let trace = all[index].trace, let encoder = self.encoder {
                 if !ends.isEmpty { spans.writeBytes(self.spans.separator) }
-                encoder.write(record, trace, of: records, start: start, to: &spans)
+                encoder.write(all[index], trace, of: records, start: start, to: &spans)
                 ends.append(spans.readableBytes)
             }
-            if record.uses.contains(.monitoring) { self.statistics.count(record, of: records) }
-            if record.uses.contains(.failure) { self.failures.add(record, of: records, at: start) }
+            if uses.contains(.monitoring) { self.statistics.count(all[index], of: records) }
+            if uses.contains(.failure) { self.failures.add(all[index], of: records, at: start) }
         }
-        if lines.readableBytes > 0 { writer?.output.write(Array(lines.readableBytesView), count: lineCount) }
+        if lines.readableBytes > 0 { writer?.output.write(lines, count: lineCount) }
         if !ends.isEmpty { self.spans.add(spans, ends: ends) }
         if records.records.isEmpty { self.isEmptied.store(true, ordering: .releasing) }
     }

@@ -83,21 +83,30 @@ package enum LineEscaper {
     /// exclusive or where it is equal. A borrow may spoil bytes above the first hit, never the first hit itself.
     @inline(__always)
     private static func firstSuspect(in bytes: RawSpan, from start: Int, to end: Int, quote: UInt8) -> Int {
-        let ones: UInt64 = 0x0101_0101_0101_0101
         var index = start
         while index &+ 8 <= end {
-            let word = bytes.word(at: index)
-            let control = word &- ones &* 0x20
-            let quotes = (word ^ ones &* UInt64(quote)) &- ones
-            let backslash = (word ^ ones &* UInt64(UInt8.backslash)) &- ones
-            let delete = (word ^ ones &* 0x7f) &- ones
-            // Where the top bit is set in `word` already, the byte is no ASCII and counts too.
-            let found = (word | control | quotes | backslash | delete) & (ones &* 0x80)
+            let found = self.suspects(in: bytes.word(at: index), quote: quote)
             if found != 0 { return index &+ found.trailingZeroBitCount / 8 }
             index &+= 8
         }
+        if index < end, end &- 8 >= start {
+            // The last eight: of those that are looked at again it is known that they are none.
+            let found = self.suspects(in: bytes.word(at: end &- 8), quote: quote)
+            return found == 0 ? end : end &- 8 &+ found.trailingZeroBitCount / 8
+        }
         while index < end, !self.isSuspect(bytes.byte(at: index), quote: quote) { index &+= 1 }
         return index
+    }
+
+    @inline(__always)
+    private static func suspects(in word: UInt64, quote: UInt8) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let control = word &- ones &* 0x20
+        let quotes = (word ^ ones &* UInt64(quote)) &- ones
+        let backslash = (word ^ ones &* UInt64(UInt8.backslash)) &- ones
+        let delete = (word ^ ones &* 0x7f) &- ones
+        // Where the top bit is set in `word` already, the byte is no ASCII and counts too.
+        return (word | control | quotes | backslash | delete) & (ones &* 0x80)
     }
 
     @inline(__always)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Logging
+package import NIOCore
 import Synchronization
 
 /// Takes finished lines from any thread and has a thread of its own write them.
@@ -70,7 +71,7 @@ package final class LogOutput: Sendable {
     /// Writes several lines at once, or drops them all.
     ///
     /// - Parameter count: How many they are.
-    package func write(_ lines: [UInt8], count: Int) { self.queue.append(lines, lines: count) }
+    package func write(_ lines: ByteBuffer, count: Int) { self.queue.append(lines.readableBytesView, lines: count) }
 
     /// Waits until everything is written that was written before; for the end of the process.
     ///

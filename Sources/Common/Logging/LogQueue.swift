@@ -65,7 +65,7 @@ final class LogQueue: Sendable {
         self.state = Mutex(state)
     }
 
-    func append(_ line: [UInt8], lines: Int) {
+    func append(_ line: some Collection<UInt8>, lines: Int) {
         let mustWake = self.state.withLock { state in
             let count = state.pending.bytes.count + line.count
             // After a loss, what comes next waits until the writer has taken the loss to say so in the right place.

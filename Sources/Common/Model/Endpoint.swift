@@ -29,6 +29,8 @@ package final class Endpoint: Sendable {
     package let address: SocketAddress
     /// The same without the port, to compare.
     package let ip: IPAddress
+    /// Whether ``host`` is an IPv6 address, which stands in brackets where a port follows.
+    package var isV6: Bool { if case .v6 = self.address { true } else { false } }
     /// Whether the endpoint asks for TLS (`?sslEnabled=true`).
     package let usesTLS: Bool
     /// How it has served lately.
