@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / ".build/release/mesher-micro"
 PROGRAM = ROOT / ".build/release/mesher-micro-stripped"
-OPERATIONS = {"scan": 2000, "forward": 2000, "exchange": 1000, "governed": 1000, "sampled": 1000, "traced": 1000}
+OPERATIONS = {"scan": 2000, "forward": 2000, "exchange": 1000, "governed": 1000, "sampled": 1000, "traced": 2000}
 # Instructions vary with what the C library picks for the processor, and a little with addresses; allocations do not.
 INSTRUCTIONS, ALLOCATIONS = 1.10, 0.25
 # An exchange with rules, limits, breakers and retries against one without; one of which a span is written in a hundred
