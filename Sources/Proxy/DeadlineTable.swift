@@ -97,8 +97,8 @@ package final class DeadlineTable {
         guard !self.isStopped, wanted < self.nextSweep else { return }
         self.scheduled?.cancel()
         self.nextSweep = wanted
-        self.scheduled = self.eventLoop.assumeIsolated().scheduleTask(deadline: wanted) { [weak self] in
-            guard let self else { return }
+        // Not weak: see Worker.startReporting.
+        self.scheduled = self.eventLoop.assumeIsolated().scheduleTask(deadline: wanted) {
             self.nextSweep = .distantFuture
             let now = NIODeadline.now()
             let earliest = self.sweep(at: now)

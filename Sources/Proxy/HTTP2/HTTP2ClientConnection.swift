@@ -38,8 +38,9 @@ final class HTTP2ClientConnection: HTTP2Connection {
             (.maxHeaderListSize, self.settings.maxHeaderSection),
         ])
         self.setOwnDeadline(self.settings.upstreamIdle)
-        self.worker.eventLoop.assumeIsolated().scheduleTask(in: self.settings.connect) { [weak self] in
-            guard let self, self.isPending else { return }
+        // Not weak: see Worker.startReporting.
+        self.worker.eventLoop.assumeIsolated().scheduleTask(in: self.settings.connect) {
+            guard self.isPending else { return }
             self.isPatienceOver = true
             self.worker.pool.serveWaiting(self.group)
         }
