@@ -50,10 +50,14 @@ package final class Worker {
     /// Never in use across a call to another connection.
     var scratch = ByteBufferAllocator().buffer(capacity: 32 * 1024)
 
-    /// Channels with something written and not flushed, and what it was written in.
+    /// Channels with something written and not flushed.
     private var unflushed: [ChannelHandlerContext] = []
     private var dirty: [HTTP2Connection] = []
     private var isFlushing = false
+    /// Those of this turn, while they are flushed; empty otherwise, so that they can be exchanged.
+    private var flushing: [ChannelHandlerContext] = []
+    private var flushingShared: [HTTP2Connection] = []
+    /// What was written to channels in this turn.
     private var lent: [ByteBuffer] = []
     private var spare: [ByteBuffer] = []
 
@@ -109,10 +113,12 @@ package final class Worker {
     private static let beat = TimeAmount.milliseconds(250)
 
     /// From now on the loop says once a second how it is, and hands on its records.
+    ///
+    /// It keeps the worker alive until ``stopReporting()``. A weak reference would not, but whatever has had one is slower
+    /// to hold and let go for ever after, and this is what every request holds most often.
     func startReporting() {
         self.expectedBeat = .now() + Self.beat
-        self.pulse = self.eventLoop.assumeIsolated().scheduleTask(in: Self.beat) { [weak self] in
-            guard let self else { return }
+        self.pulse = self.eventLoop.assumeIsolated().scheduleTask(in: Self.beat) {
             self.report()
             self.startReporting()
         }
@@ -149,8 +155,9 @@ package final class Worker {
     func flushLater(_ context: ChannelHandlerContext) {
         self.scheduleFlush()
         self.unflushed.append(context)
-        self.lent.append(self.scratch)
-        self.scratch = self.spare.popLast() ?? ByteBufferAllocator().buffer(capacity: 4 * 1024)
+        var next = self.spare.popLast() ?? ByteBufferAllocator().buffer(capacity: 4 * 1024)
+        swap(&self.scratch, &next)
+        self.lent.append(next)
     }
 
     /// The same for a connection that gathers what it sends by itself.
@@ -168,13 +175,15 @@ package final class Worker {
 
     private func flushAll() {
         self.isFlushing = false
-        let contexts = self.unflushed
-        self.unflushed.removeAll(keepingCapacity: true)
-        let connections = self.dirty
-        self.dirty.removeAll(keepingCapacity: true)
-        for connection in connections { connection.flush() }
-        for context in contexts { context.flush() }
-        for buffer in self.lent where self.spare.count < 64 { self.spare.append(buffer) }
+        // Whatever comes while these are flushed goes out in the next turn.
+        swap(&self.unflushed, &self.flushing)
+        swap(&self.dirty, &self.flushingShared)
+        for connection in self.flushingShared { connection.flush() }
+        for context in self.flushing { context.flush() }
+        self.flushingShared.removeAll(keepingCapacity: true)
+        self.flushing.removeAll(keepingCapacity: true)
+        // Those of messages that flushing has called forth as well: what is still in use is not written over.
+        while self.spare.count < 64, let buffer = self.lent.popLast() { self.spare.append(buffer) }
         self.lent.removeAll(keepingCapacity: true)
     }
 
