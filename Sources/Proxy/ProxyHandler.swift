@@ -107,6 +107,9 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
         }
     }
 
+    /// Nobody behind this handler waits for it.
+    package func channelReadComplete(context: ChannelHandlerContext) {}
+
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
         guard let driver = self.driver else { return }
         let isWritable = context.channel.isWritable
@@ -392,12 +395,13 @@ extension ProxyHandler: Downstream {
     package func exchangeEnded() {
         self.releaseDriver()
         guard self.context != nil else { return }
+        let plan = self.plans.value
         switch self.state.responseEnded() {
         // Its head has promised to go on, but that was before the process began to stop.
-        case .nextRequest where self.plans.value.isDraining && self.unread == nil && !self.isProcessing: self.close()
+        case .nextRequest where plan.isDraining && self.unread == nil && !self.isProcessing: self.close()
         case .nextRequest:
             self.setReading(true)
-            self.setDeadline(after: self.plans.value.settings.keepAlive)
+            self.setDeadline(after: plan.settings.keepAlive)
             if self.isProcessing { return }
             if var input = self.unread.take() {
                 self.process(&input)

@@ -124,6 +124,9 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner {
 
     package func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
+    /// Nobody behind this handler waits for it.
+    package func channelReadComplete(context: ChannelHandlerContext) {}
+
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
             self.queuedControl = 0
