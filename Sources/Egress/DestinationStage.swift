@@ -55,7 +55,9 @@ struct DestinationStage: Stage {
         let directory = exchange.worker.directory.value
         let service: Service
         let port: ByteRange
-        switch (exchange.isGRPC ? self.streamResolver : self.resolver).resolve(exchange, in: directory) {
+        switch (exchange.isGRPC ? self.streamResolver : self.resolver)
+            .resolve(exchange.request, exchange.requestHeaders, in: directory)
+        {
         case .refused(let error): return .reject(error)
         case .service(let found, let itsPort): (service, port) = (found, itsPort)
         case .name(let name, let itsPort):
@@ -85,6 +87,7 @@ struct DestinationStage: Stage {
     }
 
     /// The sidecar's own listener that the client names; `nil` for all other places.
+    @inline(__always)
     private func ownListener(_ exchange: borrowing Exchange) -> OwnListeners.Listener? {
         guard exchange.request.flags.contains(.absoluteTarget) else { return nil }
         let authority = exchange.request.authority

@@ -110,8 +110,11 @@ package final class ConnectionPool {
     }
 
     /// Takes back a connection that can serve another request.
-    func giveBack(_ connection: UpstreamConnection, _ settings: ProxySettings) {
-        guard self.idleCount < settings.maxIdleUpstream / self.loopCount else {
+    ///
+    /// - Parameter idle: How long it may wait for one.
+    /// - Parameter most: How many may wait on all loops.
+    func giveBack(_ connection: UpstreamConnection, idle: TimeAmount, most: Int) {
+        guard self.idleCount < most / self.loopCount else {
             connection.worker.metrics.count(.idleUpstream)
             connection.close()
             return
@@ -119,7 +122,7 @@ package final class ConnectionPool {
         self.idleCount += 1
         connection.group.shard.idle.add()
         connection.group.idle.append(connection)
-        connection.waitIdle(settings.upstreamIdle)
+        connection.waitIdle(idle)
     }
 
     // MARK: HTTP/2
@@ -231,7 +234,9 @@ package final class ConnectionPool {
                         self.connect(group, for: driver)
                     }
                 }
-                if let connection = free { self.giveBack(connection, settings) }
+                if let connection = free {
+                    self.giveBack(connection, idle: settings.upstreamIdle, most: settings.maxIdleUpstream)
+                }
             }
         }
     }
@@ -381,7 +386,7 @@ package final class ConnectionPool {
                     if driver.serial == serial {
                         driver.connected(connection)
                     } else {
-                        self.giveBack(connection, settings)
+                        self.giveBack(connection, idle: settings.upstreamIdle, most: settings.maxIdleUpstream)
                     }
                 case .success(.shared), .failure:
                     self.leave(group)
@@ -407,7 +412,7 @@ package final class ConnectionPool {
                         driver.connected(connection)
                     } else {
                         // Its request was given up meanwhile.
-                        self.giveBack(connection, settings)
+                        self.giveBack(connection, idle: settings.upstreamIdle, most: settings.maxIdleUpstream)
                     }
                 case .failure(let error):
                     self.leave(group)

@@ -417,7 +417,7 @@ package final class ExchangeDriver {
             self.exchange.grpcStatus = reply.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: reply.status)
         }
         // Before the answer goes out: whoever has it may look at the metrics the next moment.
-        self.exchange.worker.metrics.count(self.exchange)
+        self.exchange.worker.metrics.count(&self.exchange)
         self.isCounted = true
         let serial = self.serial
         self.downstream?.sendReply(reply)
@@ -435,7 +435,7 @@ package final class ExchangeDriver {
         self.exchange.outcome = outcome == .succeeded && self.exchange.isFailure ? .failed : outcome
         self.replay = nil
         self.plan.chain.finish(&self.exchange)
-        if !self.isCounted { self.exchange.worker.metrics.count(self.exchange) }
+        if !self.isCounted { self.exchange.worker.metrics.count(&self.exchange) }
         self.isCounted = false
         self.exchange.worker.telemetry.ended(self.exchange, self.plan.records)
         let downstream = self.downstream.take()

@@ -59,13 +59,13 @@ extension Exchange {
         return source
     }
 
-    private func sourceOfHeader(_ name: HeaderName, _ read: (RawSpan) -> String?) -> RequestSource? {
+    private mutating func sourceOfHeader(_ name: HeaderName, _ read: (RawSpan) -> String?) -> RequestSource? {
         guard let index = self.requestHeaders.firstIndex(of: name) else { return nil }
         let worker = self.worker
         return self.requestHeaders.withValue(at: index) { worker.sources.source(name, $0, worker.metrics, read) }
     }
 
-    private func sourceOfPeer() -> RequestSource {
+    private mutating func sourceOfPeer() -> RequestSource {
         guard let peer = self.peer, let address = IPAddress(peer), !address.isLoopback,
             case .one(let service, let instance) = self.worker.directory.value.owner(of: address)
         else { return SourceCache.unknown }

@@ -107,6 +107,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
+    /// Nobody behind this handler waits for it.
+    func channelReadComplete(context: ChannelHandlerContext) {}
+
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         guard let driver = self.driver else { return }
         self.worker.tick()
@@ -226,7 +229,8 @@ final class UpstreamConnection: ChannelInboundHandler {
             return
         }
         self.setReading(true)
-        self.worker.pool.giveBack(self, driver.settings)
+        self.worker.pool.giveBack(
+            self, idle: driver.settings.upstreamIdle, most: driver.settings.maxIdleUpstream)
     }
 
     private func fail(_ error: ProxyError) {

@@ -74,7 +74,7 @@ package final class WorkerMetrics {
     }
 
     /// Counts an exchange that has ended.
-    func count(_ exchange: borrowing Exchange) {
+    func count(_ exchange: inout Exchange) {
         let counters = exchange.counters ?? self.unresolved
         if let reason = exchange.error?.reason {
             self.count(reason)

@@ -18,13 +18,15 @@ struct FirstLabelResolver: DestinationResolver {
     /// What `plugin.destinationResolver` says.
     static let name = "first-label"
 
-    func resolve(_ exchange: borrowing Exchange, in directory: ServiceDirectory) -> Resolution {
+    func resolve(
+        _ request: RequestHead, _ headers: borrowing HeaderBlock, in directory: ServiceDirectory
+    ) -> Resolution {
         // Only requests with a whole URL were meant for a proxy.
-        guard exchange.request.flags.contains(.absoluteTarget) else { return .notForProxy }
+        guard request.flags.contains(.absoluteTarget) else { return .notForProxy }
         // `authority` says where host and port are in the bytes of the head.
-        let authority = exchange.request.authority
+        let authority = request.authority
         // Bytes are looked at in place; here, how many there are before the first dot.
-        let length = exchange.requestHeaders.withBytes(in: authority.host) { host in
+        let length = headers.withBytes(in: authority.host) { host in
             var index = 0
             while index < host.byteCount, host.byte(at: index) != .dot { index += 1 }
             return index

@@ -81,7 +81,8 @@ struct LoadBalanceStage: Stage {
         {
             return index
         }
-        let hash = Self.hash(exchange, target.policy.balancing)
+        let balancing = target.policy.balancing
+        let hash = balancing.strategy == .ringHash ? Self.hash(exchange, balancing.hash) : nil
         let failed = exchange.balancing.failed
         guard !failed.isEmpty else {
             return subset.pick(hash: hash, at: now, using: &worker.random) { !$0.health.isEjected(at: now) }
@@ -94,9 +95,8 @@ struct LoadBalanceStage: Stage {
         return subset.set.endpoints.firstIndex { endpoint in !failed.contains { $0 === endpoint } } ?? index
     }
 
-    private static func hash(_ exchange: borrowing Exchange, _ policy: BalancingPolicy) -> UInt64? {
-        guard policy.strategy == .ringHash else { return nil }
-        switch policy.hash {
+    private static func hash(_ exchange: borrowing Exchange, _ key: BalancingPolicy.HashSource) -> UInt64? {
+        switch key {
         case .header(let name):
             guard let index = exchange.requestHeaders.firstIndex(ofLowercased: name) else { return nil }
             return exchange.requestHeaders.withValue(at: index) { HashRing.hash($0) }

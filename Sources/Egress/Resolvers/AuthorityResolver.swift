@@ -13,9 +13,11 @@ package struct AuthorityResolver: DestinationResolver {
     package init() {}
 
     /// Finds the service; see ``DestinationResolver``.
-    package func resolve(_ exchange: borrowing Exchange, in directory: ServiceDirectory) -> Resolution {
-        guard exchange.request.flags.contains(.absoluteTarget) else { return .notForProxy }
-        let authority = exchange.request.authority
+    package func resolve(
+        _ request: RequestHead, _ headers: borrowing HeaderBlock, in directory: ServiceDirectory
+    ) -> Resolution {
+        guard request.flags.contains(.absoluteTarget) else { return .notForProxy }
+        let authority = request.authority
         // A host in brackets begins one byte later, and has colons of its own.
         guard !authority.portDigits.isEmpty, authority.host.lower == authority.whole.lower else {
             return .refused(

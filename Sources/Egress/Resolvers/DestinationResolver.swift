@@ -13,13 +13,15 @@ package protocol DestinationResolver: Sendable {
     /// The name in `plugin.destinationResolver`.
     static var name: String { get }
 
-    /// What the request whose head `exchange` holds names.
+    /// What the request with this head names.
     ///
-    /// Called on the exchange's event loop, once per request. Whether the service exists, and whether the place may be
+    /// Called on the request's event loop, once per request. Whether the service exists, and whether the place may be
     /// called at all, is decided afterwards, the same for every resolver.
     ///
     /// - Parameter directory: The services that are known now.
-    func resolve(_ exchange: borrowing Exchange, in directory: ServiceDirectory) -> Resolution
+    func resolve(
+        _ request: RequestHead, _ headers: borrowing HeaderBlock, in directory: ServiceDirectory
+    ) -> Resolution
 }
 
 /// What a resolver found.

@@ -16,8 +16,10 @@ package struct HostResolver: DestinationResolver {
     package init() {}
 
     /// Finds the service; see ``DestinationResolver``.
-    package func resolve(_ exchange: borrowing Exchange, in directory: ServiceDirectory) -> Resolution {
-        guard exchange.request.flags.contains(.absoluteTarget) else { return .notForProxy }
-        return .name(exchange.request.authority.host, port: exchange.request.authority.portDigits)
+    package func resolve(
+        _ request: RequestHead, _ headers: borrowing HeaderBlock, in directory: ServiceDirectory
+    ) -> Resolution {
+        guard request.flags.contains(.absoluteTarget) else { return .notForProxy }
+        return .name(request.authority.host, port: request.authority.portDigits)
     }
 }
