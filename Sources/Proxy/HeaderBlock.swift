@@ -287,6 +287,50 @@ package struct HeaderBlock: ~Copyable {
                 nameLength: UInt16(truncatingIfNeeded: line.nameLength), name: line.name))
     }
 
+    /// Makes `line`, whose name must be a known one, the only field of its name: over one whose value is as long, where
+    /// there is one, and behind all others otherwise.
+    ///
+    /// - Returns: Where its value begins.
+    mutating func set(_ line: HeaderLine) -> Int {
+        let length = line.bytes.count - line.nameLength - 4
+        var value: Int?
+        if self.present & line.name.bit != 0 {
+            for index in 0..<self.count where self.fields[index].name == line.name && !self.fields[index].isRemoved {
+                if value == nil, self.fields[index].value.count == length {
+                    value = Int(self.fields[index].value.lower)
+                } else {
+                    self.fields[index].isRemoved = true
+                }
+            }
+        }
+        guard let value else {
+            self.append(line)
+            return self.bytes.count - length - 2
+        }
+        self.overwrite(line.bytes.rawSpan.extracting(line.nameLength + 2..<line.nameLength + 2 + length), at: value)
+        return value
+    }
+
+    /// Writes eight bytes, the lowest one first, over what stands at `offset`.
+    @inline(__always)
+    mutating func overwrite(_ word: UInt64, at offset: Int) {
+        var span = self.bytes.mutableSpan
+        var bytes = unsafe span.mutableBytes  // unsafe for types with padding only
+        bytes.storeBytes(of: word.littleEndian, toByteOffset: offset, as: UInt64.self)
+    }
+
+    private mutating func overwrite(_ value: RawSpan, at offset: Int) {
+        var index = 0
+        while index + 8 <= value.byteCount {
+            self.overwrite(value.word(at: index), at: offset + index)
+            index += 8
+        }
+        while index < value.byteCount {
+            self.bytes[offset + index] = value.byte(at: index)
+            index += 1
+        }
+    }
+
     /// Adds a field whose value is a part of this very block, such as a host or a port.
     package mutating func append(_ name: HeaderName, _ spelling: StaticString, valueFrom range: ByteRange) {
         let start = self.beginLine(spelling)

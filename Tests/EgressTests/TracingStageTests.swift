@@ -157,6 +157,39 @@ import Testing
         #expect(!told.isEmpty)
     }
 
+    @Test(
+        "a request that is not recorded keeps the ids that it came with, where one format tells them",
+        arguments: [
+            ["X-B3-TraceId: \(trace)", "X-B3-SpanId: \(span)", "X-B3-ParentSpanId: \(parent)"],
+            ["X-B3-TraceId: \(trace)", "X-B3-SpanId: \(span)", "X-B3-Sampled: false", "tracestate: a=b"],
+            ["X-B3-TraceId: \(trace)", "X-B3-SpanId: \(span)", "X-B3-Sampled: 2", "X-B3-Flags: 0"],
+            ["traceparent: 00-\(trace)-\(span)-00", "tracestate: a=b"],
+        ])
+    func keepsIDs(fields: [String]) throws {
+        let (trace, told) = try self.run(self.settings { $0.sampleRate = 0 }, fields)
+        #expect(!trace.isSampled && trace.traceID == Self.trace && trace.span == Self.spanID)
+        if fields.count == 2 {
+            #expect(told == ["traceparent": "00-\(Self.trace)-\(Self.span)-00", "tracestate": "a=b"])
+            return
+        }
+        #expect(told["x-b3-traceid"] == Self.trace && told["x-b3-spanid"] == Self.span)
+        #expect(told["x-b3-sampled"] == "0" && told["tracestate"] == nil)
+        #expect(told["x-b3-parentspanid"] == (fields.contains { $0.contains("Parent") } ? Self.parent : nil))
+    }
+
+    @Test("what several formats tell of a request that is not recorded agrees afterwards")
+    func agrees() throws {
+        let (trace, told) = try self.run(
+            self.settings { $0.sampleRate = 0 },
+            ["traceparent: 00-\(Self.trace)-\(Self.span)-00", "b3: \(Self.trace)-\(Self.parent)-1"])
+        let span = TraceContext.hex(trace.span)
+        #expect(trace.parent == Self.spanID && trace.span != Self.spanID)
+        #expect(
+            told == [
+                "traceparent": "00-\(Self.trace)-\(span)-00", "b3": "\(Self.trace)-\(span)-0-\(Self.span)",
+            ])
+    }
+
     @Test("a decision that came alone begins a trace, told on in its way")
     func decisionAlone() throws {
         let (trace, told) = try self.run(TracingConfig(), ["b3: 0"])

@@ -89,12 +89,18 @@ extension OutputRawSpan {
 
     /// Appends a number as 16 hexadecimal digits.
     mutating func hex(_ number: UInt64) {
-        self.append(word: TraceContext.highDigits(number))
-        self.append(word: TraceContext.lowDigits(number))
+        self.append(word: number.highHexDigits)
+        self.append(word: number.lowHexDigits)
     }
 
-    /// Appends bytes of a word, the lowest first.
-    private mutating func append(word: UInt64, count: Int = 8) {
+    /// Appends the bytes of a word, the lowest first.
+    @inline(__always)
+    private mutating func append(word: UInt64) {
+        unsafe self.append(word.littleEndian, as: UInt64.self)  // unsafe for types with padding only
+    }
+
+    /// Appends the lowest bytes of a word.
+    private mutating func append(word: UInt64, count: Int) {
         var bytes = word.littleEndian
         unsafe withUnsafeBytes(of: &bytes) { unsafe self.append(RawSpan(_unsafeBytes: $0).extracting(first: count)) }
     }
@@ -131,17 +137,5 @@ extension OutputRawSpan {
             self.append(UInt8.dot)
             shift &-= 8
         }
-    }
-
-    /// Appends `protocol://ip:port`.
-    mutating func endpoint(_ endpoint: Endpoint) {
-        let isV6 = endpoint.isV6
-        self.append(endpoint.protocolName.rawSpan)
-        self.append("://")
-        if isV6 { self.append(UInt8.leftBracket) }
-        self.append(endpoint.host.rawSpan)
-        if isV6 { self.append(UInt8.rightBracket) }
-        self.append(UInt8.colon)
-        self.decimal(endpoint.port)
     }
 }

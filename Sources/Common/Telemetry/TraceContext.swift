@@ -43,27 +43,9 @@ package struct TraceContext: Sendable, Equatable {
     ///
     /// Allocates.
     package static func hex(_ number: UInt64) -> String {
-        let digits = [Self.highDigits(number), Self.lowDigits(number)].flatMap { word in
+        let digits = [number.highHexDigits, number.lowHexDigits].flatMap { word in
             (0..<8).map { UInt8(truncatingIfNeeded: word &>> (8 &* UInt64($0))) }
         }
         return String(decoding: digits, as: UTF8.self)
-    }
-
-    /// The first eight of a number's 16 hexadecimal digits as their ASCII codes, the first digit in the lowest byte.
-    @inlinable @inline(__always)
-    package static func highDigits(_ number: UInt64) -> UInt64 { Self.digits(number &>> 32) }
-
-    /// The last eight digits, likewise.
-    @inlinable @inline(__always)
-    package static func lowDigits(_ number: UInt64) -> UInt64 { Self.digits(number & 0xffff_ffff) }
-
-    /// Eight digits at once: halves are moved apart until each has a byte of its own, then each byte becomes its code.
-    @usableFromInline @inline(__always)
-    static func digits(_ half: UInt64) -> UInt64 {
-        var word = (half &>> 16) | (half & 0xffff) &<< 32
-        word = (word & 0x0000_ff00_0000_ff00) &>> 8 | (word & 0x0000_00ff_0000_00ff) &<< 16
-        word = (word & 0x00f0_00f0_00f0_00f0) &>> 4 | (word & 0x000f_000f_000f_000f) &<< 8
-        let letters = ((word &+ 0x0606_0606_0606_0606) &>> 4) & 0x0101_0101_0101_0101
-        return (word &+ 0x3030_3030_3030_3030) &+ letters &* 0x27
     }
 }

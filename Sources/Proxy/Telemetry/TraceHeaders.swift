@@ -48,6 +48,16 @@ struct TraceHeaders {
         }
     }
 
+    /// Whether it stands in one format, of several headers of B3 or of the W3C, and no header tells of another.
+    @inline(__always)
+    func isAlone(in headers: borrowing HeaderBlock) -> Bool {
+        switch self.formats {
+        case .b3: headers.hasNone(of: HeaderName.b3.bit | HeaderName.traceparent.bit)
+        case .w3c: headers.hasNone(of: HeaderName.b3.bit | HeaderName.b3Headers)
+        default: false
+        }
+    }
+
     private mutating func take(_ found: Found, _ format: TraceFormats) {
         guard found.context != nil || found.isSampled != nil else { return }
         self.formats.insert(format)
@@ -72,8 +82,8 @@ struct TraceHeaders {
         guard value.byteCount >= 55, !Self.hasCapital(value), let version = value.hex(0..<2), version != 0xff,
             version != 0 || value.byteCount == 55, value.byteCount == 55 || value.byte(at: 55) == 0x2d,
             value.byte(at: 2) == 0x2d, value.byte(at: 35) == 0x2d, value.byte(at: 52) == 0x2d,
-            let high = value.hex(3..<19), let low = value.hex(19..<35), high != 0 || low != 0,
-            let span = value.hex(36..<52), span != 0, let flags = value.hex(53..<55)
+            let high = value.hex(at: 3), let low = value.hex(at: 19), high != 0 || low != 0,
+            let span = value.hex(at: 36), span != 0, let flags = value.hex(53..<55)
         else { return nil }
         return TraceContext(traceHigh: high, traceLow: low, span: span, isSampled: flags & 1 == 1)
     }
@@ -90,7 +100,7 @@ struct TraceHeaders {
         if count == 1 { return Self.decision(value.byte(at: 0)).map { Found(isSampled: $0.0, isDebug: $0.1) } }
         guard let dash = (0..<count).first(where: { value.byte(at: $0) == 0x2d }),
             let (high, low) = Self.traceID(value.extracting(0..<dash)), count >= dash + 17,
-            let span = value.hex(dash + 1..<dash + 17), span != 0
+            let span = value.hex(at: dash + 1), span != 0
         else { return nil }
         var found = Found()
         var parent: UInt64 = 0
@@ -101,7 +111,7 @@ struct TraceHeaders {
             found.isDebug = isDebug
             if count > dash + 19 {
                 guard count == dash + 36, value.byte(at: dash + 19) == 0x2d,
-                    let above = value.hex(dash + 20..<dash + 36)
+                    let above = value.hex(at: dash + 20)
                 else { return nil }
                 parent = above
             }
@@ -120,9 +130,9 @@ struct TraceHeaders {
             (found.isSampled, found.isDebug) = (decision.0, decision.1)
         }
         guard let (high, low) = headers.trace(.b3TraceID, { Self.traceID($0) }),
-            let span = headers.trace(.b3SpanID, { $0.byteCount == 16 ? $0.hex(0..<16) : nil }), span != 0
+            let span = headers.trace(.b3SpanID, { $0.byteCount == 16 ? $0.hex(at: 0) : nil }), span != 0
         else { return found }
-        let parent = headers.trace(.b3ParentSpanID) { $0.byteCount == 16 ? $0.hex(0..<16) : nil }
+        let parent = headers.trace(.b3ParentSpanID) { $0.byteCount == 16 ? $0.hex(at: 0) : nil }
         found.context = TraceContext(
             traceHigh: high, traceLow: low, span: span, parent: parent ?? 0, isSampled: found.isSampled ?? false)
         return found
@@ -147,15 +157,24 @@ struct TraceHeaders {
 
     private static func traceID(_ value: RawSpan) -> (UInt64, UInt64)? {
         let count = value.byteCount
-        guard count == 16 || count == 32, let low = value.hex(count - 16..<count) else { return nil }
+        guard count == 16 || count == 32, let low = value.hex(at: count - 16) else { return nil }
         guard count == 32 else { return low == 0 ? nil : (0, low) }
-        guard let high = value.hex(0..<16), high != 0 || low != 0 else { return nil }
+        guard let high = value.hex(at: 0), high != 0 || low != 0 else { return nil }
         return (high, low)
     }
 }
 
 extension RawSpan {
-    /// The number that the hexadecimal digits of `range` are, 16 at most; `nil` when there is any other byte.
+    /// The number that the 16 hexadecimal digits from `offset` on are; `nil` when there is any other byte.
+    @inline(__always)
+    fileprivate func hex(at offset: Int) -> UInt64? {
+        guard let high = UInt64(hexDigits: self.word(at: offset)),
+            let low = UInt64(hexDigits: self.word(at: offset + 8))
+        else { return nil }
+        return high &<< 32 | low
+    }
+
+    /// The same of the digits in `range`, 16 at most.
     fileprivate func hex(_ range: Range<Int>) -> UInt64? {
         var number: UInt64 = 0
         for offset in range {
@@ -177,43 +196,49 @@ extension HeaderBlock {
 
     /// Says where the request is in its trace, in place of what its headers said.
     ///
+    /// A field that is there already is written over, so that what goes on stays in one piece.
+    ///
     /// - Parameter isNew: Whether the trace begins here: one that is not recorded needs no ids of B3 then.
     mutating func setTrace(_ trace: TraceContext, _ formats: TraceFormats, isNew: Bool, _ lines: TraceLines) {
-        if !self.hasNone(of: HeaderName.tracing) { self.removeTrace(keepingState: formats.contains(.w3c)) }
-        if formats.contains(.b3) {
-            if !isNew || trace.isSampled { self.appendB3(trace, lines) }
-            self.append(trace.isDebug ? lines.debug : trace.isSampled ? lines.sampled : lines.notSampled)
+        let isB3 = formats.contains(.b3)
+        let hasIDs = isB3 && (!isNew || trace.isSampled)
+        if !self.hasNone(of: HeaderName.tracing) {
+            self.remove(.b3)
+            if !hasIDs {
+                self.remove(.b3TraceID)
+                self.remove(.b3SpanID)
+            }
+            if !hasIDs || trace.parent == 0 { self.remove(.b3ParentSpanID) }
+            if !isB3 || trace.isDebug { self.remove(.b3Sampled) }
+            if !isB3 || !trace.isDebug { self.remove(.b3Flags) }
+            if !formats.contains(.w3c) {
+                self.remove(.traceparent)
+                self.remove(.tracestate)
+            }
         }
+        if hasIDs { self.setB3(trace, lines) }
+        if isB3 { _ = self.set(trace.isDebug ? lines.debug : trace.isSampled ? lines.sampled : lines.notSampled) }
         if formats.contains(.b3Single) {
             if isNew, !trace.isSampled { self.append(lines.singleNotSampled) } else { self.appendSingle(trace) }
         }
         if formats.contains(.w3c) {
-            let start = self.bytes.count
-            self.append(trace.isSampled ? lines.parentSampled : lines.parent)
-            let value = start + 16
-            self.setHex(trace.traceHigh, at: value)
-            self.setHex(trace.traceLow, at: value + 16)
-            self.setHex(trace.span, at: value + 33)
+            let value = self.set(trace.isSampled ? lines.parentSampled : lines.parent)
+            self.setHex(trace.traceHigh, at: value + 3)
+            self.setHex(trace.traceLow, at: value + 19)
+            self.setHex(trace.span, at: value + 36)
         }
     }
 
-    private mutating func appendB3(_ trace: TraceContext, _ lines: TraceLines) {
-        var start = self.bytes.count
+    private mutating func setB3(_ trace: TraceContext, _ lines: TraceLines) {
         if trace.traceHigh == 0 {
-            self.append(lines.shortTraceID)
-            self.setHex(trace.traceLow, at: start + 14)
+            self.setHex(trace.traceLow, at: self.set(lines.shortTraceID))
         } else {
-            self.append(lines.traceID)
-            self.setHex(trace.traceHigh, at: start + 14)
-            self.setHex(trace.traceLow, at: start + 30)
+            let value = self.set(lines.traceID)
+            self.setHex(trace.traceHigh, at: value)
+            self.setHex(trace.traceLow, at: value + 16)
         }
-        start = self.bytes.count
-        self.append(lines.spanID)
-        self.setHex(trace.span, at: start + 13)
-        guard trace.parent != 0 else { return }
-        start = self.bytes.count
-        self.append(lines.parentSpanID)
-        self.setHex(trace.parent, at: start + 19)
+        self.setHex(trace.span, at: self.set(lines.spanID))
+        if trace.parent != 0 { self.setHex(trace.parent, at: self.set(lines.parentSpanID)) }
     }
 
     private mutating func appendSingle(_ trace: TraceContext) {
@@ -230,37 +255,22 @@ extension HeaderBlock {
         }
     }
 
-    private mutating func removeTrace(keepingState: Bool) {
-        for name in [
-            HeaderName.b3, .b3Flags, .b3ParentSpanID, .b3Sampled, .b3SpanID, .b3TraceID, .traceparent,
-        ] {
-            self.remove(name)
-        }
-        if !keepingState { self.remove(.tracestate) }
-    }
-
     /// Writes 16 hexadecimal digits over what stands at `offset`.
     @inline(__always)
     private mutating func setHex(_ number: UInt64, at offset: Int) {
-        var bytes = self.bytes.mutableSpan
-        var (high, low) = (TraceContext.highDigits(number), TraceContext.lowDigits(number))
-        for index in 0..<8 {
-            bytes[offset &+ index] = UInt8(truncatingIfNeeded: high)
-            bytes[offset &+ 8 &+ index] = UInt8(truncatingIfNeeded: low)
-            high &>>= 8
-            low &>>= 8
-        }
+        self.overwrite(number.highHexDigits, at: offset)
+        self.overwrite(number.lowHexDigits, at: offset + 8)
     }
 
     private static func append(_ number: UInt64, to bytes: inout UniqueArray<UInt8>) {
-        for word in [TraceContext.highDigits(number), TraceContext.lowDigits(number)] {
+        for word in [number.highHexDigits, number.lowHexDigits] {
             for index in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word &>> (8 &* UInt64(index)))) }
         }
     }
 }
 
 /// Header lines of traces, made once; ids are written over their zeros.
-struct TraceLines: Sendable {
+final class TraceLines: Sendable {
     private static let zeros = "0000000000000000"
 
     let traceID = HeaderLine("X-B3-TraceId", zeros + zeros)

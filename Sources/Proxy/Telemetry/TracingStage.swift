@@ -6,13 +6,14 @@ import NIOCore
 
 /// Continues the trace that a request belongs to, or begins one: `tracing-consumer` and `tracing-provider`.
 ///
-/// A request that is not recorded carries that decision on, so that a trace is recorded as a whole or not at all.
+/// A request that is not recorded carries that decision on, so that a trace is recorded as a whole or not at all. It keeps
+/// the ids that it came with: of a span that nobody records nobody could ever see another.
 ///
 /// - Source: tracing handlers of go-chassis; openzipkin/b3-propagation; W3C Trace Context.
 package struct TracingStage: Stage {
     package static let name = "tracing"
 
-    private let settings: TracingConfig
+    private let sharesSpans: Bool
     private let formats: TraceFormats
     private let lines = TraceLines()
     /// A random number below it means that a new trace is recorded.
@@ -20,7 +21,7 @@ package struct TracingStage: Stage {
 
     /// - Parameter settings: How many are recorded, and in which headers a new trace is told on.
     package init(_ settings: TracingConfig) {
-        self.settings = settings
+        self.sharesSpans = settings.sharesSpans
         self.formats = settings.formats.reduce(into: TraceFormats()) { formats, format in
             switch format {
             case .b3: formats.insert(.b3)
@@ -42,8 +43,16 @@ package struct TracingStage: Stage {
         if let caller = incoming.context {
             trace = caller
             trace.isSampled = isSampled
+            if !isSampled, incoming.isAlone(in: exchange.requestHeaders) {
+                exchange.trace = trace
+                if incoming.formats == .b3 {
+                    _ = exchange.requestHeaders.set(self.lines.notSampled)
+                    exchange.requestHeaders.remove(.tracestate)
+                }
+                return .proceed
+            }
             trace.isDebug = incoming.isDebug
-            if exchange.direction == .incoming, self.settings.sharesSpans, !incoming.formats.contains(.w3c) {
+            if exchange.direction == .incoming, self.sharesSpans, !incoming.formats.contains(.w3c) {
                 trace.isShared = true
             } else {
                 trace.parent = caller.span

@@ -267,11 +267,36 @@ import Testing
         ]
         #expect(
             try Self.told(Self.context(), .w3c, before: before)
-                == ["Accept: a", "tracestate: a=b", "tracestate: c=d", "traceparent: 00-\(Self.long)-\(Self.span)-00"])
+                == ["traceparent: 00-\(Self.long)-\(Self.span)-00", "Accept: a", "tracestate: a=b", "tracestate: c=d"])
         #expect(
             try Self.told(Self.context(), .b3Single, before: before)
                 == ["Accept: a", "b3: \(Self.long)-\(Self.span)-0"])
         #expect(try Self.told(Self.context(), [], before: before) == ["Accept: a"])
+        #expect(
+            try Self.told(Self.context(isSampled: true), .b3, before: before)
+                == [
+                    "Accept: a", "x-b3-traceid: \(Self.long)", "x-b3-spanid: \(Self.span)", "x-b3-sampled: 1",
+                ])
+    }
+
+    @Test("a field is written over where it stands, the first that fits; what does not fit is put behind")
+    func writesOver() throws {
+        let trace = Self.context(parent: Self.parentID)
+        #expect(
+            try Self.told(
+                trace, .b3,
+                before: [
+                    "X-B3-ParentSpanId: 0", "x-b3-sampled: 1", "X-B3-SpanId: \(Self.parent)", "Accept: a",
+                    "X-B3-SpanId: \(Self.span)", "X-B3-TraceId: \(Self.short)", "X-B3-Sampled: true",
+                ])
+                == [
+                    "x-b3-sampled: 0", "X-B3-SpanId: \(Self.span)", "Accept: a", "X-B3-TraceId: \(Self.long)",
+                    "X-B3-ParentSpanId: \(Self.parent)",
+                ])
+        // Whatever version it was: what goes on is of this one.
+        #expect(
+            try Self.told(trace, .w3c, before: ["TraceParent: fe_\(Self.long)_\(Self.parent)_01", "Accept: a"])
+                == ["TraceParent: 00-\(Self.long)-\(Self.span)-00", "Accept: a"])
     }
 
     @Test("what is told on is read again as it was", arguments: [TraceFormats.b3, .b3Single])
