@@ -18,8 +18,11 @@ struct AccessLog {
 
     /// Appends a line with its line feed.
     ///
+    /// - Parameter isClean: Whether none of the record's texts needs an escape in JSON.
     /// - Parameter time: When the request began, in microseconds since 1970.
-    mutating func write(_ record: ExchangeRecord, of records: ExchangeRecords, at time: Int, to out: inout ByteBuffer) {
+    mutating func write(
+        _ record: ExchangeRecord, of records: ExchangeRecords, isClean: Bool, at time: Int, to out: inout ByteBuffer
+    ) {
         if self.format == .json { self.remember(time) }
         let text = record.methodLength + record.targetLength + record.hostLength
         let names =
@@ -28,7 +31,7 @@ struct AccessLog {
         out.writeWithOutputRawSpan(minimumWritableBytes: 1024 + OutputRawSpan.room(for: text + names)) { out in
             switch self.format {
             case .text: Self.text(record, records, &out)
-            case .json: self.json(record, records, time, &out)
+            case .json: self.json(record, records, isClean, time, &out)
             }
         }
     }
@@ -73,10 +76,9 @@ struct AccessLog {
     }
 
     private func json(
-        _ record: ExchangeRecord, _ records: ExchangeRecords, _ time: Int, _ out: inout OutputRawSpan
+        _ record: ExchangeRecord, _ records: ExchangeRecords, _ isClean: Bool, _ time: Int, _ out: inout OutputRawSpan
     ) {
         let bytes = records.text.rawSpan
-        let isClean = records.isClean(record)
         out.append("{\"time\":\"")
         out.append(self.secondText.rawSpan)
         let milliseconds = time / 1000 % 1000
@@ -122,7 +124,7 @@ struct AccessLog {
         }
         if let endpoint = record.endpoint {
             out.append(",\"endpoint\":\"")
-            out.endpoint(endpoint)
+            out.append(endpoint.url.rawSpan)
             out.append(UInt8.quote)
         }
         out.append(",\"retries\":")

@@ -44,18 +44,19 @@ struct SpanEncoder {
 
     /// Appends one span.
     ///
+    /// - Parameter isClean: Whether none of the record's texts needs an escape in JSON.
     /// - Parameter start: When it began, in microseconds since 1970.
     func write(
-        _ record: ExchangeRecord, _ trace: TraceContext, of records: ExchangeRecords, start: Int,
-        to out: inout ByteBuffer
+        _ record: consuming ExchangeRecord, _ trace: TraceContext, of records: ExchangeRecords, isClean: Bool,
+        start: Int, to out: inout ByteBuffer
     ) {
+        let (method, target) = (records.method(record), records.target(record))
+        let (path, host) = (records.path(record), records.host(record))
         let span = Span(
-            record: record, trace: trace, start: start, duration: max(1, Int(record.duration.nanoseconds / 1000)),
-            isClean: records.isClean(record), method: records.method(record), target: records.target(record),
-            path: records.path(record),
-            host: records.host(record))
+            duration: max(1, Int(record.duration.nanoseconds / 1000)), record: record, trace: trace, start: start,
+            isClean: isClean, method: method, target: target, path: path, host: host)
         // The path stands there up to three times, the own name with each of the tags.
-        let text = record.methodLength + 4 * record.targetLength + record.hostLength
+        let text = method.count + 4 * target.count + host.count
         let names = 12 * self.own.name.utf8.count + 2 * (span.remoteName?.utf8.count ?? 0)
         out.writeWithOutputRawSpan(minimumWritableBytes: 3072 + OutputRawSpan.room(for: text + names)) { out in
             let bytes = records.text.rawSpan
@@ -69,12 +70,12 @@ struct SpanEncoder {
 
     /// What the formats make a span of.
     private struct Span {
+        /// Microseconds.
+        let duration: Int
         let record: ExchangeRecord
         let trace: TraceContext
         /// Microseconds since 1970.
         let start: Int
-        /// Microseconds.
-        let duration: Int
         /// Whether no text of the request needs an escape.
         let isClean: Bool
         /// Where the texts are in the bytes of the records.

@@ -92,21 +92,21 @@ package final class Telemetry: Sendable {
         if writer != nil { lines.reserveCapacity(room) }
         var (spans, ends) = (ByteBuffer(), [Int]())
         if self.encoder != nil { spans.reserveCapacity(room) }
-        let all = records.records.span
-        for index in all.indices {
-            let start = Int(all[index].startedAt.uptimeNanoseconds / 1000) + offset
-            let uses = all[index].uses
+        for record in records.records {
+            let start = Int(record.startedAt.uptimeNanoseconds / 1000) + offset
+            let uses = record.uses
+            let isClean = (uses.contains(.accessLog) || uses.contains(.span)) && records.isClean(record)
             if uses.contains(.accessLog) {
-                writer?.log.write(all[index], of: records, at: start, to: &lines)
+                writer?.log.write(record, of: records, isClean: isClean, at: start, to: &lines)
                 lineCount += 1
             }
-            if uses.contains(.span), let trace = all[index].trace, let encoder = self.encoder {
+            if uses.contains(.monitoring) { self.statistics.count(record, of: records) }
+            if uses.contains(.failure) { self.failures.add(record, of: records, at: start) }
+            if uses.contains(.span), let trace = record.trace, let encoder = self.encoder {
                 if !ends.isEmpty { spans.writeBytes(self.spans.separator) }
-                encoder.write(all[index], trace, of: records, start: start, to: &spans)
+                encoder.write(record, trace, of: records, isClean: isClean, start: start, to: &spans)
                 ends.append(spans.readableBytes)
             }
-            if uses.contains(.monitoring) { self.statistics.count(all[index], of: records) }
-            if uses.contains(.failure) { self.failures.add(all[index], of: records, at: start) }
         }
         if lines.readableBytes > 0 { writer?.output.write(lines, count: lineCount) }
         if !ends.isEmpty { self.spans.add(spans, ends: ends) }

@@ -25,6 +25,8 @@ package final class Endpoint: Sendable {
     package let host: String
     /// 1…65535.
     package let port: Int
+    /// `scheme://ip:port`, as logs have it.
+    package let url: String
     /// Where to connect to.
     package let address: SocketAddress
     /// The same without the port, to compare.
@@ -57,6 +59,7 @@ package final class Endpoint: Sendable {
         self.host = String(host)
         self.port = port
         self.address = address
+        self.url = "\(self.protocolName)://\(host.contains(":") ? "[\(host)]" : String(host)):\(port)"
     }
 
     /// A plain-text endpoint on this machine.
@@ -72,11 +75,12 @@ package final class Endpoint: Sendable {
             preconditionFailure("four bytes are an IPv4 address")
         }
         self.address = address
+        self.url = "\(protocolName)://127.0.0.1:\(port)"
     }
 
     /// The same address with another port; `nil` when that is none.
     package func moved(to port: Int) -> Endpoint? {
-        let host = self.host.contains(":") ? "[\(self.host)]" : self.host
+        let host = self.isV6 ? "[\(self.host)]" : self.host
         return try? Endpoint("\(self.protocolName)://\(host):\(port)\(self.usesTLS ? "?sslEnabled=true" : "")")
     }
 
@@ -86,10 +90,7 @@ package final class Endpoint: Sendable {
 
 extension Endpoint: CustomStringConvertible {
     /// The text that it was read from, in its shortest form.
-    package var description: String {
-        let host = self.host.contains(":") ? "[\(self.host)]" : self.host
-        return "\(self.protocolName)://\(host):\(self.port)\(self.usesTLS ? "?sslEnabled=true" : "")"
-    }
+    package var description: String { self.usesTLS ? self.url + "?sslEnabled=true" : self.url }
 }
 
 extension String {

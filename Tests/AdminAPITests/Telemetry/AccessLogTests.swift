@@ -12,7 +12,9 @@ import Testing
         _ format: LogConfig.AccessLogConfig.Format, _ records: ExchangeRecords, at time: Int = 1_700_000_000_123_456
     ) -> [UInt8] {
         var (log, out) = (AccessLog(format: format), ByteBuffer())
-        for record in records.records { log.write(record, of: records, at: time, to: &out) }
+        for record in records.records {
+            log.write(record, of: records, isClean: records.isClean(record), at: time, to: &out)
+        }
         return Array(out.readableBytesView)
     }
 
@@ -154,7 +156,7 @@ import Testing
         var (log, out) = (AccessLog(format: .json), ByteBuffer())
         let records = ended()
         for time in [1_000_000, 1_009_999, 1_999_999, 2_000_000, 1_500_000, 86_400_000_000] {
-            log.write(records.records[0], of: records, at: time, to: &out)
+            log.write(records.records[0], of: records, isClean: true, at: time, to: &out)
         }
         let lines = out.readableBytesView.split(separator: .lineFeed)
         #expect(

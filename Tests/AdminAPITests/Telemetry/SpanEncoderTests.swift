@@ -21,7 +21,8 @@ import Testing
         let encoder = SpanEncoder(format: format, own: ServiceIdentity(name: own, version: "1.0", app: "shop"))
         var out = ByteBuffer()
         for record in records.records {
-            encoder.write(record, trace, of: records, start: 1_700_000_000_000_000, to: &out)
+            encoder.write(
+                record, trace, of: records, isClean: records.isClean(record), start: 1_700_000_000_000_000, to: &out)
         }
         return Array(out.readableBytesView)
     }
