@@ -57,6 +57,8 @@ let package = Package(
         // RE2 by its static archive, so that the binary needs no library beside those of C and C++.
         .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a"), .linkedLibrary("stdc++")]),
         .target(name: "CMesher", linkerSettings: [.linkedLibrary("z")]),
+        // For the programs that are measured, not for tests: sanitizers have their own.
+        .target(name: "CSocketIO"),
         .target(
             name: "Common",
             dependencies: ["CMesher", "CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
@@ -90,12 +92,13 @@ let package = Package(
         .executableTarget(
             name: "Mesher",
             dependencies: [
-                "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI", "LocalRegistry",
-                argumentParser, coreMetrics, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
+                "CSocketIO", "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI",
+                "LocalRegistry", argumentParser, coreMetrics, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
             ],
             swiftSettings: settings),
         .executableTarget(
-            name: "mesher-micro", dependencies: ["AdminAPI", "Common", "Egress", "Proxy", logging, nioCore, nioPosix],
+            name: "mesher-micro",
+            dependencies: ["AdminAPI", "CSocketIO", "Common", "Egress", "Proxy", logging, nioCore, nioPosix],
             path: "Benchmarks/Micro", exclude: ["check.py"], swiftSettings: settings),
         .testTarget(
             name: "CommonTests", dependencies: ["Common", logging, nioCore, nioPosix, serviceLifecycle],

@@ -192,3 +192,22 @@ def test_the_clock_jumps(clock_library, tmp_path, seconds, record_property):
     for name, taken in figures.items():
         limit = int(name.split()[1])
         assert limit <= taken <= limit + 1, text
+
+
+def test_sockets_do_without_the_file_layer():
+    """The kernel counts read(2) and write(2), on whatever they are used, but neither recv(2) nor send(2)."""
+    with living() as mesh:
+        client = mesh.idle(OUTGOING)
+        for _ in range(20):
+            mesh.again(client, OUTGOING)
+
+        def calls():
+            lines = Path(f"/proc/{mesh.sidecar.process.pid}/io").read_text().splitlines()
+            counts = dict(line.split(": ") for line in lines)
+            return int(counts["syscr"]) + int(counts["syscw"])
+
+        before = calls()
+        for _ in range(300):
+            mesh.again(client, OUTGOING)
+        # Four each otherwise; timers and the log have some.
+        assert calls() - before < 300
