@@ -13,7 +13,7 @@ import Proxy
     static func main() async throws {
         let arguments = CommandLine.arguments.dropFirst()
         guard arguments.count == 2, let name = arguments.first, let times = arguments.last.flatMap({ Int($0) }) else {
-            print("usage: mesher-micro scan|forward|exchange|governed|sampled|traced TIMES")
+            print("usage: mesher-micro scan|forward|exchange|governed|sampled|continued|traced TIMES")
             return
         }
         switch name {
@@ -22,6 +22,8 @@ import Proxy
         case "exchange": try await ExchangeBenchmark.run(times, "")
         case "governed": try await ExchangeBenchmark.run(times, governedConfiguration)
         case "sampled": try await ExchangeBenchmark.run(times, tracedConfiguration(sampleRate: 0.01, ""))
+        case "continued":
+            try await ExchangeBenchmark.run(times, tracedConfiguration(sampleRate: 0.01, ""), tracedRequestHead)
         case "traced": try await ExchangeBenchmark.run(times, tracedConfiguration(sampleRate: 1, "access-log,"))
         default: print("no benchmark is called \(name)")
         }
@@ -42,6 +44,11 @@ private let requestHead = Array(
     \r
 
     """.utf8)
+
+/// The same of a request that another one has called forth, and whose caller leaves open whether it is recorded.
+private let tracedRequestHead =
+    Array(requestHead.dropLast(2))
+    + Array("X-B3-TraceId: 463ac35c9f64131148485a3953bb6124\r\nX-B3-SpanId: a2fb4a1d1a96d312\r\n\r\n".utf8)
 
 /// Scans the head; the sum of the lengths.
 private func scan(_ times: Int) -> Int {
@@ -79,16 +86,17 @@ private func forward(_ times: Int) -> Int {
 /// Exchanges through ``ProxyHandler`` with all stages of outgoing requests, over sockets: client, sidecar and origin take
 /// turns on one event loop, so that the same things happen in the same order each time.
 private enum ExchangeBenchmark {
-    static func run(_ times: Int, _ yaml: String) async throws {
+    static func run(_ times: Int, _ yaml: String, _ head: [UInt8] = requestHead) async throws {
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let origin = try await ServerBootstrap(group: loops)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Origin()) }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
+            // Not where the sidecar itself listens by default, whatever port it is.
+            .bind(host: "127.0.0.2", port: 0).get()
 
         var services = ServiceDirectoryBuilder(upon: .empty, ownApp: "default")
-        let endpoint = try services.endpoint("rest://127.0.0.1:\(origin.localAddress?.port ?? 0)")
+        let endpoint = try services.endpoint("rest://127.0.0.2:\(origin.localAddress?.port ?? 0)")
         services.add(
             "cart",
             [
@@ -101,10 +109,6 @@ private enum ExchangeBenchmark {
         // What is written of requests is made elsewhere, but counts as well.
         let telemetry = Telemetry(config, logs: config.logs, metrics: metrics)
         let reader = Task { try await TelemetryComponent(telemetry).run() }
-        defer {
-            reader.cancel()
-            telemetry.flush()
-        }
         let workers = try await WorkerGroup(
             on: loops, directory: Snapshot(services.build(), on: loops), metrics: metrics, logger: logger,
             records: telemetry.inbox)
@@ -119,11 +123,15 @@ private enum ExchangeBenchmark {
         _ = try await ClientBootstrap(group: loops)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(Client(times, done))
+                    try channel.pipeline.syncOperations.addHandler(Client(head, times, done))
                 }
             }
             .connect(to: listener.address).get()
         try await done.futureResult.get()
+        // To the last of them, or it would depend on how fast the machine is how much has been done at the end.
+        await TelemetryComponent(telemetry) { _ = try? await workers.gather { $0.telemetry.handOver() } }.drain()
+        reader.cancel()
+        telemetry.flush()
     }
 
     private static func config(_ yaml: String) throws -> MesherConfig {
@@ -155,11 +163,12 @@ private final class Client: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private let request = ByteBuffer(bytes: requestHead)
+    private let request: ByteBuffer
     private var left: Int
     private let done: EventLoopPromise<Void>
 
-    init(_ times: Int, _ done: EventLoopPromise<Void>) {
+    init(_ head: [UInt8], _ times: Int, _ done: EventLoopPromise<Void>) {
+        self.request = ByteBuffer(bytes: head)
         self.left = times
         self.done = done
     }
