@@ -80,8 +80,11 @@ package final class WorkerMetrics {
             self.count(reason)
             counters.record(reason)
         }
+        // A call that its client has cancelled before there was an answer has a status of gRPC all the same.
+        if exchange.isGRPC, exchange.status > 0 || exchange.error?.reason == .clientGone {
+            self.count(exchange.grpcStatus, exchange)
+        }
         guard exchange.status > 0 else { return }
-        if exchange.isGRPC { self.count(exchange.grpcStatus, exchange) }
         let nanoseconds = Int((exchange.worker.now - exchange.startedAt).nanoseconds)
         // What a gRPC call came to stands in its own status, not in that of HTTP.
         let status = exchange.isGRPC ? GRPCStatus.counted(ofCode: exchange.grpcStatus ?? 2) : exchange.status

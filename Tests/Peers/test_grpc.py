@@ -300,7 +300,7 @@ def test_statuses_are_counted(two):
     eventually(lambda: (counted(two, 0), counted(two, 5)) == after, "not counted")
 
 
-def test_cancelled_calls_are_counted(two):
+def test_cancelled_calls_are_counted(two, service):
     """Nobody was told a status; what the client makes of it is CANCELLED."""
     before = counted(two, 1)
     requests = queue.Queue()
@@ -309,6 +309,12 @@ def test_cancelled_calls_are_counted(two):
         assert next(call) == b"hello"
         call.cancel()
         eventually(lambda: counted(two, 1) == before + 1, "not counted")
+        # And before anything has come back.
+        begun = service.begun
+        call = channel.future("Sleep")
+        eventually(lambda: service.begun > begun, "not begun")
+        call.cancel()
+        eventually(lambda: counted(two, 1) == before + 2, "not counted")
     requests.put(None)
 
 
