@@ -129,6 +129,17 @@ package struct HeaderBlock: ~Copyable {
     @inline(__always)
     func hasNone(of names: UInt64) -> Bool { self.present & names == 0 }
 
+    /// Whether no field whose bit is set in `names` is there twice.
+    func hasEachOnce(_ names: UInt64) -> Bool {
+        var seen: UInt64 = 0
+        for index in 0..<self.count where self.fields[index].name.bit & names != 0 && !self.fields[index].isRemoved {
+            let bit = self.fields[index].name.bit
+            if seen & bit != 0 { return false }
+            seen |= bit
+        }
+        return true
+    }
+
     /// The first field of this name; `nil` when there is none.
     package func firstIndex(of name: HeaderName) -> Int? {
         guard self.present & name.bit != 0 else { return nil }

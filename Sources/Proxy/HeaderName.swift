@@ -172,6 +172,12 @@ package enum HeaderName: UInt8, Sendable {
     @inline(__always)
     static var tracing: UInt64 { Self.b3Headers | Self.b3.bit | Self.traceparent.bit | Self.tracestate.bit }
 
+    /// Those of them whose values are another's in each request.
+    @inline(__always)
+    static var traceIDs: UInt64 {
+        Self.b3TraceID.bit | Self.b3SpanID.bit | Self.b3ParentSpanID.bit | Self.b3.bit | Self.traceparent.bit
+    }
+
     /// Those of B3 in several headers.
     @inline(__always)
     static var b3Headers: UInt64 {

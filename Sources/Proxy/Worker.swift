@@ -119,6 +119,8 @@ package final class Worker {
     func startReporting() {
         self.expectedBeat = .now() + Self.beat
         self.pulse = self.eventLoop.assumeIsolated().scheduleTask(in: Self.beat) {
+            // It may have been due already when it was cancelled.
+            guard self.pulse != nil else { return }
             self.report()
             self.startReporting()
         }
@@ -127,6 +129,7 @@ package final class Worker {
     /// No report any more; called when the loop is about to end.
     package func stopReporting() {
         self.pulse?.cancel()
+        self.pulse = nil
         self.telemetry.handOver()
     }
 

@@ -173,7 +173,7 @@ import Testing
             return
         }
         #expect(told["x-b3-traceid"] == Self.trace && told["x-b3-spanid"] == Self.span)
-        #expect(told["x-b3-sampled"] == "0" && told["tracestate"] == nil)
+        #expect(told["x-b3-sampled"] == "0" && told["x-b3-flags"] == nil && told["tracestate"] == nil)
         #expect(told["x-b3-parentspanid"] == (fields.contains { $0.contains("Parent") } ? Self.parent : nil))
     }
 
@@ -182,12 +182,33 @@ import Testing
         let (trace, told) = try self.run(
             self.settings { $0.sampleRate = 0 },
             ["traceparent: 00-\(Self.trace)-\(Self.span)-00", "b3: \(Self.trace)-\(Self.parent)-1"])
-        let span = TraceContext.hex(trace.span)
-        #expect(trace.parent == Self.spanID && trace.span != Self.spanID)
+        #expect(trace.span == Self.spanID)
         #expect(
             told == [
-                "traceparent": "00-\(Self.trace)-\(span)-00", "b3": "\(Self.trace)-\(span)-0-\(Self.span)",
+                "traceparent": "00-\(Self.trace)-\(Self.span)-00", "b3": "\(Self.trace)-\(Self.span)-0",
             ])
+    }
+
+    @Test(
+        "what is told twice or cannot be read does not go on with a request that is not recorded",
+        arguments: [
+            several.dropLast() + ["X-B3-Sampled: 0", "X-B3-Flags: 0", "X-B3-Flags: 1"],
+            several.dropLast() + ["X-B3-Sampled: 0", "X-B3-Flags: 3"],
+            several.dropLast() + ["X-B3-TraceId: \(parent)", "X-B3-SpanId: \(parent)"],
+            several.dropLast() + ["X-B3-ParentSpanId: xyz", "b3: garbage", "traceparent: garbage"],
+        ])
+    func sanitizes(fields: [String]) throws {
+        let (trace, told) = try self.run(self.settings { $0.sampleRate = 0 }, fields)
+        #expect(!trace.isSampled && trace.traceID == Self.trace && trace.span == Self.spanID)
+        #expect(
+            told == ["x-b3-traceid": Self.trace, "x-b3-spanid": Self.span, "x-b3-sampled": "0"])
+    }
+
+    @Test("of two places that the W3C's header tells, the first goes on alone")
+    func twice() throws {
+        let places = [Self.span, Self.parent].map { "traceparent: 00-\(Self.trace)-\($0)-00" }
+        let (_, told) = try self.run(self.settings { $0.sampleRate = 0 }, places)
+        #expect(told == ["traceparent": "00-\(Self.trace)-\(Self.span)-00"])
     }
 
     @Test("a decision that came alone begins a trace, told on in its way")

@@ -106,9 +106,15 @@ package struct HPACKEncoder: ~Copyable {
     // MARK: Fields
 
     /// Appends an ordinary field whose name has no upper-case letter.
+    ///
+    /// - Parameter isSecret: Whether nobody may keep it in a table.
+    /// - Parameter changes: Whether it is not worth a place there.
     @inline(__always)
-    mutating func field(_ name: RawSpan, _ value: RawSpan, isSecret: Bool, _ out: inout OutputRawSpan) {
-        self.field(name, value, nil, HPACKHash.of(name), mayIndex: !isSecret, isNeverIndexed: isSecret, &out)
+    mutating func field(
+        _ name: RawSpan, _ value: RawSpan, isSecret: Bool, changes: Bool = false, _ out: inout OutputRawSpan
+    ) {
+        self.field(
+            name, value, nil, HPACKHash.of(name), mayIndex: !isSecret && !changes, isNeverIndexed: isSecret, &out)
     }
 
     /// - Parameter index: Of the name in the fixed table; `nil` when it has to be looked for.

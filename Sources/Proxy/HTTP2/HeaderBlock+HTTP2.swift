@@ -128,7 +128,8 @@ extension HeaderBlock {
             if field.isRemoved || field.name.bit & skipped != 0 { continue }
             encoder.field(
                 span.extracting(field.nameRange), span.extracting(field.value.range),
-                isSecret: field.isNeverIndexed || field.name.bit & HeaderName.secrets != 0, &out)
+                isSecret: field.isNeverIndexed || field.name.bit & HeaderName.secrets != 0,
+                changes: field.name.bit & HeaderName.traceIDs != 0, &out)
         }
     }
 }

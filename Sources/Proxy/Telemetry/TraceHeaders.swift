@@ -48,14 +48,17 @@ struct TraceHeaders {
         }
     }
 
-    /// Whether it stands in one format, of several headers of B3 or of the W3C, and no header tells of another.
-    @inline(__always)
-    func isAlone(in headers: borrowing HeaderBlock) -> Bool {
+    /// Whether the headers tell nothing but the place, once and in one format: several headers of B3, or the W3C's.
+    func isPlain(_ headers: borrowing HeaderBlock) -> Bool {
         switch self.formats {
-        case .b3: headers.hasNone(of: HeaderName.b3.bit | HeaderName.traceparent.bit)
-        case .w3c: headers.hasNone(of: HeaderName.b3.bit | HeaderName.b3Headers)
-        default: false
+        case .b3:
+            guard headers.hasNone(of: HeaderName.b3.bit | HeaderName.traceparent.bit | HeaderName.b3Flags.bit),
+                self.context?.parent != 0 || headers.hasNone(of: HeaderName.b3ParentSpanID.bit)
+            else { return false }
+        case .w3c: guard headers.hasNone(of: HeaderName.b3.bit | HeaderName.b3Headers) else { return false }
+        default: return false
         }
+        return headers.hasEachOnce(HeaderName.traceIDs)
     }
 
     private mutating func take(_ found: Found, _ format: TraceFormats) {

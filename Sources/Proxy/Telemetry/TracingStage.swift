@@ -7,7 +7,7 @@ import NIOCore
 /// Continues the trace that a request belongs to, or begins one: `tracing-consumer` and `tracing-provider`.
 ///
 /// A request that is not recorded carries that decision on, so that a trace is recorded as a whole or not at all. It keeps
-/// the ids that it came with: of a span that nobody records nobody could ever see another.
+/// the ids that it came with: without a record, others would lead nowhere.
 ///
 /// - Source: tracing handlers of go-chassis; openzipkin/b3-propagation; W3C Trace Context.
 package struct TracingStage: Stage {
@@ -43,15 +43,12 @@ package struct TracingStage: Stage {
         if let caller = incoming.context {
             trace = caller
             trace.isSampled = isSampled
-            if !isSampled, incoming.isAlone(in: exchange.requestHeaders) {
+            trace.isDebug = incoming.isDebug
+            if !isSampled {
                 exchange.trace = trace
-                if incoming.formats == .b3 {
-                    _ = exchange.requestHeaders.set(self.lines.notSampled)
-                    exchange.requestHeaders.remove(.tracestate)
-                }
+                self.passOn(trace, incoming, &exchange.requestHeaders)
                 return .proceed
             }
-            trace.isDebug = incoming.isDebug
             if exchange.direction == .incoming, self.sharesSpans, !incoming.formats.contains(.w3c) {
                 trace.isShared = true
             } else {
@@ -70,6 +67,16 @@ package struct TracingStage: Stage {
             trace, incoming.formats.isEmpty ? self.formats : incoming.formats, isNew: incoming.context == nil,
             self.lines)
         return .proceed
+    }
+
+    /// Tells of a request that is not recorded what its caller has told, and that it is not recorded.
+    private func passOn(_ trace: TraceContext, _ incoming: TraceHeaders, _ headers: inout HeaderBlock) {
+        if !incoming.formats.contains(.w3c) { headers.remove(.tracestate) }
+        guard incoming.isPlain(headers) else {
+            headers.setTrace(trace, incoming.formats, isNew: false, self.lines)
+            return
+        }
+        if incoming.formats == .b3 { _ = headers.set(self.lines.notSampled) }
     }
 
     @inline(__always)

@@ -121,6 +121,7 @@ import Testing
             block.append(HeaderLine("Content-Type", "application/grpc"))
             block.append(HeaderLine("X-Fixed", "always the same"))
             block.append(HeaderLine("x-changing", "\(round)"))
+            block.append(HeaderLine("b3", "0"))
             block.append(HeaderLine("authorization", "Bearer secret"))
             block.lowercaseNames()
             var out = ByteBuffer()
@@ -134,12 +135,13 @@ import Testing
             #expect(decoded.status == "404")
             #expect(
                 decoded.lines == [
-                    "content-type: application/grpc", "x-fixed: always the same", "x-changing: \(round)",
+                    "content-type: application/grpc", "x-fixed: always the same", "x-changing: \(round)", "b3: 0",
                     "authorization: Bearer secret",
                 ])
         }
-        // Three bytes that are in a table; a literal name and value; the secret, which no table keeps.
-        #expect(sizes[150] == 1 + 1 + 1 + (1 + 1 + 10 + 1 + 3) + (2 + 1 + 13))
+        // Three bytes that are in a table; a literal name and value; a place in a trace, which is another's next time even
+        // where it is not; the secret, which no table keeps.
+        #expect(sizes[150] == 1 + 1 + 1 + (1 + 1 + 10 + 1 + 3) + (1 + 1 + 2 + 1 + 1) + (2 + 1 + 13))
     }
 
     @Test("the peer's table may be smaller, and change while the connection lives")
