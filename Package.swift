@@ -57,7 +57,7 @@ let package = Package(
         // RE2 by its static archive, so that the binary needs no library beside those of C and C++.
         .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a"), .linkedLibrary("stdc++")]),
         .target(name: "CMesher", linkerSettings: [.linkedLibrary("z")]),
-        // For the programs that are measured, not for tests: sanitizers have their own.
+        // Nobody imports it: what is linked with it reads and writes sockets in another way.
         .target(name: "CSocketIO"),
         .target(
             name: "Common",
