@@ -96,7 +96,8 @@ extension OutputRawSpan {
     /// Appends the bytes of a word, the lowest first.
     @inline(__always)
     private mutating func append(word: UInt64) {
-        unsafe self.append(word.littleEndian, as: UInt64.self)  // unsafe for types with padding only
+        var bytes = word.littleEndian
+        unsafe withUnsafeBytes(of: &bytes) { unsafe self.append(RawSpan(_unsafeBytes: $0)) }
     }
 
     /// Appends the lowest bytes of a word.

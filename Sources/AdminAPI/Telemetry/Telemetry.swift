@@ -95,7 +95,8 @@ package final class Telemetry: Sendable {
         for record in records.records {
             let start = Int(record.startedAt.uptimeNanoseconds / 1000) + offset
             let uses = record.uses
-            let isClean = (uses.contains(.accessLog) || uses.contains(.span)) && records.isClean(record)
+            let isJSON = uses.contains(.span) || uses.contains(.accessLog) && writer?.log.format == .json
+            let isClean = isJSON && records.isClean(record)
             if uses.contains(.accessLog) {
                 writer?.log.write(record, of: records, isClean: isClean, at: start, to: &lines)
                 lineCount += 1
