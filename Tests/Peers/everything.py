@@ -40,9 +40,7 @@ class Everything:
 
     def _start(self):
         directory = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="mesher-everything-"))
-        authority = Authority(directory)
-        authority.issue("web")
-        tags = {"web.rest.Provider": {"certFile": authority.path("web.crt"), "keyFile": authority.path("web.key")}}
+        tags = {"web.rest.Provider": Authority(directory).issue(dns=["web"]).keys}
         # A port that is taken: the component that wants it fails, and is started again.
         taken = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         profiling = f'pprof: {{enable: true, listen: "127.0.0.1:{taken.getsockname()[1]}"}}\n'

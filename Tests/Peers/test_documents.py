@@ -311,7 +311,7 @@ def test_example_of_a_configuration(block, tmp_path):
     if "/etc/mesh/" in block:
         authority = Authority(tmp_path)
         for name in set(re.findall(r"/etc/mesh/(\w+)\.key", block)):
-            authority.issue(name)
+            authority.issue(name, dns=[name])
         block = block.replace("/etc/mesh/", f"{tmp_path}/")
     (tmp_path / "chassis.yaml").write_text(block)
     environment = {"CHASSIS_CONF_DIR": str(tmp_path), "SERVICE_NAME": "shop"}

@@ -17,7 +17,7 @@ import pytest
 
 import grpc_world
 import harness
-from authority import Authority
+from authority import DAY, Authority
 from harness import answer, binary, eventually
 
 MUTUAL = {"verifyPeer": "true"}
@@ -46,17 +46,23 @@ class Sidecar(grpc_world.Sidecar):
 
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory):
+    """An authority with its certificates in `pairs`, by name. Like most that are made by hand, they say no purpose."""
     authority = Authority(tmp_path_factory.mktemp("ca"))
-    authority.issue("cart", "DNS:cart,URI:spiffe://mesh/cart", rsa=True)
-    authority.issue("web", "DNS:web,URI:spiffe://mesh/web")
-    authority.issue("expired", "DNS:cart", starts=-20, days=-10)
-    authority.issue("future", "DNS:cart", starts=5)
-    authority.issue("other")
-    authority.issue("unnamed", "", common="cart")
-    authority.issue("wild", "DNS:*.shop.local")
-    authority.issue("locked", "DNS:cart", password="secret")
-    stranger = Authority(authority.directory, "stranger")
-    stranger.issue("foreign", "DNS:cart")
+    certificates = {
+        "cart": {"dns": ["cart"], "uris": ["spiffe://mesh/cart"], "rsa": True},
+        "web": {"dns": ["web"], "uris": ["spiffe://mesh/web"]},
+        "expired": {"dns": ["cart"], "starts": -20 * DAY, "ends": -10 * DAY},
+        "future": {"dns": ["cart"], "starts": 5 * DAY},
+        "other": {"dns": ["other"]},
+        "unnamed": {"common": "cart"},
+        "wild": {"dns": ["*.shop.local"]},
+        "locked": {"dns": ["cart"]},
+    }
+    authority.pairs = {name: authority.issue(name, usage=None, **options) for name, options in certificates.items()}
+    # What openssl req encrypts keys with unless it is told otherwise.
+    authority.pairs["locked"] = authority.encrypted(authority.pairs["locked"], "secret", "des3")
+    stranger = Authority(authority.folder, "stranger")
+    authority.pairs["foreign"] = stranger.issue("foreign", usage=None, dns=["cart"])
     return authority
 
 
@@ -70,7 +76,7 @@ def origin():
 @pytest.fixture(scope="module")
 def provider(ca, origin):
     """A sidecar whose listener of incoming HTTP wants certificates of its clients."""
-    tags = {"cart.rest.Provider": {**ca.material("cart"), **MUTUAL, "caFile": ca.root}}
+    tags = {"cart.rest.Provider": {**ca.pairs["cart"].keys, **MUTUAL, "caFile": ca.certificate}}
     sidecar = Sidecar("cart", tags, rest=origin.port)
     sidecar.start()
     yield sidecar
@@ -79,9 +85,10 @@ def provider(ca, origin):
 
 def curl(ca, sidecar, *arguments, url="https://cart/x", certificate="web"):
     """What curl says: the HTTP version, the status and the body; or its error."""
-    options = ["--cacert", ca.root, "--connect-to", f"::127.0.0.2:{sidecar.port}"]
+    options = ["--cacert", ca.certificate, "--connect-to", f"::127.0.0.2:{sidecar.port}"]
     if certificate:
-        options += ["--cert", ca.path(f"{certificate}.crt"), "--key", ca.path(f"{certificate}.key")]
+        pair = ca.pairs[certificate]
+        options += ["--cert", pair.certificate, "--key", pair.key]
     done = subprocess.run(
         ["curl", "-sS", "-m", "5", "-w", " %{http_version} %{http_code}", *options, *arguments, url],
         capture_output=True, text=True, timeout=20,
@@ -146,7 +153,7 @@ def test_clear_text_is_refused(provider, origin):
 
 
 def test_a_client_that_says_nothing_is_not_waited_for(ca, origin):
-    tags = {"cart.rest.Provider": ca.material("cart")}
+    tags = {"cart.rest.Provider": ca.pairs["cart"].keys}
     sidecar = Sidecar("cart", tags, rest=origin.port)
     with open(sidecar.directory.name + "/chassis.yaml", "a") as file:
         file.write("mesher.timeouts.requestHead: 300ms\n")
@@ -160,7 +167,7 @@ def test_a_client_that_says_nothing_is_not_waited_for(ca, origin):
 
 
 def test_names_that_clients_must_have(ca, origin):
-    keys = {**ca.material("cart"), **MUTUAL, "caFile": ca.root, "subjectAltNames": "spiffe://mesh/web,DNSNAME"}
+    keys = {**ca.pairs["cart"].keys, **MUTUAL, "caFile": ca.certificate, "subjectAltNames": "spiffe://mesh/web,DNSNAME"}
     sidecar = Sidecar("cart", {"cart.rest.Provider": keys}, rest=origin.port)
     sidecar.start()
     assert curl(ca, sidecar) == "GET /x 0 2 200"
@@ -172,7 +179,7 @@ def test_names_that_clients_must_have(ca, origin):
 
 
 def test_the_listener_of_the_application(ca, origin):
-    tags = {"mesher.Provider": ca.material("web")}
+    tags = {"mesher.Provider": ca.pairs["web"].keys}
     services = {"cart": [f"rest://127.0.0.1:{origin.port}"]}
     sidecar = Sidecar("web", tags, services)
     sidecar.start()
@@ -186,7 +193,7 @@ def test_the_listener_of_the_application(ca, origin):
 def test_an_encrypted_key(ca, origin, tmp_path, is_right):
     password = tmp_path / "password"
     password.write_text("secret\n" if is_right else "wrong\n")
-    keys = {**ca.material("locked"), "certPwdFile": str(password)}
+    keys = {**ca.pairs["locked"].keys, "certPwdFile": str(password)}
     sidecar = Sidecar("cart", {"cart.rest.Provider": keys}, rest=origin.port)
     if is_right:
         sidecar.start()
@@ -205,7 +212,7 @@ class Server:
 
     def __init__(self, ca, certificate, authorities=None, alpn=("http/1.1",), newest=None):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(ca.path(f"{certificate}.crt"), ca.path(f"{certificate}.key"))
+        self.context.load_cert_chain(ca.pairs[certificate].certificate, ca.pairs[certificate].key)
         self.context.set_alpn_protocols(list(alpn))
         if authorities:
             self.context.load_verify_locations(authorities)
@@ -258,8 +265,8 @@ def ask(sidecar, service="cart"):
 
 
 def test_a_service_proves_its_name(ca):
-    server = Server(ca, "cart", ca.root)
-    with caller({**ca.material("web"), **MUTUAL, "caFile": ca.root}, server) as sidecar:
+    server = Server(ca, "cart", ca.certificate)
+    with caller({**ca.pairs["web"].keys, **MUTUAL, "caFile": ca.certificate}, server) as sidecar:
         got = ask(sidecar)
         assert (got.status, got.body) == (200, b"secure")
     assert server.names == ["cart"] and server.versions == ["TLSv1.3"]
@@ -278,7 +285,7 @@ def test_a_service_proves_its_name(ca):
 )
 def test_services_that_prove_nothing(ca, certificate, reason):
     server = Server(ca, certificate)
-    with caller({**MUTUAL, "caFile": ca.root}, server) as sidecar:
+    with caller({**MUTUAL, "caFile": ca.certificate}, server) as sidecar:
         got = ask(sidecar)
         assert (got.status, got.error) == (502, "connect_failed")
         eventually(lambda: sidecar.failures("client", reason) >= 1, sidecar.tail)
@@ -296,14 +303,14 @@ def test_services_that_prove_nothing(ca, certificate, reason):
 )
 def test_other_names(ca, service, certificate, keys):
     server = Server(ca, certificate)
-    with caller({**MUTUAL, "caFile": ca.root, **keys}, server, service) as sidecar:
+    with caller({**MUTUAL, "caFile": ca.certificate, **keys}, server, service) as sidecar:
         assert ask(sidecar, service).status == 200
     assert server.names == [keys.get("serverName", service)]
 
 
 def test_tls13_only(ca):
     server = Server(ca, "cart", newest=ssl.TLSVersion.TLSv1_2)
-    with caller({**MUTUAL, "caFile": ca.root, "protocol": "TLSv1.3"}, server) as sidecar:
+    with caller({**MUTUAL, "caFile": ca.certificate, "protocol": "TLSv1.3"}, server) as sidecar:
         assert ask(sidecar).status == 502
         assert sidecar.failures("client", "protocol") >= 1
 
@@ -323,7 +330,7 @@ def test_material_that_comes_later(ca, tmp_path):
     with caller({**MUTUAL, "caFile": str(root)}, server) as sidecar:
         assert ask(sidecar).status == 502
         assert "ca.crt cannot be read" in sidecar.log.read_text() and server.received == b""
-        shutil.copy(ca.root, root)
+        shutil.copy(ca.certificate, root)
         eventually(lambda: ask(sidecar).status == 200, sidecar.tail)
 
 
@@ -340,12 +347,12 @@ def test_two_sidecars_and_applications_in_clear_text(ca, origin):
     """The mesh encrypts and both sides prove who they are; neither application knows."""
     origin.fresh()
     service = grpc_world.Service()
-    keys = {**MUTUAL, "caFile": ca.root}
+    keys = {**MUTUAL, "caFile": ca.certificate}
     other = Sidecar(
-        "cart", {"cart.rest.Provider": {**ca.material("cart"), **keys}}, rest=origin.port, local=service.port
+        "cart", {"cart.rest.Provider": {**ca.pairs["cart"].keys, **keys}}, rest=origin.port, local=service.port
     )
     other.start()
-    own = {**ca.material("web"), **keys}
+    own = {**ca.pairs["web"].keys, **keys}
     places = [f"rest://127.0.0.2:{other.port}", f"grpc://127.0.0.2:{other.grpc}"]
     sidecar = Sidecar("web", {"cart.rest.Consumer": own, "cart.grpc.Consumer": own}, {"cart": places})
     sidecar.start()
@@ -382,10 +389,10 @@ def test_a_websocket_between_two_sidecars(ca, origin):
         connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
         connection.send(connection.read(5))
 
-    keys = {**MUTUAL, "caFile": ca.root}
-    other = Sidecar("cart", {"cart.rest.Provider": {**ca.material("cart"), **keys}}, rest=origin.port)
+    keys = {**MUTUAL, "caFile": ca.certificate}
+    other = Sidecar("cart", {"cart.rest.Provider": {**ca.pairs["cart"].keys, **keys}}, rest=origin.port)
     other.start()
-    tags = {"cart.rest.Consumer": {**ca.material("web"), **keys}}
+    tags = {"cart.rest.Consumer": {**ca.pairs["web"].keys, **keys}}
     sidecar = Sidecar("web", tags, {"cart": [f"rest://127.0.0.2:{other.port}"]})
     sidecar.start()
     assert ask(sidecar).status == 200
@@ -409,17 +416,17 @@ def test_a_websocket_between_two_sidecars(ca, origin):
 class Mounted:
     """Files behind a symbolic link, as Kubernetes mounts secrets."""
 
-    def __init__(self, ca, directory, name):
-        self.ca, self.directory, self.count = ca, Path(directory), 0
-        self.put(name)
+    def __init__(self, directory, pair):
+        self.directory, self.count = Path(directory), 0
+        self.put(pair)
 
-    def put(self, name):
+    def put(self, pair):
         """Another certificate takes the place of the present one, all files at once."""
         self.count += 1
         version = self.directory / f"version-{self.count}"
         version.mkdir()
-        for end in ("crt", "key"):
-            shutil.copy(self.ca.path(f"{name}.{end}"), version / f"tls.{end}")
+        shutil.copy(pair.certificate, version / "tls.crt")
+        shutil.copy(pair.key, version / "tls.key")
         link = self.directory / "new"
         link.symlink_to(version.name)
         os.replace(link, self.directory / "data")
@@ -441,16 +448,15 @@ def presented(port):
 
 def test_certificates_change_under_load(ca, origin, tmp_path):
     origin.fresh()
-    for name in ("first", "second"):
-        ca.issue(name, "DNS:cart")
-    mounted = Mounted(ca, tmp_path, "first")
+    first, second = (ca.issue(dns=["cart"]) for _ in range(2))
+    mounted = Mounted(tmp_path, first)
     other = Sidecar("cart", {"cart.rest.Provider": mounted.keys}, rest=origin.port)
     other.start()
-    own = {**MUTUAL, "caFile": ca.root}
+    own = {**MUTUAL, "caFile": ca.certificate}
     sidecar = Sidecar("web", {"cart.rest.Consumer": own}, {"cart": [f"rest://127.0.0.2:{other.port}"]})
     sidecar.start()
     stop, failures, count = threading.Event(), [], [0]
-    context = ssl.create_default_context(cafile=ca.root)
+    context = ssl.create_default_context(cafile=ca.certificate)
     context.check_hostname = True
 
     def through_the_mesh():
@@ -481,9 +487,9 @@ def test_certificates_change_under_load(ca, origin, tmp_path):
     threads = [threading.Thread(target=each) for each in (through_the_mesh, anew, kept)]
     for thread in threads:
         thread.start()
-    for name in ("second", "first", "second"):
-        mounted.put(name)
-        eventually(lambda name=name: presented(other.port) == ca.serial(name), f"{name} is not shown")
+    for pair in (second, first, second):
+        mounted.put(pair)
+        eventually(lambda pair=pair: presented(other.port) == pair.serial, "the new one is not shown")
     eventually(lambda: count[0] > 50, "no load")
     stop.set()
     for thread in threads:
@@ -494,30 +500,29 @@ def test_certificates_change_under_load(ca, origin, tmp_path):
 
 
 def test_useless_files_leave_the_old_in_use(ca, origin, tmp_path):
-    ca.issue("good", "DNS:cart")
-    mounted = Mounted(ca, tmp_path, "good")
+    good = ca.issue(dns=["cart"])
+    mounted = Mounted(tmp_path, good)
     sidecar = Sidecar("cart", {"cart.rest.Provider": mounted.keys}, rest=origin.port)
     sidecar.start()
     failed = 'mesher_tls_reload_failed{tag="cart.rest.Provider"}'
     assert sidecar.metric(failed) == 0
     assert sidecar.metric('mesher_tls_certificate_expiry_seconds{tag="cart.rest.Provider"}') > 1.7e9
-    good = ca.serial("good")
     certificate, key = tmp_path / "data/tls.crt", tmp_path / "data/tls.key"
 
     def alarmed(problem):
         eventually(lambda: sidecar.metric(failed) == 1, "no alarm")
         eventually(lambda: problem in sidecar.log.read_text(), sidecar.tail)
-        assert "TLS material not renewed" in sidecar.log.read_text() and presented(sidecar.port) == good
-        mounted.put("good")
+        assert "TLS material not renewed" in sidecar.log.read_text() and presented(sidecar.port) == good.serial
+        mounted.put(good)
         eventually(lambda: sidecar.metric(failed) == 0, "the alarm stays")
 
     certificate.write_text("nonsense")
     alarmed("tls.crt makes no sense")
     key.unlink()
     alarmed("tls.key cannot be read")
-    mounted.put("expired")
+    mounted.put(ca.pairs["expired"])
     alarmed("has expired")
-    shutil.copy(ca.path("other.key"), key)
+    shutil.copy(ca.pairs["other"].key, key)
     alarmed("is not that of the certificate")
     sidecar.stop()
 
@@ -529,13 +534,13 @@ def test_useless_files_leave_the_old_in_use(ca, origin, tmp_path):
     ("keys", "said"),
     [
         (lambda ca: {"certFile": "/nowhere.crt", "keyFile": "/nowhere.key"}, "/nowhere.crt cannot be read"),
-        (lambda ca: ca.material("expired"), "has expired"),
-        (lambda ca: {**ca.material("cart"), "keyFile": ca.path("other.key")}, "is not that of the certificate"),
-        (lambda ca: {**ca.material("cart"), **MUTUAL}, "there is no caFile"),
-        (lambda ca: {**ca.material("cart"), "cipherSuits": "TLS_NONSENSE"}, "unknown cipher suite [TLS_NONSENSE]"),
-        (lambda ca: {"certFile": ca.path("cart.crt")}, "a listener with TLS needs certFile and keyFile"),
-        (lambda ca: {**ca.material("cart"), "caFile": ca.path("cart.key"), **MUTUAL}, "cart.key makes no sense"),
-        (lambda ca: {**ca.material("cart"), "cipherPlugin": "aes"}, "aes"),
+        (lambda ca: ca.pairs["expired"].keys, "has expired"),
+        (lambda ca: {**ca.pairs["cart"].keys, "keyFile": ca.pairs["other"].key}, "is not that of the certificate"),
+        (lambda ca: {**ca.pairs["cart"].keys, **MUTUAL}, "there is no caFile"),
+        (lambda ca: {**ca.pairs["cart"].keys, "cipherSuits": "TLS_NONSENSE"}, "unknown cipher suite [TLS_NONSENSE]"),
+        (lambda ca: {"certFile": ca.pairs["cart"].certificate}, "a listener with TLS needs certFile and keyFile"),
+        (lambda ca: {**ca.pairs["cart"].keys, "caFile": ca.pairs["cart"].key, **MUTUAL}, "cart.key makes no sense"),
+        (lambda ca: {**ca.pairs["cart"].keys, "cipherPlugin": "aes"}, "aes"),
     ],
 )
 def test_check_names_the_mistake(ca, keys, said):
@@ -550,8 +555,8 @@ def test_check_names_the_mistake(ca, keys, said):
 
 
 def test_check_warns_of_certificates_that_end_soon(ca):
-    ca.issue("soon", "DNS:cart", days=5)
-    sidecar = Sidecar("cart", {"cart.rest.Provider": ca.material("soon")})
+    soon = ca.issue(dns=["cart"], ends=5 * DAY)
+    sidecar = Sidecar("cart", {"cart.rest.Provider": soon.keys})
     environment = dict(os.environ, CHASSIS_CONF_DIR=sidecar.directory.name)
     done = subprocess.run([binary(), "check"], env=environment, capture_output=True, text=True, timeout=20)
     assert done.returncode == 0 and "warning" in done.stdout and "ends on" in done.stdout

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """T1 to T3: TLS of both listeners and towards instances; who is refused, and that no octet of HTTP came before it.
 
-Certificates are those of issuer.py, sidecars and their peers those of secure.py. Sidecars are shared by tests that
+Certificates are those of authority.py, sidecars and their peers those of secure.py. Sidecars are shared by tests that
 do not change them; each listener that refuses somebody is also one that takes others, which a test of its own shows.
 """
 
@@ -20,8 +20,8 @@ import pytest
 import harness
 import secure
 import wire
+from authority import BOTH, CLIENT, DAY, DNS, HOUR, MAIL, SERVER, URI, Authority
 from harness import CLOSE, answer, eventually, request, table
-from issuer import BOTH, CLIENT, DAY, DNS, HOUR, MAIL, SERVER, URI, Authority
 from secure import HANDSHAKE, INCOMING, NOTICED, OUTGOING, client_context, failing, refused, refused_in_clear
 
 V10, V11, V12, V13 = (getattr(ssl.TLSVersion, f"TLSv1{suffix}") for suffix in ("", "_1", "_2", "_3"))
