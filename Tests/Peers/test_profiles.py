@@ -287,15 +287,30 @@ def test_seconds_out_of_range(world, seconds):
 
 def test_who_leaves_ends_the_profile(world):
     """A client that hangs up frees the place long before its time is over."""
-    with harness.Client(("127.0.0.1", world.port)) as client:
+    with contextlib.ExitStack() as clients:
 
         def is_busy():
             # Again, should the question have come first and this one have been refused for it.
+            client = clients.enter_context(harness.Client(("127.0.0.1", world.port)))
             client.send(b"GET /debug/pprof/profile?seconds=10 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             return world.get("/debug/pprof/profile?seconds=1").status == 409
 
         eventually(is_busy, "it has not begun")
     eventually(lambda: world.get("/debug/pprof/profile?seconds=1").status == 200, "it goes on for nobody", seconds=5)
+
+
+@pytest.mark.parametrize("seconds, status", [("1", 200), ("0", 400)])
+def test_connections_with_a_profile(world, seconds, status):
+    """To see whether its client leaves, the server reads on; so nothing else is served there, which it says."""
+    with harness.Client(("127.0.0.1", world.port)) as client:
+        client.send(b"GET /debug/pprof/profile?seconds=%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % seconds.encode())
+        found = client.response()
+        assert found.status == status
+        if status == 200:
+            assert found.get("connection") == b"close" and client.rest()[0] == b""
+        else:
+            client.send(b"GET /debug/pprof/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.response().status == 200
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------

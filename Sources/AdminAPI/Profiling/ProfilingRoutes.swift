@@ -76,20 +76,21 @@ struct ProfilingRoutes: Sendable {
         guard let seconds = text.map({ Int($0) }) ?? Self.usual, (1...Self.longest).contains(seconds) else {
             throw AdminMistake(.badRequest, "seconds must be 1 to \(Self.longest)")
         }
+        var response: Response
         do {
             // Whoever leaves does not want it any more, and others may.
             let profile = try await call.request.body.consumeWithCancellationOnInboundClose { _ in
                 try await CPUProfiler().profile(for: .seconds(seconds))
             }
-            var response = AdminAnswer.bytes(profile, type: "application/octet-stream")
+            response = AdminAnswer.bytes(profile, type: "application/octet-stream")
             response.headers[.contentDisposition] = "attachment; filename=\"profile.pb.gz\""
-            return response
         } catch let error as ProfileError {
-            switch error {
-            case .alreadyRunning: throw AdminMistake(.conflict, error.description)
-            case .notSupported, .cancelled: throw AdminMistake(.internalServerError, error.description)
-            }
+            response = AdminAnswer.error(
+                error == .alreadyRunning ? .conflict : .internalServerError, error.description)
         }
+        // To see who leaves, it was read on: the server serves nothing else there.
+        response.headers[.connection] = "close"
+        return response
     }
 
     /// Addresses such as `0x1234+0x5678`, a line for each that has a name.
