@@ -83,7 +83,7 @@ private func forward(_ times: Int) -> Int {
     return length
 }
 
-/// Exchanges through ``ProxyHandler`` with all stages of outgoing requests, over sockets: client, sidecar and origin take
+/// Exchanges through ``HTTP1ServerConnection`` with all stages of outgoing requests, over sockets: client, sidecar and origin take
 /// turns on one event loop, so that the same things happen in the same order each time.
 private enum ExchangeBenchmark {
     static func run(_ times: Int, _ yaml: String, _ head: [UInt8] = requestHead) async throws {

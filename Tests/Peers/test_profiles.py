@@ -18,7 +18,7 @@ from harness import eventually
 from life import in_parallel
 from observed import Application, call
 
-OURS = re.compile("HeadScanner|ExchangeDriver|ProxyHandler|ConnectionPool|HeaderBlock")
+OURS = re.compile("HeadScanner|ExchangeDriver|HTTP1ServerConnection|ConnectionPool|HeaderBlock")
 
 
 class Profiled(World):

@@ -3,7 +3,7 @@
 import Proxy
 import Testing
 
-@Suite struct ServerConnectionStateTests {
+@Suite struct HTTP1ServerStateTests {
     private func head(minor: UInt8 = 1, flags: RequestHead.Flags = [], length: Int = 0) -> RequestHead {
         var head = RequestHead()
         head.minorVersion = minor
@@ -14,7 +14,7 @@ import Testing
 
     @Test("an ordinary exchange is followed by the next")
     func keepAlive() {
-        var state = ServerConnectionState()
+        var state = HTTP1ServerState()
         state.requestBegan(self.head())
         #expect(state.input == .later)
         #expect(!state.isIdle)
@@ -36,7 +36,7 @@ import Testing
         minor: UInt8, flags: RequestHead.Flags, unknown: Bool, draining: Bool, framing: HTTP1Writer.Framing,
         connection: HTTP1Writer.ConnectionField
     ) {
-        var state = ServerConnectionState()
+        var state = HTTP1ServerState()
         state.requestBegan(self.head(minor: minor, flags: flags))
         let decided = state.responseBegan(hasUnknownLength: unknown, hasLater: false, isDraining: draining)
         #expect(decided.framing == framing)
@@ -46,7 +46,7 @@ import Testing
 
     @Test("an answer to half a request closes, and lets the client see it")
     func earlyAnswer() {
-        var state = ServerConnectionState()
+        var state = HTTP1ServerState()
         state.requestBegan(self.head(length: 10))
         #expect(state.input == .body)
         #expect(state.responseBegan(hasUnknownLength: false, hasLater: false, isDraining: false).connection == .close)
@@ -56,7 +56,7 @@ import Testing
 
     @Test("a body that ends while the answer is sent still closes: the answer said so")
     func lateEnd() {
-        var state = ServerConnectionState()
+        var state = HTTP1ServerState()
         state.requestBegan(self.head(length: 10))
         _ = state.responseBegan(hasUnknownLength: true, hasLater: false, isDraining: false)
         state.requestEnded()
@@ -65,17 +65,17 @@ import Testing
 
     @Test("a client that closed its side: before, in the middle of and after its request")
     func inputClosed() {
-        var idle = ServerConnectionState()
+        var idle = HTTP1ServerState()
         #expect(idle.inputClosed() == .close)
-        var half = ServerConnectionState()
+        var half = HTTP1ServerState()
         half.requestBegan(self.head(length: 10))
         #expect(half.inputClosed() == .abort)
-        var whole = ServerConnectionState()
+        var whole = HTTP1ServerState()
         whole.requestBegan(self.head())
         #expect(whole.inputClosed() == .awaitResponse)
         #expect(whole.responseBegan(hasUnknownLength: false, hasLater: false, isDraining: false).connection == .close)
         #expect(whole.responseEnded() == .close)
-        var tunnel = ServerConnectionState()
+        var tunnel = HTTP1ServerState()
         tunnel.requestBegan(self.head())
         tunnel.tunnelBegan()
         #expect(tunnel.inputClosed() == .endTunnelInput)
@@ -83,7 +83,7 @@ import Testing
 
     @Test("a client that closed its side after several requests gets all answers")
     func inputClosedPipelined() {
-        var state = ServerConnectionState()
+        var state = HTTP1ServerState()
         state.requestBegan(self.head())
         #expect(state.inputClosed() == .awaitResponse)
         #expect(state.responseBegan(hasUnknownLength: false, hasLater: true, isDraining: false).connection == .none)
@@ -95,7 +95,7 @@ import Testing
 
     @Test("after a broken request nothing is read any more")
     func broken() {
-        var state = ServerConnectionState()
+        var state = HTTP1ServerState()
         state.requestFailed()
         #expect(state.input == .discarded)
         #expect(state.responseBegan(hasUnknownLength: false, hasLater: false, isDraining: false).connection == .close)

@@ -7,7 +7,7 @@ import NIOCore
 /// One HTTP/1.1 connection to an upstream: the only handler of its pipeline.
 ///
 /// - Source: RFC 9112; promises S5 to S8, limits L3 and L9.
-final class UpstreamConnection: ChannelInboundHandler {
+final class HTTP1ClientConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -253,7 +253,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     }
 }
 
-extension UpstreamConnection: Upstream {
+extension HTTP1ClientConnection: Upstream {
     var mayRefuse: Bool { false }
 
     func sendRequest(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) {
@@ -340,7 +340,7 @@ extension UpstreamConnection: Upstream {
     func endTunnelOutput() { self.context?.close(mode: .output, promise: nil) }
 }
 
-extension UpstreamConnection: DeadlineOwner {
+extension HTTP1ClientConnection: DeadlineOwner {
     func deadlineReached() {
         let driver = self.driver.take()
         driver?.exchange.worker.metrics.count(.upstreamTime)

@@ -90,7 +90,7 @@ package final class Listener: Sendable {
                         try Self.addTLS(tls, setup, worker, plans, to: channel)
                     } else {
                         try channel.pipeline.syncOperations.addHandler(
-                            ProxyHandler(worker: worker, plans: plans, isGRPC: setup.isGRPC))
+                            HTTP1ServerConnection(worker: worker, plans: plans, isGRPC: setup.isGRPC))
                     }
                 }
             }
@@ -115,7 +115,7 @@ package final class Listener: Sendable {
             limit: plans.value.settings.requestHead
         ) { result in
             guard case .completed(_, let context) = result else { return }
-            let handler = ProxyHandler(worker: worker, plans: plans, isGRPC: setup.isGRPC)
+            let handler = HTTP1ServerConnection(worker: worker, plans: plans, isGRPC: setup.isGRPC)
             do {
                 try context.pipeline.syncOperations.addHandler(handler)
             } catch {

@@ -14,7 +14,7 @@ package import NIOCore
 ///
 /// Bytes are scanned where they were received. What cannot be used yet waits in `unread`: a head that is not complete,
 /// or requests that were sent before the answer to an earlier one.
-package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler {
+package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChannelHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
@@ -29,7 +29,7 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
     private var peer: SocketAddress?
     /// Whether `plan` trusts the peer; asked again when there is another plan.
     private var isPeerTrusted: Bool?
-    var state = ServerConnectionState()
+    var state = HTTP1ServerState()
     private var scanner = HeadScanner()
     private var body = BodyReader()
     var unread: ByteBuffer?
@@ -326,7 +326,7 @@ package final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler
 
 // MARK: - Responses
 
-extension ProxyHandler: Downstream {
+extension HTTP1ServerConnection: Downstream {
     package func sendInterim(_ driver: ExchangeDriver) {
         guard let context = self.context, driver.exchange.request.minorVersion >= 1 else { return }
         driver.exchange.responseHeaders.removeHopByHop()
@@ -448,7 +448,7 @@ extension ProxyHandler: Downstream {
     package func endTunnelOutput() { self.context?.close(mode: .output, promise: nil) }
 }
 
-extension ProxyHandler: ClientConnection, DeadlineOwner {
+extension HTTP1ServerConnection: ClientConnection, DeadlineOwner {
     package func deadlineReached() {
         self.worker.tick()
         guard let driver = self.driver, !self.state.hasResponseBegun || self.state.isIdle else {

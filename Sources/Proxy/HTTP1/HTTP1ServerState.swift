@@ -6,7 +6,7 @@
 /// Pure: events in, decisions out.
 ///
 /// - Source: RFC 9112 §9; promises S7 and U5.
-package struct ServerConnectionState {
+package struct HTTP1ServerState {
     /// What the next bytes from the client are.
     package enum Input: Equatable {
         /// A request, or the rest of its head.

@@ -26,7 +26,7 @@ package final class ConnectionPool {
     final class Group {
         // Keeps the endpoint alive, so that its identity is not given to another one.
         let endpoint: Endpoint
-        fileprivate(set) var idle: [UpstreamConnection] = []
+        fileprivate(set) var idle: [HTTP1ClientConnection] = []
         /// HTTP/2 connections, which are never taken from here but shared.
         fileprivate(set) var shared: [HTTP2ClientConnection] = []
         /// Exchanges that wait for a stream.
@@ -113,7 +113,7 @@ package final class ConnectionPool {
     ///
     /// - Parameter idle: How long it may wait for one.
     /// - Parameter most: How many may wait on all loops.
-    func giveBack(_ connection: UpstreamConnection, idle: TimeAmount, most: Int) {
+    func giveBack(_ connection: HTTP1ClientConnection, idle: TimeAmount, most: Int) {
         guard self.idleCount < most / self.loopCount else {
             connection.worker.metrics.count(.idleUpstream)
             connection.close()
@@ -226,7 +226,7 @@ package final class ConnectionPool {
                 group.isHTTP2 = false
                 let waiting = group.waiting
                 group.waiting = []
-                var free: UpstreamConnection? = connection
+                var free: HTTP1ClientConnection? = connection
                 for (driver, serial) in waiting where driver.serial == serial {
                     if let connection = free.take() {
                         driver.connected(connection)
@@ -244,7 +244,7 @@ package final class ConnectionPool {
     /// A connection whose handshake is done.
     private enum Secured {
         case shared(HTTP2ClientConnection)
-        case single(UpstreamConnection)
+        case single(HTTP1ClientConnection)
     }
 
     private func secureChannel(
@@ -266,7 +266,7 @@ package final class ConnectionPool {
                         try context.pipeline.syncOperations.addHandler(connection)
                         body(.success(.shared(connection)))
                     } else {
-                        let connection = UpstreamConnection(worker: worker, group: group)
+                        let connection = HTTP1ClientConnection(worker: worker, group: group)
                         try context.pipeline.syncOperations.addHandler(connection)
                         body(.success(.single(connection)))
                     }
@@ -339,7 +339,7 @@ package final class ConnectionPool {
     }
 
     /// An idle connection is about to be closed: it must not be chosen any more.
-    func removeIdle(_ connection: UpstreamConnection) {
+    func removeIdle(_ connection: HTTP1ClientConnection) {
         guard let index = connection.group.idle.lastIndex(where: { $0 === connection }) else { return }
         connection.group.idle.remove(at: index)
         connection.group.shard.idle.add(-1)
@@ -347,7 +347,7 @@ package final class ConnectionPool {
     }
 
     /// A connection is closed, for whatever reason.
-    func closed(_ connection: UpstreamConnection) { self.leave(connection.group) }
+    func closed(_ connection: HTTP1ClientConnection) { self.leave(connection.group) }
 
     private func leave(_ group: Group) {
         group.count -= 1
@@ -374,7 +374,7 @@ package final class ConnectionPool {
         group.count += 1
         let worker = driver.exchange.worker
         worker.metrics.upstreamConnects.add()
-        let connection = UpstreamConnection(worker: worker, group: group)
+        let connection = HTTP1ClientConnection(worker: worker, group: group)
         let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
         let serial = driver.serial
         let settings = driver.settings

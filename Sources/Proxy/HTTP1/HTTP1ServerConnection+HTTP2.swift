@@ -5,7 +5,7 @@ import Common
 import NIOCore
 
 /// What makes a connection one of HTTP/2: its first bytes, or CONNECT.
-extension ProxyHandler {
+extension HTTP1ServerConnection {
     /// Hands the connection over to HTTP/2 if that is what its first bytes are.
     ///
     /// - Returns: Whether the bytes are taken care of.
