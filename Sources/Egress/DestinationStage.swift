@@ -62,11 +62,12 @@ struct DestinationStage: Stage {
         case .service(let found, let itsPort): (service, port) = (found, itsPort)
         case .name(let name, let itsPort):
             guard let found = exchange.requestHeaders.withBytes(in: name, { directory.service(named: $0) }) else {
-                return Self.find(name, for: &exchange, directory, isOwn: own != nil)
+                return self.find(name, for: &exchange, directory, isOwn: own != nil)
             }
             (service, port) = (found, itsPort)
         }
         service.use.set()
+        if exchange.request.method == .connect { return self.leadInside(service, port, &exchange) }
         let target = exchange.worker.state(of: service, self.governance)
         exchange.counters = target.counters
         exchange.timeout = target.timeout
@@ -97,17 +98,19 @@ struct DestinationStage: Stage {
 
     /// What becomes of a request for a name that is not in the directory: it waits until the registry has been asked, or
     /// learns why there is nothing.
-    private static func find(
+    private func find(
         _ name: ByteRange, for exchange: inout Exchange, _ directory: ServiceDirectory, isOwn: Bool
     ) -> Verdict {
         let text = exchange.requestHeaders.string(in: name)
         if isOwn || exchange.requestHeaders.withBytes(in: name, { OwnListeners.isInternal($0) }) {
             return .reject(ProxyError(.destinationRefused, "destination refused: [\(text)] is no service"))
         }
+        if exchange.isGRPC, exchange.request.method == .connect { return .reply(.established) }
         let now = exchange.worker.now
         let isName = exchange.requestHeaders.withBytes(in: name) { Self.isServiceName($0) }
         let absence = exchange.requestHeaders.withBytes(in: name) { directory.absence(of: $0, at: now) }
         switch isName ? absence : directory.isSynced ? .unknown : .unreachable {
+        case .unknown where exchange.request.method == .connect: return .reject(self.unlisted)
         case .unknown: return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()"))
         case .unreachable: return .reject(ProxyError(.notReady))
         case nil:
@@ -117,6 +120,33 @@ struct DestinationStage: Stage {
             exchange.hasAwaitedService = true
             return .again(future)
         }
+    }
+
+    /// Answers CONNECT to a service: the requests inside are mesher's business like all others.
+    ///
+    /// On a listener of gRPC it leads inside whatever it names: every request inside names its service again.
+    private func leadInside(_ service: Service, _ port: ByteRange, _ exchange: inout Exchange) -> Verdict {
+        let target = exchange.worker.state(of: service, self.governance)
+        exchange.counters = target.counters
+        exchange.target = target
+        // A stream of HTTP/2 is no connection that another protocol could be spoken on.
+        if exchange.request.flags.contains(.http2) { return .reject(ProxyError(.methodRefused)) }
+        if exchange.isGRPC { return .reply(.established) }
+        let isSecure = exchange.requestHeaders.withBytes(in: port) { UInt16(decimal: $0) == 443 }
+        guard !isSecure else {
+            return .reject(
+                ProxyError(
+                    .destinationRefused,
+                    "destination refused: CONNECT to port 443 of [\(service.name)] asks for TLS that only the service "
+                        + "could end; write http://\(service.name)/, and mesher sees to TLS between sidecars"))
+        }
+        return .reply(.established)
+    }
+
+    /// Why CONNECT does not lead to what is no service.
+    private var unlisted: ProxyError {
+        self.hosts.isEmpty
+            ? ProxyError(.methodRefused) : ProxyError(.destinationRefused, "destination refused: not listed")
     }
 
     /// Whether a registry could have a service of this name: 1 to 128 letters, digits, `_`, `-` and `.`.

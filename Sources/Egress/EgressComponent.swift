@@ -42,7 +42,7 @@ package actor EgressComponent: Component {
         return TrafficPlan(
             direction: .outgoing, chain: StageChain(stages.inOrder, external: stages.external),
             settings: config.proxy, trust: config.trust, failureStatuses: config.governance.failureStatuses,
-            governance: governance, marks: marks, tunnels: !config.rules.externalHosts.isEmpty,
+            governance: governance, marks: marks,
             records: ExchangeRecord.Uses(config.governance.chains.outgoing, config),
             isDraining: previous?.isDraining ?? false)
     }

@@ -20,6 +20,9 @@ struct ExternalDestinations: Sendable {
         case refused(ProxyError)
     }
 
+    /// Whether none are listed.
+    var isEmpty: Bool { self.hosts.isEmpty }
+
     private let hosts: ExternalHosts
     private let services: [String: Service]
 
@@ -39,7 +42,7 @@ struct ExternalDestinations: Sendable {
         let authority = exchange.request.authority
         let rule = exchange.requestHeaders.withBytes(in: authority.host) { self.hosts.match(host: $0) }
         guard let rule, let service = self.services[rule.pattern] else {
-            return isTunnel ? .refused(ProxyError(.destinationRefused, "destination refused: not listed")) : nil
+            return nil
         }
         let asked = authority.portDigits.isEmpty ? nil : authority.port
         if isTunnel, !rule.allows(port: authority.port) {

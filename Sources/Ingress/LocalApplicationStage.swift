@@ -63,6 +63,11 @@ struct LocalApplicationStage: Stage {
         return self.forward(&exchange, to: asked ?? self.endpoint(exchange.isGRPC))
     }
 
+    func onResponse(_ exchange: inout Exchange) {
+        // What mesher says of itself: a caller's sidecar would take it for word that the application was not reached.
+        exchange.responseHeaders.remove(.xMesherError)
+    }
+
     private func endpoint(_ isGRPC: Bool) -> Endpoint? { isGRPC ? self.streamEndpoint : self.endpoint }
 
     private static func log(_ exchange: inout Exchange) {

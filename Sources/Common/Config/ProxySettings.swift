@@ -48,6 +48,8 @@ package struct ProxySettings: Sendable, Equatable {
     package var firstByte: TimeAmount
     /// An upstream connection that waits to be used again.
     package var upstreamIdle: TimeAmount
+    /// An HTTP/2 connection to an upstream that is silent while calls are under way, before it is asked for a sign of life.
+    package var http2Ping: TimeAmount
     /// A tunnel (WebSocket) in which nothing moves.
     package var tunnel: TimeAmount
     /// How long a client that has closed its sending side is waited for, when its answer has not begun.
@@ -85,6 +87,7 @@ package struct ProxySettings: Sendable, Equatable {
         self.connect = TimeAmount(reader.read(Keys.connect))
         self.firstByte = TimeAmount(reader.read(Keys.firstByte))
         self.upstreamIdle = TimeAmount(reader.read(Keys.upstreamIdle))
+        self.http2Ping = TimeAmount(reader.read(Keys.http2Ping))
         self.tunnel = TimeAmount(reader.read(Keys.tunnel))
         self.halfClosed = TimeAmount(reader.read(Keys.halfClosed))
         self.linger = TimeAmount(reader.read(Keys.linger))
@@ -157,6 +160,10 @@ package struct ProxySettings: Sendable, Equatable {
         static let upstreamIdle = ConfigKey(
             "mesher.timeouts.upstreamIdle", .duration(Self.times), default: .seconds(15), reload: .live,
             "How long an upstream connection is kept for later requests.")
+        static let http2Ping = ConfigKey(
+            "mesher.timeouts.http2Ping", .duration(Self.times), default: .seconds(360), reload: .live,
+            "How long an HTTP/2 connection to an upstream may be silent while calls are under way before it is sent a PING, which it has to answer within 10 s. Servers of gRPC take a PING every 5 minutes for the most that is polite."
+        )
         static let tunnel = ConfigKey(
             "mesher.timeouts.tunnel", .duration(Self.times), default: .seconds(3600), reload: .live,
             "How long a tunnel (WebSocket) may be silent.")
@@ -180,7 +187,7 @@ package struct ProxySettings: Sendable, Equatable {
         /// The timeouts, in the order of the reference.
         package static let timeouts: [any AnyConfigKey] = [
             Self.requestHead, Self.keepAlive, Self.requestBody, Self.connect, Self.firstByte, Self.stream,
-            Self.upstreamIdle, Self.tunnel, Self.halfClosed, Self.linger, Self.drain,
+            Self.upstreamIdle, Self.http2Ping, Self.tunnel, Self.halfClosed, Self.linger, Self.drain,
         ]
     }
 }

@@ -36,13 +36,14 @@ struct LoadBalanceStage: Stage {
             exchange.endpoint = endpoint
         }
         if let subset = exchange.balancing.subset { subset.loads[exchange.balancing.index].shard.attempts.add() }
-        exchange.balancing.isUsed = true
         exchange.balancing.chosenAt = exchange.worker.now
         if let subset = exchange.balancing.subset, subset.countsLoad {
             subset.loads[exchange.balancing.index].outstanding += 1
             exchange.balancing.isCounted = true
         }
-        if exchange.attempts == 0, target.policy.retry.isEnabled { target.budget.request(at: exchange.worker.now) }
+        if !exchange.balancing.isCharged, target.policy.retry.isEnabled {
+            exchange.balancing.isCharged = true
+            target.budget.request(at: exchange.worker.now) }
         return .proceed
     }
 
@@ -62,10 +63,10 @@ struct LoadBalanceStage: Stage {
             exchange.balancing.isCounted = false
         }
         let health = subset.set.endpoints[exchange.balancing.index].health
-        switch exchange.outcome {
-        case .aborted: break
+        switch exchange.outcome.health {
         case .succeeded: health.succeeded(at: exchange.worker.now)
-        case .failed: Self.countFailure(&exchange, subset, health)
+        case .failed(let failure): Self.countFailure(&exchange, failure, subset, health)
+        case nil: break
         }
     }
 
@@ -118,16 +119,14 @@ struct LoadBalanceStage: Stage {
     // MARK: Failures
 
     private static func countFailure(
-        _ exchange: inout Exchange, _ subset: EndpointSubset, _ health: EndpointHealth
+        _ exchange: inout Exchange, _ failure: EndpointHealth.Failure, _ subset: EndpointSubset,
+        _ health: EndpointHealth
     ) {
-        guard exchange.isFailure || exchange.error?.reason.blame == .upstream, let target = exchange.target else {
-            return
-        }
+        guard let target = exchange.target else { return }
         let worker = exchange.worker
         subset.loads[exchange.balancing.index].shard.failures.add()
         let settings = target.policy.outliers
-        let isConnect = exchange.error?.reason == .connectFailed
-        let wasEjected = health.failed(isConnect ? .connect : .response, at: worker.now, settings: settings) {
+        let wasEjected = health.failed(failure, at: worker.now, settings: settings) {
             subset.mayEject(at: worker.now, maxPercent: settings.maxEjectedPercent)
         }
         if let session = exchange.balancing.session {
@@ -145,6 +144,7 @@ struct LoadBalanceStage: Stage {
 
     func onFailure(_ exchange: inout Exchange) -> Duration? {
         guard let target = exchange.target, let subset = exchange.balancing.subset else { return nil }
+        if exchange.outcome == .refused { return Self.passOver(&exchange, target.policy, subset) }
         let policy = target.policy.retry
         guard policy.isEnabled, Self.isRetriable(exchange, target.policy), Self.mayRepeat(exchange, policy) else {
             return nil
@@ -168,19 +168,36 @@ struct LoadBalanceStage: Stage {
         return policy.backoff.wait(before: exchange.attempts, using: &exchange.worker.random)
     }
 
+    /// The circuit of the instance that was chosen has refused the request: another instance may take it.
+    ///
+    /// Nothing was sent, so it is no retry: it needs no policy and no budget, and ends with the instances.
+    private static func passOver(
+        _ exchange: inout Exchange, _ policy: ServicePolicy, _ subset: EndpointSubset
+    ) -> Duration? {
+        guard policy.scope.isPerInstance, exchange.error?.reason == .circuitOpen || exchange.error?.reason == .bulkheadFull,
+            exchange.balancing.failed.count + 1 < min(subset.set.endpoints.count, Self.mostPassedOver)
+        else { return nil }
+        exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
+        return .zero
+    }
+
+    /// Instances that one request is offered to.
+    private static let mostPassedOver = 16
+
     private static func isRetriable(_ exchange: borrowing Exchange, _ policy: ServicePolicy) -> Bool {
-        guard let reason = exchange.error?.reason else { return exchange.isFailure }
-        switch reason {
-        case .upstreamTimeout: return !policy.retry.isFailover
-        // Of this instance: another may be well.
-        case .circuitOpen, .bulkheadFull: return policy.scope.isPerInstance
-        default: return reason.isRetriable
+        switch exchange.outcome {
+        case .listedStatus, .connectFailed: true
+        case .upstreamFailed:
+            exchange.error?.reason == .upstreamTimeout
+                ? !policy.retry.isFailover : exchange.error?.reason.isRetriable ?? false
+        case .open, .answered, .diedInBody, .clientFault, .refused, .replied, .noInstance, .callOver: false
         }
     }
 
     /// Whether a repetition can do no harm that one request alone could not.
     private static func mayRepeat(_ exchange: borrowing Exchange, _ policy: RetryPolicy) -> Bool {
-        if !exchange.wasSent { return true }
+        if !exchange.attempt.wasSent { return true }
+        if exchange.attempt.isUnseen { return exchange.hasWholeBody }
         return exchange.hasWholeBody && (exchange.request.method.isIdempotent || policy.includesNonIdempotent)
     }
 }

@@ -38,7 +38,7 @@ enum SessionCookie {
         let now = exchange.worker.now
         let address = endpoint.description
         // A failure is counted where failures are.
-        if exchange.isFailure { return }
+        if exchange.attempt.isFailure || exchange.attempt.isUnseen { return }
         let id = Self.idOfResponse(exchange) ?? exchange.balancing.session
         let known = id ?? SessionTable.newID()
         sessions.remember(Array(known.utf8).rawSpan, endpoint: address, at: now)

@@ -1,44 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 // request path
 
-import Common
+package import Common
 import Logging
 import NIOCore
-import NIOPosix
-import NIOSSL
 
 /// The upstream connections of one event loop, by endpoint.
 ///
 /// Idle ones are taken last in, first out: the one used last is the least likely to have been closed by the other side,
-/// and those that are not needed grow old and are closed.
+/// and those that are not needed grow old and are closed. It never calls a driver inside a call of that driver: what is
+/// there at once is returned, and those that wait are served by events of their own.
 package final class ConnectionPool {
     /// What connections are shared by.
     ///
     /// Two services may have one address, and one of them stricter TLS: its requests must not get the connections of the
     /// other.
-    fileprivate struct Key: Hashable {
+    struct Key: Hashable {
         let endpoint: ObjectIdentifier
         /// `nil` where there is no TLS that could tell services apart.
         let service: String?
     }
 
     /// The connections to one endpoint.
-    final class Group {
-        // Keeps the endpoint alive, so that its identity is not given to another one.
-        let endpoint: Endpoint
-        fileprivate(set) var idle: [HTTP1ClientConnection] = []
+    package final class Group: EventTail {
+        /// Keeps the endpoint alive, so that its identity is not given to another one.
+        package let endpoint: Endpoint
+        fileprivate(set) var idle: [any SingleConnection] = []
         /// HTTP/2 connections, which are never taken from here but shared.
-        fileprivate(set) var shared: [HTTP2ClientConnection] = []
-        /// Exchanges that wait for a stream.
-        fileprivate var waiting: [(driver: ExchangeDriver, serial: Int)] = []
+        fileprivate(set) var shared: [any SharedConnection] = []
+        /// Those that wait for a stream; one whose ticket is over has left.
+        fileprivate var waiting: [Ticket] = []
         fileprivate var isConnecting = false
         /// Whether the HTTP/2 connection before has ended without settings: those that wait go together then, and do not
         /// fail one after the other.
         fileprivate(set) var hasBeenSilent = false
         /// What connections speak inside; `nil` for plain text.
-        fileprivate let tls: TLSMaterial?
+        let tls: TLSMaterial?
         /// The service that the endpoint belongs to.
-        fileprivate let service: String
+        let service: String
         /// Whether its connections are shared, as far as that is known.
         fileprivate var isHTTP2: Bool?
         /// Idle, busy and connecting.
@@ -49,31 +48,61 @@ package final class ConnectionPool {
         fileprivate let key: Key
         /// Shows operators how many there are.
         fileprivate let shard: EndpointShard
+        fileprivate let pool: ConnectionPool
+        fileprivate let worker: Worker
+        private var isPutOff = false
 
         fileprivate init(
-            _ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?, _ shard: EndpointShard
+            _ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?, _ pool: ConnectionPool,
+            _ worker: Worker
         ) {
             self.key = key
-            self.shard = shard
+            self.shard = endpoint.traffic.shard(of: pool.index)
             self.endpoint = endpoint
             self.service = service
             self.tls = tls
+            self.pool = pool
+            self.worker = worker
             if endpoint.protocolName == "grpc" { self.isHTTP2 = true } else if tls == nil { self.isHTTP2 = false }
+        }
+
+        /// Whether its upstream speaks HTTP/2 alone.
+        var isStreamsOnly: Bool { self.endpoint.protocolName == "grpc" }
+
+        /// Serves those that wait, when the event is over.
+        func serveLater() {
+            if self.isPutOff || self.waiting.isEmpty { return }
+            self.isPutOff = true
+            self.worker.putOff(self)
+        }
+
+        func eventEnds() {
+            self.isPutOff = false
+            self.pool.serveWaiting(self)
         }
     }
 
-    private let eventLoop: any EventLoop
+    /// What becomes of a request for a connection.
+    enum Opening {
+        /// It is there.
+        case ready(any Upstream)
+        /// The driver is told.
+        case pending
+        case refused(ProxyError)
+    }
+
+    private let connector: any UpstreamConnector
     private var groups: [Key: Group] = [:]
     /// Connections that wait to be used again.
     package private(set) var idleCount = 0
 
-    private let index: Int
+    fileprivate let index: Int
     private let loopCount: Int
 
     /// - Parameter index: The loop's number.
     /// - Parameter loopCount: How many loops share what is allowed.
-    init(eventLoop: any EventLoop, index: Int, loopCount: Int) {
-        self.eventLoop = eventLoop
+    init(index: Int, loopCount: Int, connector: any UpstreamConnector) {
+        self.connector = connector
         self.index = index
         self.loopCount = loopCount
     }
@@ -81,41 +110,42 @@ package final class ConnectionPool {
     /// All connections, idle, busy and connecting.
     package var count: Int { self.groups.values.reduce(0) { $0 + $1.count } }
 
-    /// Gives `driver` a connection to `endpoint`, now or as soon as there is one.
+    /// How many wait for a stream.
+    package var waitingCount: Int { self.groups.values.reduce(0) { $0 + $1.waiting.count { $0.isValid } } }
+
+    /// A connection to `endpoint`, now or as soon as there is one.
     ///
     /// - Parameter mayReuse: Whether one that has served other requests will do.
-    func open(_ endpoint: Endpoint, for driver: ExchangeDriver, mayReuse: Bool) {
+    func open(_ endpoint: Endpoint, for ticket: Ticket, mayReuse: Bool) -> Opening {
+        let driver = ticket.driver
         let group = self.group(of: endpoint, driver)
         let isTunnel = driver.exchange.request.method == .connect
         guard group.tls != nil || !endpoint.usesTLS || isTunnel else {
             let name = "\(group.service).\(endpoint.protocolName).Consumer"
-            driver.connectFailed(
+            return .refused(
                 ProxyError(.connectFailed, "the instance wants TLS, and nothing below ssl.\(name) says how"))
-            return
         }
         let needsHTTP1 = isTunnel || driver.exchange.request.isWebSocketUpgrade
-        if group.isHTTP2 != false, endpoint.protocolName == "grpc" || !needsHTTP1 {
-            self.openStream(group, for: driver)
-            return
-        }
+        if group.isHTTP2 != false, group.isStreamsOnly || !needsHTTP1 { return self.openStream(group, for: ticket) }
         if mayReuse, !isTunnel, let connection = group.idle.popLast() {
             self.idleCount -= 1
             group.shard.idle.add(-1)
-            driver.exchange.worker.metrics.upstreamReuses.add()
+            group.worker.metrics.upstreamReuses.add()
             connection.leaveIdle()
-            driver.connected(connection)
-            return
+            return .ready(connection)
         }
-        self.connect(group, for: driver)
+        self.connect(group, for: ticket, isTunnel: isTunnel)
+        return .pending
     }
 
     /// Takes back a connection that can serve another request.
     ///
     /// - Parameter idle: How long it may wait for one.
     /// - Parameter most: How many may wait on all loops.
-    func giveBack(_ connection: HTTP1ClientConnection, idle: TimeAmount, most: Int) {
+    func giveBack(_ connection: any SingleConnection, idle: TimeAmount, most: Int) {
+        guard connection.isOpen else { return }
         guard self.idleCount < most / self.loopCount else {
-            connection.worker.metrics.count(.idleUpstream)
+            connection.group.worker.metrics.count(.idleUpstream)
             connection.close()
             return
         }
@@ -123,196 +153,6 @@ package final class ConnectionPool {
         connection.group.shard.idle.add()
         connection.group.idle.append(connection)
         connection.waitIdle(idle)
-    }
-
-    // MARK: HTTP/2
-
-    /// Gives `driver` a stream of a connection that is shared.
-    private func openStream(_ group: Group, for driver: ExchangeDriver) {
-        if let connection = group.shared.first(where: \.isAvailable) {
-            driver.exchange.worker.metrics.upstreamReuses.add()
-            driver.connected(connection.makeStream())
-            return
-        }
-        group.waiting.append((driver, driver.serial))
-        if group.shared.contains(where: \.isPending) { return }
-        self.connectShared(group, driver.exchange.worker, driver.settings)
-    }
-
-    /// Gives streams to those that wait, as far as there are any.
-    func serveWaiting(_ group: Group) {
-        while !group.waiting.isEmpty, let connection = group.shared.first(where: \.isAvailable) {
-            let (driver, serial) = group.waiting.removeFirst()
-            if driver.serial == serial { driver.connected(connection.makeStream()) }
-        }
-        guard let (driver, _) = group.waiting.first, !group.shared.contains(where: \.isPending) else { return }
-        self.connectShared(group, driver.exchange.worker, driver.settings)
-    }
-
-    /// It is known how many streams a connection takes.
-    func settingsReceived(_ connection: HTTP2ClientConnection) {
-        connection.group.hasBeenSilent = false
-        self.serveWaiting(connection.group)
-    }
-
-    /// A connection takes no more requests.
-    func retired(_ connection: HTTP2ClientConnection) {
-        connection.group.shared.removeAll { $0 === connection }
-        if !connection.hasSettings { connection.group.hasBeenSilent = true }
-        // Those that waited for its settings wait for another one now.
-        if !connection.group.waiting.isEmpty { self.serveWaiting(connection.group) }
-    }
-
-    /// A connection is closed.
-    func closed(_ connection: HTTP2ClientConnection) {
-        guard connection.isCounted else { return }
-        connection.isCounted = false
-        self.retired(connection)
-        self.leave(connection.group)
-    }
-
-    private func connectShared(_ group: Group, _ worker: Worker, _ settings: ProxySettings) {
-        guard !group.isConnecting else { return }
-        group.isConnecting = true
-        group.count += 1
-        if let tls = group.tls {
-            self.connectSecurely(group, tls, worker, settings)
-            return
-        }
-        worker.metrics.upstreamConnects.add()
-        let connection = HTTP2ClientConnection(worker: worker, group: group, settings: settings, isSecure: false)
-        let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
-        self.bootstrap(settings)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(bound.value)
-                }
-            }
-            .connect(to: group.endpoint.address)
-            .assumeIsolated()
-            .whenComplete { result in
-                worker.tick()
-                group.isConnecting = false
-                switch result {
-                case .success:
-                    connection.start()
-                    group.shared.append(connection)
-                    self.serveWaiting(group)
-                case .failure(let error):
-                    connection.isCounted = false
-                    self.leave(group)
-                    self.connectFailed(group, worker, error)
-                }
-            }
-    }
-
-    /// Opens a connection with TLS, which tells what is spoken inside.
-    private func connectSecurely(_ group: Group, _ tls: TLSMaterial, _ worker: Worker, _ settings: ProxySettings) {
-        worker.metrics.upstreamConnects.add()
-        let offer: TLSMaterial.Offer = group.endpoint.protocolName == "grpc" ? .http2 : .either
-        self.secureChannel(group, tls, offer, worker, settings) { result in
-            worker.tick()
-            group.isConnecting = false
-            switch result {
-            case .failure(let error):
-                self.leave(group)
-                self.connectFailed(group, worker, error)
-            case .success(.shared(let connection)):
-                group.isHTTP2 = true
-                connection.start()
-                group.shared.append(connection)
-                self.serveWaiting(group)
-            case .success(.single(let connection)):
-                group.isHTTP2 = false
-                let waiting = group.waiting
-                group.waiting = []
-                var free: HTTP1ClientConnection? = connection
-                for (driver, serial) in waiting where driver.serial == serial {
-                    if let connection = free.take() {
-                        driver.connected(connection)
-                    } else {
-                        self.connect(group, for: driver)
-                    }
-                }
-                if let connection = free {
-                    self.giveBack(connection, idle: settings.upstreamIdle, most: settings.maxIdleUpstream)
-                }
-            }
-        }
-    }
-
-    /// A connection whose handshake is done.
-    private enum Secured {
-        case shared(HTTP2ClientConnection)
-        case single(HTTP1ClientConnection)
-    }
-
-    private func secureChannel(
-        _ group: Group, _ tls: TLSMaterial, _ offer: TLSMaterial.Offer, _ worker: Worker, _ settings: ProxySettings,
-        then body: @escaping (Result<Secured, any Error>) -> Void
-    ) {
-        var pending: ((Result<Secured, any Error>) -> Void)? = body
-        let handshake = TLSHandshake(
-            tls, service: group.service, metrics: worker.tlsMetrics, logger: worker.logger, limit: Self.handshake
-        ) { result in
-            guard let body = pending.take() else { return }
-            switch result {
-            case .failed: body(.failure(ChannelError.ioOnClosedChannel))
-            case .completed(let isHTTP2, let context):
-                do {
-                    if isHTTP2 {
-                        let connection = HTTP2ClientConnection(
-                            worker: worker, group: group, settings: settings, isSecure: true)
-                        try context.pipeline.syncOperations.addHandler(connection)
-                        body(.success(.shared(connection)))
-                    } else {
-                        let connection = HTTP1ClientConnection(worker: worker, group: group)
-                        try context.pipeline.syncOperations.addHandler(connection)
-                        body(.success(.single(connection)))
-                    }
-                } catch {
-                    body(.failure(error))
-                }
-            }
-        }
-        let bound = NIOLoopBound(handshake, eventLoop: self.eventLoop)
-        let name = tls.serverName(of: group.service)
-        self.bootstrap(settings)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    guard let context = tls.context(offer) else { throw ChannelError.operationUnsupported }
-                    // A name that cannot be asked for is not; it may still be proven.
-                    let handler =
-                        try (try? NIOSSLClientHandler(context: context, serverHostname: name))
-                        ?? NIOSSLClientHandler(context: context, serverHostname: nil)
-                    try channel.pipeline.syncOperations.addHandlers([handler, bound.value])
-                }
-            }
-            .connect(to: group.endpoint.address)
-            .assumeIsolated()
-            .whenFailure { error in
-                if let body = pending.take() { body(.failure(error)) }
-            }
-    }
-
-    private static let handshake = TimeAmount.seconds(5)
-
-    /// Everybody who waited is told; a new attempt is theirs to begin.
-    private func connectFailed(_ group: Group, _ worker: Worker, _ error: any Error) {
-        worker.logger.debug(
-            "upstream connect failed", metadata: ["endpoint": "\(group.endpoint)", "error": "\(error)"])
-        let waiting = group.waiting
-        group.waiting = []
-        for (driver, serial) in waiting where driver.serial == serial {
-            driver.connectFailed(ProxyError(.connectFailed, driver.connectFailure))
-        }
-    }
-
-    private func bootstrap(_ settings: ProxySettings) -> ClientBootstrap {
-        ClientBootstrap(group: self.eventLoop)
-            .connectTimeout(settings.connect)
-            .channelOption(.writeBufferWaterMark, value: settings.writeBufferWaterMark)
-            .channelOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
     }
 
     /// Closes idle connections beyond `count` of the process, the oldest of each endpoint first, and lets none of the
@@ -339,89 +179,195 @@ package final class ConnectionPool {
     }
 
     /// An idle connection is about to be closed: it must not be chosen any more.
-    func removeIdle(_ connection: HTTP1ClientConnection) {
+    func removeIdle(_ connection: any SingleConnection) {
         guard let index = connection.group.idle.lastIndex(where: { $0 === connection }) else { return }
         connection.group.idle.remove(at: index)
         connection.group.shard.idle.add(-1)
         self.idleCount -= 1
     }
 
-    /// A connection is closed, for whatever reason.
-    func closed(_ connection: HTTP1ClientConnection) { self.leave(connection.group) }
+    /// A connection is closed, for whatever reason; once for each.
+    func closed(_ connection: any SingleConnection) { self.leave(connection.group) }
 
     private func leave(_ group: Group) {
         group.count -= 1
-        if group.count == 0 { self.groups[group.key] = nil }
+        assert(group.count >= 0, "a connection leaves its group once")
+        if group.count == 0, group.waiting.isEmpty { self.groups[group.key] = nil }
     }
 
     private func group(of endpoint: Endpoint, _ driver: ExchangeDriver) -> Group {
-        let hasTLS = driver.exchange.direction == .outgoing && !driver.exchange.worker.tls.all.isEmpty
+        let worker = driver.exchange.worker
+        let hasTLS = driver.exchange.direction == .outgoing && !worker.tls.all.isEmpty
         let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? driver.exchange.service?.name : nil)
         if let group = self.groups[key] { return group }
         let service = driver.exchange.service?.name ?? ""
         // The local application is on this side of the network.
         let tls =
             !hasTLS
-            ? nil
-            : driver.exchange.worker.tls.consumer(
-                service, endpoint.protocolName, isExternal: driver.exchange.isExternal)
-        let group = Group(key, endpoint, service, tls, endpoint.traffic.shard(of: self.index))
+            ? nil : worker.tls.consumer(service, endpoint.protocolName, isExternal: driver.exchange.isExternal)
+        let group = Group(key, endpoint, service, tls, self, worker)
         self.groups[key] = group
         return group
     }
 
-    private func connect(_ group: Group, for driver: ExchangeDriver) {
+    // MARK: Connections of HTTP/1.1
+
+    private func connect(_ group: Group, for ticket: Ticket, isTunnel: Bool) {
         group.count += 1
-        let worker = driver.exchange.worker
+        let worker = group.worker
+        let settings = ticket.driver.settings
         worker.metrics.upstreamConnects.add()
-        let connection = HTTP1ClientConnection(worker: worker, group: group)
-        let bound = NIOLoopBound(connection, eventLoop: self.eventLoop)
-        let serial = driver.serial
-        let settings = driver.settings
-        if let tls = group.tls, driver.exchange.request.method != .connect {
-            self.secureChannel(group, tls, .http1, worker, settings) { result in
-                worker.tick()
-                switch result {
-                case .success(.single(let connection)):
-                    if driver.serial == serial {
-                        driver.connected(connection)
-                    } else {
-                        self.giveBack(connection, idle: settings.upstreamIdle, most: settings.maxIdleUpstream)
-                    }
-                case .success(.shared), .failure:
-                    self.leave(group)
-                    guard driver.serial == serial else { return }
-                    driver.connectFailed(ProxyError(.connectFailed, driver.connectFailure))
+        let kind: ConnectionKind = isTunnel ? .plain : group.tls == nil ? .http1 : .secured(.http1)
+        self.dial(group, kind, settings) { result in
+            switch result {
+            case .success(.single(let connection)):
+                if ticket.isValid {
+                    ticket.driver.connected(connection, ticket.number)
+                } else {
+                    // Its request was given up meanwhile.
+                    self.giveBack(connection, idle: settings.upstreamIdle, most: settings.maxIdleUpstream)
                 }
+            case .success(.shared(let connection)):
+                connection.retire()
+                ticket.driver.connectFailed(ticket.number, Self.failure(ticket))
+            case .failure(let error):
+                self.leave(group)
+                Self.log(error, group)
+                ticket.driver.connectFailed(ticket.number, Self.failure(ticket))
             }
-            return
         }
-        self.bootstrap(settings)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(bound.value)
-                }
-            }
-            .connect(to: group.endpoint.address)
-            .assumeIsolated()
-            .whenComplete { result in
-                switch result {
-                case .success:
-                    worker.tick()
-                    if driver.serial == serial {
-                        driver.connected(connection)
-                    } else {
-                        // Its request was given up meanwhile.
-                        self.giveBack(connection, idle: settings.upstreamIdle, most: settings.maxIdleUpstream)
-                    }
-                case .failure(let error):
-                    self.leave(group)
-                    guard driver.serial == serial else { return }
-                    worker.logger.debug(
-                        "upstream connect failed",
-                        metadata: ["endpoint": "\(group.endpoint)", "error": "\(error)"])
-                    driver.connectFailed(ProxyError(.connectFailed, driver.connectFailure))
-                }
-            }
     }
+
+    /// Dials, and goes on in an event that is not inside a call of whoever waits.
+    private func dial(
+        _ group: Group, _ kind: ConnectionKind, _ settings: ProxySettings,
+        then body: @escaping (Result<DialledConnection, any Error>) -> Void
+    ) {
+        let worker = group.worker
+        self.connector.dial(group, kind, worker, settings) { result in
+            worker.putOff(PutOff { body(result) })
+        }
+    }
+
+    private static func failure(_ ticket: Ticket) -> ProxyError {
+        ProxyError(.connectFailed, ticket.driver.connectFailure)
+    }
+
+    private static func log(_ error: any Error, _ group: Group) {
+        group.worker.logger.debug(
+            "upstream connect failed", metadata: ["endpoint": "\(group.endpoint)", "error": "\(error)"])
+    }
+
+    // MARK: HTTP/2
+
+    /// A stream of a connection that is shared.
+    private func openStream(_ group: Group, for ticket: Ticket) -> Opening {
+        if let connection = group.shared.first(where: \.isAvailable) {
+            group.worker.metrics.upstreamReuses.add()
+            return .ready(connection.makeStream())
+        }
+        group.waiting.append(ticket)
+        if !group.shared.contains(where: \.isPending) { self.connectShared(group, ticket.driver.settings) }
+        return .pending
+    }
+
+    /// Gives streams to those that wait, as far as there are any.
+    fileprivate func serveWaiting(_ group: Group) {
+        while let ticket = group.waiting.first {
+            guard ticket.isValid else {
+                group.waiting.removeFirst()
+                continue
+            }
+            guard let connection = group.shared.first(where: \.isAvailable) else {
+                if !group.shared.contains(where: \.isPending) { self.connectShared(group, ticket.driver.settings) }
+                return
+            }
+            group.waiting.removeFirst()
+            ticket.driver.connected(connection.makeStream(), ticket.number)
+        }
+    }
+
+    /// It is known how many streams a connection takes, or was waited for long enough.
+    func settingsReceived(_ connection: any SharedConnection) {
+        if connection.hasSettings { connection.group.hasBeenSilent = false }
+        connection.group.serveLater()
+    }
+
+    /// A connection takes no more requests.
+    func retired(_ connection: any SharedConnection) {
+        connection.group.shared.removeAll { $0 === connection }
+        if !connection.hasSettings { connection.group.hasBeenSilent = true }
+        // Those that waited for its settings wait for another one now.
+        connection.group.serveLater()
+    }
+
+    /// A connection is closed; once for each that was shared.
+    func closed(_ connection: any SharedConnection) {
+        self.retired(connection)
+        self.leave(connection.group)
+    }
+
+    private func connectShared(_ group: Group, _ settings: ProxySettings) {
+        guard !group.isConnecting else { return }
+        group.isConnecting = true
+        group.count += 1
+        group.worker.metrics.upstreamConnects.add()
+        let kind: ConnectionKind = group.tls == nil ? .http2 : .secured(group.isStreamsOnly ? .http2 : .either)
+        self.dial(group, kind, settings) { result in
+            group.isConnecting = false
+            switch result {
+            case .failure(let error):
+                self.leave(group)
+                Self.log(error, group)
+                self.connectFailed(group)
+            case .success(.shared(let connection)) where !connection.isOpen:
+                // It was closed before anybody could use it.
+                self.connectFailed(group)
+            case .success(.shared(let connection)):
+                group.isHTTP2 = true
+                group.shared.append(connection)
+                connection.start()
+                self.serveWaiting(group)
+            case .success(.single(let connection)) where group.isStreamsOnly:
+                // It has not agreed on HTTP/2, and gRPC is nothing without.
+                connection.close()
+                self.connectFailed(group)
+            case .success(.single(let connection)):
+                group.isHTTP2 = false
+                self.serve(group, connection, settings)
+            }
+        }
+    }
+
+    /// What was taken for a shared connection serves one request: the others get connections of their own.
+    private func serve(_ group: Group, _ connection: any SingleConnection, _ settings: ProxySettings) {
+        let waiting = group.waiting
+        group.waiting = []
+        var free: (any SingleConnection)? = connection
+        for ticket in waiting where ticket.isValid {
+            if let connection = free.take() {
+                ticket.driver.connected(connection, ticket.number)
+            } else {
+                self.connect(group, for: ticket, isTunnel: false)
+            }
+        }
+        if let free { self.giveBack(free, idle: settings.upstreamIdle, most: settings.maxIdleUpstream) }
+    }
+
+    /// Everybody who waited is told; a new try is theirs to begin.
+    private func connectFailed(_ group: Group) {
+        let waiting = group.waiting
+        group.waiting = []
+        for ticket in waiting { ticket.driver.connectFailed(ticket.number, Self.failure(ticket)) }
+        if group.count == 0, group.waiting.isEmpty { self.groups[group.key] = nil }
+    }
+}
+
+/// A closure that is put off to the end of an event; for what is rare.
+private final class PutOff: EventTail {
+    private let body: () -> Void
+
+    init(_ body: @escaping () -> Void) { self.body = body }
+
+    func eventEnds() { self.body() }
 }

@@ -46,7 +46,7 @@ package final class DeadlineTable {
 
     /// Looks after `owner` until `remove`, and keeps it alive as long.
     package func add(_ owner: any DeadlineOwner) -> Slot {
-        if self.nextSweep == .distantFuture { self.schedule(for: .now() + Self.interval) }
+        if self.nextSweep == .distantFuture { self.schedule(for: self.eventLoop.now + Self.interval) }
         if let slot = self.vacant.popLast() {
             self.owners[slot] = owner
             return slot
@@ -66,7 +66,7 @@ package final class DeadlineTable {
     /// To be told of those that are shorter than the interval of the sweeps.
     @inline(__always)
     func notice(_ amount: TimeAmount) {
-        if amount < Self.interval { self.schedule(for: .now() + amount) }
+        if amount < Self.interval { self.schedule(for: self.eventLoop.now + amount) }
     }
 
     /// No sweep any more; called when the loop is about to end.
@@ -100,7 +100,7 @@ package final class DeadlineTable {
         // Not weak: see Worker.startReporting.
         self.scheduled = self.eventLoop.assumeIsolated().scheduleTask(deadline: wanted) {
             self.nextSweep = .distantFuture
-            let now = NIODeadline.now()
+            let now = self.eventLoop.now
             let earliest = self.sweep(at: now)
             // Without connections nothing can expire: the loop may sleep.
             guard self.count > 0 else { return }

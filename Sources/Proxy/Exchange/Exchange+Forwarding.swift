@@ -53,16 +53,14 @@ extension Exchange {
 
     /// The answer to a request that goes no further, whatever the listener: `nil` for all others.
     ///
-    /// TRACE would show a client what others have added to its request. CONNECT opens tunnels, which are off unless egress rules list hosts. An OPTIONS
-    /// request that may not be forwarded any more is for us.
+    /// TRACE would show a client what others have added to its request. CONNECT is for the outgoing side, where a stage
+    /// says where it leads. An OPTIONS request that may not be forwarded any more is for us.
     ///
     /// - Source: RFC 9110 §7.6.2, §9.3.6, §9.3.8 and §10.1.1.
-    ///
-    /// - Parameter tunnels: Whether CONNECT may open a tunnel; a stage says where to.
-    mutating func takeFirstReply(tunnels: Bool) -> LocalReply? {
+    mutating func takeFirstReply(direction: Direction) -> LocalReply? {
         switch self.request.method {
         case .trace: return LocalReply(ProxyError(.methodRefused))
-        case .connect where !tunnels: return LocalReply(ProxyError(.methodRefused))
+        case .connect where direction == .incoming: return LocalReply(ProxyError(.methodRefused))
         case .options where self.requestHeaders.contains(.maxForwards):
             guard let hops = self.requestHeaders.string(of: .maxForwards).flatMap({ UInt32($0) }) else {
                 return LocalReply(ProxyError(.badRequest, "malformed Max-Forwards"))
@@ -76,18 +74,5 @@ extension Exchange {
             return LocalReply(ProxyError(.badRequest, "expectation not supported", status: 417))
         }
         return nil
-    }
-}
-
-extension LocalReply {
-    /// The answer to a head that cannot be understood.
-    init(_ violation: HeadViolation) {
-        switch violation {
-        case .startLineTooLong: self.init(ProxyError(.headerTooLarge, violation.text, status: 414))
-        case .tooLarge: self.init(ProxyError(.headerTooLarge, violation.text))
-        case .version: self.init(ProxyError(.badRequest, violation.text, status: 505))
-        case .lineEnd, .startLine, .target, .fieldName, .fieldValue, .host, .contentLength, .transferEncoding, .status:
-            self.init(ProxyError(.badRequest, violation.text))
-        }
     }
 }

@@ -14,20 +14,10 @@ package enum Direction: String, Sendable {
     case incoming
 }
 
-/// How an exchange ended, as breakers and balancers count it.
-package enum Outcome: Sendable {
-    /// Given up by the client, or not begun.
-    case aborted
-    /// The upstream answered, with whatever status.
-    case succeeded
-    /// The upstream failed, or mesher refused.
-    case failed
-}
-
 /// One request on one event loop: typed fields, each written by the one place that its comment names.
 ///
-/// Both protocols fill the same fields, so no stage knows which one the client or the upstream speaks. Reused from
-/// request to request, since the header blocks keep their memory.
+/// Both protocols fill the same fields, so no stage knows which one the client or the upstream speaks. At its end it
+/// is replaced by a new one that keeps the memory of the header blocks: ``reset()``.
 ///
 /// Functions that every request takes get it `inout`, or inlined, even where they only look: borrowed by a call, all of
 /// its 700 bytes are copied.
@@ -66,7 +56,7 @@ package struct Exchange: ~Copyable {
     package var endpoint: Endpoint?
     /// The choice among instances, and how often it was made: the balancing stage.
     package var balancing = BalancingState()
-    /// What the circuit breaker let through: its stage.
+    /// What the circuit breaker let through, for a call or for one try, as its place in the chain has it: its stage.
     package var permit: Permit?
     /// The longest wait for the answer; `nil` for the listener's: the destination stage, or the local application's.
     package var timeout: TimeAmount?
@@ -92,82 +82,62 @@ package struct Exchange: ~Copyable {
 
     /// The status that the client was sent, whoever made it; 0 before that: the driver.
     package var status = 0
-    /// With what code of HTTP/2 the upstream has reset its stream: the upstream codec.
-    package var resetCode: UInt32?
     /// Whether the request counts as gRPC: by its listener, or by what it carries: the downstream codec and the driver.
     package var isGRPC = false
-    /// How a gRPC call ended, whoever says so; `nil` while nobody has: the driver.
+    /// How a gRPC call ended, as its client was told; `nil` while nobody has said so: the driver.
     package var grpcStatus: Int?
     /// The time that a gRPC call may take in all, from its beginning: the driver.
     package var callTimeout: TimeAmount?
     /// What went wrong: the driver.
     package var error: ProxyError?
-    /// See ``Outcome``: the driver.
-    package var outcome = Outcome.aborted
+    /// How it ended, or the try that is being finished did: the driver.
+    package var outcome = Outcome.open
+    /// The present try, or the last one: the driver.
+    package var attempt = Attempt()
     /// How many upstream connections were tried: the driver.
     package var attempts = 0
-    /// Whether a byte of the request may have reached the upstream that was tried last: the driver.
-    package var wasSent = false
     /// Whether the request's body, so far as it was received, is still there to be sent again: the driver.
     package var hasWholeBody = false
-    /// Whether the status of the response counts as a failure: the driver.
-    package var isFailure = false
     /// Stages entered and not yet finished; the chain goes on from here: the chain.
     package var position = 0
 
     /// An exchange that waits for a request.
     package init(worker: Worker) { self.worker = worker }
 
-    /// Ready for the next request.
+    /// Ready for the next request: a new exchange with the memory of this one's header blocks.
     ///
-    /// Everything that refers to something is let go.
+    /// Nothing is reset by name, so nothing can be forgotten.
     package mutating func reset() {
-        self.peer = nil
-        self.source = nil
-        self.requestHeaders.clear()
-        self.requestTrailers = nil
-        self.target = nil
-        self.isExternal = false
-        self.subset = 0
-        self.mark = nil
-        self.hasAwaitedService = false
-        self.endpoint = nil
-        if self.balancing.isUsed { self.balancing = BalancingState() }
-        self.permit = nil
-        self.timeout = nil
-        self.hasDelayed = false
-        self.wasSent = false
-        self.hasWholeBody = false
-        self.isFailure = false
-        self.counters = nil
-        self.trace = nil
-        self.requestBytes = 0
-        self.responseBytes = 0
+        var next = Exchange(worker: self.worker)
+        swap(&next.requestHeaders, &self.requestHeaders)
+        swap(&next.responseHeaders, &self.responseHeaders)
+        next.requestHeaders.clear()
+        next.responseHeaders.clear()
+        self = next
+    }
+
+    /// Ready for another try: nothing of the one before is left.
+    mutating func beginAttempt() {
+        self.attempt = Attempt()
+        self.error = nil
+        self.outcome = .open
+        self.response = ResponseHead()
         self.responseHeaders.clear()
         self.responseTrailers = nil
-        self.status = 0
-        self.error = nil
-        self.resetCode = nil
-        self.isGRPC = false
-        self.callTimeout = nil
-        self.grpcStatus = nil
-        self.outcome = .aborted
-        self.attempts = 0
-        self.position = 0
     }
 
     /// The status of the response, or what a gRPC status would be in HTTP: by it failures are told from answers.
     @inline(__always)
-    var meaningfulStatus: Int { self.grpcStatus.map { GRPCStatus.http(ofCode: $0) } ?? self.response.status }
+    var meaningfulStatus: Int { self.attempt.grpcStatus.map { GRPCStatus.http(ofCode: $0) } ?? self.response.status }
 
     /// Takes note of the status of a gRPC call that is over.
     mutating func readGRPCStatus(inTrailers: Bool) {
         if !inTrailers {
-            self.grpcStatus = Self.grpcStatus(self.responseHeaders)
+            self.attempt.grpcStatus = Self.grpcStatus(self.responseHeaders)
             return
         }
         switch self.responseTrailers {
-        case .some(let trailers): self.grpcStatus = Self.grpcStatus(trailers)
+        case .some(let trailers): self.attempt.grpcStatus = Self.grpcStatus(trailers)
         case .none: break
         }
     }

@@ -33,8 +33,6 @@ package final class TrafficPlan: Sendable {
     package let marks: Marks?
     /// What governs incoming requests; likewise.
     package let provider: ProviderPolicy?
-    /// Whether CONNECT may open tunnels at all.
-    package let tunnels: Bool
     /// What is recorded of every request.
     package let records: ExchangeRecord.Uses
 
@@ -42,7 +40,7 @@ package final class TrafficPlan: Sendable {
     package init(
         direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
         failureStatuses: Set<Int> = [], governance: Governance? = nil, marks: Marks? = nil,
-        provider: ProviderPolicy? = nil, tunnels: Bool = false, records: ExchangeRecord.Uses = [],
+        provider: ProviderPolicy? = nil, records: ExchangeRecord.Uses = [],
         isDraining: Bool = false
     ) {
         self.records = records
@@ -50,7 +48,6 @@ package final class TrafficPlan: Sendable {
         self.governance = governance
         self.marks = marks
         self.provider = provider
-        self.tunnels = tunnels
         self.direction = direction
         self.chain = chain
         self.settings = settings
@@ -69,7 +66,7 @@ package final class TrafficPlan: Sendable {
         TrafficPlan(
             direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust,
             failureStatuses: self.failureStatuses, governance: self.governance, marks: self.marks,
-            provider: self.provider, tunnels: self.tunnels, records: self.records, isDraining: true)
+            provider: self.provider, records: self.records, isDraining: true)
     }
 
     /// Whether an answer with this status counts as a failure.

@@ -24,8 +24,8 @@ package struct BalancingState {
     package var failed: [Endpoint] = []
     /// The session that the request belongs to.
     package var session: String?
-    /// Whether this has to be made new for the next request.
-    package var isUsed = false
+    /// Whether the retry budget knows of the request.
+    package var isCharged = false
 
     /// Nothing chosen yet.
     package init() {}
@@ -79,9 +79,11 @@ extension Circuit {
     fileprivate func leave(_ outcome: Outcome, isTrial: Bool, at now: NIODeadline) {
         self.giveBack()
         switch outcome {
-        case .succeeded: self.succeeded(at: now)
-        case .failed: self.failed(at: now)
-        case .aborted: if isTrial { self.abandoned(at: now) }
+        case .answered: self.succeeded(at: now)
+        case .listedStatus, .connectFailed, .upstreamFailed, .diedInBody, .noInstance: self.failed(at: now)
+        case .refused: self.rejected(at: now)
+        // Nothing is known of the service: a trial is still to be made.
+        case .open, .clientFault, .replied, .callOver: if isTrial { self.abandoned(at: now) }
         }
     }
 }

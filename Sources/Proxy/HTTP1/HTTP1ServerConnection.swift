@@ -3,18 +3,14 @@
 
 package import Common
 package import NIOCore
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import NIOSSL
 
 /// One HTTP/1.1 client connection: the only handler of its pipeline.
 ///
-/// Codec, stages and bodies are plain calls inside it.
-///
-/// Bytes are scanned where they were received. What cannot be used yet waits in `unread`: a head that is not complete,
-/// or requests that were sent before the answer to an earlier one.
-package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChannelHandler {
+/// Codec, stages and bodies are plain calls inside it. Bytes are scanned where they were received. What cannot be used
+/// yet waits in `unread`: a head that is not complete, or requests that were sent before the answer to an earlier one.
+/// While answers wait to be taken by the client, nothing is read and no further request begins.
+package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChannelHandler, EventTail {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
@@ -22,6 +18,10 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     let worker: Worker
     let plans: Snapshot<TrafficPlan>.Reader
     let isGRPC: Bool
+    /// What TLS has agreed on, and nothing else is spoken then.
+    let negotiated: NegotiatedProtocol
+    /// Counts the connection, until it is closed or handed over.
+    var budget: ConnectionBudget?
     /// The plan of the request in flight, or of the last one.
     var plan: TrafficPlan
     var context: ChannelHandlerContext?
@@ -34,138 +34,265 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     private var body = BodyReader()
     var unread: ByteBuffer?
     /// Taken from the worker with the first byte of a request, and kept until its answer is complete.
-    private var driver: ExchangeDriver?
-    private var framing = HTTP1Writer.Framing.byHead
+    var driver: ExchangeDriver?
+    var framing = HTTP1Writer.Framing.byHead
     /// Whether nothing has come yet that would tell the protocol.
     var mayBeHTTP2 = true
-    private var isReading = true
-    private var isProcessing = false
+    /// Whom a CONNECT has named, inside which requests come now.
+    var inside: TunnelTarget?
     /// Whether bytes of later requests came together with the one in flight.
-    private var hasLater = false
+    var hasLater = false
+    /// Why the channel is not read.
+    private var pauses: Pauses = []
+    /// Empty lines before the request.
+    private var emptyLines = 0
+    var closing = Closing.not
+    /// Whether our side of a tunnel is closed.
+    var isOutputClosed = false
+
+    // What the channel has reported inside a call, and is looked at at the end of the event.
+    private var early: ByteBuffer?
+    private var isInputEnding = false
+    private var mayHaveDrained = false
+    private var isLost = false
+    var isWrittenOut = false
+    private var isResuming = false
+
+    private struct Pauses: OptionSet {
+        let rawValue: UInt8
+        /// The upstream takes no more of the request.
+        static var upstream: Self { Self(rawValue: 1) }
+        /// More was sent ahead than is kept.
+        static var unread: Self { Self(rawValue: 2) }
+        /// The client does not take the answers to earlier requests.
+        static var answers: Self { Self(rawValue: 4) }
+    }
+
+    /// How far a connection that ends has come.
+    enum Closing {
+        case not
+        /// Everything that was written goes out first; then it closes, or reads on for a while.
+        case writing(lingers: Bool)
+        case lingering
+    }
+
+    /// Requests of one client that are answered in one event, before others have their turn.
+    private static let mostInTurn = 64
+    /// More than this is not kept of what a client sends ahead, or sends before it closes its side, which the channel
+    /// reads whatever it is told.
+    private static let mostUnread = 1 << 20
 
     /// A connection that obeys the newest plan of its listener.
     ///
     /// - Parameter isGRPC: Whether everything on the listener counts as gRPC.
-    package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool = false) {
+    /// - Parameter negotiated: What TLS has agreed on.
+    /// - Parameter budget: Counts the connection; it is given back when the handler is removed.
+    package init(
+        worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool = false,
+        negotiated: NegotiatedProtocol = .none, budget: ConnectionBudget? = nil
+    ) {
         self.worker = worker
         self.isGRPC = isGRPC
         self.plans = plans
         self.plan = plans.value
+        self.negotiated = negotiated
+        self.budget = budget
+        self.mayBeHTTP2 = negotiated != .http1
     }
 
     // MARK: Channel
 
     package func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        self.slot = self.worker.deadlines.add(self)
-        self.worker.metrics.clientConnections.add()
-        self.worker.clientCount &+= 1
-        self.worker.tick()
-        // One that was accepted just before the listener was closed still gets an answer, but is not waited for as long.
-        let settings = self.plan.settings
-        self.setDeadline(
-            after: self.plan.isDraining ? min(settings.keepAlive, settings.halfClosed) : settings.keepAlive)
+        self.worker.event {
+            self.context = context
+            self.slot = self.worker.deadlines.add(self)
+            self.worker.metrics.clientConnections.add()
+            self.worker.clientCount &+= 1
+            // One that was accepted just before the listener was closed still gets an answer, but is not waited for as
+            // long.
+            let settings = self.plan.settings
+            self.setDeadline(
+                after: self.plan.isDraining ? min(settings.keepAlive, settings.halfClosed) : settings.keepAlive)
+        }
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.worker.clientCount &-= 1
         if let slot = self.slot.take() { self.worker.deadlines.remove(slot) }
+        self.budget.take()?.leave()
     }
 
     package func channelInactive(context: ChannelHandlerContext) {
         self.context = nil
-        self.state.requestFailed()
-        guard let driver = self.driver else { return }
-        driver.downstreamGone()
-        // A head that is not complete has not begun an exchange that could clear it.
-        driver.exchange.reset()
-        self.releaseDriver()
+        self.isLost = true
+        self.worker.putOff(self)
     }
 
-    package func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A client may close its TCP connection without a farewell of TLS; what it has sent is whole by its framing.
+        if case .uncleanShutdown = error as? NIOSSLError { return }
+        context.close(promise: nil)
+    }
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        self.worker.tick()
-        var input = Self.unwrapInboundIn(data)
-        if var unread = self.unread.take() {
-            unread.writeBuffer(&input)
-            input = unread
-        }
-        switch self.state.input {
-        case .head:
-            if self.mayBeHTTP2, self.takesHTTP2(&input, context) { return }
-            self.process(&input)
-        case .body:
-            self.readBody(&input)
-            if self.state.input == .head { self.process(&input) } else { self.keep(input) }
-        case .later: self.keep(input)
-        case .tunnel:
-            self.setDeadline(after: self.plan.settings.tunnel)
-            self.driver?.tunnelFromDownstream(input)
-        case .discarded: break
-        }
+        let bytes = Self.unwrapInboundIn(data)
+        guard !self.worker.isInEvent else { return self.keepEarly(bytes) }
+        self.worker.event { self.received(bytes) }
+    }
+
+    /// A write that fails makes the channel read what is left, inside the write: it is looked at afterwards.
+    private func keepEarly(_ bytes: ByteBuffer) {
+        var bytes = bytes
+        if self.early == nil { self.early = bytes } else { self.early?.writeBuffer(&bytes) }
+        self.worker.putOff(self)
     }
 
     /// Nobody behind this handler waits for it.
     package func channelReadComplete(context: ChannelHandlerContext) {}
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
-        guard let driver = self.driver else { return }
-        let isWritable = context.channel.isWritable
-        driver.setUpstreamReading(isWritable)
-        if self.state.input == .tunnel { return }
-        // A client that takes nothing is given up after a while.
-        if self.state.hasResponseBegun {
-            self.deadline = .distantFuture
-            if !isWritable { self.setDeadline(after: self.plan.settings.stream) }
-        }
+        self.mayHaveDrained = true
+        self.worker.putOff(self)
     }
 
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        switch event as? ChannelEvent {
-        case .inputClosed: self.inputClosed()
-        case .outputClosed where self.state.input == .discarded:
-            if self.state.isInputClosed { context.close(promise: nil) }
-        case .outputClosed, nil: break
+        guard event as? ChannelEvent == .inputClosed else { return }
+        self.isInputEnding = true
+        self.worker.putOff(self)
+    }
+
+    package func eventEnds() {
+        self.isResuming = false
+        if let bytes = self.early.take() { self.received(bytes) }
+        if self.isInputEnding {
+            self.isInputEnding = false
+            self.inputClosed()
         }
+        if self.isLost {
+            self.isLost = false
+            return self.lost()
+        }
+        if self.mayHaveDrained {
+            self.mayHaveDrained = false
+            self.writabilityChanged()
+        }
+        if self.isWrittenOut { self.writtenOut() }
+        if self.state.input == .head { self.serve() }
+    }
+
+    private func lost() {
+        self.state.requestFailed()
+        self.unread = nil
+        guard let driver = self.driver else { return }
+        if driver.isIdle {
+            // A head that is not complete has not begun an exchange that could clear it.
+            driver.exchange.reset()
+            self.releaseDriver()
+        } else {
+            driver.clientGone()
+        }
+    }
+
+    private func received(_ bytes: ByteBuffer) {
+        var input = bytes
+        if var unread = self.unread.take() {
+            unread.writeBuffer(&input)
+            input = unread
+        }
+        switch self.state.input {
+        case .head:
+            self.keep(input)
+            self.serve()
+        case .body:
+            self.readBody(&input)
+            self.keep(input)
+            if self.state.input == .head { self.serve() }
+        case .later: self.keep(input)
+        case .tunnel: self.driver?.tunnelFromDownstream(input)
+        case .discarded: break
+        }
+    }
+
+    private func writabilityChanged() {
+        guard let context = self.context else { return }
+        let isWritable = context.channel.isWritable
+        if isWritable, self.pauses.contains(.answers) {
+            self.pause(.answers, false)
+            self.setDeadline(after: self.plan.settings.keepAlive)
+        }
+        self.driver?.downstreamWritable(isWritable)
     }
 
     private func inputClosed() {
         switch self.state.inputClosed() {
-        case .close: self.close()
+        case .close: if self.unread == nil || self.state.input == .discarded { self.end() }
         case .abort: self.context?.close(promise: nil)
         case .endTunnelInput: self.driver?.tunnelInputClosed()
-        case .awaitResponse:
-            if !self.state.hasResponseBegun {
-                self.worker.tick()
-                self.setDeadline(after: self.plan.settings.halfClosed)
-            }
+        case .awaitResponse: self.driver?.clientHalfClosed()
         }
     }
 
-    private func setDeadline(after amount: TimeAmount) {
+    func setDeadline(after amount: TimeAmount) {
         self.deadline = self.worker.now + amount
         self.worker.deadlines.notice(amount)
     }
 
     // MARK: Requests
 
-    /// Serves the requests in `input`, one after the other, as far as they are complete and their answers are.
-    private func process(_ input: inout ByteBuffer) {
-        self.isProcessing = true
-        while self.state.input == .head, input.readableBytes > 0, self.readHead(&input) {
+    /// Serves the requests that wait, one after the other, as far as they are complete and their answers are.
+    private func serve() {
+        if self.mayBeHTTP2, self.unread != nil, self.takesAnotherProtocol() { return }
+        guard var input = self.unread.take() else { return self.idleAgain() }
+        for _ in 0..<Self.mostInTurn {
+            guard self.state.input == .head, input.readableBytes > 0, let context = self.context else { break }
+            guard context.channel.isWritable else {
+                self.keep(input)
+                return self.awaitReader()
+            }
+            guard self.readHead(&input) else {
+                self.keep(input)
+                if self.state.isInputClosed { self.end() }
+                return
+            }
             if self.state.input == .body, input.readableBytes > 0 { self.readBody(&input) }
+            if self.inside != nil, self.mayBeHTTP2 { break }
         }
-        self.isProcessing = false
         self.keep(input)
-        if self.state.isInputClosed, self.context != nil { self.inputClosed() }
+        if self.state.input == .head {
+            if self.unread != nil { self.resume() } else { self.idleAgain() }
+        }
     }
 
-    private func keep(_ input: ByteBuffer) {
+    /// Nothing is in flight, and nothing waits.
+    private func idleAgain() {
+        if self.state.isInputClosed || self.plans.value.isDraining && self.driver == nil && self.state.hasServed {
+            self.end()
+        }
+    }
+
+    /// No further request is taken, and nothing is read, until the client takes the answers that it has.
+    private func awaitReader() {
+        self.pause(.answers, true)
+        self.setDeadline(after: self.plan.settings.stream)
+    }
+
+    /// Goes on when others have had their turn.
+    private func resume() {
+        if self.isResuming { return }
+        self.isResuming = true
+        self.worker.eventLoop.assumeIsolated().execute { self.worker.event { self.eventEnds() } }
+    }
+
+    func keep(_ input: ByteBuffer) {
         guard input.readableBytes > 0, self.state.input != .discarded else { return }
         self.unread = input
-        if self.state.input == .later, input.readableBytes > self.plan.settings.buffer { self.setReading(false) }
+        guard self.state.input == .later else { return }
+        if input.readableBytes > self.plan.settings.buffer { self.pause(.unread, true) }
+        if input.readableBytes > max(Self.mostUnread, self.plan.settings.buffer) {
+            self.worker.metrics.count(.sentAhead)
+            self.context?.close(promise: nil)
+        }
     }
 
     /// Reads a head and begins its exchange.
@@ -220,21 +347,13 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         self.deadline = .distantFuture
         self.state.requestBegan(driver.exchange.request)
         driver.exchange.isPeerTrusted = self.isPeerTrusted ?? self.judgePeer()
-        if self.worker.overload.refusesRequests {
-            driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.overloaded)))
-            return
-        }
         driver.exchange.isGRPC = self.isGRPC
-        if driver.exchange.request.method == .connect, self.leadsToService(driver) {
-            self.answerConnect(driver, &input)
-            return
-        }
-        if let reply = driver.exchange.takeFirstReply(tunnels: self.plan.tunnels) {
+        self.hasLater = input.readableBytes > 0
+        if let target = self.inside { driver.exchange.direct(to: target) }
+        if let reply = driver.exchange.preflight(self.plan) {
             driver.refuse(self, plan: self.plan, reply)
             return
         }
-        driver.exchange.prepareForForwarding()
-        self.hasLater = input.readableBytes > 0
         guard driver.exchange.request.hasBody else {
             driver.begin(self, plan: self.plan, body: nil, isComplete: true)
             return
@@ -244,7 +363,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         self.hasLater = input.readableBytes > 0
         switch piece.next {
         case .end: self.state.requestEnded()
-        case .more: self.setDeadline(after: self.plan.settings.requestBody)
+        case .more: break
         case .invalid:
             self.state.requestFailed()
             driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.badRequest, "malformed request body")))
@@ -263,11 +382,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         guard let driver = self.driver else { return }
         let piece = self.takeBody(&input, driver)
         switch piece.next {
-        case .more:
-            self.setDeadline(after: self.plan.settings.requestBody)
-            driver.requestBody(piece.data, isComplete: false)
+        case .more: driver.requestBody(piece.data, isComplete: false)
         case .end:
-            self.deadline = .distantFuture
             self.state.requestEnded()
             driver.requestBody(piece.data, isComplete: true)
         case .invalid:
@@ -285,192 +401,23 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         if let driver = self.driver.take() { self.worker.giveBack(driver) }
     }
 
-    // MARK: Closing
+    // MARK: Reading
 
-    func closeIfIdle(_ direction: Direction) {
-        guard self.plan.direction == direction, self.state.isIdle, self.unread == nil else { return }
-        self.context?.flush()
-        self.context?.close(promise: nil)
+    package func setReading(_ isReading: Bool) { self.pause(.upstream, !isReading) }
+
+    /// Reads only while nothing speaks against it.
+    private func pause(_ reason: Pauses, _ isPaused: Bool) {
+        let before = self.pauses
+        if isPaused { self.pauses.insert(reason) } else { self.pauses.remove(reason) }
+        guard before.isEmpty != self.pauses.isEmpty else { return }
+        try? self.context?.channel.syncOptions?.setOption(.autoRead, value: self.pauses.isEmpty)
     }
 
-    func limitIdle(_ amount: TimeAmount) {
-        guard self.state.isIdle, self.driver == nil, self.worker.now + amount < self.deadline else { return }
-        self.setDeadline(after: amount)
-    }
-
-    /// Whether the connection ends with the answer in flight, whatever the client wishes.
-    private var isEnding: Bool { self.plans.value.isDraining || self.worker.overload.endsConnections }
-
-    /// Closes once everything written is sent.
-    private func close() {
-        guard let context = self.context else { return }
-        context.flush()
-        self.state.requestFailed()
-        self.unread = nil
-        self.setDeadline(after: self.plan.settings.linger)
-        let waiting = try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)
-        context.close(mode: waiting == 0 ? .all : .output, promise: nil)
-    }
-
-    /// Closes the sending side once everything written is sent, and reads on for a while: closing at once would reset
-    /// the connection and destroy an answer that the client, still sending, has not read.
-    private func closeLingering() {
-        guard let context = self.context else { return }
-        context.flush()
-        self.unread = nil
-        self.setReading(true)
-        self.setDeadline(after: self.plan.settings.linger)
-        context.close(mode: .output, promise: nil)
-    }
-}
-
-// MARK: - Responses
-
-extension HTTP1ServerConnection: Downstream {
-    package func sendInterim(_ driver: ExchangeDriver) {
-        guard let context = self.context, driver.exchange.request.minorVersion >= 1 else { return }
-        driver.exchange.responseHeaders.removeHopByHop()
-        driver.exchange.responseHeaders.remove(.contentLength)
-        self.worker.scratch.clear()
-        HTTP1Writer.write(
-            driver.exchange.response, driver.exchange.responseHeaders, framing: .byHead, connection: .none,
-            to: &self.worker.scratch)
-        MessageWriter.flush(self.worker, to: context)
-    }
-
-    package func sendResponse(_ driver: ExchangeDriver, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
-        guard let context = self.context else { return }
-        let (framing, connection) = self.state.responseBegan(
-            hasUnknownLength: bodyLength == nil, hasLater: self.hasLater || self.unread != nil,
-            isDraining: self.isEnding)
-        self.framing = framing
-        driver.exchange.responseHeaders.removeHopByHop()
-        if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
-        if driver.exchange.response.flags.contains(.http2) { driver.exchange.stateEmptyBody(bodyLength) }
-        self.worker.scratch.clear()
-        HTTP1Writer.write(
-            driver.exchange.response, driver.exchange.responseHeaders, framing: framing, connection: connection,
-            to: &self.worker.scratch)
-        self.write(body, isComplete: isComplete, driver, context)
-    }
-
-    package func sendBody(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) {
-        guard let context = self.context else { return }
-        self.worker.scratch.clear()
-        self.write(body, isComplete: isComplete, driver, context)
-    }
-
-    private func write(
-        _ body: ByteBuffer?, isComplete: Bool, _ driver: ExchangeDriver, _ context: ChannelHandlerContext
-    ) {
-        MessageWriter.add(
-            body, framing: self.framing, isComplete: isComplete, trailers: driver.exchange.responseTrailers,
-            worker: self.worker, to: context)
-        MessageWriter.flush(self.worker, to: context, isLast: isComplete)
-        if !isComplete, !context.channel.isWritable { driver.setUpstreamReading(false) }
-    }
-
-    package func sendReply(_ reply: LocalReply) {
-        guard let context = self.context, let driver = self.driver else { return }
-        let connection = self.state.responseBegan(
-            hasUnknownLength: false, hasLater: self.hasLater || self.unread != nil,
-            isDraining: self.isEnding
-        ).connection
-        self.worker.scratch.clear()
-        HTTP1Writer.write(reply, to: driver.exchange.request.method, connection: connection, to: &self.worker.scratch)
-        MessageWriter.flush(self.worker, to: context)
-    }
-
-    package func abortResponse() {
-        guard let context = self.context else { return }
-        self.state.requestFailed()
-        if self.framing == .untilClose {
-            // An orderly end would look like the end of the body.
-            let channel = context.channel as? any SocketOptionProvider
-            _ = channel?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
-        }
-        context.close(promise: nil)
-    }
-
-    package func exchangeEnded() {
-        self.releaseDriver()
-        guard self.context != nil else { return }
-        let plan = self.plans.value
-        switch self.state.responseEnded() {
-        // Its head has promised to go on, but that was before the process began to stop.
-        case .nextRequest where plan.isDraining && self.unread == nil && !self.isProcessing: self.close()
-        case .nextRequest:
-            self.setReading(true)
-            self.setDeadline(after: plan.settings.keepAlive)
-            if self.isProcessing { return }
-            if var input = self.unread.take() {
-                self.process(&input)
-            } else if self.state.isInputClosed {
-                self.close()
-            }
-        case .close: self.close()
-        case .linger: self.closeLingering()
-        }
-    }
-
-    package func setReading(_ isReading: Bool) {
-        guard isReading != self.isReading, let context = self.context else { return }
-        self.isReading = isReading
-        // While the upstream takes nothing, the silence is not the client's.
-        if self.state.input == .body {
-            self.deadline = .distantFuture
-            if isReading { self.setDeadline(after: self.plan.settings.requestBody) }
-        }
-        try? context.channel.syncOptions?.setOption(.autoRead, value: isReading)
-    }
-
-    package func beginTunnel(_ driver: ExchangeDriver) {
-        guard let context = self.context else { return }
-        self.state.tunnelBegan()
-        driver.exchange.responseHeaders.removeHopByHop()
-        self.worker.scratch.clear()
-        HTTP1Writer.write(
-            driver.exchange.response, driver.exchange.responseHeaders, framing: .byHead, connection: .upgrade,
-            to: &self.worker.scratch)
-        MessageWriter.flush(self.worker, to: context)
-        self.setDeadline(after: self.plan.settings.tunnel)
-        self.setReading(true)
-        if let input = self.unread.take() { driver.tunnelFromDownstream(input) }
-    }
-
-    package func writeTunnel(_ bytes: ByteBuffer) {
-        guard let context = self.context else { return }
-        self.setDeadline(after: self.plan.settings.tunnel)
-        context.writeAndFlush(NIOAny(bytes), promise: nil)
-        if !context.channel.isWritable { self.driver?.setUpstreamReading(false) }
-    }
-
-    package func endTunnelOutput() { self.context?.close(mode: .output, promise: nil) }
-}
-
-extension HTTP1ServerConnection: ClientConnection, DeadlineOwner {
-    package func deadlineReached() {
-        self.worker.tick()
-        guard let driver = self.driver, !self.state.hasResponseBegun || self.state.isIdle else {
-            // Idle between two requests, lingering, or taking nothing of its answer.
-            if self.state.isIdle || self.driver != nil {
-                self.worker.metrics.count(self.state.isIdle ? .keepAliveTime : .clientStallTime)
-            }
-            self.context?.close(promise: nil)
-            return
-        }
-        switch self.state.input {
-        case .head:
-            self.state.requestFailed()
-            driver.exchange.requestHeaders.clear()  // half a head
-            driver.exchange.request.method = .other
-            self.worker.metrics.count(.requestHeadTime)
-            driver.refuse(self, plan: self.plan, LocalReply(ProxyError(.requestTimeout)))
-        case .body:
-            self.state.requestFailed()
-            self.worker.metrics.count(.requestBodyTime)
-            driver.requestFailed(ProxyError(.requestTimeout, "request body not received in time"))
-        case .later, .tunnel, .discarded: self.context?.close(promise: nil)
+    /// An exchange is over: what was sent ahead is looked at, and read on.
+    func readOn() {
+        if !self.pauses.isEmpty {
+            self.pause(.upstream, false)
+            self.pause(.unread, false)
         }
     }
 }

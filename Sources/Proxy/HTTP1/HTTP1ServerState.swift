@@ -5,7 +5,7 @@
 ///
 /// Pure: events in, decisions out.
 ///
-/// - Source: RFC 9112 §9; promises S7 and U5.
+/// - Source: RFC 9112 §9.
 package struct HTTP1ServerState {
     /// What the next bytes from the client are.
     package enum Input: Equatable {
@@ -52,6 +52,8 @@ package struct HTTP1ServerState {
     private var isResponseBegun = false
     private var isHTTP10 = false
     private var keepsAlive = true
+    /// Whether there was a request.
+    package private(set) var hasServed = false
 
     /// A connection that waits for its first request.
     package init() {}
@@ -62,6 +64,7 @@ package struct HTTP1ServerState {
     /// The head of a request is complete.
     package mutating func requestBegan(_ head: RequestHead) {
         self.isExchanging = true
+        self.hasServed = true
         self.isResponseBegun = false
         self.isHTTP10 = head.minorVersion == 0
         self.keepsAlive = head.wantsKeepAlive
@@ -115,6 +118,12 @@ package struct HTTP1ServerState {
         self.input = .tunnel
         self.isResponseBegun = true
         self.keepsAlive = false
+    }
+
+    /// A CONNECT was answered that leads to a service: requests of HTTP follow, whatever this one said.
+    package mutating func tunnelLeadsInside() {
+        self.isResponseBegun = true
+        self.keepsAlive = true
     }
 
     /// The client has closed its sending side.

@@ -2,13 +2,15 @@
 // request path
 
 import Common
-import NIOCore
+package import NIOCore
 
 /// One HTTP/2 connection to an upstream, which many exchanges share.
 ///
-/// - Source: RFC 9113; promise U15: what the upstream has not taken before it went away is sent elsewhere.
-final class HTTP2ClientConnection: HTTP2Connection {
-    let group: ConnectionPool.Group
+/// What the upstream has not taken before it went away is sent elsewhere.
+///
+/// - Source: RFC 9113.
+package final class HTTP2ClientConnection: HTTP2Connection {
+    package let group: ConnectionPool.Group
     /// Whether TLS protects it.
     let isSecure: Bool
     private var nextStream: UInt32 = 1
@@ -16,8 +18,8 @@ final class HTTP2ClientConnection: HTTP2Connection {
     private var isRetired = false
     private var free: [HTTP2ClientStream] = []
     private let settings: ProxySettings
-    /// Whether the pool counts it.
-    var isCounted = true
+    /// When a PING went out that was not answered.
+    private var pingedAt: NIODeadline?
     /// The upstream's settings were waited for long enough.
     private var isPatienceOver = false
     /// Requests sent so far.
@@ -30,41 +32,8 @@ final class HTTP2ClientConnection: HTTP2Connection {
         super.init(worker: worker, settings: settings)
     }
 
-    /// The connection is made.
-    func start() {
-        self.output.writeStaticString(HTTP2.preface)
-        self.writeSettings([
-            (.enablePush, 0), (.initialWindowSize, self.streamWindow),
-            (.maxHeaderListSize, self.settings.maxHeaderSection),
-        ])
-        self.setOwnDeadline(self.settings.upstreamIdle)
-        // Not weak: see Worker.startReporting.
-        self.worker.eventLoop.assumeIsolated().scheduleTask(in: self.settings.connect) {
-            guard self.isPending else { return }
-            self.isPatienceOver = true
-            self.worker.pool.serveWaiting(self.group)
-        }
-    }
-
-    /// Whether it takes another request now.
-    ///
-    /// Until the upstream has said how many it takes, one may go ahead.
-    var isAvailable: Bool {
-        !self.isRetired && !self.isClosed && self.nextStream < HTTP2.maxStreamID
-            && self.streams.count < (self.knowsLimits ? min(self.peerMaxStreams, self.settings.http2Streams) : 1)
-    }
-
-    /// Whether others had better wait for it than open another connection.
-    var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed }
-
     /// Whether there is anything to wait for: not where the connection before has ended without a word.
     private var knowsLimits: Bool { self.hasSettings || self.isPatienceOver || self.group.hasBeenSilent }
-
-    /// Whether nothing is in flight.
-    var isUnused: Bool { self.streams.count == 0 }
-
-    /// A stream that is not open yet.
-    func makeStream() -> HTTP2ClientStream { self.free.popLast() ?? HTTP2ClientStream(self) }
 
     /// Takes back a stream that is over.
     func takeBack(_ stream: HTTP2ClientStream) {
@@ -75,24 +44,12 @@ final class HTTP2ClientConnection: HTTP2Connection {
     func open(_ stream: HTTP2ClientStream) {
         stream.id = self.nextStream
         stream.sendWindow = self.peerInitialWindow
-        stream.receiveWindow = self.streamWindow
+        stream.receiveWindow = self.receiveInitialWindow
         self.nextStream &+= 2
         self.served &+= 1
         self.ownDeadline = .distantFuture
+        if self.streams.count == 0 { self.setPingDeadline(self.settings.http2Ping) }
         self.streams.insert(stream, stream.id)
-    }
-
-    /// Sends no further request on it, and closes it when the last answer is complete.
-    func retire() {
-        guard !self.isRetired else { return }
-        self.isRetired = true
-        self.worker.pool.retired(self)
-        if self.streams.count == 0 { self.sayGoodbye() }
-    }
-
-    /// Waits no longer for the next request than this from now.
-    func limitIdle(_ amount: TimeAmount) {
-        if self.isUnused, self.worker.now + amount < self.ownDeadline { self.setOwnDeadline(amount) }
     }
 
     private func sayGoodbye() {
@@ -140,11 +97,80 @@ final class HTTP2ClientConnection: HTTP2Connection {
         self.worker.pool.closed(self)
     }
 
+    // MARK: Signs of life
+
+    /// Asks an upstream that has been silent for long, while calls are under way, whether it is still there.
+    ///
+    /// One that a network has cut off would hold a stream of messages for ever.
+    override func pingDeadlineReached() {
+        guard self.streams.count > 0, !self.isClosed else { return }
+        if let pinged = self.pingedAt {
+            self.pingedAt = nil
+            if self.heardAt < pinged {
+                self.worker.metrics.count(.http2PingTime)
+                return self.close()
+            }
+        }
+        let silence = self.worker.now - self.heardAt
+        guard silence >= self.settings.http2Ping else { return self.setPingDeadline(self.settings.http2Ping - silence) }
+        self.pingedAt = self.worker.now
+        FrameWriter.ping(Self.lifePing, isAck: false, to: &self.output)
+        self.controlWritten()
+        self.setPingDeadline(Self.pingLimit)
+    }
+
+    private static let lifePing: UInt64 = 0x6d65_7368_6572_3f3f
+    private static let pingLimit = TimeAmount.seconds(10)
+
     override func ownDeadlineReached() {
         if self.isClosed {
             self.context?.close(promise: nil)
         } else if self.streams.count == 0 {
             self.sayGoodbye()
         }
+    }
+}
+
+extension HTTP2ClientConnection: SharedConnection {
+    package var isOpen: Bool { self.context != nil && !self.isClosed }
+
+    /// Until the upstream has said how many requests it takes, one may go ahead.
+    package var isAvailable: Bool {
+        !self.isRetired && !self.isClosed && self.nextStream < HTTP2.maxStreamID
+            && self.streams.count < (self.knowsLimits ? min(self.peerMaxStreams, self.settings.http2Streams) : 1)
+    }
+
+    package var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed }
+
+    package var isUnused: Bool { self.streams.count == 0 }
+
+    package func start() {
+        self.output.writeStaticString(HTTP2.preface)
+        self.writeSettings([
+            (.enablePush, 0), (.initialWindowSize, self.streamWindow),
+            (.maxHeaderListSize, self.settings.maxHeaderSection),
+        ])
+        self.setOwnDeadline(self.settings.upstreamIdle)
+        // Not weak: see Worker.startReporting.
+        self.worker.eventLoop.assumeIsolated().scheduleTask(in: self.settings.connect) {
+            guard self.isPending else { return }
+            self.worker.event {
+                self.isPatienceOver = true
+                self.worker.pool.settingsReceived(self)
+            }
+        }
+    }
+
+    package func makeStream() -> any Upstream { self.free.popLast() ?? HTTP2ClientStream(self) }
+
+    package func retire() {
+        guard !self.isRetired else { return }
+        self.isRetired = true
+        self.worker.pool.retired(self)
+        if self.streams.count == 0 { self.sayGoodbye() }
+    }
+
+    package func limitIdle(_ amount: TimeAmount) {
+        if self.isUnused, self.worker.now + amount < self.ownDeadline { self.setOwnDeadline(amount) }
     }
 }

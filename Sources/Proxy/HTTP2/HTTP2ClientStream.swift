@@ -7,6 +7,8 @@ import NIOCore
 /// One request to an HTTP/2 upstream.
 final class HTTP2ClientStream: HTTP2Stream {
     private let client: HTTP2ClientConnection
+    /// Whom it serves.
+    private var ticket: Ticket?
     private var hasHead = false
     private var hasAnswered = false
     private var isRequestComplete = false
@@ -24,8 +26,9 @@ final class HTTP2ClientStream: HTTP2Stream {
         self.isRequestComplete = false
     }
 
+    /// Once for each time that it was open: a stream that is over twice would serve two requests.
     override func recycle() {
-        guard self.driver == nil else { return }
+        guard self.ticket == nil, self.id != 0 else { return }
         self.reset()
         if !self.isWaiting { self.client.takeBack(self) }
     }
@@ -33,10 +36,11 @@ final class HTTP2ClientStream: HTTP2Stream {
     // MARK: Response
 
     override func headersReceived(_ block: RawSpan, endStream: Bool) {
-        guard let driver = self.driver else { return self.client.ignore(block) }
+        guard let ticket = self.ticket, ticket.isValid else { return self.client.ignore(block) }
+        let driver = ticket.driver
         self.hasAnswered = true
         if self.hasHead {
-            self.readTrailers(block, endStream: endStream, driver)
+            self.readTrailers(block, endStream: endStream, ticket)
             return
         }
         driver.exchange.responseHeaders.clear()
@@ -50,10 +54,7 @@ final class HTTP2ClientStream: HTTP2Stream {
         let status = driver.exchange.response.status
         if status < 200 {
             guard !endStream else { return self.refuseResponse() }
-            if !driver.interimResponse() {
-                self.driver = nil
-                self.client.reset(self, .cancel)
-            }
+            driver.interimResponse(ticket.number)
             return
         }
         self.hasHead = true
@@ -62,7 +63,7 @@ final class HTTP2ClientStream: HTTP2Stream {
                 return self.refuseResponse()
             }
             self.finish()
-            driver.finalResponse(bodyLength: 0, body: nil, isComplete: true)
+            driver.finalResponse(ticket.number, bodyLength: 0, body: nil, isComplete: true)
             return
         }
         var length: Int?
@@ -72,8 +73,7 @@ final class HTTP2ClientStream: HTTP2Stream {
             length = driver.exchange.response.contentLength
         }
         self.promised = length
-        self.limitStanding(driver)
-        driver.finalResponse(bodyLength: length, body: nil, isComplete: false)
+        driver.finalResponse(ticket.number, bodyLength: length, body: nil, isComplete: false)
     }
 
     private static func read(_ driver: ExchangeDriver, _ pseudo: PseudoFields) -> Bool {
@@ -85,7 +85,8 @@ final class HTTP2ClientStream: HTTP2Stream {
         return driver.exchange.request.method == .head || status == 204 || status == 304
     }
 
-    private func readTrailers(_ block: RawSpan, endStream: Bool, _ driver: ExchangeDriver) {
+    private func readTrailers(_ block: RawSpan, endStream: Bool, _ ticket: Ticket) {
+        let driver = ticket.driver
         var trailers = HeaderBlock()
         var pseudo = PseudoFields()
         let result = self.client.decoder.decode(block, limits: driver.responseLimits, into: &trailers, &pseudo)
@@ -97,26 +98,24 @@ final class HTTP2ClientStream: HTTP2Stream {
         trailers.removeForbiddenInTrailers()
         driver.exchange.responseTrailers = consume trailers
         self.finish()
-        driver.responseBody(nil, isComplete: true)
+        driver.responseBody(ticket.number, nil, isComplete: true)
     }
 
     override func dataReceived(_ data: ByteBuffer?, endStream: Bool) {
-        guard let driver = self.driver else { return }
+        guard let ticket = self.ticket, ticket.isValid else { return }
         guard self.hasHead else { return self.refuseResponse() }
         guard endStream else {
-            self.limitStanding(driver)
-            if let data { driver.responseBody(data, isComplete: false) }
+            if let data { ticket.driver.responseBody(ticket.number, data, isComplete: false) }
             return
         }
         self.finish()
-        driver.responseBody(data, isComplete: true)
+        ticket.driver.responseBody(ticket.number, data, isComplete: true)
     }
 
     /// The response is complete: the stream may serve another exchange before the driver hears of it.
     private func finish() {
-        self.driver = nil
+        self.ticket = nil
         self.hasPeerEnded = true
-        self.deadline = .distantFuture
         if self.hasEnded {
             self.client.finish(self)
         } else {
@@ -125,109 +124,78 @@ final class HTTP2ClientStream: HTTP2Stream {
     }
 
     private func refuseResponse() {
-        let driver = self.driver.take()
+        let ticket = self.ticket.take()
         self.client.reset(self, .protocolError)
-        driver?.upstreamFailed(
-            ProxyError(.badUpstreamResponse, "upstream sent a malformed response"), wasReused: false)
+        ticket?.driver.upstreamFailed(
+            ticket?.number ?? 0, ProxyError(.badUpstreamResponse, "upstream sent a malformed response"),
+            wasReused: false)
     }
 
     // MARK: Ends
 
     override func resetReceived(_ code: UInt32) {
-        guard let driver = self.driver.take() else { return }
-        self.returnTrailers(to: driver)
-        driver.exchange.resetCode = code
+        guard let ticket = self.ticket.take(), ticket.isValid else { return }
+        ticket.driver.exchange.attempt.resetCode = code
         let isRefused = code == HTTP2ErrorCode.refusedStream.rawValue && !self.hasAnswered
-        driver.upstreamFailed(
-            ProxyError(.upstreamReset, "upstream reset the request"), wasReused: isRefused, wasSent: !isRefused)
+        ticket.driver.upstreamFailed(
+            ticket.number, ProxyError(.upstreamReset, "upstream reset the request"), wasReused: isRefused,
+            wasSent: !isRefused)
     }
 
     /// The upstream went away and has not taken the request.
     func refused() {
-        guard let driver = self.driver.take() else { return }
-        self.returnTrailers(to: driver)
-        driver.upstreamFailed(ProxyError(.upstreamReset), wasReused: true, wasSent: self.hasAnswered)
+        guard let ticket = self.ticket.take() else { return }
+        ticket.driver.upstreamFailed(
+            ticket.number, ProxyError(.upstreamReset), wasReused: true, wasSent: self.hasAnswered)
     }
 
     override func failed(_ error: ProxyError) {
-        guard let driver = self.driver.take() else { return }
-        driver.upstreamFailed(error, wasReused: false)
+        guard let ticket = self.ticket.take() else { return }
+        ticket.driver.upstreamFailed(ticket.number, error, wasReused: false)
     }
 
     override func connectionLost() {
-        guard let driver = self.driver.take() else { return }
-        self.returnTrailers(to: driver)
+        guard let ticket = self.ticket.take() else { return }
         // An upstream that has not said its settings, which come first, has not looked at the request either.
         let isUnseen = !self.client.hasSettings
-        driver.upstreamFailed(
-            ProxyError(.upstreamReset), wasReused: isUnseen || self.client.served > 1 && !self.hasAnswered,
-            wasSent: !isUnseen)
+        ticket.driver.upstreamFailed(
+            ticket.number, ProxyError(.upstreamReset),
+            wasReused: isUnseen || self.client.served > 1 && !self.hasAnswered, wasSent: !isUnseen)
     }
 
-    override func trailersSent(_ trailers: consuming HeaderBlock) {
-        // Another attempt needs them as well.
-        self.driver?.exchange.requestTrailers = consume trailers
-    }
+    // MARK: Trailers
 
-    /// Those that have not been sent.
-    private func returnTrailers(to driver: ExchangeDriver) {
-        if self.trailers != nil { driver.exchange.requestTrailers = self.trailers.take() }
-    }
-
-    override func deadlineReached() {
-        let driver = self.driver.take()
-        driver?.exchange.worker.metrics.count(.upstreamTime)
-        // Not a word since the request was sent: the connection is of no use to others either.
-        if self.client.heardAt <= self.sentAt { self.client.retire() }
-        self.client.reset(self, .cancel)
-        driver?.upstreamFailed(ProxyError(.upstreamTimeout), wasReused: false)
-    }
-
-    // MARK: Deadlines
-
-    /// Gives up an upstream whose response stands still, unless it is the client that takes nothing.
-    private func limitStanding(_ driver: ExchangeDriver) {
-        self.deadline = .distantFuture
-        if self.isReading { self.setDeadline(after: driver.settings.stream) }
-    }
-
-    /// Waits for the head of the response once the request is complete; before that only as long as the client allows,
-    /// or while the upstream takes nothing.
-    private func limitWaiting(_ driver: ExchangeDriver) {
-        if self.hasHead { return self.limitStanding(driver) }
-        if self.isRequestComplete {
-            self.setDeadline(after: driver.firstByteLimit)
-        } else if let limit = driver.callLimit {
-            self.setDeadline(after: limit)
-        } else {
-            self.deadline = .distantFuture
-            if self.pending != nil { self.setDeadline(after: driver.settings.stream) }
+    /// They stay with the exchange until they are written, and go back to it then: another try needs them as well.
+    override var hasTrailers: Bool {
+        guard self.isRequestComplete, let ticket = self.ticket else { return false }
+        switch ticket.driver.exchange.requestTrailers {
+        case .some: return true
+        case .none: return false
         }
     }
 
-    override func readingChanged() {
-        if self.hasHead, let driver = self.driver { self.limitStanding(driver) }
+    override func takeTrailers() -> HeaderBlock? { self.ticket?.driver.exchange.requestTrailers.take() }
+
+    override func giveBackTrailers(_ trailers: consuming HeaderBlock) {
+        self.ticket?.driver.exchange.requestTrailers = consume trailers
     }
 
     override func drained() {
-        guard let driver = self.driver else { return }
-        driver.setDownstreamReading(true)
-        self.limitWaiting(driver)
+        guard let ticket = self.ticket else { return }
+        ticket.driver.upstreamDrained(ticket.number)
     }
 }
 
 extension HTTP2ClientStream: Upstream {
     var mayRefuse: Bool { true }
 
-    func sendRequest(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) {
-        guard self.client.isAvailable else {
-            driver.upstreamFailed(ProxyError(.upstreamReset), wasReused: true, wasSent: false)
-            return
-        }
-        self.driver = driver
+    func sendRequest(_ ticket: Ticket, body: ByteBuffer?, isComplete: Bool) -> SentRequest {
+        assert(self.ticket == nil && self.id == 0, "an upstream has one owner")
+        guard self.client.isAvailable else { return .lost }
+        let driver = ticket.driver
+        self.ticket = ticket
         self.client.open(self)
         self.sentAt = self.client.worker.now
-        driver.exchange.responseHeaders.clear()
         let isEmpty = body == nil || body?.readableBytes == 0
         let endStream = isComplete && isEmpty && driver.exchange.requestTrailers == nil
         driver.exchange.writeRequest(
@@ -237,32 +205,31 @@ extension HTTP2ClientStream: Upstream {
         if endStream {
             self.hasEnded = true
             self.isRequestComplete = true
-            self.setDeadline(after: driver.firstByteLimit)
         } else if isComplete || !isEmpty {
-            self.sendBody(driver, body: body, isComplete: isComplete)
-        } else {
-            self.limitWaiting(driver)
+            return .sent(takesMore: self.sendBody(ticket, body: body, isComplete: isComplete))
         }
+        return .sent(takesMore: true)
     }
 
-    func sendBody(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) {
-        guard self.id != 0 else { return }
+    func sendBody(_ ticket: Ticket, body: ByteBuffer?, isComplete: Bool) -> Bool {
+        guard self.id != 0 else { return true }
         self.isRequestComplete = isComplete
-        if isComplete { self.trailers = driver.exchange.requestTrailers.take() }
         self.send(body, isComplete: isComplete)
-        if self.pending != nil, !isComplete { driver.setDownstreamReading(false) }
-        self.limitWaiting(driver)
+        return self.pending == nil
     }
 
     /// An HTTP/2 stream is no tunnel for whatever comes.
-    func openTunnel(_ driver: ExchangeDriver) -> Bool { false }
+    func openTunnel(_ ticket: Ticket) -> Bool { false }
 
-    func cancel() {
-        self.driver = nil
+    func cancel(_ ticket: Ticket, because reason: Cancellation) {
+        guard let mine = self.ticket, mine.number == ticket.number, mine.driver === ticket.driver else { return }
+        self.ticket = nil
+        // Not a word since the request was sent: the connection is of no use to others either.
+        if reason == .late, self.client.heardAt <= self.sentAt { self.client.retire() }
         self.client.reset(self, .cancel)
     }
 
-    func writeTunnel(_ bytes: ByteBuffer) {}
+    func writeTunnel(_ bytes: ByteBuffer) -> Bool { true }
 
     func endTunnelOutput() {}
 }

@@ -15,7 +15,7 @@ extension HTTP2Connection {
             let room = min(self.sendWindow, stream.sendWindow, HTTP2.maxFrameSize)
             guard room > 0, self.hasRoom else { return false }
             let count = min(body.readableBytes, room)
-            let endStream = isLast && count == body.readableBytes && stream.trailers == nil
+            let endStream = isLast && count == body.readableBytes && !stream.hasTrailers
             FrameWriter.begin(
                 .data, flags: endStream ? HTTP2Flags.endStream : 0, stream: stream.id, length: count,
                 to: &self.output)
@@ -35,7 +35,7 @@ extension HTTP2Connection {
         self.output.readableBytes < Self.outputLimit && self.context?.channel.isWritable == true
     }
 
-    private static var outputLimit: Int { 64 * 1024 }
+    static var outputLimit: Int { 64 * 1024 }
     private static var resetMemory: Int { 128 }
     private static var queuedControlLimit: Int { 1000 }
 
@@ -43,10 +43,10 @@ extension HTTP2Connection {
     func end(_ stream: HTTP2Stream) {
         guard !stream.hasEnded else { return }
         stream.hasEnded = true
-        switch stream.trailers.take() {
+        switch stream.takeTrailers() {
         case .some(var trailers):
             FrameWriter.trailers(&trailers, stream: stream.id, encoder: &self.encoder, to: &self.output)
-            stream.trailersSent(trailers)
+            stream.giveBackTrailers(trailers)
         case .none:
             FrameWriter.begin(.data, flags: HTTP2Flags.endStream, stream: stream.id, length: 0, to: &self.output)
         }
@@ -121,12 +121,12 @@ extension HTTP2Connection {
     func markDirty() {
         if self.isDirty { return }
         self.isDirty = true
-        self.worker.flushLater(self)
+        self.worker.flushes.add(self, self.worker)
     }
 
     /// Sends what was written since the last time, and what has waited for it.
     func flush() {
-        guard let context = self.context else { return }
+        guard let context = self.context, !self.isClosed else { return }
         self.writeOut(context)
         // Each stream in turn, so that none takes the whole connection.
         while !self.waiting.isEmpty, context.channel.isWritable, self.sendWindow > 0 {
@@ -147,8 +147,10 @@ extension HTTP2Connection {
     }
 
     func writeOut(_ context: ChannelHandlerContext) {
-        guard self.output.readableBytes > 0 else { return }
+        let count = self.output.readableBytes
+        guard count > 0 else { return }
         context.writeAndFlush(NIOAny(self.output), promise: nil)
+        if !context.channel.isWritable { self.backlog &+= count }
         // A buffer that a burst has made big is not kept.
         if self.output.capacity > 4 * Self.outputLimit { self.output = ByteBuffer() } else { self.output.clear() }
     }

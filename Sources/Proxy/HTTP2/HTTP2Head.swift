@@ -25,6 +25,7 @@ package enum HTTP2Head {
         _ pseudo: PseudoFields, _ block: inout HeaderBlock, endStream: Bool, into head: inout RequestHead
     ) -> Violation? {
         head = RequestHead()
+        head.flags.insert(.http2)
         guard pseudo.has(.method), !pseudo.has(.status), !pseudo.method.isEmpty else { return .malformed }
         guard block.withBytes(in: pseudo.method, { Self.isToken($0) }) else { return .malformed }
         head.methodName = pseudo.method

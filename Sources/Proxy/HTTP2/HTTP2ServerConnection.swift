@@ -9,7 +9,9 @@ package import NIOCore
 /// - Source: RFC 9113; promises U1 and S1 to S5 as far as they concern HTTP/2.
 package final class HTTP2ServerConnection: HTTP2Connection {
     private let plans: Snapshot<TrafficPlan>.Reader
-    private let isGRPC: Bool
+    let isGRPC: Bool
+    /// Counts the connection; given back when the handler is removed.
+    var budget: ConnectionBudget?
     /// The plan of the newest request.
     private(set) var plan: TrafficPlan
     /// Whom an HTTP/1.1 CONNECT before the preface has named; see ``HTTP2ServerStream``.
@@ -36,9 +38,12 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     /// A connection that obeys the newest plan of its listener.
     ///
     /// - Parameter isGRPC: Whether everything on the listener counts as gRPC.
+    /// - Parameter budget: Counts the connection already.
     package init(
-        worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool, tunnelTarget: TunnelTarget? = nil
+        worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool, tunnelTarget: TunnelTarget? = nil,
+        budget: ConnectionBudget? = nil
     ) {
+        self.budget = budget
         self.isGRPC = isGRPC
         self.plans = plans
         self.plan = plans.value
@@ -47,16 +52,18 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     }
 
     package override func handlerAdded(context: ChannelHandlerContext) {
-        super.handlerAdded(context: context)
-        self.worker.clientCount &+= 1
-        self.worker.http2Count &+= 1
-        self.worker.tick()
-        self.setOwnDeadline(self.plan.settings.requestHead)
+        self.worker.event {
+            super.handlerAdded(context: context)
+            self.worker.clientCount &+= 1
+            self.worker.http2Count &+= 1
+            self.setOwnDeadline(self.plan.settings.requestHead)
+        }
     }
 
     package override func handlerRemoved(context: ChannelHandlerContext) {
         self.worker.clientCount &-= 1
         self.worker.http2Count &-= 1
+        self.budget.take()?.leave()
         super.handlerRemoved(context: context)
     }
 
@@ -84,6 +91,8 @@ package final class HTTP2ServerConnection: HTTP2Connection {
 
     override var headLimit: TimeAmount { self.plan.settings.requestHead }
 
+    override var stallLimit: TimeAmount? { self.plan.settings.stream }
+
     override func isIdle(_ id: UInt32) -> Bool { id & 1 == 0 || id > self.lastPeerStream }
 
     // MARK: Requests
@@ -102,9 +111,9 @@ package final class HTTP2ServerConnection: HTTP2Connection {
             self.worker.metrics.count(.http2Streams)
             return self.writeReset(id, .refusedStream)
         }
-        self.ownDeadline = .distantFuture
+        if !self.isAwaitingReader { self.ownDeadline = .distantFuture }
         let stream = self.free.popLast() ?? HTTP2ServerStream(self)
-        stream.open(id, window: self.peerInitialWindow, receiveWindow: self.streamWindow)
+        stream.open(id, window: self.peerInitialWindow, receiveWindow: self.receiveInitialWindow)
         self.streams.insert(stream, id)
         stream.begin(block, endStream: endStream)
     }
@@ -145,7 +154,7 @@ package final class HTTP2ServerConnection: HTTP2Connection {
         if self.farewell == .final || self.isLeft {
             self.close()
         } else {
-            self.setOwnDeadline(self.plans.value.settings.keepAlive)
+            if !self.isAwaitingReader { self.setOwnDeadline(self.plans.value.settings.keepAlive) }
             if self.worker.overload.endsConnections { self.sayFarewell() }
         }
     }
@@ -155,8 +164,6 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     override func ownDeadlineReached() {
         if self.isClosed || !self.hasPreface {
             self.context?.close(promise: nil)
-        } else if self.farewell == .announced {
-            self.finishFarewell()
         } else if self.streams.count == 0 {
             FrameWriter.goAway(lastStream: self.lastPeerStream, .noError, to: &self.output)
             self.close()
@@ -172,7 +179,11 @@ package final class HTTP2ServerConnection: HTTP2Connection {
         FrameWriter.goAway(lastStream: HTTP2.maxStreamID, .noError, to: &self.output)
         FrameWriter.ping(Self.farewellPing, isAck: false, to: &self.output)
         self.controlWritten()
-        self.setOwnDeadline(.seconds(1))
+        self.setPingDeadline(.seconds(1))
+    }
+
+    override func pingDeadlineReached() {
+        if self.farewell == .announced, !self.isClosed { self.finishFarewell() }
     }
 
     private static let farewellPing: UInt64 = 0x6d65_7368_6572_2121
@@ -200,28 +211,19 @@ extension HTTP2ServerConnection: ClientConnection {
         guard self.hasPreface, self.streams.count == 0, self.worker.now + amount < self.ownDeadline else { return }
         self.setOwnDeadline(amount)
     }
-}
 
-/// A client connection of either protocol.
-protocol ClientConnection: AnyObject {
-    /// Closes when nothing is in flight; HTTP/2 says that no more requests are wanted.
-    func closeIfIdle(_ direction: Direction)
+    func cut(_ direction: Direction?) {
+        guard direction == nil || self.plan.direction == direction, !self.isClosed else { return }
+        let error = ProxyError(direction == nil ? .overloaded : .upstreamReset)
+        for stream in self.streams.all { (stream as? HTTP2ServerStream)?.cut(error) }
+        self.close()
+    }
 
-    /// Waits no longer for the next request than this from now.
-    func limitIdle(_ amount: TimeAmount)
-}
-
-/// Whom an HTTP/1.1 CONNECT has named, before HTTP/2 began on the same connection.
-///
-/// - Source: what gRPC libraries do with `http_proxy`.
-package struct TunnelTarget: Sendable {
-    /// `host:port`.
-    let authority: [UInt8]
-
-    /// What a CONNECT names.
-    init(_ exchange: borrowing Exchange) {
-        self.authority = exchange.requestHeaders.withBytes(in: exchange.request.authority.whole) { bytes in
-            (0..<bytes.byteCount).map { bytes.byte(at: $0) }
+    var heldBytes: Int {
+        let written = try? self.context?.channel.syncOptions?.getOption(.bufferedWritableBytes)
+        return self.streams.all.reduce((written ?? 0) + self.output.readableBytes) { sum, stream in
+            let kept = (stream as? HTTP2ServerStream)?.driver?.heldBytes ?? 0
+            return sum + (stream.pending?.readableBytes ?? 0) + kept
         }
     }
 }

@@ -7,9 +7,11 @@ import NIOCore
 
 /// One request of an HTTP/2 client.
 final class HTTP2ServerStream: HTTP2Stream {
+    private(set) var driver: ExchangeDriver?
     private var hasResponse = false
     private var isTunnel = false
-    private var settings: ProxySettings { self.server.plan.settings }
+    /// What follows the body of the response.
+    private var trailers: HeaderBlock?
 
     private let server: HTTP2ServerConnection
 
@@ -28,10 +30,12 @@ final class HTTP2ServerStream: HTTP2Stream {
         super.reset()
         self.hasResponse = false
         self.isTunnel = false
+        self.trailers = nil
     }
 
+    /// Once for each time that it was open: a stream that is over twice would serve two requests.
     override func recycle() {
-        guard self.driver == nil else { return }
+        guard self.driver == nil, self.id != 0 else { return }
         self.reset()
         if !self.isWaiting { self.server.takeBack(self) }
     }
@@ -77,23 +81,20 @@ final class HTTP2ServerStream: HTTP2Stream {
             self.promised = driver.exchange.request.contentLength
         }
         server.introduce(driver)
-        if server.worker.overload.refusesRequests {
-            return driver.refuse(self, plan: plan, LocalReply(ProxyError(.overloaded)))
-        }
         if let target = server.tunnelTarget { self.direct(driver, to: target) }
-        if let reply = driver.exchange.takeFirstReply(tunnels: plan.tunnels) {
-            return driver.refuse(self, plan: plan, reply)
-        }
-        driver.exchange.prepareForForwarding()
+        if let reply = driver.exchange.preflight(plan) { return driver.refuse(self, plan: plan, reply) }
         self.isTunnel = driver.exchange.request.method == .connect
-        driver.begin(self, plan: plan, body: nil, isComplete: endStream)
-        self.limitBody()
+        // Its end is that of one way through the tunnel.
+        driver.begin(self, plan: plan, body: nil, isComplete: endStream || self.isTunnel)
+        if endStream, self.isTunnel { driver.tunnelInputClosed() }
     }
 
     private func refuse(_ driver: ExchangeDriver, _ violation: HeadViolation) {
         self.server.introduce(driver)
         if let limit = violation.limit { self.server.worker.metrics.count(limit) }
         driver.exchange.request.method = .other
+        // Its client understands no other answer, however little of its head was understood.
+        if self.server.isGRPC || driver.exchange.namesGRPC { driver.exchange.isGRPC = true }
         driver.refuse(self, plan: self.server.plan, LocalReply(violation))
     }
 
@@ -110,23 +111,7 @@ final class HTTP2ServerStream: HTTP2Stream {
         let isService = driver.exchange.requestHeaders.withBytes(in: driver.exchange.request.authority.host) {
             directory.service(named: $0) != nil
         }
-        if isService { return }
-        driver.exchange.requestHeaders.remove(.host)
-        let whole = driver.exchange.requestHeaders.appendHost(target.authority.rawSpan)
-        if let authority = driver.exchange.requestHeaders.authority(in: whole) {
-            driver.exchange.request.authority = authority
-        }
-    }
-
-    /// Waits for the body no longer than allowed; a stream of messages may be silent as long as its answer lasts.
-    private func limitBody() {
-        guard !self.hasPeerEnded, !self.hasResponse, self.isReading, let driver = self.driver,
-            !driver.exchange.request.flags.contains(.grpc), !self.isTunnel
-        else {
-            if self.pending == nil { self.deadline = .distantFuture }
-            return
-        }
-        self.setDeadline(after: self.settings.requestBody)
+        if !isService { driver.exchange.replaceAuthority(by: target) }
     }
 
     override func headersReceived(_ block: RawSpan, endStream: Bool) {
@@ -147,7 +132,6 @@ final class HTTP2ServerStream: HTTP2Stream {
         trailers.removeForbiddenInTrailers()
         driver.exchange.requestTrailers = consume trailers
         self.hasPeerEnded = true
-        self.deadline = .distantFuture
         driver.requestBody(nil, isComplete: true)
     }
 
@@ -159,10 +143,7 @@ final class HTTP2ServerStream: HTTP2Stream {
             return
         }
         if data != nil || endStream { driver.requestBody(data, isComplete: endStream) }
-        self.limitBody()
     }
-
-    override func readingChanged() { self.limitBody() }
 
     // MARK: Ends
 
@@ -173,11 +154,10 @@ final class HTTP2ServerStream: HTTP2Stream {
 
     override func failed(_ error: ProxyError) { self.connectionLost() }
 
-    override func connectionLost() {
-        guard let driver = self.driver else { return }
-        driver.downstreamGone()
-        self.releaseDriver()
-    }
+    override func connectionLost() { self.driver?.clientGone() }
+
+    /// Ends it, so that the client sees it.
+    func cut(_ error: ProxyError) { self.driver?.requestFailed(error) }
 
     private func releaseDriver() {
         if let driver = self.driver.take() { self.server.worker.giveBack(driver) }
@@ -185,8 +165,15 @@ final class HTTP2ServerStream: HTTP2Stream {
 
     override func drained() {
         self.deadline = .distantFuture
-        if let driver = self.driver { driver.setUpstreamReading(true) } else { self.closeIfOver() }
+        if let driver = self.driver { driver.downstreamWritable(true) } else { self.closeIfOver() }
     }
+
+    override func progressed() {
+        if let driver = self.driver { driver.downstreamProgressed() } else { self.limitTaking() }
+    }
+
+    /// The call is over, and what it has left is still to be taken.
+    private func limitTaking() { self.setDeadline(after: self.server.plan.settings.stream) }
 
     /// Ends the stream once the answer is sent.
     private func closeIfOver() {
@@ -199,22 +186,20 @@ final class HTTP2ServerStream: HTTP2Stream {
         }
     }
 
+    /// It takes nothing of what its call has left.
     override func deadlineReached() {
-        guard let driver = self.driver, !self.hasResponse else {
-            // It takes nothing of its answer.
-            self.server.worker.metrics.count(.clientStallTime)
-            let server = self.server
-            let driver = self.driver
-            server.streams.remove(self.id)
-            server.writeReset(self.id, .cancel)
-            if driver != nil { self.connectionLost() }
-            self.recycle()
-            server.checkIdle()
-            return
-        }
-        self.server.worker.metrics.count(.requestBodyTime)
-        driver.requestFailed(ProxyError(.requestTimeout, "request body not received in time"))
+        self.server.worker.metrics.count(.clientStallTime)
+        self.server.reset(self, .cancel)
     }
+
+    override var hasTrailers: Bool {
+        switch self.trailers {
+        case .some: true
+        case .none: false
+        }
+    }
+
+    override func takeTrailers() -> HeaderBlock? { self.trailers.take() }
 }
 
 // MARK: - Responses
@@ -226,7 +211,7 @@ extension HTTP2ServerStream: Downstream {
         self.writeHead(driver, endStream: false)
     }
 
-    func sendResponse(_ driver: ExchangeDriver, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
+    func sendResponse(_ driver: ExchangeDriver, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) -> Bool {
         self.hasResponse = true
         driver.exchange.responseHeaders.removeHopByHop()
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
@@ -234,11 +219,10 @@ extension HTTP2ServerStream: Downstream {
         if isComplete, isEmpty, driver.exchange.responseTrailers == nil {
             self.writeHead(driver, endStream: true)
             self.hasEnded = true
-            return
+            return true
         }
         self.writeHead(driver, endStream: false)
-        self.sendBody(driver, body: body, isComplete: isComplete)
-        self.limitBody()
+        return self.sendBody(driver, body: body, isComplete: isComplete)
     }
 
     private func writeHead(_ driver: ExchangeDriver, endStream: Bool) {
@@ -248,20 +232,16 @@ extension HTTP2ServerStream: Downstream {
         self.connection.markDirty()
     }
 
-    func sendBody(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) {
+    func sendBody(_ driver: ExchangeDriver, body: ByteBuffer?, isComplete: Bool) -> Bool {
         if isComplete { self.trailers = driver.exchange.responseTrailers.take() }
         self.send(body, isComplete: isComplete)
-        if self.pending != nil {
-            self.setDeadline(after: self.settings.stream)
-            if !isComplete { driver.setUpstreamReading(false) }
-        }
+        return self.pending == nil
     }
 
-    func sendReply(_ reply: LocalReply) {
-        guard let driver = self.driver else { return }
+    func sendReply(_ reply: LocalReply, _ driver: ExchangeDriver) {
         self.hasResponse = true
         driver.exchange.responseHeaders.clear()
-        let isGRPC = driver.exchange.request.flags.contains(.grpc)
+        let isGRPC = driver.exchange.request.flags.contains(.grpc) || driver.exchange.namesGRPC || self.isUnread(driver)
         for line in reply.lines(isGRPC: isGRPC, contentType: driver.exchange.requestHeaders.string(of: .contentType)) {
             driver.exchange.responseHeaders.append(line)
         }
@@ -271,39 +251,68 @@ extension HTTP2ServerStream: Downstream {
         if isBodiless { self.hasEnded = true } else { self.send(ByteBuffer(string: reply.body), isComplete: true) }
     }
 
-    func abortResponse() {
+    /// Whether so little of the head was understood that only the listener tells what the client speaks.
+    private func isUnread(_ driver: ExchangeDriver) -> Bool {
+        driver.exchange.request.method == .other && driver.exchange.isGRPC
+    }
+
+    func abortResponse(_ driver: ExchangeDriver) {
+        guard self.id != 0, !self.hasEnded || self.pending != nil else { return }
         // What the upstream has said, so that its reason travels on.
-        let code = self.driver?.exchange.resetCode.flatMap { HTTP2ErrorCode(rawValue: $0) } ?? .internalError
+        let code = driver.exchange.attempt.resetCode.flatMap { HTTP2ErrorCode(rawValue: $0) }
+        if code == nil, driver.exchange.isGRPC, self.hasResponse, let reason = driver.exchange.error?.reason,
+            self.pending == nil
+        {
+            self.endCall(reason.grpcStatus)
+            return
+        }
         self.pending = nil
-        self.server.streams.remove(self.id)
-        if self.hasEnded, self.hasPeerEnded { return }
         self.hasEnded = true
-        self.server.writeReset(self.id, code == .noError ? .internalError : code)
+        self.server.streams.remove(self.id)
+        self.server.writeReset(self.id, code == nil || code == .noError ? .internalError : code ?? .internalError)
+    }
+
+    /// Ends a gRPC call whose answer has begun with a status: a reset could only say that something is broken.
+    private func endCall(_ status: Int) {
+        var trailers = HeaderBlock()
+        trailers.append(HeaderLine("grpc-status", "\(status)"))
+        self.trailers = consume trailers
+        self.connection.end(self)
     }
 
     func exchangeEnded() {
         self.releaseDriver()
-        guard self.id != 0, self.server.streams[id: self.id] === self else {
-            // It was aborted, or the connection is gone: whoever removed it from the table lets go of it, except here.
-            guard self.id != 0 else { return }
+        guard self.id != 0 else { return }
+        guard self.server.streams[id: self.id] === self else {
+            // It was aborted, or the connection is gone.
             self.recycle()
             self.server.checkIdle()
             return
         }
+        if self.pending != nil { self.limitTaking() }
         self.closeIfOver()
     }
 
-    func beginTunnel(_ driver: ExchangeDriver) {
+    func beginTunnel(_ driver: ExchangeDriver) -> ByteBuffer? {
         self.hasResponse = true
         self.writeHead(driver, endStream: false)
+        return nil
     }
 
-    func writeTunnel(_ bytes: ByteBuffer) {
+    func writeTunnel(_ bytes: ByteBuffer) -> Bool {
         self.send(bytes, isComplete: false)
-        if self.pending != nil { self.driver?.setUpstreamReading(false) }
+        return self.pending == nil
     }
 
     func endTunnelOutput() { self.send(nil, isComplete: true) }
+}
+
+extension Exchange {
+    /// Whether the content type is that of gRPC, as far as the head was read.
+    var namesGRPC: Bool {
+        guard let index = self.requestHeaders.firstIndex(of: .contentType) else { return false }
+        return self.requestHeaders.withValue(at: index) { $0.isGRPC }
+    }
 }
 
 extension HeaderBlock {

@@ -10,8 +10,7 @@ class HTTP2Stream {
     final let connection: HTTP2Connection
     /// 0 until the stream is open.
     final var id: UInt32 = 0
-    final var driver: ExchangeDriver?
-    /// When something must have happened; looked after by the connection.
+    /// When the peer must have taken what its call has left behind; looked after by the connection.
     final var deadline = NIODeadline.distantFuture
 
     /// How much the peer may still be sent.
@@ -28,7 +27,6 @@ class HTTP2Stream {
     final var pending: ByteBuffer?
     /// Whether nothing follows what is pending.
     final var isLastPending = false
-    final var trailers: HeaderBlock?
     /// Whether it is among those that wait for the connection.
     final var isWaiting = false
     final var isReading = true
@@ -42,14 +40,12 @@ class HTTP2Stream {
     /// Ready for the next exchange.
     func reset() {
         self.id = 0
-        self.driver = nil
         self.deadline = .distantFuture
         self.uncredited = 0
         self.promised = nil
         self.gathered = nil
         self.pending = nil
         self.isLastPending = false
-        self.trailers = nil
         self.isReading = true
         self.hasEnded = false
         self.hasPeerEnded = false
@@ -63,8 +59,14 @@ class HTTP2Stream {
     /// Data; `endStream` says that nothing follows.
     func dataReceived(_ data: ByteBuffer?, endStream: Bool) {}
 
-    /// Its trailers are written.
-    func trailersSent(_ trailers: consuming HeaderBlock) {}
+    /// Whether trailers follow the body.
+    var hasTrailers: Bool { false }
+
+    /// The trailers, to be written now.
+    func takeTrailers() -> HeaderBlock? { nil }
+
+    /// They are written; a request may have to be sent again with them.
+    func giveBackTrailers(_ trailers: consuming HeaderBlock) {}
 
     /// The peer has reset the stream, which is no longer in the table.
     func resetReceived(_ code: UInt32) {}
@@ -77,6 +79,9 @@ class HTTP2Stream {
 
     /// Everything that was pending is sent; with `hasEnded` nothing follows.
     func drained() {}
+
+    /// Some of what is pending was sent.
+    func progressed() {}
 
     /// The deadline has passed; it is `.distantFuture` by now.
     func deadlineReached() {}
@@ -94,7 +99,7 @@ class HTTP2Stream {
 
     /// Sends a piece of the body, or keeps it until the windows allow.
     ///
-    /// - Parameter isComplete: Nothing follows but `trailers`, if there are some.
+    /// - Parameter isComplete: Nothing follows but trailers, if there are some.
     final func send(_ body: ByteBuffer?, isComplete: Bool) {
         if var waiting = self.pending {
             self.pending = nil
@@ -123,8 +128,10 @@ class HTTP2Stream {
     final func resume() -> Bool {
         guard var body = self.pending.take() else { return false }
         let isLast = self.isLastPending
+        let before = body.readableBytes
         guard self.connection.write(&body, of: self, isLast: isLast) else {
             self.pending = body
+            if body.readableBytes < before { self.progressed() }
             return self.sendWindow > 0
         }
         self.isLastPending = false
@@ -138,11 +145,7 @@ class HTTP2Stream {
         guard isReading != self.isReading else { return }
         self.isReading = isReading
         if isReading { self.credit() }
-        self.readingChanged()
     }
-
-    /// Reading was paused or goes on.
-    func readingChanged() {}
 
     /// Gives back what was received, once it is half of the window.
     @inline(__always)

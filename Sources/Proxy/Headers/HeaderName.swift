@@ -46,6 +46,7 @@ package enum HeaderName: UInt8, Sendable {
     case xForwardedHost
     case xForwardedPort
     case xForwardedProto
+    case xMesherError
     case xRealIP
 
     /// The bit of this name in a set of names.
@@ -129,6 +130,8 @@ package enum HeaderName: UInt8, Sendable {
                 self = .contentLength
             } else if span.matches("http2-settings", at: offset) {
                 self = .http2Settings
+            } else if span.matches("x-mesher-error", at: offset) {
+                self = .xMesherError
             }
         case 15: if span.matches("x-forwarded-for", at: offset) { self = .xForwardedFor }
         case 16:

@@ -92,6 +92,8 @@ package struct RequestHead: Sendable {
         package static var acceptsTrailers: Self { Self(rawValue: 1024) }
         /// The body is of gRPC (`Content-Type: application/grpc`).
         package static var grpc: Self { Self(rawValue: 2048) }
+        /// It came in HTTP/2.
+        package static var http2: Self { Self(rawValue: 4096) }
     }
 
     /// The method.

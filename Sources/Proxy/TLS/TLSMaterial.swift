@@ -11,11 +11,12 @@ import Synchronization
 /// - Source: promise T3: new material that is of no use leaves the old in its place.
 package final class TLSMaterial: Sendable {
     /// What a connection offers to speak inside TLS.
-    enum Offer: Sendable {
+    package enum Offer: Sendable {
         /// HTTP/2, or HTTP/1.1.
         case either
         /// HTTP/1.1, for what HTTP/2 has not, such as WebSockets.
         case http1
+        /// HTTP/2 alone.
         case http2
     }
 

@@ -21,6 +21,20 @@ package enum Limit: String, CaseIterable, Sendable {
     case clientStallTime = "client_stall_time"
     /// `mesher.timeouts.firstByte` or the time limit of the call, or `mesher.timeouts.stream` afterwards.
     case upstreamTime = "upstream_time"
+    /// `mesher.timeouts.tunnel`.
+    case tunnelTime = "tunnel_time"
+    /// `mesher.limits.memory`: the connection that held the most was cut.
+    case memory = "memory"
+    /// Bytes inside a CONNECT to a service that are neither HTTP/1.1 nor HTTP/2.
+    case tunnelProtocol = "tunnel_protocol"
+    /// Requests that a client sent ahead of the answer to an earlier one.
+    case sentAhead = "sent_ahead"
+    /// Upstream responses that are malformed, or over `mesher.limits`.
+    case responseHead = "response_head"
+    /// Bytes of another protocol than TLS has agreed on.
+    case negotiatedProtocol = "negotiated_protocol"
+    /// `mesher.timeouts.http2Ping`: an upstream that did not answer a PING.
+    case http2PingTime = "http2_ping_time"
     /// `mesher.limits.interimResponses`.
     case interimResponses = "interim_responses"
     /// `mesher.limits.idleUpstreamConnections`.

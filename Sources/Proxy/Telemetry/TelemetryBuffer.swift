@@ -52,7 +52,7 @@ package final class TelemetryBuffer {
     func ended(_ exchange: borrowing Exchange, _ uses: ExchangeRecord.Uses) {
         var uses = uses
         if exchange.trace?.isSampled == true { uses.insert(.span) }
-        if exchange.error != nil || exchange.status >= 500 || exchange.isFailure { uses.insert(.failure) }
+        if exchange.error != nil || exchange.status >= 500 || exchange.attempt.isFailure { uses.insert(.failure) }
         if !uses.isEmpty { self.record(exchange, uses) }
     }
 

@@ -44,6 +44,8 @@ package struct TrafficControl: Sendable {
             self.logger.warning(
                 "connections cut: they were still in use at the end of the graceful stop",
                 metadata: ["direction": "\(direction.rawValue)", "connections": "\(cut)"])
+            // So that clients learn what has become of their calls, and not only that a connection is gone.
+            _ = try? await self.workers.gather { $0.cutConnections(direction) }
         }
     }
 

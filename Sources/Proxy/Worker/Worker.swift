@@ -44,28 +44,23 @@ package final class Worker {
     /// When the event being handled began.
     ///
     /// Good to some microseconds, and cheaper than asking the clock each time.
-    package private(set) var now = NIODeadline.now()
-    /// Messages are put together here and written at once.
-    ///
-    /// Never in use across a call to another connection.
-    var scratch = ByteBufferAllocator().buffer(capacity: 32 * 1024)
-
-    /// Channels with something written and not flushed.
-    private var unflushed: [ChannelHandlerContext] = []
-    private var dirty: [HTTP2Connection] = []
-    private var isFlushing = false
-    /// Those of this turn, while they are flushed; empty otherwise, so that they can be exchanged.
-    private var flushing: [ChannelHandlerContext] = []
-    private var flushingShared: [HTTP2Connection] = []
-    /// What was written to channels in this turn.
-    private var lent: [ByteBuffer] = []
-    private var spare: [ByteBuffer] = []
+    package private(set) var now: NIODeadline
+    /// What was written and goes out at the end of the turn.
+    let flushes: FlushQueue
+    /// Whether an event is being handled.
+    package private(set) var isInEvent = false
+    /// What was put off to the end of the event.
+    private var atEnd: [any EventTail] = []
+    /// When a line about a kind of thing that peers do was written last.
+    private var logged: [Limit: NIODeadline] = [:]
 
     /// Client connections.
     var clientCount = 0
     /// Those of them that speak HTTP/2.
     var http2Count = 0
     private var drivers: [ExchangeDriver] = []
+    /// Bounds what is sent again to the local application.
+    private var resends = RetryBudget()
     private var localEndpoints: [UInt16: Endpoint] = [:]
     private var localStreamEndpoints: [UInt16: Endpoint] = [:]
     private var movedEndpoints: [ObjectIdentifier: (from: Endpoint, to: Endpoint)] = [:]
@@ -81,11 +76,12 @@ package final class Worker {
     /// Callable off the loop, for hand-over.
     ///
     /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
+    /// - Parameter connector: Dials upstreams; sockets when there is none.
     package init(
         eventLoop: any EventLoop, index: Int = 0, loopCount: Int, directory: Snapshot<ServiceDirectory>,
         metrics: MetricsRegistry, logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
         slot: LoopSlot = LoopSlot(), records: Mailbox<ExchangeRecords>? = nil,
-        ask: (@Sendable (String) -> Bool)? = nil
+        ask: (@Sendable (String) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil
     ) {
         self.index = index
         self.slot = slot
@@ -93,20 +89,61 @@ package final class Worker {
         self.tls = tls
         self.tlsMetrics = TLSMetrics(metrics)
         self.eventLoop = eventLoop
+        self.now = eventLoop.now
+        self.flushes = FlushQueue(eventLoop: eventLoop)
         self.directory = directory.reader(for: eventLoop)
         self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)
         self.addresses = HostAddresses(eventLoop: eventLoop)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
-        self.pool = ConnectionPool(eventLoop: eventLoop, index: index, loopCount: loopCount)
+        self.pool = ConnectionPool(
+            index: index, loopCount: loopCount, connector: connector ?? SocketConnector(eventLoop: eventLoop))
         self.metrics = WorkerMetrics(metrics)
         self.logger = logger
         self.overload = overload
         self.isDebugging = logger.logLevel <= .debug
     }
 
-    /// Looks at the clock; at the beginning of each event.
+    // MARK: Events
+
+    /// Handles one event of the loop: the only way in, from a channel, a timer or a task.
+    ///
+    /// It reads the clock once, and does at the end what was put off, until nothing is. Inside an event it only calls
+    /// `body`: a connection that hands over to another one is still in the same event.
     @inline(__always)
-    package func tick() { self.now = .now() }
+    package func event(_ body: () -> Void) {
+        if self.isInEvent { return body() }
+        self.isInEvent = true
+        self.now = self.eventLoop.now
+        body()
+        if !self.atEnd.isEmpty { self.endEvent() }
+        self.isInEvent = false
+    }
+
+    /// Puts something off to the end of the event, which is now when there is none.
+    ///
+    /// Here, and nowhere else, a channel's report from inside a call (it is inactive, its writability has changed) becomes
+    /// one that comes after it: nobody is called back inside a call.
+    func putOff(_ tail: any EventTail) {
+        self.event { self.atEnd.append(tail) }
+    }
+
+    private func endEvent() {
+        var index = 0
+        while index < self.atEnd.count {
+            self.atEnd[index].eventEnds()
+            index += 1
+        }
+        self.atEnd.removeAll(keepingCapacity: index <= 64)
+    }
+
+    // MARK: Log
+
+    /// Says what a peer has done, at most once a second for each kind: peers must not fill the log.
+    func log(_ text: Logger.Message, _ kind: Limit, metadata: @autoclosure () -> Logger.Metadata) {
+        if let last = self.logged[kind], self.now - last < .seconds(1) { return }
+        self.logged[kind] = self.now
+        self.logger.info(text, metadata: metadata())
+    }
 
     // MARK: Reports
 
@@ -117,11 +154,11 @@ package final class Worker {
     /// It keeps the worker alive until ``stopReporting()``. A weak reference would not, but whatever has had one is slower
     /// to hold and let go for ever after, and this is what every request holds most often.
     func startReporting() {
-        self.expectedBeat = .now() + Self.beat
+        self.expectedBeat = self.eventLoop.now + Self.beat
         self.pulse = self.eventLoop.assumeIsolated().scheduleTask(in: Self.beat) {
             // It may have been due already when it was cancelled.
             guard self.pulse != nil else { return }
-            self.report()
+            self.event { self.report() }
             self.startReporting()
         }
     }
@@ -134,10 +171,10 @@ package final class Worker {
     }
 
     private func report() {
-        self.tick()
         // The level may be changed while the process runs.
         self.isDebugging = self.logger.logLevel <= .debug
         self.lag = max(self.lag, self.now - self.expectedBeat)
+        self.cutLargest()
         self.telemetry.handOver()
         self.beats += 1
         guard self.beats % 4 == 0 else { return }
@@ -152,51 +189,29 @@ package final class Worker {
         self.slot.put(report)
     }
 
-    /// Flushes a channel when the loop has looked at everything that has come in this turn.
-    ///
-    /// The scratch buffer was written to the channel, and is lent until then.
-    func flushLater(_ context: ChannelHandlerContext) {
-        self.scheduleFlush()
-        self.unflushed.append(context)
-        var next = self.spare.popLast() ?? ByteBufferAllocator().buffer(capacity: 4 * 1024)
-        swap(&self.scratch, &next)
-        self.lent.append(next)
-    }
-
-    /// The same for a connection that gathers what it sends by itself.
-    func flushLater(_ connection: HTTP2Connection) {
-        self.scheduleFlush()
-        self.dirty.append(connection)
-    }
-
-    @inline(__always)
-    private func scheduleFlush() {
-        if self.isFlushing { return }
-        self.isFlushing = true
-        self.eventLoop.assumeIsolated().execute { self.flushAll() }
-    }
-
-    private func flushAll() {
-        self.isFlushing = false
-        // Whatever comes while these are flushed goes out in the next turn.
-        swap(&self.unflushed, &self.flushing)
-        swap(&self.dirty, &self.flushingShared)
-        for connection in self.flushingShared { connection.flush() }
-        for context in self.flushing { context.flush() }
-        self.flushingShared.removeAll(keepingCapacity: true)
-        self.flushing.removeAll(keepingCapacity: true)
-        // Those of messages that flushing has called forth as well: what is still in use is not written over.
-        while self.spare.count < 64, let buffer = self.lent.popLast() { self.spare.append(buffer) }
-        self.lent.removeAll(keepingCapacity: true)
-    }
-
     /// A driver that is free.
-    func takeDriver() -> ExchangeDriver { self.drivers.popLast() ?? ExchangeDriver(worker: self) }
+    package func takeDriver() -> ExchangeDriver {
+        if let driver = self.drivers.popLast() { return driver }
+        let driver = ExchangeDriver(worker: self)
+        driver.slot = self.deadlines.add(driver)
+        return driver
+    }
 
     /// Gives a driver back whose exchange has ended.
-    func giveBack(_ driver: ExchangeDriver) {
+    package func giveBack(_ driver: ExchangeDriver) {
+        assert(driver.isIdle, "a driver is given back when its exchange has ended")
         // More than this is the remains of a burst.
-        if self.drivers.count < 256 { self.drivers.append(driver) }
+        if self.drivers.count < 256 {
+            self.drivers.append(driver)
+        } else if let slot = driver.slot.take() {
+            self.deadlines.remove(slot)
+        }
+    }
+
+    /// Takes one sending again from the budget of the called service, or from that of what has none.
+    func mayResend(for target: ServiceState?) -> Bool {
+        guard let target else { return self.resends.mayRetry(at: self.now) }
+        return target.budget.mayRetry(at: self.now)
     }
 
     /// The endpoint of a local port that no configuration names.
@@ -221,22 +236,44 @@ package final class Worker {
 
     /// Closes the client connections of one direction on which nothing is in flight.
     func closeIdleConnections(_ direction: Direction) {
-        for owner in self.deadlines.all { (owner as? any ClientConnection)?.closeIfIdle(direction) }
+        self.event { for owner in self.deadlines.all { (owner as? any ClientConnection)?.closeIfIdle(direction) } }
     }
 
     /// Closes every connection on which nothing is in flight, on both sides.
     package func closeIdleConnections() {
         self.closeIdleConnections(.outgoing)
         self.closeIdleConnections(.incoming)
-        self.pool.limitIdle(to: 0)
+        self.event { self.pool.limitIdle(to: 0) }
     }
 
     /// Makes new settings hold for connections that are open already.
     func apply(_ settings: ProxySettings) {
-        self.tick()
-        for owner in self.deadlines.all { (owner as? any ClientConnection)?.limitIdle(settings.keepAlive) }
-        self.pool.limitIdle(to: settings.maxIdleUpstream, for: settings.upstreamIdle)
+        self.event {
+            for owner in self.deadlines.all { (owner as? any ClientConnection)?.limitIdle(settings.keepAlive) }
+            self.pool.limitIdle(to: settings.maxIdleUpstream, for: settings.upstreamIdle)
+        }
     }
+
+    /// Cuts the client connections of one direction, whatever is in flight on them.
+    func cutConnections(_ direction: Direction) {
+        self.event { for owner in self.deadlines.all { (owner as? any ClientConnection)?.cut(direction) } }
+    }
+
+    /// Ends the client connection that holds the most, when memory is short: one a beat, until it is not.
+    private func cutLargest() {
+        guard self.overload.refusesRequests else { return }
+        var largest: (connection: any ClientConnection, held: Int)?
+        for case let connection as any ClientConnection in self.deadlines.all {
+            let held = connection.heldBytes
+            if held >= Self.worthCutting, held > largest?.held ?? 0 { largest = (connection, held) }
+        }
+        guard let largest else { return }
+        self.metrics.count(.memory)
+        largest.connection.cut(nil)
+    }
+
+    /// Smaller ones are not what memory is short for.
+    private static let worthCutting = 64 * 1024
 
     /// What this loop keeps about a service from one request to the next.
     ///
@@ -270,4 +307,10 @@ package final class Worker {
         self.hosts[ObjectIdentifier(host)] = state
         return state
     }
+}
+
+/// Something that is done at the end of an event; see ``Worker/event(_:)``.
+protocol EventTail: AnyObject {
+    /// The event ends: time for what was put off.
+    func eventEnds()
 }

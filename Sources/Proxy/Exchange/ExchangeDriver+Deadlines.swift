@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+import Common
+import NIOCore
+
+/// The deadlines of a call: three fields, of which the worker's table sees the earliest.
+extension ExchangeDriver {
+    /// A request body has to bring so many bytes within the time that it may be silent; less is as good as silence.
+    private static var leastBody: Int { 1024 }
+
+    /// The longest that a connection, or a stream of one that is shared, is waited for.
+    private var connectLimit: TimeAmount { self.exchange.timeout ?? self.plan.settings.firstByte }
+
+    /// A deadline was set to `amount` from now.
+    @inline(__always)
+    func arm(_ amount: TimeAmount) {
+        self.deadline = min(self.call.headDeadline, self.call.callDeadline, self.call.idleDeadline)
+        self.exchange.worker.deadlines.notice(amount)
+    }
+
+    /// Measures the silence of the request's body anew, if enough of it has come.
+    func armBody() {
+        if self.phase == .waiting, !self.call.isUpstreamFull, self.call.unmeasured < Self.leastBody,
+            self.call.idleDeadline != .distantFuture
+        {
+            return
+        }
+        self.armIdle()
+    }
+
+    /// Nobody's silence is measured, unless the client has left: its grace goes on.
+    @inline(__always)
+    func disarmIdle() {
+        if !self.call.hasClientLeft { self.call.idleDeadline = .distantFuture }
+    }
+
+    /// Measures the silence of whoever has to act from now on.
+    ///
+    /// The grace of a client that has left begins once, and not anew with each thing that happens before its answer.
+    func armIdle() {
+        self.call.unmeasured = 0
+        if self.call.hasClientLeft, self.phase != .responding, self.call.idleDeadline != .distantFuture { return }
+        guard let limit = self.idleLimit else {
+            self.call.idleDeadline = .distantFuture
+            return
+        }
+        self.call.idleDeadline = self.exchange.worker.now + limit
+        self.arm(limit)
+    }
+
+    private var idleLimit: TimeAmount? {
+        let settings = self.plan.settings
+        switch self.phase {
+        case .idle, .inChain: return nil
+        case .held: return self.call.hasClientLeft ? settings.halfClosed : settings.stream
+        case .connecting: return self.call.hasClientLeft ? settings.halfClosed : self.connectLimit
+        case .waiting:
+            if self.call.isRequestComplete { return self.call.hasClientLeft ? settings.halfClosed : nil }
+            if self.call.isUpstreamFull { return settings.stream }
+            // A stream of messages may be silent as long as its call lasts.
+            return self.exchange.request.flags.contains(.grpc) ? nil : settings.requestBody
+        case .responding:
+            return self.call.hasClientLeft && !self.call.isDownstreamFull ? settings.halfClosed : settings.stream
+        case .tunnel: return settings.tunnel
+        }
+    }
+
+    package func deadlineReached() { self.exchange.worker.event { self.expire() } }
+
+    private func expire() {
+        guard self.phase != .idle else { return }
+        let now = self.exchange.worker.now
+        if self.call.callDeadline <= now {
+            self.callIsOver()
+        } else if self.call.headDeadline <= now {
+            self.upstreamIsLate()
+        } else if self.call.idleDeadline <= now {
+            self.call.idleDeadline = .distantFuture
+            self.expireIdle()
+        } else {
+            self.arm(self.deadlineLeft(from: now))
+        }
+    }
+
+    /// The time that the client has set is over: no other try, and no blame for who had no fair chance.
+    private func callIsOver() {
+        self.exchange.worker.metrics.count(.upstreamTime)
+        let isFair =
+            self.exchange.attempt.upstream != nil
+            && self.exchange.worker.now - self.exchange.attempt.sentAt >= Self.fairChance
+        self.letGo(.late)
+        self.fail(ProxyError(.upstreamTimeout), outcome: isFair ? nil : .callOver)
+    }
+
+    private static var fairChance: TimeAmount { .seconds(1) }
+
+    private func deadlineLeft(from now: NIODeadline) -> TimeAmount {
+        min(self.call.headDeadline, self.call.callDeadline, self.call.idleDeadline) - now
+    }
+
+    private func expireIdle() {
+        let metrics = self.exchange.worker.metrics
+        if self.call.hasClientLeft, !self.call.isDownstreamFull { return self.abandon() }
+        switch self.phase {
+        case .idle, .inChain: break
+        case .held: self.fail(ProxyError(.internal, "held for too long"))
+        case .connecting: self.attemptFailed(ProxyError(.connectFailed, self.connectFailure))
+        case .waiting where self.call.isRequestComplete || self.call.isUpstreamFull: self.upstreamIsLate()
+        case .waiting:
+            metrics.count(.requestBodyTime)
+            self.requestFailed(ProxyError(.requestTimeout, "request body not received in time"))
+        case .responding where self.call.isDownstreamFull:
+            metrics.count(.clientStallTime)
+            self.requestFailed(ProxyError(.clientGone))
+        case .responding: self.upstreamIsLate()
+        case .tunnel:
+            metrics.count(.tunnelTime)
+            self.letGo(.gone)
+            self.conclude(.answered) { $0.abortResponse(self) }
+        }
+    }
+
+    private func upstreamIsLate() {
+        self.exchange.worker.metrics.count(.upstreamTime)
+        let error = ProxyError(.upstreamTimeout)
+        guard self.phase == .waiting else {
+            self.letGo(.late)
+            return self.fail(error)
+        }
+        self.letGo(.late)
+        self.attemptFailed(error)
+    }
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+package import NIOCore
+
+/// The way to the upstream: connections, tries, and what is sent again.
+extension ExchangeDriver {
+    /// Statuses of HTTP/2 that say "not looked at" are believed so often for one call: RFC 9113 §8.7.
+    private static var mostRefusals: Int { 3 }
+    /// The largest body that is kept because an upstream may say that it has not looked at the request.
+    private static var refusalLimit: Int { 64 * 1024 }
+    /// How soon a connection that has gone stale says so; what fails later has been looked at.
+    private static var staleWithin: TimeAmount { .seconds(1) }
+
+    // MARK: Connecting
+
+    func connect() {
+        guard let endpoint = self.exchange.endpoint else {
+            self.fail(ProxyError(.internal, "no stage chose an endpoint"))
+            return
+        }
+        self.phase = .connecting
+        self.exchange.attempts &+= 1
+        self.renewTicket()
+        // After a connection that went stale only a fresh one will do: its siblings are likely stale too.
+        let mayReuse = self.exchange.attempts == 1
+        switch self.exchange.worker.pool.open(endpoint, for: self.currentTicket, mayReuse: mayReuse) {
+        case .ready(let upstream): self.send(on: upstream)
+        case .pending: self.armIdle()
+        case .refused(let error): self.attemptFailed(error)
+        }
+    }
+
+    /// The pool has a connection.
+    package func connected(_ upstream: any Upstream, _ number: UInt64) {
+        assert(self.exchange.worker.isInEvent)
+        guard self.ticket == number, self.phase == .connecting else { return }
+        self.disarmIdle()
+        self.send(on: upstream)
+    }
+
+    /// The pool has none.
+    package func connectFailed(_ number: UInt64, _ error: ProxyError) {
+        assert(self.exchange.worker.isInEvent)
+        guard self.ticket == number, self.phase == .connecting else { return }
+        self.attemptFailed(error)
+    }
+
+    private func send(on upstream: any Upstream) {
+        self.phase = .waiting
+        if self.exchange.request.method == .connect {
+            self.connectTunnel(upstream)
+            return
+        }
+        let body = self.call.pendingBody.take()
+        let isComplete = self.call.isRequestComplete
+        self.exchange.hasWholeBody = true
+        if self.exchange.request.hasBody { self.keep(body, mayRefuse: upstream.mayRefuse) }
+        self.exchange.attempt.sentAt = self.exchange.worker.now
+        switch upstream.sendRequest(self.currentTicket, body: body, isComplete: isComplete) {
+        case .sent(let takesMore):
+            self.exchange.attempt.upstream = upstream
+            self.exchange.attempt.wasSent = true
+            if isComplete { self.requestSent() } else { self.upstreamTakes(takesMore) }
+        case .lost:
+            self.call.pendingBody = body
+            if self.exchange.attempts <= Self.mostRefusals {
+                self.connect()
+            } else {
+                self.attemptFailed(ProxyError(.upstreamReset))
+            }
+        }
+    }
+
+    /// Answers CONNECT; from now on both sides exchange bytes.
+    ///
+    /// - Source: RFC 9110 §9.3.6.
+    private func connectTunnel(_ upstream: any Upstream) {
+        guard upstream.openTunnel(self.currentTicket) else {
+            self.attemptFailed(ProxyError(.connectFailed, self.connectFailure))
+            return
+        }
+        self.exchange.attempt.upstream = upstream
+        self.exchange.response.status = 200
+        self.beginTunnel(self.ticket)
+    }
+
+    /// The last byte of the request was handed to the upstream.
+    func requestSent() {
+        guard self.phase == .waiting else { return self.armIdle() }
+        let limit = self.exchange.timeout ?? self.plan.settings.firstByte
+        self.call.headDeadline = self.exchange.worker.now + limit
+        self.disarmIdle()
+        self.arm(limit)
+    }
+
+    /// Whether the upstream takes more of the request, which the client may send or not.
+    func upstreamTakes(_ takesMore: Bool) {
+        self.call.isUpstreamFull = !takesMore
+        self.call.downstream?.setReading(takesMore)
+        self.armBody()
+    }
+
+    // MARK: Further tries
+
+    /// Keeps the first of the request's body, when it is allowed to be sent again.
+    private func keep(_ body: ByteBuffer?, mayRefuse: Bool) {
+        self.call.replay = nil
+        self.retain(body, mayRefuse: mayRefuse)
+    }
+
+    func retain(_ body: ByteBuffer?) {
+        guard body != nil, self.exchange.hasWholeBody else { return }
+        self.retain(body, mayRefuse: self.exchange.attempt.upstream?.mayRefuse == true)
+    }
+
+    private func retain(_ body: ByteBuffer?, mayRefuse: Bool) {
+        guard var body, self.exchange.hasWholeBody else { return }
+        let retry = self.exchange.target?.policy.retry
+        var limit = retry?.bodyLimit(for: self.exchange.request.method.isIdempotent) ?? 0
+        // An HTTP/2 upstream, or a peer sidecar, may say that nobody has looked at the request.
+        if mayRefuse || retry?.isEnabled == true { limit = max(limit, Self.refusalLimit) }
+        guard (self.call.replay?.readableBytes ?? 0) + body.readableBytes <= limit else {
+            self.exchange.hasWholeBody = false
+            self.call.replay = nil
+            if limit > 0 { self.exchange.worker.metrics.count(.replayedBody) }
+            return
+        }
+        if self.call.replay == nil { self.call.replay = body } else { self.call.replay?.writeBuffer(&body) }
+    }
+
+    /// A try has failed before anything of a response was passed on: another one, or the end.
+    func attemptFailed(_ error: ProxyError) {
+        self.exchange.error = error
+        self.exchange.outcome = Outcome(error, hasHead: false)
+        if self.tryAgain() { return }
+        self.fail(error)
+    }
+
+    /// Begins another try, if a stage wants one.
+    private func tryAgain() -> Bool {
+        guard let wait = self.plan.chain.recover(&self.exchange) else { return false }
+        self.beginAgain()
+        guard wait > .zero else {
+            self.advance()
+            return true
+        }
+        let loop = self.exchange.worker.eventLoop
+        self.wait(for: loop.scheduleTask(in: TimeAmount(wait)) {}.futureResult)
+        return true
+    }
+
+    /// Ends the present try, so that nothing of it is left for the next one.
+    private func beginAgain() {
+        // A request that was not sent still waits as it came.
+        if self.exchange.attempt.wasSent { self.call.pendingBody = self.call.replay.take() }
+        self.letGo(.unwanted)
+        self.call.headDeadline = .distantFuture
+        self.disarmIdle()
+        self.exchange.beginAttempt()
+        self.exchange.worker.metrics.retries.add()
+    }
+
+    // MARK: From the upstream
+
+    /// Whether what `number` was handed out for is still wanted.
+    @inline(__always)
+    package func isCurrent(_ number: UInt64) -> Bool { self.ticket == number }
+
+    /// An interim response; its head is in the exchange.
+    ///
+    /// When it is one too many, the exchange fails and the upstream is cancelled.
+    package func interimResponse(_ number: UInt64) {
+        guard self.ticket == number, self.phase == .waiting else { return }
+        self.call.interimResponses += 1
+        guard self.call.interimResponses <= self.plan.settings.maxInterimResponses else {
+            self.exchange.worker.metrics.count(.interimResponses)
+            self.letGo(.unwanted)
+            self.fail(ProxyError(.badUpstreamResponse, "too many interim responses"))
+            return
+        }
+        self.call.downstream?.sendInterim(self)
+        self.exchange.responseHeaders.clear()
+    }
+
+    /// The final response; its head is in the exchange.
+    ///
+    /// With `isComplete` the upstream is done with this exchange and must not be called again.
+    package func finalResponse(_ number: UInt64, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
+        assert(self.exchange.worker.isInEvent)
+        guard self.ticket == number, self.phase == .waiting else { return }
+        // Its owner has it back already: whoever uses it now must not hear of this call.
+        if isComplete { self.exchange.attempt.upstream = nil }
+        // A gRPC call that ends with its head has its status there.
+        if self.exchange.isGRPC, isComplete { self.exchange.readGRPCStatus(inTrailers: false) }
+        if self.isFailedThere() {
+            self.exchange.attempt.isUnseen = true
+            self.exchange.outcome = .connectFailed
+            if self.tryAgain() { return }
+        } else if self.plan.isFailure(self.exchange.meaningfulStatus) {
+            self.exchange.attempt.isFailure = true
+            self.exchange.outcome = .listedStatus
+            if self.tryAgain() { return }
+        }
+        self.phase = .responding
+        self.call.headDeadline = .distantFuture
+        self.exchange.status = self.exchange.response.status
+        self.exchange.hasWholeBody = false
+        self.call.replay = nil
+        self.plan.chain.respond(&self.exchange)
+        if let body { self.exchange.responseBytes = body.readableBytes }
+        if isComplete {
+            self.answered { _ = $0.sendResponse(self, bodyLength: bodyLength, body: body, isComplete: true) }
+            return
+        }
+        let takesMore =
+            self.call.downstream?.sendResponse(self, bodyLength: bodyLength, body: body, isComplete: false) ?? true
+        if self.call.hasClientLeft, self.isEventStream { return self.abandon() }
+        self.downstreamTakes(takesMore)
+    }
+
+    /// More of the response's body; with `isComplete` as in
+    /// ``finalResponse(_:bodyLength:body:isComplete:)``.
+    package func responseBody(_ number: UInt64, _ body: ByteBuffer?, isComplete: Bool) {
+        assert(self.exchange.worker.isInEvent)
+        guard self.ticket == number, self.phase == .responding else { return }
+        if let body { self.exchange.responseBytes &+= body.readableBytes }
+        if isComplete {
+            self.exchange.attempt.upstream = nil
+            if self.exchange.isGRPC {
+                self.exchange.readGRPCStatus(inTrailers: true)
+                if self.plan.isFailure(self.exchange.meaningfulStatus) { self.exchange.attempt.isFailure = true }
+            }
+            self.answered { _ = $0.sendBody(self, body: body, isComplete: true) }
+            return
+        }
+        self.downstreamTakes(self.call.downstream?.sendBody(self, body: body, isComplete: false) ?? true)
+    }
+
+    /// The response is complete.
+    @inline(__always)
+    private func answered(_ last: (any Downstream) -> Void) {
+        self.exchange.grpcStatus = self.exchange.attempt.grpcStatus
+        let outcome: Outcome =
+            self.exchange.attempt.isUnseen ? .connectFailed : self.exchange.attempt.isFailure ? .listedStatus : .answered
+        self.conclude(outcome, last)
+    }
+
+    /// Whether a peer sidecar has answered that it could not hand the request to its application.
+    ///
+    /// It says so in a field that it takes away from its application's own answers.
+    private func isFailedThere() -> Bool {
+        guard self.plan.direction == .outgoing,
+            let index = self.exchange.responseHeaders.firstIndex(of: .xMesherError)
+        else { return false }
+        return self.exchange.responseHeaders.withValue(at: index) { value in
+            func says(_ reason: ProxyError.Reason) -> Bool { value.isEqual(to: Array(reason.rawValue.utf8)) }
+            return says(.connectFailed) || says(.overloaded) || says(.notReady)
+        }
+    }
+
+    /// The upstream has failed and is done with this exchange.
+    ///
+    /// - Parameter wasReused: It had served other requests before and sent no byte of a response to this one, so it was
+    ///   most likely closed before the request reached it.
+    /// - Parameter wasSent: Whether a byte of the request may have been looked at.
+    package func upstreamFailed(_ number: UInt64, _ error: ProxyError, wasReused: Bool, wasSent: Bool = true) {
+        assert(self.exchange.worker.isInEvent)
+        guard self.ticket == number, self.phase != .idle else { return }
+        self.exchange.attempt.upstream = nil
+        guard self.phase == .waiting else {
+            self.fail(error)
+            return
+        }
+        if !wasSent { self.exchange.attempt.isUnseen = true }
+        if wasReused, self.mayResend(wasSent: wasSent) {
+            self.beginAgain()
+            self.connect()
+            return
+        }
+        // It waited for the client's body, and gave up.
+        if self.isClientSilent { return self.fail(error, outcome: .clientFault) }
+        self.attemptFailed(error)
+    }
+
+    /// Whether the upstream has nothing to answer because the client does not go on with its request.
+    private var isClientSilent: Bool {
+        guard self.phase == .waiting, !self.call.isRequestComplete, !self.call.isUpstreamFull,
+            self.call.idleDeadline != .distantFuture
+        else { return false }
+        let since = self.call.idleDeadline - self.plan.settings.requestBody
+        return self.exchange.worker.now - since > Self.staleWithin
+    }
+
+    /// Whether the request goes out once more because its connection had been closed under it, whatever the retry policy.
+    ///
+    /// Only where it has failed at once, within the budget, and where nothing can have been executed twice.
+    private func mayResend(wasSent: Bool) -> Bool {
+        guard self.exchange.hasWholeBody else { return false }
+        if !wasSent { return self.exchange.attempts <= Self.mostRefusals }
+        let now = self.exchange.worker.now
+        guard self.exchange.attempts == 1, self.exchange.isReplayable,
+            now - self.exchange.attempt.sentAt <= Self.staleWithin
+        else { return false }
+        guard self.exchange.worker.mayResend(for: self.exchange.target) else {
+            self.exchange.worker.metrics.count(.retryBudget)
+            return false
+        }
+        return true
+    }
+
+    // MARK: Back-pressure
+
+    /// Whether the client takes more of the response.
+    package func downstreamWritable(_ isWritable: Bool) {
+        guard self.phase == .responding || self.phase == .tunnel else { return }
+        self.downstreamTakes(isWritable)
+    }
+
+    /// The client has taken some of the response, though not all that waits for it.
+    package func downstreamProgressed() {
+        if self.phase == .responding { self.armIdle() }
+    }
+
+    private func downstreamTakes(_ takesMore: Bool) {
+        if self.call.isDownstreamFull == takesMore {
+            self.call.isDownstreamFull = !takesMore
+            self.exchange.attempt.upstream?.setReading(takesMore)
+        }
+        self.armIdle()
+    }
+
+    /// The upstream has taken the last of the request: its time begins now.
+    package func upstreamDrained(_ number: UInt64) {
+        guard self.ticket == number else { return }
+        if self.call.isRequestComplete { self.requestSent() } else { self.upstreamWritable(number, true) }
+    }
+
+    /// Whether the upstream takes more of the request.
+    package func upstreamWritable(_ number: UInt64, _ isWritable: Bool) {
+        guard self.ticket == number, !self.call.isRequestComplete || self.phase == .tunnel else { return }
+        self.call.isUpstreamFull = !isWritable
+        self.call.downstream?.setReading(isWritable)
+        self.armIdle()
+    }
+}

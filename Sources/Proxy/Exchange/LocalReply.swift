@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+
+/// An answer that mesher makes itself.
+package struct LocalReply: Sendable, Equatable {
+    /// The HTTP status.
+    package var status: Int
+    /// Why, when it is an error; goes out as `x-mesher-error`.
+    package var reason: ProxyError.Reason?
+    /// Plain text.
+    package var body: String
+    /// Further header lines.
+    package var headers: [Header] = []
+    /// Whether this is the answer to a CONNECT that leads to a service: the client goes on inside, with requests of its
+    /// own.
+    package var leadsInside = false
+
+    /// The answer to CONNECT to a service.
+    package static var established: Self {
+        var reply = Self(status: 200)
+        reply.leadsInside = true
+        return reply
+    }
+
+    /// A header line of a local answer.
+    package struct Header: Sendable, Equatable {
+        /// Any token.
+        package let name: String
+        /// Anything without a line break.
+        package let value: String
+
+        /// A line; neither part may hold a line break.
+        package init(_ name: String, _ value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// An answer with a plain-text body.
+    package init(status: Int, reason: ProxyError.Reason? = nil, body: String = "") {
+        self.status = status
+        self.reason = reason
+        self.body = body
+    }
+
+    /// The answer to a request that failed.
+    package init(_ error: ProxyError) {
+        self.init(status: error.status, reason: error.reason, body: error.body)
+        if let seconds = error.retryAfter { self.headers = [Header("Retry-After", "\(seconds)")] }
+    }
+}
+
+extension LocalReply {
+    /// The answer to a head that cannot be understood.
+    init(_ violation: HeadViolation) {
+        switch violation {
+        case .startLineTooLong: self.init(ProxyError(.headerTooLarge, violation.text, status: 414))
+        case .tooLarge: self.init(ProxyError(.headerTooLarge, violation.text))
+        case .version: self.init(ProxyError(.badRequest, violation.text, status: 505))
+        case .lineEnd, .startLine, .target, .fieldName, .fieldValue, .host, .contentLength, .transferEncoding, .status:
+            self.init(ProxyError(.badRequest, violation.text))
+        }
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+package import NIOCore
+
+/// The stages of one direction in order, and the loop that runs them.
+///
+/// It keeps nothing: the exchange has the position.
+package struct StageChain: Sendable {
+    /// What the driver does next.
+    package enum Action {
+        case forward
+        case reply(LocalReply)
+        case fail(ProxyError)
+        case wait(EventLoopFuture<Void>)
+    }
+
+    private let stages: [any Stage]
+    /// Those of requests for external hosts; the first is the same, since it is what finds out.
+    private let externalStages: [any Stage]
+
+    /// Chains in the order given.
+    package init(_ stages: [any Stage], external: [any Stage] = []) {
+        self.stages = stages
+        self.externalStages = external
+    }
+
+    /// The names of the stages, in order.
+    package var names: [String] { self.stages.map { type(of: $0).name } }
+
+    /// Runs on from the exchange's position.
+    package func advance(_ exchange: inout Exchange) -> Action {
+        while exchange.position < self.count(exchange) {
+            // Called in its place: a copy of the stage would cost more than some stages do.
+            switch self.onRequest(&exchange) {
+            case .proceed: exchange.position &+= 1
+            case .hold(let future):
+                // Counts as a proceed now, so that an abort while waiting finishes this stage too.
+                exchange.position &+= 1
+                return .wait(future)
+            case .again(let future): return .wait(future)
+            case .reply(let reply): return .reply(reply)
+            case .reject(let error): return .fail(error)
+            }
+        }
+        return .forward
+    }
+
+    @inline(__always)
+    private func count(_ exchange: borrowing Exchange) -> Int {
+        exchange.isExternal ? self.externalStages.count : self.stages.count
+    }
+
+    @inline(__always)
+    private func onRequest(_ exchange: inout Exchange) -> Verdict {
+        let index = exchange.position
+        return exchange.isExternal
+            ? self.externalStages[index].onRequest(&exchange) : self.stages[index].onRequest(&exchange)
+    }
+
+    /// Shows the response's head to the stages that proceeded, last first.
+    package func respond(_ exchange: inout Exchange) {
+        let stages = exchange.isExternal ? self.externalStages : self.stages
+        var index = exchange.position
+        while index > 0 {
+            index &-= 1
+            stages[index].onResponse(&exchange)
+        }
+    }
+
+    /// Finishes the stages that proceeded, last first.
+    package func finish(_ exchange: inout Exchange) {
+        let stages = exchange.isExternal ? self.externalStages : self.stages
+        while exchange.position > 0 {
+            exchange.position &-= 1
+            stages[exchange.position].onFinish(&exchange)
+        }
+    }
+
+    /// Asks the stages, last first, whether one wants another try, and goes back to the one that does.
+    ///
+    /// The exchange has the outcome of the try that has failed.
+    ///
+    /// - Returns: How long to wait before ``advance(_:)``; `nil` when there is no other attempt, and nothing has changed.
+    package func recover(_ exchange: inout Exchange) -> Duration? {
+        let stages = exchange.isExternal ? self.externalStages : self.stages
+        for index in stride(from: exchange.position - 1, through: 0, by: -1) {
+            guard let wait = stages[index].onFailure(&exchange) else { continue }
+            while exchange.position > index {
+                exchange.position -= 1
+                stages[exchange.position].onFinish(&exchange)
+            }
+            return wait
+        }
+        return nil
+    }
+}
