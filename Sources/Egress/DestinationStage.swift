@@ -38,6 +38,8 @@ struct DestinationStage: Stage {
     }
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
+        // On a listener of gRPC it leads inside whatever it names: every request inside names its service again.
+        if exchange.isGRPC, exchange.request.method == .connect { return .reply(.established) }
         let own = self.ownListener(exchange)
         switch own {
         case .outgoing:
@@ -105,7 +107,6 @@ struct DestinationStage: Stage {
         if isOwn || exchange.requestHeaders.withBytes(in: name, { OwnListeners.isInternal($0) }) {
             return .reject(ProxyError(.destinationRefused, "destination refused: [\(text)] is no service"))
         }
-        if exchange.isGRPC, exchange.request.method == .connect { return .reply(.established) }
         let now = exchange.worker.now
         let isName = exchange.requestHeaders.withBytes(in: name) { Self.isServiceName($0) }
         let absence = exchange.requestHeaders.withBytes(in: name) { directory.absence(of: $0, at: now) }
@@ -123,15 +124,12 @@ struct DestinationStage: Stage {
     }
 
     /// Answers CONNECT to a service: the requests inside are mesher's business like all others.
-    ///
-    /// On a listener of gRPC it leads inside whatever it names: every request inside names its service again.
     private func leadInside(_ service: Service, _ port: ByteRange, _ exchange: inout Exchange) -> Verdict {
         let target = exchange.worker.state(of: service, self.governance)
         exchange.counters = target.counters
         exchange.target = target
         // A stream of HTTP/2 is no connection that another protocol could be spoken on.
         if exchange.request.flags.contains(.http2) { return .reject(ProxyError(.methodRefused)) }
-        if exchange.isGRPC { return .reply(.established) }
         let isSecure = exchange.requestHeaders.withBytes(in: port) { UInt16(decimal: $0) == 443 }
         guard !isSecure else {
             return .reject(

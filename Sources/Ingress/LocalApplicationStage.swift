@@ -64,8 +64,9 @@ struct LocalApplicationStage: Stage {
     }
 
     func onResponse(_ exchange: inout Exchange) {
-        // What mesher says of itself: a caller's sidecar would take it for word that the application was not reached.
+        // What mesher says of itself is not an application's to say, or to hand on.
         exchange.responseHeaders.remove(.xMesherError)
+        exchange.responseHeaders.remove(.xMesherUnserved)
     }
 
     private func endpoint(_ isGRPC: Bool) -> Endpoint? { isGRPC ? self.streamEndpoint : self.endpoint }

@@ -81,7 +81,8 @@ package final class RequestCounters: Sendable {
             self.timed.add()
         }
         switch status {
-        case 200...226: self.successes.add()
+        // A protocol that was switched as asked is a success.
+        case 101, 200...226: self.successes.add()
         case 400...451:
             self.failures.add()
             self.status4xx.add()

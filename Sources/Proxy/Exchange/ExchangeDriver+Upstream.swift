@@ -249,15 +249,14 @@ extension ExchangeDriver {
 
     /// Whether a peer sidecar has answered that it could not hand the request to its application.
     ///
-    /// It says so in a field that it takes away from its application's own answers.
+    /// It says so in a field that no application sees or says: the incoming side takes it away from its application's
+    /// answers, and this side from all that it passes on. `x-mesher-error` would not do, which applications hand on.
     private func isFailedThere() -> Bool {
-        guard self.plan.direction == .outgoing,
-            let index = self.exchange.responseHeaders.firstIndex(of: .xMesherError)
-        else { return false }
-        return self.exchange.responseHeaders.withValue(at: index) { value in
-            func says(_ reason: ProxyError.Reason) -> Bool { value.isEqual(to: Array(reason.rawValue.utf8)) }
-            return says(.connectFailed) || says(.overloaded) || says(.notReady)
+        guard self.plan.direction == .outgoing, self.exchange.responseHeaders.contains(.xMesherUnserved) else {
+            return false
         }
+        self.exchange.responseHeaders.remove(.xMesherUnserved)
+        return true
     }
 
     /// The upstream has failed and is done with this exchange.

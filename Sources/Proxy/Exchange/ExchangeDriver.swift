@@ -271,6 +271,8 @@ package final class ExchangeDriver: DeadlineOwner {
     }
 
     private func reply(_ reply: LocalReply, outcome: Outcome) {
+        var reply = reply
+        if self.plan.direction == .incoming { reply.stateUnserved() }
         self.exchange.status = reply.status
         self.exchange.responseBytes = reply.body.utf8.count
         if self.exchange.isGRPC {

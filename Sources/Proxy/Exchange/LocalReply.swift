@@ -24,6 +24,14 @@ package struct LocalReply: Sendable, Equatable {
         return reply
     }
 
+    /// Tells the sidecar of the caller that nobody has looked at the request, so that it may go elsewhere.
+    mutating func stateUnserved() {
+        switch self.reason {
+        case .connectFailed, .overloaded, .notReady: self.headers.append(Header("x-mesher-unserved", "1"))
+        default: break
+        }
+    }
+
     /// A header line of a local answer.
     package struct Header: Sendable, Equatable {
         /// Any token.

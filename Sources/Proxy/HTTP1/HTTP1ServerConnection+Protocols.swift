@@ -97,12 +97,17 @@ extension HTTP1ServerConnection {
     /// Ends a connection that speaks something else; nothing could be answered that its client would understand.
     private func refuseProtocol(_ limit: Limit, _ context: ChannelHandlerContext) {
         self.worker.metrics.count(limit)
-        let isTLS = self.unread?.readableBytesSpan.byte(at: 0) == 0x16
+        let first = self.unread.flatMap { $0.getInteger(at: $0.readerIndex, as: UInt8.self) }
         self.worker.log(
             limit == .tunnelProtocol
                 ? "connection closed: after CONNECT to a service only HTTP/1.1 and HTTP/2 in plain text are served"
                 : "connection closed: TLS has agreed on another protocol",
-            limit, metadata: ["first_bytes": isTLS ? "TLS" : "unknown"])
+            limit,
+            metadata: [
+                "first_bytes": first == 0x16 ? "TLS" : "unknown",
+                "target": "\(self.inside.map { String(decoding: $0.authority, as: UTF8.self) } ?? "")",
+                "client": "\(context.channel.remoteAddress?.description ?? "")",
+            ])
         self.state.requestFailed()
         self.unread = nil
         context.close(promise: nil)

@@ -47,6 +47,7 @@ package enum HeaderName: UInt8, Sendable {
     case xForwardedPort
     case xForwardedProto
     case xMesherError
+    case xMesherUnserved
     case xRealIP
 
     /// The bit of this name in a set of names.
@@ -145,6 +146,8 @@ package enum HeaderName: UInt8, Sendable {
         case 17:
             if span.matches("transfer-encoding", at: offset) {
                 self = .transferEncoding
+            } else if span.matches("x-mesher-unserved", at: offset) {
+                self = .xMesherUnserved
             } else if span.matches("x-forwarded-proto", at: offset) {
                 self = .xForwardedProto
             } else if span.matches("x-b3-parentspanid", at: offset) {
