@@ -6,8 +6,10 @@ import NIOCore
 
 /// The deadlines of a call: three fields, of which the worker's table sees the earliest.
 extension ExchangeDriver {
-    /// A request body has to bring so many bytes within the time that it may be silent; less is as good as silence.
+    /// A request body has to bring so many bytes within some times of what it may be silent: one that drips would hold
+    /// its upstream for ever.
     private static var leastBody: Int { 1024 }
+    private static var bodyPatience: Int { 4 }
 
     /// The longest that a connection, or a stream of one that is shared, is waited for.
     private var connectLimit: TimeAmount { self.exchange.timeout ?? self.plan.settings.firstByte }
@@ -15,16 +17,24 @@ extension ExchangeDriver {
     /// A deadline was set to `amount` from now.
     @inline(__always)
     func arm(_ amount: TimeAmount) {
-        self.deadline = min(self.call.headDeadline, self.call.callDeadline, self.call.idleDeadline)
+        self.deadline = self.earliest
         self.exchange.worker.deadlines.notice(amount)
     }
 
-    /// Measures the silence of the request's body anew, if enough of it has come.
+    private var earliest: NIODeadline {
+        min(min(self.call.headDeadline, self.call.callDeadline), min(self.call.idleDeadline, self.call.bodyDeadline))
+    }
+
+    /// Measures the silence of the request's body anew, and its pace when enough of it has come.
     func armBody() {
-        if self.phase == .waiting, !self.call.isUpstreamFull, self.call.unmeasured < Self.leastBody,
-            self.call.idleDeadline != .distantFuture
-        {
-            return
+        let isAwaited =
+            self.phase == .waiting && !self.call.isRequestComplete && !self.call.isUpstreamFull
+            && !self.exchange.request.flags.contains(.grpc)
+        if !isAwaited {
+            self.call.bodyDeadline = .distantFuture
+        } else if self.call.bodyDeadline == .distantFuture || self.call.unmeasured >= Self.leastBody {
+            self.call.unmeasured = 0
+            self.call.bodyDeadline = self.exchange.worker.now + self.plan.settings.requestBody * Self.bodyPatience
         }
         self.armIdle()
     }
@@ -39,7 +49,6 @@ extension ExchangeDriver {
     ///
     /// The grace of a client that has left begins once, and not anew with each thing that happens before its answer.
     func armIdle() {
-        self.call.unmeasured = 0
         if self.call.hasClientLeft, self.phase != .responding, self.call.idleDeadline != .distantFuture { return }
         guard let limit = self.idleLimit else {
             self.call.idleDeadline = .distantFuture
@@ -75,8 +84,9 @@ extension ExchangeDriver {
             self.callIsOver()
         } else if self.call.headDeadline <= now {
             self.upstreamIsLate()
-        } else if self.call.idleDeadline <= now {
+        } else if self.call.idleDeadline <= now || self.call.bodyDeadline <= now {
             self.call.idleDeadline = .distantFuture
+            self.call.bodyDeadline = .distantFuture
             self.expireIdle()
         } else {
             self.arm(self.deadlineLeft(from: now))
@@ -96,7 +106,7 @@ extension ExchangeDriver {
     private static var fairChance: TimeAmount { .seconds(1) }
 
     private func deadlineLeft(from now: NIODeadline) -> TimeAmount {
-        min(self.call.headDeadline, self.call.callDeadline, self.call.idleDeadline) - now
+        self.earliest - now
     }
 
     private func expireIdle() {
@@ -105,7 +115,7 @@ extension ExchangeDriver {
         switch self.phase {
         case .idle, .inChain: break
         case .held: self.fail(ProxyError(.internal, "held for too long"))
-        case .connecting: self.attemptFailed(ProxyError(.connectFailed, self.connectFailure))
+        case .connecting: self.upstreamIsLate()
         case .waiting where self.call.isRequestComplete || self.call.isUpstreamFull: self.upstreamIsLate()
         case .waiting:
             metrics.count(.requestBodyTime)
@@ -124,7 +134,7 @@ extension ExchangeDriver {
     private func upstreamIsLate() {
         self.exchange.worker.metrics.count(.upstreamTime)
         let error = ProxyError(.upstreamTimeout)
-        guard self.phase == .waiting else {
+        guard self.phase == .waiting || self.phase == .connecting else {
             self.letGo(.late)
             return self.fail(error)
         }

@@ -90,6 +90,7 @@ extension ExchangeDriver {
     func requestSent() {
         guard self.phase == .waiting else { return self.armIdle() }
         let limit = self.exchange.timeout ?? self.plan.settings.firstByte
+        self.call.bodyDeadline = .distantFuture
         self.call.headDeadline = self.exchange.worker.now + limit
         self.disarmIdle()
         self.arm(limit)
@@ -157,6 +158,7 @@ extension ExchangeDriver {
         if self.exchange.attempt.wasSent { self.call.pendingBody = self.call.replay.take() }
         self.letGo(.unwanted)
         self.call.headDeadline = .distantFuture
+        self.call.bodyDeadline = .distantFuture
         self.disarmIdle()
         self.exchange.beginAttempt()
         self.exchange.worker.metrics.retries.add()
@@ -205,6 +207,7 @@ extension ExchangeDriver {
         }
         self.phase = .responding
         self.call.headDeadline = .distantFuture
+        self.call.bodyDeadline = .distantFuture
         self.exchange.status = self.exchange.response.status
         self.exchange.hasWholeBody = false
         self.call.replay = nil
@@ -341,6 +344,6 @@ extension ExchangeDriver {
         guard self.ticket == number, !self.call.isRequestComplete || self.phase == .tunnel else { return }
         self.call.isUpstreamFull = !isWritable
         self.call.downstream?.setReading(isWritable)
-        self.armIdle()
+        self.armBody()
     }
 }

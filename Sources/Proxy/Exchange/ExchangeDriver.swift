@@ -45,19 +45,21 @@ package final class ExchangeDriver: DeadlineOwner {
         /// Ends of the two ways through a tunnel.
         var isTunnelInputClosed = false
         var isTunnelOutputClosed = false
-        /// Bytes of the request's body since its silence was measured last.
+        /// Bytes of the request's body since its pace was measured last.
         var unmeasured = 0
         /// From the last byte of the request to the head of the response: for each try.
         var headDeadline = NIODeadline.distantFuture
         /// From the beginning of a gRPC call to its end, over all tries.
         var callDeadline = NIODeadline.distantFuture
+        /// The pace of a request body that is awaited.
+        var bodyDeadline = NIODeadline.distantFuture
         /// The silence of whoever has to act.
         var idleDeadline = NIODeadline.distantFuture
     }
 
     /// The request's fields, for stages and codecs.
     package var exchange: Exchange
-    /// The earliest of the three deadlines of the call.
+    /// The earliest of the deadlines of the call.
     package var deadline = NIODeadline.distantFuture
     var plan = TrafficPlan.none
     var phase = Phase.idle

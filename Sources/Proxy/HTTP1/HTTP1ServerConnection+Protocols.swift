@@ -86,7 +86,8 @@ extension HTTP1ServerConnection {
             return true
         }
         let first = input.readableBytesSpan.byte(at: 0)
-        if self.inside != nil, !first.isToken, first != .carriageReturn {
+        // What gRPC libraries tunnel is HTTP/2 and nothing else.
+        if self.inside != nil, self.isGRPC || (!first.isToken && first != .carriageReturn) {
             self.refuseProtocol(.tunnelProtocol, context)
             return true
         }

@@ -261,7 +261,7 @@ extension HTTP2ServerStream: Downstream {
         // What the upstream has said, so that its reason travels on.
         let code = driver.exchange.attempt.resetCode.flatMap { HTTP2ErrorCode(rawValue: $0) }
         if code == nil, driver.exchange.isGRPC, self.hasResponse, let reason = driver.exchange.error?.reason,
-            self.pending == nil
+            reason != .clientGone, self.pending == nil
         {
             self.endCall(reason.grpcStatus)
             return
@@ -269,7 +269,13 @@ extension HTTP2ServerStream: Downstream {
         self.pending = nil
         self.hasEnded = true
         self.server.streams.remove(self.id)
-        self.server.writeReset(self.id, code == nil || code == .noError ? .internalError : code ?? .internalError)
+        self.server.writeReset(self.id, Self.code(code, driver))
+    }
+
+    private static func code(_ said: HTTP2ErrorCode?, _ driver: ExchangeDriver) -> HTTP2ErrorCode {
+        if driver.exchange.error?.reason == .clientGone { return .cancel }
+        guard let said, said != .noError else { return .internalError }
+        return said
     }
 
     /// Ends a gRPC call whose answer has begun with a status: a reset could only say that something is broken.

@@ -49,10 +49,12 @@ package final class FlushQueue {
     private func schedule(_ worker: Worker) {
         if self.isScheduled { return }
         self.isScheduled = true
-        self.eventLoop.assumeIsolated().execute { worker.event { self.flush() } }
+        // Of the worker alone: a closure with two things to hold would be memory for each turn.
+        self.eventLoop.assumeIsolated().execute { worker.flush() }
     }
 
-    private func flush() {
+    /// The turn is over.
+    func flush() {
         self.isScheduled = false
         // Whatever comes while these are flushed goes out in the next turn.
         swap(&self.unflushed, &self.flushing)

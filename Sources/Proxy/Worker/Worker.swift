@@ -127,6 +127,9 @@ package final class Worker {
         self.event { self.atEnd.append(tail) }
     }
 
+    /// Sends what was written in the turn that has ended.
+    func flush() { self.event { self.flushes.flush() } }
+
     private func endEvent() {
         var index = 0
         while index < self.atEnd.count {
