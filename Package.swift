@@ -142,10 +142,12 @@ if Context.environment["MESHER_FUZZ"] != nil {
     let codecs = [
         "HTTP1/BodyFraming.swift", "HTTP1/BodyReader.swift", "HTTP1/HTTP1Writer.swift", "HTTP1/HeadLimits.swift",
         "HTTP1/HeadScanner.swift", "HTTP1/HeadScanner+Meaning.swift", "HTTP1/ReasonPhrase.swift",
-        "HTTP1/RequestTarget.swift", "Headers/HeaderBlock.swift",
+        "HTTP1/RequestTarget.swift", "Headers/ByteRange.swift", "Headers/HeaderBlock.swift",
+        "Headers/HeaderField.swift", "Headers/HeaderLine.swift", "Headers/HeaderName.swift", "Headers/ListTokens.swift",
+        "Headers/RequestHead.swift",
         "HTTP2/FrameParser.swift", "HTTP2/FrameWriter.swift", "HTTP2/HPACKDecoder.swift", "HTTP2/HPACKEncoder.swift",
         "HTTP2/HPACKTable.swift", "HTTP2/HTTP2Frame.swift", "HTTP2/HTTP2Head.swift", "HTTP2/HeaderBlock+HTTP2.swift",
-        "HTTP2/Huffman.swift", "Headers/HeaderName.swift", "Headers/RequestHead.swift",
+        "HTTP2/Huffman.swift",
     ]
     func fuzzer(_ name: String) -> Target {
         .executableTarget(
