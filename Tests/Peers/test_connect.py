@@ -121,7 +121,7 @@ def test_the_200_says_nothing_else(mesh):
     """RFC 9110 9.3.6: no framing; nor does it speak of an upgrade that nobody asked for."""
     client = mesh.connect("127.0.0.1")
     client.send(connect())
-    assert client.head().fields == []
+    assert client.head().names() <= {"date"}
 
 
 # -- HTTP/2 inside -----------------------------------------------------------------------------------------------------
