@@ -14,6 +14,7 @@ import harness
 import http2
 import life
 from harness import eventually, request, table
+from observed import Metrics
 
 GET = request("GET", "/x")
 
@@ -35,7 +36,8 @@ def tunnel(mesh):
 
 
 def test_requests_one_after_the_other(mesh, tunnel):
-    """In origin-form, as to the service itself, with and without bodies of either framing."""
+    """In origin-form, as to the service itself, with and without bodies of either framing; each is counted."""
+    metrics = Metrics(mesh.sidecar)
     for number in range(3):
         tunnel.send(request("GET", f"/{number}?a=%2F"))
         assert tunnel.response().body == b"GET /%d?a=%%2F 0" % number
@@ -46,6 +48,8 @@ def test_requests_one_after_the_other(mesh, tunnel):
     tunnel.send(request("HEAD", "/head"))
     assert tunnel.response("HEAD").status == 200
     assert [each.host for each in mesh.origin.requests] == [b"cart"] * 6
+    counted = lambda: metrics.moved("successes_total", service_name="cart")["successes_total"]  # noqa: E731
+    eventually(lambda: counted() == 6, lambda: f"counted: {counted()}")
 
 
 def test_an_absolute_form_inside(mesh, tunnel):

@@ -119,20 +119,20 @@ def call(client, *fields, path="/test.Shop/Echo"):
 
 
 @table(
-    "fields, path, word",
+    "fields, path",
     {
-        "large_field": ([("x-large", "v" * 40000)], "/test.Shop/Echo", "headerField"),
-        "many_fields": ([(f"x-{number}", "v") for number in range(120)], "/test.Shop/Echo", "requestHeaders"),
-        "dots": ([], "/a/../b", ""),
+        "large_field": ([("x-large", "v" * 40000)], "/test.Shop/Echo"),
+        "many_fields": ([(f"x-{number}", "v") for number in range(120)], "/test.Shop/Echo"),
+        "dots": ([], "/a/../b"),
     },
 )
-def test_errors_of_a_head_are_a_status(grpc, fields, path, word):
+def test_errors_of_a_head_are_a_status(grpc, fields, path):
     """INVALID_ARGUMENT without a message, and why: libraries show the text of a 400 to nobody."""
     answered = call(grpc, *fields, path=path)
     fields = answered.fields
     assert answered.ended and answered.reset is None and not answered.body, answered
     assert (fields[":status"], fields["content-type"]) == ("200", "application/grpc")
-    assert fields["grpc-status"] == "3" and fields["grpc-message"] and word in fields["grpc-message"], fields
+    assert fields["grpc-status"] == "3" and fields["grpc-message"], fields
     assert fields["x-mesher-error"] in ("bad_request", "header_too_large")
 
 
