@@ -258,9 +258,9 @@ package final class ConnectionPool {
             guard let body = pending.take() else { return }
             switch result {
             case .failed: body(.failure(ChannelError.ioOnClosedChannel))
-            case .completed(let isHTTP2, let context):
+            case .completed(let alpn, let context):
                 do {
-                    if isHTTP2 {
+                    if alpn == .http2 {
                         let connection = HTTP2ClientConnection(
                             worker: worker, group: group, settings: settings, isSecure: true)
                         try context.pipeline.syncOperations.addHandler(connection)
