@@ -169,7 +169,7 @@ def test_the_status_of_a_try_judges_that_try(statuses, calls):
     service.script = grpc_script(*statuses)
     files = {
         "load_balancing.yaml": "cse.loadbalance: {retryEnabled: true, retryOnSame: 3, retryOnNext: 0}\n",
-        "chassis.yaml": "cse.transport.failure.grpc: http_503\n",
+        "chassis.yaml": "cse.transport.failure.rest: http_503\n",
         "mesher.yaml": "mesher.retry.nonIdempotent: true\n",
     }
     with Sidecar({"cart": [service.endpoint]}, files) as sidecar, http2.Client(("127.0.0.1", sidecar.grpc)) as client:

@@ -63,16 +63,16 @@ GET = request("GET", "~/x", "Connection: close")
 
 
 @table(
-    "raw, leave",
+    "name, raw, leave",
     {
-        "close": (GET, lambda client: None),
-        "kept": (request("GET", "~/x"), lambda client: None),
+        "close": ("incoming", GET, lambda client: None),
         # Its client could not tell the end from a cut.
-        "http_1_0": (GET.replace(b"HTTP/1.1", b"HTTP/1.0"), lambda client: None),
-        "half_closed": (request("GET", "~/x"), lambda client: client.half_close()),
+        "http_1_0": ("incoming", GET.replace(b"HTTP/1.1", b"HTTP/1.0"), lambda client: None),
+        "kept": ("outgoing", request("GET", "~/x"), lambda client: None),
+        "half_closed": ("outgoing", request("GET", "~/x"), lambda client: client.half_close()),
     },
 )
-def test_a_connection_is_not_closed_before_all_is_written(hasty, raw, leave):
+def test_a_connection_is_not_closed_before_all_is_written(shared_hasty, name, raw, leave):
     """Answers of many lengths: the last octets of some wait in the kernel, of others in the sidecar."""
     lengths = range(2 * MEGABYTE, 5 * MEGABYTE, 64 << 10)
 
@@ -80,10 +80,10 @@ def test_a_connection_is_not_closed_before_all_is_written(hasty, raw, leave):
         for asked in connection.requests():
             connection.send(answer(BODY[: int(asked.target[1:])]))
 
-    hasty.origin.script = script
-    clients = {}
+    door, clients = harness.Door(shared_hasty, name), {}
+    door.origin.script = script
     for length in lengths:
-        clients[length] = hasty.send(raw.replace(b"~/x", b"~/%d" % length), receive_buffer=8192)
+        clients[length] = door.send(raw.replace(b"~/x", b"~/%d" % length), receive_buffer=8192)
         leave(clients[length])
     time.sleep(PAUSE)
     missing = {}
@@ -91,6 +91,7 @@ def test_a_connection_is_not_closed_before_all_is_written(hasty, raw, leave):
         client.head()
         if lost := length - len(taken(client, length)):
             missing[length] = lost
+    shared_hasty.fresh()
     assert not missing
 
 
