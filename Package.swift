@@ -170,3 +170,32 @@ if Context.environment["MESHER_FUZZ"] != nil {
         fuzzer("Head"), fuzzer("Body"), fuzzer("Writer"), fuzzer("HTTP2"),
     ]
 }
+
+// The simulation, with the request path whole and nothing beside it: `scripts/simulate` sets the variable.
+if Context.environment["MESHER_SIMULATE"] != nil {
+    let needed = ["swift-collections", "swift-log", "swift-nio", "swift-nio-ssl", "swift-service-lifecycle", "Yams"]
+    package.products = []
+    package.dependencies = package.dependencies.filter { dependency in
+        guard case .sourceControl(_, let location, _) = dependency.kind else { return false }
+        return needed.contains { location.hasSuffix("/\($0)") }
+    }
+    package.targets = package.targets.filter { ["CRE2", "CMesher", "Common", "Proxy"].contains($0.name) }
+    // What is internal stays so in the product, and is looked at here.
+    for target in package.targets where target.name == "Proxy" {
+        target.swiftSettings = settings + [.unsafeFlags(["-enable-testing"])]
+    }
+    let support = Target.Dependency.target(name: "SimulationSupport")
+    package.targets += [
+        // The clock, memory that a process shares with its children, and those children.
+        .target(name: "CSimulation", path: "Tests/Simulation/Process"),
+        .target(
+            name: "SimulationSupport", dependencies: ["CSimulation", dequeModule, nioCore],
+            path: "Tests/Simulation/Support", swiftSettings: settings),
+        .executableTarget(
+            name: "simulate", dependencies: ["CSimulation", "Common", "Proxy", support, logging, nioCore],
+            path: "Tests/Simulation/Rings", swiftSettings: settings),
+        .testTarget(
+            name: "SimulationTests", dependencies: [support, nioCore, nioPosix], path: "Tests/Simulation/Sockets",
+            swiftSettings: settings),
+    ]
+}
