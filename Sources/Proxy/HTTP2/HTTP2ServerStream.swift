@@ -60,7 +60,7 @@ final class HTTP2ServerStream: HTTP2Stream {
             // Nobody has read this head: what is there is that of a request before, and means other bytes.
             driver.exchange.request = RequestHead()
             self.refuse(driver, .tooLarge)
-            if !server.meter.allowsForcedReset() { server.fail(.enhanceYourCalm) }
+            if !server.meter.allowsForcedReset(at: server.worker.now) { server.fail(.enhanceYourCalm) }
             return
         case .bomb:
             self.giveUp(driver)
@@ -167,7 +167,9 @@ final class HTTP2ServerStream: HTTP2Stream {
     // MARK: Ends
 
     override func resetReceived(_ code: UInt32) {
-        if !self.hasResponse, !self.server.meter.allowsUnansweredReset() { self.server.fail(.enhanceYourCalm) }
+        if !self.hasResponse, !self.server.meter.allowsUnansweredReset(at: self.server.worker.now) {
+            self.server.fail(.enhanceYourCalm)
+        }
         self.connectionLost()
     }
 
@@ -228,6 +230,7 @@ extension HTTP2ServerStream: Downstream {
 
     func sendResponse(_ driver: ExchangeDriver, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
         self.hasResponse = true
+        self.server.meter.answered()
         driver.exchange.responseHeaders.removeHopByHop()
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
         let isEmpty = body == nil || body?.readableBytes == 0
@@ -260,6 +263,7 @@ extension HTTP2ServerStream: Downstream {
     func sendReply(_ reply: LocalReply) {
         guard let driver = self.driver else { return }
         self.hasResponse = true
+        self.server.meter.answered()
         driver.exchange.responseHeaders.clear()
         let isGRPC = driver.exchange.request.flags.contains(.grpc)
         for line in reply.lines(isGRPC: isGRPC, contentType: driver.exchange.requestHeaders.string(of: .contentType)) {
@@ -295,6 +299,7 @@ extension HTTP2ServerStream: Downstream {
 
     func beginTunnel(_ driver: ExchangeDriver) {
         self.hasResponse = true
+        self.server.meter.answered()
         self.writeHead(driver, endStream: false)
     }
 
