@@ -144,6 +144,27 @@ import Testing
         #expect(sizes[150] == 1 + 1 + 1 + (1 + 1 + 10 + 1 + 3) + (1 + 1 + 2 + 1 + 1) + (2 + 1 + 13))
     }
 
+    @Test(
+        "a block says every size that its peer's table went down to since the last one",
+        arguments: [
+            ([0, 4096], "20 3f e1 1f"), ([100], "3f 45"), ([200, 100, 4096], "3f 45 3f e1 1f"),
+            ([100, 200, 0], "20"), ([4096], ""),
+        ] as [([Int], String)])
+    func sizeUpdates(limits: [Int], prefix: String) {
+        var encoder = HPACKEncoder()
+        func block() -> [UInt8] {
+            var out = ByteBuffer()
+            out.writeWithOutputRawSpan(minimumWritableBytes: 64) { out in
+                encoder.begin(&out)
+                encoder.status(200, &out)
+            }
+            return Array(out.readableBytesView)
+        }
+        for limit in limits { encoder.setLimit(limit) }
+        #expect(block() == Self.bytes(prefix) + [0x88])
+        #expect(block() == [0x88])
+    }
+
     @Test("the peer's table may be smaller, and change while the connection lives")
     func smallTables() {
         var encoder = HPACKEncoder()
