@@ -141,8 +141,8 @@ let package = Package(
 if Context.environment["MESHER_FUZZ"] != nil {
     let codecs = [
         "HTTP1/BodyFraming.swift", "HTTP1/BodyReader.swift", "HTTP1/HTTP1Writer.swift", "HTTP1/HeadLimits.swift",
-        "HTTP1/HeadScanner.swift", "HTTP1/HeadScanner+Meaning.swift", "HTTP1/ReasonPhrase.swift",
-        "HTTP1/RequestTarget.swift", "Headers/ByteRange.swift", "Headers/HeaderBlock.swift",
+        "HTTP1/HeadScanner.swift", "HTTP1/HeadScanner+Meaning.swift", "HTTP1/HeadViolation.swift",
+        "HTTP1/ReasonPhrase.swift", "HTTP1/RequestTarget.swift", "Headers/ByteRange.swift", "Headers/HeaderBlock.swift",
         "Headers/HeaderField.swift", "Headers/HeaderLine.swift", "Headers/HeaderName.swift", "Headers/ListTokens.swift",
         "Headers/RequestHead.swift",
         "HTTP2/FrameParser.swift", "HTTP2/FrameWriter.swift", "HTTP2/HPACKDecoder.swift", "HTTP2/HPACKEncoder.swift",

@@ -92,6 +92,8 @@ package struct RequestHead: Sendable {
         package static var acceptsTrailers: Self { Self(rawValue: 1024) }
         /// The body is of gRPC (`Content-Type: application/grpc`).
         package static var grpc: Self { Self(rawValue: 2048) }
+        /// The target is a URL of the scheme `ws`.
+        package static var websocketTarget: Self { Self(rawValue: 4096) }
     }
 
     /// The method.
