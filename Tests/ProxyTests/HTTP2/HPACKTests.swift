@@ -91,6 +91,40 @@ import Testing
         #expect(Self.decode([0xbe], &decoder).lines == ["b: c"])
     }
 
+    @Test("cookies, which a client may send one by one, count as the one field that they become")
+    func cookies() {
+        func literal(_ name: String, _ value: String) -> [UInt8] {
+            [0, UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.utf8.count)] + Array(value.utf8)
+        }
+        func fields(_ count: Int) -> [UInt8] { (0..<count).flatMap { literal("x-\($0)", "v") } }
+        let cookies = (0..<110).flatMap { literal("cookie", "c\($0)=v") }
+        var decoder = HPACKDecoder()
+        let decoded = Self.decode(cookies, &decoder)
+        #expect(decoded.result == .complete && decoded.lines.count == 110)
+        #expect(Self.decode(fields(99) + cookies, &decoder).result == .complete)
+        #expect(Self.decode(fields(100) + cookies, &decoder).result == .tooLarge)
+        #expect(decoder.excess == .tooManyFields)
+        // Each takes up what it does all the same: 60 KiB, at 32 bytes and its text.
+        let large = (0..<700).flatMap { _ in literal("cookie", String(repeating: "c", count: 60)) }
+        #expect(Self.decode(large, &decoder).result == .tooLarge)
+        #expect(decoder.excess == .tooLarge)
+    }
+
+    @Test("tells which limit a block has met first")
+    func excess() {
+        var decoder = HPACKDecoder()
+        let limits = HeadLimits(startLine: 0, field: 20, section: 100, fields: 2)
+        let short = Self.bytes("00 01 61 01 62")
+        let long = Self.bytes("00 01 61 14") + [UInt8](repeating: 0x62, count: 20)
+        for (block, excess) in [
+            (long, HeadViolation.fieldTooLong), (short + short + short, .tooManyFields),
+            (short + Self.bytes("00 01 61 13") + [UInt8](repeating: 0x62, count: 19) + Self.bytes("82"), .tooLarge),
+        ] {
+            #expect(Self.decode(block, &decoder, limits: limits).result == .tooLarge)
+            #expect(decoder.excess == excess)
+        }
+    }
+
     @Test("a block so large that nobody means it is not read to its end")
     func bomb() {
         // One field of 4,001 bytes in the table, and a byte for each time that it comes again.
