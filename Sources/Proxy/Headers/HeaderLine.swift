@@ -17,4 +17,20 @@ package struct HeaderLine: Sendable {
         self.nameLength = name.utf8.count
         self.name = HeaderName(bytes.rawSpan, at: 0, count: name.utf8.count)
     }
+
+    /// A line of a known name, whose value a field may carry as it is.
+    init(name: StaticString, value: [UInt8], known: HeaderName) {
+        let count = name.utf8CodeUnitCount
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count + value.count + 4)
+        unsafe RawSpan(_unsafeStart: name.utf8Start, byteCount: count).append(0..<count, to: &bytes)
+        bytes.append(.colon)
+        bytes.append(.space)
+        bytes.append(contentsOf: value)
+        bytes.append(.carriageReturn)
+        bytes.append(.lineFeed)
+        self.bytes = bytes
+        self.nameLength = count
+        self.name = known
+    }
 }

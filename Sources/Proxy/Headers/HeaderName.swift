@@ -20,6 +20,7 @@ package enum HeaderName: UInt8, Sendable {
     case contentLength
     case contentType
     case cookie
+    case date
     case expect
     case forwarded
     case grpcMessage
@@ -63,7 +64,12 @@ package enum HeaderName: UInt8, Sendable {
             } else if span.matches("b3", at: offset) {
                 self = .b3
             }
-        case 4: if span.matches("host", at: offset) { self = .host }
+        case 4:
+            if span.matches("host", at: offset) {
+                self = .host
+            } else if span.matches("date", at: offset) {
+                self = .date
+            }
         case 6:
             if span.matches("cookie", at: offset) {
                 self = .cookie
