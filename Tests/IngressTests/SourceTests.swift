@@ -2,9 +2,10 @@
 
 import Common
 import Ingress
-import Proxy
 import TestSupport
 import Testing
+
+@testable import Proxy
 
 @Suite struct RequestSourceTests {
     private let services = [

@@ -304,7 +304,7 @@ extension HeaderName {
         switch self {
         case .contentLength, .host, .expect, .maxForwards, .cookie, .setCookie, .contentType, .xCseContext,
             .xCseSourceService, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRealIP,
-            .forwarded, .meshHop:
+            .aliasOfClaim, .forwarded, .meshHop:
             true
         default: self.isHopByHop
         }

@@ -97,7 +97,7 @@ package struct HeaderBlock: ~Copyable {
 
     /// The first field whose name is `lowercased`, in any letter case; `nil` when there is none.
     ///
-    /// For names that are no ``HeaderName``: those of rules and configuration.
+    /// For names that are no ``HeaderName`` of their own: those of rules and configuration.
     package func firstIndex(ofLowercased name: [UInt8]) -> Int? {
         self.firstIndex(ofLowercased: name, in: 0..<name.count)
     }
@@ -221,8 +221,8 @@ package struct HeaderBlock: ~Copyable {
         let known = HeaderName(self.span, at: token.lowerBound, count: token.count)
         switch known {
         case .host, .contentLength, .contentType, .transferEncoding, .connection, .expect, .meshHop: return
-        case .other:
-            for index in 0..<self.count where self.fields[index].name == .other {
+        case .other, .aliasOfClaim:  // names that more than one field has
+            for index in 0..<self.count where self.fields[index].name == known {
                 let name = self.fields[index].nameRange
                 if Self.isEqualIgnoringCase(self.span, name, token) {
                     self.fields[index].isRemoved = true
