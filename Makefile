@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install uninstall test setup check fmt docs fuzz bench micro peers clean
+.PHONY: help run build install uninstall test setup check fmt docs fuzz simulate bench micro peers clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ docs: .build/setup-test ## The documentation: docs/_build/html
 
 fuzz: .build/setup-test ## Fuzz the codecs for a minute each
 	scripts/fuzz 60
+
+simulate: ## Simulate schedules of clients, upstreams and timers for ten minutes
+	scripts/simulate --sockets
+	scripts/simulate --ring b --seconds 600
 
 bench: build .build/setup-bench ## CPU per request next to Envoy, nginx and HAProxy, in one interleaved run
 	PATH="$(CURDIR)/.venv/peers/bin:$$PATH" MESHER_BIN="$(CURDIR)/$(BINARY)" Benchmarks/Load/bench.py $(BENCH)

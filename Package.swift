@@ -141,11 +141,13 @@ let package = Package(
 if Context.environment["MESHER_FUZZ"] != nil {
     let codecs = [
         "HTTP1/BodyFraming.swift", "HTTP1/BodyReader.swift", "HTTP1/HTTP1Writer.swift", "HTTP1/HeadLimits.swift",
-        "HTTP1/HeadScanner.swift", "HTTP1/HeadScanner+Meaning.swift", "HTTP1/ReasonPhrase.swift",
-        "HTTP1/RequestTarget.swift", "Headers/HeaderBlock.swift",
+        "HTTP1/HeadScanner.swift", "HTTP1/HeadScanner+Meaning.swift", "HTTP1/HeadViolation.swift",
+        "HTTP1/ReasonPhrase.swift", "HTTP1/RequestTarget.swift", "Headers/ByteRange.swift", "Headers/HeaderBlock.swift",
+        "Headers/HeaderField.swift", "Headers/HeaderLine.swift", "Headers/HeaderName.swift", "Headers/ListTokens.swift",
+        "Headers/RequestHead.swift",
         "HTTP2/FrameParser.swift", "HTTP2/FrameWriter.swift", "HTTP2/HPACKDecoder.swift", "HTTP2/HPACKEncoder.swift",
         "HTTP2/HPACKTable.swift", "HTTP2/HTTP2Frame.swift", "HTTP2/HTTP2Head.swift", "HTTP2/HeaderBlock+HTTP2.swift",
-        "HTTP2/Huffman.swift", "Headers/HeaderName.swift", "Headers/RequestHead.swift",
+        "HTTP2/Huffman.swift",
     ]
     func fuzzer(_ name: String) -> Target {
         .executableTarget(
@@ -166,5 +168,34 @@ if Context.environment["MESHER_FUZZ"] != nil {
             name: "Proxy", dependencies: ["Common", basicContainers, nioCore], sources: codecs, swiftSettings: settings),
         .target(name: "Support", path: "Fuzz/Support", swiftSettings: settings),
         fuzzer("Head"), fuzzer("Body"), fuzzer("Writer"), fuzzer("HTTP2"),
+    ]
+}
+
+// The simulation, with the request path whole and nothing beside it: `scripts/simulate` sets the variable.
+if Context.environment["MESHER_SIMULATE"] != nil {
+    let needed = ["swift-collections", "swift-log", "swift-nio", "swift-nio-ssl", "swift-service-lifecycle", "Yams"]
+    package.products = []
+    package.dependencies = package.dependencies.filter { dependency in
+        guard case .sourceControl(_, let location, _) = dependency.kind else { return false }
+        return needed.contains { location.hasSuffix("/\($0)") }
+    }
+    package.targets = package.targets.filter { ["CRE2", "CMesher", "Common", "Proxy"].contains($0.name) }
+    // What is internal stays so in the product, and is looked at here.
+    for target in package.targets where target.name == "Proxy" {
+        target.swiftSettings = settings + [.unsafeFlags(["-enable-testing"])]
+    }
+    let support = Target.Dependency.target(name: "SimulationSupport")
+    package.targets += [
+        // The clock, memory that a process shares with its children, and those children.
+        .target(name: "CSimulation", path: "Tests/Simulation/Process"),
+        .target(
+            name: "SimulationSupport", dependencies: ["CSimulation", dequeModule, nioCore],
+            path: "Tests/Simulation/Support", swiftSettings: settings),
+        .executableTarget(
+            name: "simulate", dependencies: ["CSimulation", "Common", "Proxy", support, logging, nioCore],
+            path: "Tests/Simulation/Rings", swiftSettings: settings),
+        .testTarget(
+            name: "SimulationTests", dependencies: [support, nioCore, nioPosix], path: "Tests/Simulation/Sockets",
+            swiftSettings: settings),
     ]
 }

@@ -26,6 +26,7 @@ package struct OwnListeners: Sendable {
         let isWildcard: Bool
 
         func holds(_ address: IPAddress) -> Bool {
+            let address = address.inner
             // Connecting to 0.0.0.0 reaches this machine as 127.0.0.1 does.
             if address.isUnspecified { return self.isWildcard || self.addresses.contains(where: \.isLoopback) }
             return (self.isWildcard && address.isLoopback) || self.addresses.contains(address)
@@ -100,6 +101,8 @@ package struct OwnListeners: Sendable {
 
     /// Whether nobody may be taken to `host` for the asking, unless the registry has a service of that name.
     static func isInternal(_ host: RawSpan) -> Bool {
+        // Nobody but a deceiver writes an IPv4 address inside an IPv6 one; DNS64 does, so what was looked up is judged by
+        // the address alone.
         if let literal = IPLiteral(host) { return literal.isEmbedded || literal.address.isInternal }
         return Self.isLocalhost(host)
     }

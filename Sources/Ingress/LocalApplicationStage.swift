@@ -10,6 +10,9 @@ import Proxy
 ///
 /// The configured port; the header `X-Forwarded-Port` decides only where several ports or none are configured, and among
 /// several only for one of those. Else any caller could make the sidecar connect to any local port.
+///
+/// Of a list, which proxies make of it one after the other, the first port counts. What is no port says nothing, and is
+/// refused only where nothing else would choose.
 struct LocalApplicationStage: Stage {
     static let name = "local-application"
 
@@ -50,16 +53,15 @@ struct LocalApplicationStage: Stage {
         guard let index = exchange.requestHeaders.firstIndex(of: .xForwardedPort) else {
             return self.forward(&exchange, to: self.endpoint(exchange.isGRPC))
         }
-        guard let port = exchange.requestHeaders.withValue(at: index, { UInt16(decimal: $0) }), port > 0 else {
-            return .reject(ProxyError(.badRequest, "X-Forwarded-Port is no port"))
-        }
+        let port = exchange.requestHeaders.withValue(at: index) { Self.firstPort($0) }
         if self.endpoint == nil, self.others.isEmpty {
+            guard let port else { return .reject(ProxyError(.badRequest, "X-Forwarded-Port is no port")) }
             guard !self.ownPorts.contains(Int(port)) else {
                 return .reject(ProxyError(.destinationRefused, "X-Forwarded-Port is a port of the sidecar's own"))
             }
             return self.forward(&exchange, to: exchange.worker.localEndpoint(port, isGRPC: exchange.isGRPC))
         }
-        let asked = self.others.first { $0.port == Int(port) }
+        let asked = port.flatMap { port in self.others.first { $0.port == Int(port) } }
         return self.forward(&exchange, to: asked ?? self.endpoint(exchange.isGRPC))
     }
 
@@ -67,6 +69,20 @@ struct LocalApplicationStage: Stage {
         // What mesher says of itself is not an application's to say, or to hand on.
         exchange.responseHeaders.remove(.xMesherError)
         exchange.responseHeaders.remove(.xMesherUnserved)
+    }
+
+    /// The first element of a comma-separated list, when it is a port.
+    private static func firstPort(_ value: RawSpan) -> UInt16? {
+        var start = 0
+        while start < value.byteCount, value.byte(at: start) == .space || value.byte(at: start) == .tab { start += 1 }
+        var end = start
+        while end < value.byteCount, value.byte(at: end).isDigit { end += 1 }
+        var rest = end
+        while rest < value.byteCount, value.byte(at: rest) == .space || value.byte(at: rest) == .tab { rest += 1 }
+        guard rest == value.byteCount || value.byte(at: rest) == .comma,
+            let port = UInt16(decimal: value.extracting(start..<end)), port > 0
+        else { return nil }
+        return port
     }
 
     private func endpoint(_ isGRPC: Bool) -> Endpoint? { isGRPC ? self.streamEndpoint : self.endpoint }

@@ -36,7 +36,8 @@ import Testing
             "127.0.0.1", "127.1", "0x7f.1", "0x7f000001", "2130706433", "017700000001", "0", "0.0.0.0", "127.0.0.1.",
             "127.255.255.254", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]",
             "[::ffff:10.0.0.5]", "[64:ff9b::7f00:1]", "169.254.169.254", "169.254.1.1", "0xa9.0xfe.43518", "[fe80::1]",
-            "[febf::1]", "[fd00:ec2::254]", "100.100.100.200", "168.63.129.16", "192.0.0.192", "localhost",
+            "[febf::1]", "[fd00:ec2::254]", "[fd20:ce::254]", "100.100.100.200", "168.63.129.16", "192.0.0.192",
+            "localhost",
             "LocalHost.", "a.localhost",
         ])
     func refused(host: String) throws {
@@ -97,6 +98,7 @@ import Testing
         "an instance that is the sidecar itself is never called, whatever the registry says",
         arguments: [
             ("127.0.0.1:30101", true), ("0.0.0.0:30101", true), ("[::ffff:127.0.0.1]:30101", true),
+            ("[64:ff9b::7f00:1]:30101", true), ("[64:ff9b::a00:5]:30101", false),
             ("127.0.0.1:30102", true), ("127.0.0.1:30103", false), ("10.0.0.5:30101", false),
             // Its own service, as others call it.
             ("10.1.2.3:30101", false),

@@ -2,9 +2,10 @@
 
 import Common
 import Ingress
-import Proxy
 import TestSupport
 import Testing
+
+@testable import Proxy
 
 @Suite struct RequestSourceTests {
     private let services = [
@@ -75,5 +76,49 @@ import Testing
             ["GET / HTTP/1.1", "Host: web:1", "x-mesher-hop: a", "X-Mesher-Hop: b", "x-cse-context: {}"])
         #expect(result.error == nil && result.port == 8080)
         #expect(result.fields == ["host": "web:1", "x-forwarded-host": "web:1", "x-cse-context": "{}"])
+    }
+
+    @Test(
+        "the first port of a list is asked for, and what is no port asks for nothing",
+        arguments: [
+            ("443, 443", 8080), ("8081 , 443", 8081), ("\t8081,x", 8081), ("https", 8080), ("", 8080), ("0", 8080),
+            ("65536", 8080), (",8081", 8080), ("8081x", 8080), ("8081 8082", 8080), ("-1", 8080), ("008081", 8080),
+        ])
+    func forwardedPort(value: String, port: Int) throws {
+        let config = try TestSidecar.config(["mesher.servicePorts": "rest:8080,admin:8081"])
+        let result = try TestExchange(try TestExchange.directory([:])).run(
+            IngressStages(config, ProviderPolicy(config)).inOrder,
+            ["GET / HTTP/1.1", "Host: web", "X-Forwarded-Port: \(value)"])
+        #expect(result.error == nil && result.port == port)
+    }
+
+    @Test(
+        "where nothing else chooses the port, it must be one",
+        arguments: [("8082, 443", 8082 as Int?), ("8082", 8082), ("https", nil), ("0", nil), ("", nil)])
+    func onlyForwardedPort(value: String, port: Int?) throws {
+        let config = try TestSidecar.config([:])
+        let result = try TestExchange(try TestExchange.directory([:])).run(
+            IngressStages(config, ProviderPolicy(config)).inOrder,
+            ["GET / HTTP/1.1", "Host: web", "X-Forwarded-Port: \(value)"])
+        #expect(result.port == port)
+        #expect(result.error?.status == (port == nil ? 400 : nil))
+    }
+}
+
+@Suite struct ClaimTests {
+    @Test(
+        "what a peer that is not trusted says of its client is gone, however it is spelled", arguments: [false, true])
+    func removed(isTrusted: Bool) throws {
+        let fields = [
+            "X-Forwarded-For: 1", "X_Forwarded_For: 2", "x-forwarded_for: 3", "X-Real-IP: 4", "X_REAL_IP: 5",
+            "X_Forwarded_Host: 6", "x_forwarded_proto: 7", "Forwarded: for=8",
+        ]
+        let others = ["X_Forwarded_Port: 9", "my_field: 10"]
+        var exchange = try TestExchange(try TestExchange.directory([:])).make(
+            ["GET / HTTP/1.1", "Host: web"] + fields + others, peer: "10.0.0.1")
+        exchange.isPeerTrusted = isTrusted
+        exchange.removeUntrustedClaims()
+        let lines = exchange.requestHeaders.lines.map { "\($0.name): \($0.value)" }
+        #expect(lines == ["Host: web"] + (isTrusted ? fields : []) + others)
     }
 }

@@ -4,6 +4,7 @@
 import resource
 import select
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -67,11 +68,13 @@ def test_not_one_descriptor_left(record_property):
         pid, limits = mesh.sidecar.process.pid, mesh.sidecar.file_limits()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
         waiting = [mesh.connect((INCOMING, OUTGOING)[number % 2]) for number in range(50)]
+        waiting += [socket.create_connection(("127.0.0.1", mesh.sidecar.admin), 4) for _ in range(5)]
         starved(mesh, existing, record_property, "no descriptor left")
         assert "cannot accept connections" in mesh.sidecar.log.read_text()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         for client in waiting:
             client.close()
+        assert mesh.sidecar.ask("/readyz").status == 200, "probes are answered again as well"
         recovery(mesh, record_property)
 
 

@@ -13,9 +13,14 @@ struct ReadBody: Equatable {
     var left = ""
 }
 
-/// Reads a body that arrives in `pieces`.
-func readBody(_ pieces: [String], _ head: RequestHead) -> ReadBody {
-    var reader = BodyReader(head)
+/// Reads the body of a request that arrives in `pieces`.
+func readBody(_ pieces: [String], _ head: RequestHead) -> ReadBody { readBody(pieces, BodyReader(head)) }
+
+/// Reads the body of a response that arrives in `pieces`.
+func readBody(_ pieces: [String], _ head: ResponseHead) -> ReadBody { readBody(pieces, BodyReader(head, to: .get)) }
+
+private func readBody(_ pieces: [String], _ reader: BodyReader) -> ReadBody {
+    var reader = reader
     var result = ReadBody()
     var trailers: HeaderBlock?
     var input = ByteBuffer()
@@ -33,6 +38,13 @@ func readBody(_ pieces: [String], _ head: RequestHead) -> ReadBody {
 
 private var chunked: RequestHead {
     var head = RequestHead()
+    head.flags = .chunked
+    return head
+}
+
+private var chunkedResponse: ResponseHead {
+    var head = ResponseHead()
+    head.status = 200
     head.flags = .chunked
     return head
 }
@@ -69,6 +81,36 @@ private var chunked: RequestHead {
             "0\r\n\rX", "0\r\nX\r\n\r\n", "0\r\n X: y\r\n\r\n", "0\r\nX : y\r\n\r\n",
         ])
     func badChunks(text: String) { #expect(readBody([text], chunked).next == .invalid) }
+
+    @Test(
+        "in a response, zeros before a size and blanks behind it are taken and gone",
+        arguments: [
+            "5 \r\nhello\r\n0 \r\n\r\n", "5\t \r\nhello\r\n0\r\n\r\n", "5      \r\nhello\r\n0       \r\n\r\n",
+            "0000000000000005\r\nhello\r\n00000000000000000000\r\n\r\n", "00005 ;a=b\r\nhello\r\n0 ; c\r\n\r\n",
+        ])
+    func lenientResponses(text: String) {
+        let expected = ReadBody(data: "hello", next: .end)
+        #expect(readBody([text], chunkedResponse) == expected)
+        #expect(readBody(text.unicodeScalars.map { String($0) }, chunkedResponse) == expected)
+        #expect(readBody([text], chunked).next == .invalid || text.hasPrefix("00005 ;"))
+    }
+
+    @Test(
+        "but nothing else that is unclear, and not without end",
+        arguments: [
+            " 5\r\nhello", "5 5\r\nhello", "5 \nhello", "5 x\r\nhello", "5;a \r\nhello", "5 ;\r\nhello", "5\r \nhello",
+            "0x5\r\nhello", "\r\n", " \r\n", "+5\r\n", "FFFFFFFFFFFFFFFF\r\n", "00FFFFFFFFFFFFFFFF\r\n",
+            "5" + String(repeating: " ", count: 33) + "\r\nhello", String(repeating: "0", count: 34) + "5\r\nhello",
+            String(repeating: "0", count: 20) + "5" + String(repeating: " ", count: 20) + "\r\nhello",
+        ])
+    func badResponses(text: String) { #expect(readBody([text], chunkedResponse).next == .invalid) }
+
+    @Test("every chunk line may be padded, however many there are")
+    func paddedChunks() {
+        let line = "0001" + String(repeating: " ", count: 28) + "\r\nz\r\n"
+        let body = readBody([String(repeating: line, count: 1000) + "0\r\n\r\n"], chunkedResponse)
+        #expect(body == ReadBody(data: String(repeating: "z", count: 1000), next: .end))
+    }
 
     @Test("limits the extensions of a whole message")
     func extensionLimit() {

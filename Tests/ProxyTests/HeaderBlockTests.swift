@@ -57,6 +57,14 @@ import Testing
         #expect(out == "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nX-Kept: 1\r\nx-mesher-hop: a\r\n\r\n")
     }
 
+    @Test("Connection takes one alias with it, and not the others")
+    func aliases() throws {
+        let text =
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: x_real_ip\r\nX_Real_IP: 1\r\nX_Forwarded_For: 2\r\n\r\n"
+        let out = try self.forward(text) { block, _ in block.removeHopByHop() }
+        #expect(out == "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 2\r\n\r\n")
+    }
+
     @Test("fields are added behind the others, from lines, texts and parts of the block")
     func added() throws {
         let out = try self.forward("GET http://a:80/ HTTP/1.1\r\nHost: b\r\n\r\n") { block, head in
@@ -93,7 +101,11 @@ import Testing
         arguments: [
             ("HOST", HeaderName.host), ("content-LENGTH", .contentLength), ("X-Cse-Context", .xCseContext),
             ("te", .te), ("x-cse-src-microservice", .xCseSourceService), ("Hosts", .other), ("Hosd", .other),
-            ("Content-Lengti", .other),
+            ("Content-Lengti", .other), ("Date", .date), ("X_Forwarded_For", .aliasOfClaim),
+            ("x_forwarded-for", .aliasOfClaim), ("X-FORWARDED_HOST", .aliasOfClaim),
+            ("x_Forwarded_Proto", .aliasOfClaim), ("X_Real_IP", .aliasOfClaim), ("x-real_ip", .aliasOfClaim),
+            ("X_Forwarded_Port", .other), ("X_Forwarded_Fot", .other), ("X_Forwarded_", .other), ("a_real_ip", .other),
+            ("x_cse_context", .other),
         ])
     func names(text: String, name: HeaderName) {
         var block = HeaderBlock()

@@ -53,20 +53,40 @@ package struct IPAddress: Sendable, Hashable {
     /// Whether it is 0.0.0.0 or ::, which systems take for this machine.
     package var isUnspecified: Bool { self.v4 == 0 || (self.high == 0 && self.low == 0) }
 
-    /// Whether no client may be taken there for the asking: this machine, its link, and where clouds keep the secrets of
-    /// a machine.
+    /// Where packets may end up: the IPv4 address inside an IPv6 one that translators and old rules take out of it, and
+    /// the address itself for all others.
     ///
-    /// - Source: RFC 6890: 0/8, 127/8, 169.254/16, ::, ::1, fe80::/10; the metadata addresses of AWS (`fd00:ec2::254`),
-    ///   Alibaba (100.100.100.200), Oracle (192.0.0.192) and Azure (168.63.129.16), where they are not link-local.
+    /// - Source: RFC 6052 §2.1 for `64:ff9b::/96`, RFC 3056 for `2002::/16`, RFC 4291 §2.5.5.1 for `::a.b.c.d`, RFC 2765
+    ///   for `::ffff:0:a.b.c.d`.
+    package var inner: IPAddress {
+        let last = UInt32(truncatingIfNeeded: self.low)
+        if self.high == 0x0064_ff9b_0000_0000, self.low >> 32 == 0 { return IPAddress(v4: last) }
+        if self.high >> 48 == 0x2002 { return IPAddress(v4: UInt32(truncatingIfNeeded: self.high >> 16)) }
+        guard self.high == 0 else { return self }
+        // :: and ::1 are addresses of their own.
+        let isCompatible = self.low >> 32 == 0 && self.low > 1
+        return isCompatible || self.low >> 32 == 0xffff_0000 ? IPAddress(v4: last) : self
+    }
+
+    /// Whether no client may be taken there for the asking: this machine, its link, and where clouds keep the secrets of
+    /// a machine; or an IPv6 address that hides such a one.
+    ///
+    /// - Source: RFC 6890: 0/8, 127/8, 169.254/16, ::, ::1, fe80::/10; the metadata addresses of AWS (`fd00:ec2::254`,
+    ///   and `fd00:ec2::23` for pods), Google (`fd20:ce::254`), Alibaba (100.100.100.200), Oracle (192.0.0.192) and Azure
+    ///   (168.63.129.16), where they are not link-local.
     package var isInternal: Bool {
-        if let v4 = self.v4 {
+        if let v4 = self.inner.v4 {
             switch v4 >> 24 {
             case 0, 127: return true
             default: return v4 >> 16 == 0xa9fe || v4 == 0x6464_64c8 || v4 == 0xc000_00c0 || v4 == 0xa83f_8110
             }
         }
         if self.high == 0, self.low <= 1 { return true }
-        return self.high >> 54 == 0xfe80 >> 6 || (self.high == 0xfd00_0ec2_0000_0000 && self.low == 0x254)
+        switch self.high {
+        case 0xfd00_0ec2_0000_0000: return self.low == 0x254 || self.low == 0x23
+        case 0xfd20_00ce_0000_0000: return self.low == 0x254
+        default: return self.high >> 54 == 0xfe80 >> 6
+        }
     }
 }
 
@@ -93,11 +113,7 @@ package struct IPLiteral: Sendable, Equatable {
             return
         }
         guard let v6 = Self.v6(host) else { return nil }
-        let isNAT64 = v6.high == 0x0064_ff9b_0000_0000 && v6.low >> 32 == 0
-        let is6to4 = v6.high >> 48 == 0x2002
-        // ::a.b.c.d and ::ffff:0:a.b.c.d, but not :: and ::1
-        let isCompatible = v6.high == 0 && (v6.low >> 32 == 0 ? v6.low > 1 : v6.low >> 32 == 0xffff_0000)
-        self.isEmbedded = v6.v4 != nil || isNAT64 || is6to4 || isCompatible
+        self.isEmbedded = v6.inner.v4 != nil
         self.address = v6
     }
 

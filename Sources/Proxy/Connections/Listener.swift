@@ -114,8 +114,9 @@ package final class Listener: Sendable {
             tls, service: nil, metrics: worker.tlsMetrics, logger: setup.logger,
             limit: plans.value.settings.requestHead
         ) { result in
-            guard case .completed(_, let context) = result else { return }
-            let handler = HTTP1ServerConnection(worker: worker, plans: plans, isGRPC: setup.isGRPC)
+            guard case .completed(let negotiated, let context) = result else { return }
+            let handler = HTTP1ServerConnection(
+                worker: worker, plans: plans, isGRPC: setup.isGRPC, negotiated: negotiated)
             do {
                 try context.pipeline.syncOperations.addHandler(handler)
             } catch {

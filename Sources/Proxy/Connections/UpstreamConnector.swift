@@ -144,8 +144,8 @@ package final class SocketConnector: UpstreamConnector {
             guard let then = pending.take() else { return }
             switch result {
             case .failed: then(.failure(ChannelError.ioOnClosedChannel))
-            case .completed(let isHTTP2, let context):
-                then(Result { try Self.dialled(group, isHTTP2, worker, settings, context) })
+            case .completed(let negotiated, let context):
+                then(Result { try Self.dialled(group, negotiated == .http2, worker, settings, context) })
             }
         }
         let name = tls.serverName(of: group.service)

@@ -35,17 +35,17 @@ extension Exchange {
     }
 
     /// Removes what a peer that is not trusted says about its own client: `X-Forwarded-For`, `-Host` and `-Proto`,
-    /// `Forwarded`, `X-Real-IP`.
+    /// `Forwarded`, `X-Real-IP`, and the same with underscores, which many applications cannot tell apart.
     ///
     /// A scheme that was sent is replaced by the true one. Nothing is added in place of the others, since nothing is when
     /// they are absent; only the incoming side says the host, as it does for every request. `X-Forwarded-Port` is not a
     /// claim but part of the destination, and stays.
-    ///
-    /// - Source: promise T7.
     mutating func removeUntrustedClaims() {
         guard !self.isPeerTrusted, !self.requestHeaders.hasNone(of: HeaderName.claims) else { return }
         let hasScheme = self.requestHeaders.contains(.xForwardedProto)
-        for name in [HeaderName.forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP] {
+        for name in [
+            HeaderName.forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP, .aliasOfClaim,
+        ] {
             self.requestHeaders.remove(name)
         }
         if hasScheme { self.requestHeaders.append(.xForwardedProto, "X-Forwarded-Proto", "http") }

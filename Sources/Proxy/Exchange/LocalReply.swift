@@ -62,13 +62,17 @@ package struct LocalReply: Sendable, Equatable {
 
 extension LocalReply {
     /// The answer to a head that cannot be understood.
-    init(_ violation: HeadViolation) {
+    ///
+    /// - Parameter text: What is wrong, where more is known than the violation says: ``HeadScanner``.
+    init(_ violation: HeadViolation, _ text: String? = nil) {
+        let text = text ?? violation.text
         switch violation {
-        case .startLineTooLong: self.init(ProxyError(.headerTooLarge, violation.text, status: 414))
-        case .tooLarge: self.init(ProxyError(.headerTooLarge, violation.text))
-        case .version: self.init(ProxyError(.badRequest, violation.text, status: 505))
-        case .lineEnd, .startLine, .target, .fieldName, .fieldValue, .host, .contentLength, .transferEncoding, .status:
-            self.init(ProxyError(.badRequest, violation.text))
+        case .startLineTooLong: self.init(ProxyError(.headerTooLarge, text, status: 414))
+        case .fieldTooLong, .tooManyFields, .tooLarge: self.init(ProxyError(.headerTooLarge, text))
+        case .version: self.init(ProxyError(.badRequest, text, status: 505))
+        case .lineEnd, .emptyLines, .startLine, .target, .scheme, .fieldName, .fieldValue, .host, .contentLength,
+            .transferEncoding, .status:
+            self.init(ProxyError(.badRequest, text))
         }
     }
 }

@@ -185,7 +185,7 @@ package final class RouteMatcher: Sendable {
     @inline(never)
     private func search(_ index: Int, _ block: borrowing HeaderBlock) -> Int {
         let header = self.headers[index]
-        if header.secondCount == 0, header.name != .other { return block.firstIndex(of: header.name) ?? Self.absent }
+        if header.secondCount == 0, header.name.isOneName { return block.firstIndex(of: header.name) ?? Self.absent }
         let name = header.start..<header.start &+ header.count
         if let field = block.firstIndex(ofLowercased: self.bytes, in: name) { return field }
         guard header.secondCount > 0 else { return Self.absent }

@@ -10,7 +10,10 @@ import Common
 /// Chunked bodies are taken apart: only the data goes on, and the writer of the other side frames it anew. So the other
 /// side never sees a chunk line that we did not write, and extensions are gone.
 ///
-/// - Source: RFC 9112 §6 and §7; promises S2 and S3.
+/// A request is read by the letter, since two readers that differ over it let one request hide in another. In a response
+/// two habits of servers are borne that nobody reads differently: leading zeros of a chunk's size, and blanks behind it.
+///
+/// - Source: RFC 9112 §6 and §7.
 package struct BodyFraming {
     /// What the next bytes are.
     package enum Event: Equatable {
@@ -40,6 +43,8 @@ package struct BodyFraming {
     private enum ChunkState {
         case sizeStart
         case size
+        /// In the blanks behind the size, in a response.
+        case sizeBlanks
         /// In the extensions of a chunk line, which are read only to find the line's end.
         case chunkExtension(ChunkExtension)
         case sizeLineFeed
@@ -54,11 +59,17 @@ package struct BodyFraming {
     /// How many bytes of chunk extensions a message may carry.
     package static var extensionLimit: Int { 4096 }
 
+    /// How many zeros in front of a chunk's size and blanks behind it a response may have: servers that fill up a field
+    /// of fixed width have as many as that at most.
+    package static var paddingLimit: Int { 32 }
+
     private var kind: Kind
+    private var isResponse = false
     private var state = ChunkState.sizeStart
     /// What is left of the body, or of the chunk.
     private var remaining = 0
     private var sizeDigits = 0
+    private var padding = 0
     private var extensionBytes = 0
 
     private init(_ kind: Kind, remaining: Int = 0) {
@@ -94,6 +105,7 @@ package struct BodyFraming {
         } else {
             self.init(.untilClose)
         }
+        self.isResponse = true
     }
 
     /// Whether all of the body was seen.
@@ -159,12 +171,17 @@ package struct BodyFraming {
         case .sizeStart:
             self.remaining = 0
             self.sizeDigits = 0
+            self.padding = 0
             self.state = .size
             return self.takeSizeDigit(byte)
         case .size:
             if byte == .carriageReturn {
                 self.state = .sizeLineFeed
                 return true
+            }
+            if self.isResponse, byte == .space || byte == .tab {
+                self.state = .sizeBlanks
+                return self.takePadding()
             }
             if byte == .semicolon || byte == .space || byte == .tab {
                 var rest = ChunkExtension()
@@ -174,6 +191,10 @@ package struct BodyFraming {
                 return true
             }
             return self.takeSizeDigit(byte)
+        case .sizeBlanks:
+            if byte == .space || byte == .tab { return self.takePadding() }
+            self.state = .size
+            return (byte == .carriageReturn || byte == .semicolon) && self.take(byte)
         case .chunkExtension(var rest):
             self.extensionBytes &+= 1
             guard self.extensionBytes <= Self.extensionLimit else { return false }
@@ -202,9 +223,15 @@ package struct BodyFraming {
         }
     }
 
+    private mutating func takePadding() -> Bool {
+        self.padding &+= 1
+        return self.padding <= Self.paddingLimit
+    }
+
     /// At most 15 digits, so that the size fits in an `Int` with room to spare.
     private mutating func takeSizeDigit(_ byte: UInt8) -> Bool {
         let value = byte.hexValue
+        if value == 0, self.remaining == 0, self.isResponse, self.sizeDigits > 0 { return self.takePadding() }
         guard value < 16, self.sizeDigits < 15 else { return false }
         self.sizeDigits &+= 1
         self.remaining = self.remaining &<< 4 | Int(value)

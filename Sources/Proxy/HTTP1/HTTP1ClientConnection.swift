@@ -185,7 +185,10 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
             case .incomplete:
                 self.unread = input
                 return
-            case .invalid(let violation): return self.refuse(violation, ticket)
+            case .invalid(let violation):
+                let text = self.scanner.explain(
+                    violation, input.readableBytesSpan, limits: driver.responseLimits, of: .response)
+                return self.refuse(text)
             case .complete(let length): input.moveReaderIndex(forwardBy: length)
             }
             let status = driver.exchange.response.status
@@ -203,14 +206,14 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         }
     }
 
-    private func refuse(_ violation: HeadViolation, _ ticket: Ticket) {
+    private func refuse(_ text: String) {
         self.worker.metrics.count(.responseHead)
         self.worker.log(
             "upstream sent a malformed response", .responseHead,
             metadata: [
-                "endpoint": "\(self.group.endpoint)", "service": "\(self.group.service)", "error": "\(violation.text)",
+                "endpoint": "\(self.group.endpoint)", "service": "\(self.group.service)", "error": "\(text)",
             ])
-        self.fail(ProxyError(.badUpstreamResponse, "upstream sent a malformed response: \(violation.text)"))
+        self.fail(ProxyError(.badUpstreamResponse, "upstream sent a malformed response: \(text)"))
     }
 
     private func readFinalHead(_ input: inout ByteBuffer, _ ticket: Ticket) {

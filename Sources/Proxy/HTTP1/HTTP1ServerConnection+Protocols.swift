@@ -13,6 +13,15 @@ package enum NegotiatedProtocol: Sendable {
     case none
     case http1
     case http2
+
+    /// - Parameter name: What the library says was chosen.
+    init(_ name: String?) {
+        switch name {
+        case "h2": self = .http2
+        case "http/1.1": self = .http1
+        default: self = .none
+        }
+    }
 }
 
 /// Whom a CONNECT to a service has named: requests inside that name nobody else are for it.

@@ -34,7 +34,7 @@ extension HTTP1ServerConnection: Downstream {
         self.worker.flushes.scratch.clear()
         HTTP1Writer.write(
             driver.exchange.response, driver.exchange.responseHeaders, framing: framing, connection: connection,
-            to: &self.worker.flushes.scratch)
+            date: self.worker.date, to: &self.worker.flushes.scratch)
         return self.write(body, isComplete: isComplete, driver, context)
     }
 
@@ -70,7 +70,8 @@ extension HTTP1ServerConnection: Downstream {
             isDraining: self.isEnding
         ).connection
         HTTP1Writer.write(
-            reply, to: driver.exchange.request.method, connection: connection, to: &self.worker.flushes.scratch)
+            reply, to: driver.exchange.request.method, connection: connection, date: self.worker.date,
+            to: &self.worker.flushes.scratch)
         MessageWriter.flush(self.worker, to: context, isLast: true)
     }
 
@@ -111,13 +112,16 @@ extension HTTP1ServerConnection: Downstream {
     package func beginTunnel(_ driver: ExchangeDriver) -> ByteBuffer? {
         guard let context = self.context else { return nil }
         self.state.tunnelBegan()
-        driver.exchange.responseHeaders.removeHopByHop()
         self.worker.flushes.scratch.clear()
-        // CONNECT is answered without a word about the connection: RFC 9110 §9.3.6.
-        let connection: HTTP1Writer.ConnectionField = driver.exchange.request.method == .connect ? .none : .upgrade
-        HTTP1Writer.write(
-            driver.exchange.response, driver.exchange.responseHeaders, framing: .byHead, connection: connection,
-            to: &self.worker.flushes.scratch)
+        if driver.exchange.request.method == .connect {
+            HTTP1Writer.writeTunnel(
+                driver.exchange.response, &driver.exchange.responseHeaders, to: &self.worker.flushes.scratch)
+        } else {
+            driver.exchange.responseHeaders.removeHopByHop()
+            HTTP1Writer.write(
+                driver.exchange.response, driver.exchange.responseHeaders, framing: .byHead, connection: .upgrade,
+                date: self.worker.date, to: &self.worker.flushes.scratch)
+        }
         MessageWriter.flush(self.worker, to: context)
         self.readOn()
         return self.unread.take()

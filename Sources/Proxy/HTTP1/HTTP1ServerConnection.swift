@@ -44,8 +44,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     var hasLater = false
     /// Why the channel is not read.
     private var pauses: Pauses = []
-    /// Empty lines before the request.
-    private var emptyLines = 0
+    private var emptyLines = EmptyLines()
     var closing = Closing.not
     /// Whether our side of a tunnel is closed.
     var isOutputClosed = false
@@ -299,17 +298,21 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     ///
     /// - Returns: `false` when the head is not complete.
     private func readHead(_ input: inout ByteBuffer) -> Bool {
-        guard Self.skipEmptyLines(&input) else { return false }
+        let before = self.emptyLines.skip(&input)
+        if before == .incomplete { return false }
         let driver = self.driver ?? self.beginHead()
+        if before == .tooMany {
+            self.refuse(.emptyLines, HeadViolation.emptyLines.text, driver)
+            return true
+        }
         let result = driver.exchange.scanRequest(
             input.readableBytesSpan, &self.scanner, limits: self.plan.requestLimits)
         switch result {
         case .incomplete: return false
         case .invalid(let violation):
-            self.state.requestFailed()
-            if let limit = violation.limit { self.worker.metrics.count(limit) }
-            driver.exchange.request.method = .other
-            driver.refuse(self, plan: self.plan, LocalReply(violation))
+            let text = self.scanner.explain(
+                violation, input.readableBytesSpan, limits: self.plan.requestLimits, of: .request)
+            self.refuse(violation, text, driver)
         case .complete(let length):
             input.moveReaderIndex(forwardBy: length)
             self.begin(driver, &input)
@@ -317,14 +320,11 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         return true
     }
 
-    /// - Source: RFC 9112 §2.2: empty lines before a request line are ignored.
-    private static func skipEmptyLines(_ input: inout ByteBuffer) -> Bool {
-        while let first = input.getInteger(at: input.readerIndex, as: UInt8.self), first == .carriageReturn {
-            guard let second = input.getInteger(at: input.readerIndex + 1, as: UInt8.self) else { return false }
-            guard second == .lineFeed else { return true }
-            input.moveReaderIndex(forwardBy: 2)
-        }
-        return input.readableBytes > 0
+    private func refuse(_ violation: HeadViolation, _ text: String, _ driver: ExchangeDriver) {
+        self.state.requestFailed()
+        if let limit = violation.limit { self.worker.metrics.count(limit) }
+        driver.exchange.request.method = .other
+        driver.refuse(self, plan: self.plan, LocalReply(violation, text))
     }
 
     private func beginHead() -> ExchangeDriver {

@@ -9,10 +9,14 @@ extension HTTP1Writer {
     /// Appends a complete response.
     ///
     /// - Parameter method: The request's method; to HEAD the body is left out and its length stated.
+    /// - Parameter date: When it was made; see ``HTTPDate``.
     static func write(
-        _ reply: LocalReply, to method: HTTPMethod, connection: ConnectionField, to out: inout ByteBuffer
+        _ reply: LocalReply, to method: HTTPMethod, connection: ConnectionField, date: HeaderLine? = nil,
+        to out: inout ByteBuffer
     ) {
-        var head = "HTTP/1.1 \(reply.status) \(Self.reasonPhrase(reply.status))\r\n"
+        out.writeString("HTTP/1.1 \(reply.status) \(Self.reasonPhrase(reply.status))\r\n")
+        if let date { out.writeBytes(date.bytes) }
+        var head = ""
         if !reply.body.isEmpty { head += "Content-Type: text/plain; charset=utf-8\r\n" }
         head += "Content-Length: \(reply.body.utf8.count)\r\n"
         if let reason = reply.reason { head += "x-mesher-error: \(reason.rawValue)\r\n" }

@@ -55,9 +55,11 @@ package enum HTTP1Writer {
     }
 
     /// Appends a response head, up to and including the blank line.
+    ///
+    /// - Parameter date: Is added where the block has none; see ``HTTPDate``.
     package static func write(
         _ head: ResponseHead, _ headers: borrowing HeaderBlock, framing: Framing, connection: ConnectionField,
-        to out: inout ByteBuffer
+        date: HeaderLine? = nil, to out: inout ByteBuffer
     ) {
         out.writeWithOutputRawSpan(minimumWritableBytes: headers.writtenBound + Self.additions) { out in
             Self.writeStatusLine(head.status, to: &out)
@@ -68,13 +70,27 @@ package enum HTTP1Writer {
             }
             out.append("\r\n")
             headers.write(to: &out)
+            if let date, !headers.contains(.date) { out.append(date.bytes.rawSpan) }
             Self.write(connection, to: &out)
             out.append(framing == .chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n")
         }
     }
 
+    /// Appends the head that opens a tunnel: the answer to a CONNECT, without a word on a body or on the connection, since
+    /// neither is there any more behind it.
+    ///
+    /// - Parameter headers: What they say of that is removed.
+    /// - Source: RFC 9110 §9.3.6; RFC 9112 §6.1.
+    package static func writeTunnel(
+        _ head: ResponseHead, _ headers: inout HeaderBlock, date: HeaderLine? = nil, to out: inout ByteBuffer
+    ) {
+        headers.removeHopByHop()
+        headers.remove(.contentLength)
+        Self.write(head, headers, framing: .byHead, connection: .none, date: date, to: &out)
+    }
+
     /// More bytes than a head can get beyond those of its block.
-    static let additions = 160
+    static let additions = 200
 
     /// Appends `HTTP/1.1 ddd `.
     static func writeStatusLine(_ status: Int, to out: inout OutputRawSpan) {

@@ -4,7 +4,7 @@
 ///
 /// Sizes are bytes.
 ///
-/// - Source: promise L1; Envoy's defaults of 60 KiB and 100 fields.
+/// - Source: Envoy's defaults of 60 KiB and 100 fields.
 package struct HeadLimits: Sendable, Equatable {
     /// The request line or status line, without its CRLF.
     package var startLine: Int
@@ -27,52 +27,4 @@ package struct HeadLimits: Sendable, Equatable {
 
     /// Limits for responses: more fields are allowed, since the answer is the service's own.
     package static var response: Self { Self(fields: 200) }
-}
-
-/// What is wrong with a message head.
-package enum HeadViolation: Sendable, Equatable, CaseIterable {
-    /// A line ends in a bare LF, or a CR stands alone.
-    case lineEnd
-    /// The start line does not have its three parts, or the method is no token.
-    case startLine
-    /// The version is not HTTP/1.x.
-    case version
-    /// The target is malformed, has a fragment, user information, or dot segments.
-    case target
-    /// A field has no name, a name that is no token, blanks before the colon, or is folded.
-    case fieldName
-    /// A value holds a control character.
-    case fieldValue
-    /// `Host` is missing, repeated or malformed.
-    case host
-    /// `Content-Length` is repeated or not a number.
-    case contentLength
-    /// `Transfer-Encoding` is anything but `chunked` once, or comes with `Content-Length` or HTTP/1.0.
-    case transferEncoding
-    /// A status that is no number of three digits from 100 on.
-    case status
-    /// The start line is longer than allowed.
-    case startLineTooLong
-    /// A field or the whole head is longer than allowed, or there are too many fields.
-    case tooLarge
-}
-
-extension HeadViolation {
-    /// What the client is told, in a few words.
-    var text: String {
-        switch self {
-        case .lineEnd: "a line of the head does not end in CRLF"
-        case .startLine: "malformed request line"
-        case .version: "HTTP version not supported"
-        case .target: "malformed request target"
-        case .fieldName: "malformed header field"
-        case .fieldValue: "control character in a header field"
-        case .host: "Host is missing, repeated or malformed"
-        case .contentLength: "malformed or repeated Content-Length"
-        case .transferEncoding: "transfer coding not supported, or ambiguous body length"
-        case .status: "malformed status"
-        case .startLineTooLong: "request line too long"
-        case .tooLarge: "request header too large"
-        }
-    }
 }

@@ -27,7 +27,7 @@ extension HeadScanner {
         }
         guard version.major == 1 else { return .version }
         head.minorVersion = min(version.minor, 1)
-        return RequestTarget.read(input, targetStart..<targetEnd, into: &head) ? nil : .target
+        return RequestTarget.read(input, targetStart..<targetEnd, into: &head)
     }
 
     /// Reads `HTTP/1.x SP status [SP reason]`, without the CRLF.
@@ -140,6 +140,7 @@ extension HeadScanner {
         if head.flags.contains(.chunked), head.flags.contains(.contentLength) || head.minorVersion == 0 {
             return .transferEncoding
         }
+        if head.flags.contains(.websocketTarget), !head.isWebSocketUpgrade { return .scheme }
         if head.minorVersion >= 1 {
             guard head.flags.contains(.host) else { return .host }
         } else {

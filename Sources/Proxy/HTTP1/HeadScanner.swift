@@ -11,7 +11,7 @@ import Common
 /// is folded, no control characters. When the head is not complete yet, the scanner remembers the line it is in and goes
 /// on there, so that a head that comes byte by byte costs its length and not the square of it.
 ///
-/// - Source: RFC 9112 §2–§6; promises S1–S4 and S9, limit L1.
+/// - Source: RFC 9112 §2–§6.
 package struct HeadScanner {
     /// How a scan ended.
     package enum Result: Equatable {
@@ -26,6 +26,9 @@ package struct HeadScanner {
     /// Where the first line that is not understood yet begins.
     private var position = 0
     private var isPastStartLine = false
+
+    /// Where the field line begins that was not understood; `nil` when it is the start line.
+    var lineStart: Int? { self.isPastStartLine ? self.position : nil }
 
     /// A scanner at the beginning of a head.
     package init() {}
@@ -201,7 +204,10 @@ package struct HeadScanner {
         }
         guard input.byte(at: end) == .carriageReturn else { return Self.badEnd(input, end) }
         guard input.byte(at: end &+ 1) == .lineFeed else { return .invalid(.lineEnd) }
-        if end &- start > limits.field || end > limits.section || count >= limits.fields { return .invalid(.tooLarge) }
+        if end &- start > limits.field || end > limits.section || count >= limits.fields {
+            if end &- start > limits.field, Self.endsFirst(start, limits) { return .invalid(.fieldTooLong) }
+            return .invalid(end > limits.section ? .tooLarge : .tooManyFields)
+        }
 
         var valueEnd = end
         while valueEnd > valueStart, Self.isBlank(input.byte(at: valueEnd &- 1)) { valueEnd &-= 1 }
@@ -215,7 +221,14 @@ package struct HeadScanner {
 
     private static func incomplete(from start: Int, _ available: Int, _ limits: HeadLimits) -> NextField {
         // Not before it is certain: the bytes at hand may end in the CR of a line that is just short enough.
-        available &- start > limits.field &+ 1 || available > limits.section &+ 1 ? .invalid(.tooLarge) : .incomplete
+        if available &- start > limits.field &+ 1, Self.endsFirst(start, limits) { return .invalid(.fieldTooLong) }
+        return available > limits.section &+ 1 ? .invalid(.tooLarge) : .incomplete
+    }
+
+    /// Whether a field line that begins at `start` meets its own limit before that of the section, so that a head gets the
+    /// same name for what is wrong with it in whatever pieces it comes.
+    private static func endsFirst(_ start: Int, _ limits: HeadLimits) -> Bool {
+        start &+ limits.field <= limits.section
     }
 
     private static func badEnd(_ input: RawSpan, _ end: Int) -> NextField {
@@ -291,7 +304,7 @@ extension HeaderName {
         switch self {
         case .contentLength, .host, .expect, .maxForwards, .cookie, .setCookie, .contentType, .xCseContext,
             .xCseSourceService, .xForwardedFor, .xForwardedHost, .xForwardedPort, .xForwardedProto, .xRealIP,
-            .forwarded, .meshHop:
+            .aliasOfClaim, .forwarded, .meshHop:
             true
         default: self.isHopByHop
         }

@@ -8,25 +8,27 @@ import Common
 /// Pure.
 ///
 /// The path is checked, not changed: what policy sees is what the service gets, byte by byte. Whatever two readers could
-/// resolve differently is refused: dot segments, written plainly or as `%2e`, backslashes, fragments, user information.
+/// resolve differently is refused: dot segments, written plainly or as `%2e`, backslashes, fragments, user information,
+/// bytes beyond ASCII. The few ASCII characters that a URL must encode and that nobody reads differently, such as `|` and
+/// `{`, pass as they are: browsers send them.
 ///
-/// - Source: RFC 9112 §3.2; promises S4 and S10.
+/// - Source: RFC 9112 §3.2.
 enum RequestTarget {
     /// Reads the target in `range` of `input` into `head`, whose method is known already.
     ///
-    /// - Returns: `false` when it is malformed or refused.
+    /// - Returns: What is wrong with it; `nil` when it is in order.
     @inline(__always)
-    static func read(_ input: RawSpan, _ range: Range<Int>, into head: inout RequestHead) -> Bool {
-        if head.method == .connect { return Self.readAuthorityForm(input, range, &head) }
+    static func read(_ input: RawSpan, _ range: Range<Int>, into head: inout RequestHead) -> HeadViolation? {
+        if head.method == .connect { return Self.readAuthorityForm(input, range, &head) ? nil : .target }
         switch input.byte(at: range.lowerBound) {
         case .slash:
             head.form = .origin
             head.path = ByteRange(range.lowerBound, range.upperBound)
-            return Self.isAcceptable(input, range)
+            return Self.isAcceptable(input, range) ? nil : .target
         case .asterisk:
             head.form = .asterisk
             head.path = ByteRange(range.lowerBound, range.upperBound)
-            return range.count == 1 && head.method == .options
+            return range.count == 1 && head.method == .options ? nil : .target
         default: return Self.readAbsoluteForm(input, range, &head)
         }
     }
@@ -49,30 +51,44 @@ enum RequestTarget {
         return true
     }
 
-    private static func readAbsoluteForm(_ input: RawSpan, _ range: Range<Int>, _ head: inout RequestHead) -> Bool {
-        let hostStart = range.lowerBound + 7
-        guard hostStart < range.upperBound, input.extracting(range).matchesScheme else { return false }
+    /// A WebSocket through a proxy is named by `ws` in some clients, which stands for what `http` does.
+    ///
+    /// - Source: RFC 6455 §3.
+    private static func readAbsoluteForm(
+        _ input: RawSpan, _ range: Range<Int>, _ head: inout RequestHead
+    ) -> HeadViolation? {
+        let target = input.extracting(range)
+        let hostStart: Int
+        switch target.schemeLength {
+        case 4 where target.matches("http", at: 0): hostStart = range.lowerBound + 7
+        case 2 where target.matches("ws", at: 0):
+            hostStart = range.lowerBound + 5
+            head.flags.insert(.websocketTarget)
+        case nil: return .target
+        default: return .scheme
+        }
         var hostEnd = hostStart
         while hostEnd < range.upperBound {
             let byte = input.byte(at: hostEnd)
             if byte == .slash || byte == .question { break }
             hostEnd &+= 1
         }
-        guard let authority = Authority(input, hostStart..<hostEnd) else { return false }
+        guard let authority = Authority(input, hostStart..<hostEnd) else { return .target }
         head.authority = authority
         head.flags.insert(.absoluteTarget)
         if hostEnd == range.upperBound, head.method == .options {
             head.form = .asterisk  // what a proxy makes of it: RFC 9112 §3.2.4
-            return true
+            return nil
         }
         head.form = .absolute
         head.path = ByteRange(hostEnd, range.upperBound)
-        return Self.isAcceptable(input, hostEnd..<range.upperBound)
+        return Self.isAcceptable(input, hostEnd..<range.upperBound) ? nil : .target
     }
 
     /// Whether path and query hold nothing that another reader could take for a different path.
     @inline(__always)
     private static func isAcceptable(_ input: RawSpan, _ range: Range<Int>) -> Bool {
+        guard Self.isASCII(input, range) else { return false }
         var index = range.lowerBound
         var segment = DotSegment()
         while index < range.upperBound {
@@ -105,6 +121,22 @@ enum RequestTarget {
         return !segment.isDots
     }
 
+    /// Eight bytes at a time.
+    @inline(__always)
+    private static func isASCII(_ input: RawSpan, _ range: Range<Int>) -> Bool {
+        var index = range.lowerBound
+        var bits: UInt64 = 0
+        while index &+ 8 <= range.upperBound {
+            bits |= input.word(at: index)
+            index &+= 8
+        }
+        while index < range.upperBound {
+            bits |= UInt64(input.byte(at: index))
+            index &+= 1
+        }
+        return bits & 0x8080_8080_8080_8080 == 0
+    }
+
     private static func isAcceptableQuery(_ input: RawSpan, _ range: Range<Int>) -> Bool {
         for index in range {
             let byte = input.byte(at: index)
@@ -123,10 +155,14 @@ enum RequestTarget {
 }
 
 extension RawSpan {
-    /// Whether it begins with `http://`.
-    fileprivate var matchesScheme: Bool {
-        self.matches("http", at: 0) && self.byte(at: 4) == .colon && self.byte(at: 5) == .slash
-            && self.byte(at: 6) == .slash
+    /// How long the scheme is that it begins with, before `://`; `nil` when it does not begin with one.
+    fileprivate var schemeLength: Int? {
+        var index = 0
+        while index < self.byteCount, self.byte(at: index).isToken { index &+= 1 }
+        guard index > 0, index &+ 2 < self.byteCount, self.byte(at: index) == .colon,
+            self.byte(at: index &+ 1) == .slash, self.byte(at: index &+ 2) == .slash
+        else { return nil }
+        return index
     }
 }
 

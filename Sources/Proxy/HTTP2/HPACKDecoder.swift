@@ -31,6 +31,8 @@ package struct HPACKDecoder: ~Copyable {
     private let huffman = HuffmanDecoder.shared
     /// The line of a field that came as text.
     private var line = UniqueArray<UInt8>()
+    /// Which limit the last block was too large for that was.
+    package private(set) var excess = HeadViolation.tooLarge
 
     /// A decoder for a connection on which nothing was said about the table's size: 4096 bytes.
     package init() {}
@@ -39,8 +41,11 @@ package struct HPACKDecoder: ~Copyable {
     private struct Progress {
         var listSize = 0
         var fields = 0
+        /// Whether a cookie was counted: they become one field.
+        var hasCookie = false
         var isMalformed = false
-        var isTooLarge = false
+        /// Which limit was met first.
+        var excess: HeadViolation?
         var hasOrdinary = false
     }
 
@@ -72,9 +77,12 @@ package struct HPACKDecoder: ~Copyable {
                 }
             }
             mayResize = false
-            if progress.isTooLarge, progress.listSize > Self.bomb(limits) { return .bomb }
+            if progress.excess != nil, progress.listSize > Self.bomb(limits) { return .bomb }
         }
-        if progress.isTooLarge { return .tooLarge }
+        if let excess = progress.excess {
+            self.excess = excess
+            return .tooLarge
+        }
         return progress.isMalformed ? .malformed : .complete
     }
 
@@ -183,12 +191,20 @@ package struct HPACKDecoder: ~Copyable {
         _ progress: inout Progress, _ block: inout HeaderBlock, _ pseudo: inout PseudoFields
     ) {
         progress.listSize &+= entry.size
-        // Pseudo-header fields do not count as fields: they are the start line of HTTP/1.1.
-        if entry.pseudo == .none { progress.fields &+= 1 }
+        // Pseudo-header fields do not count as fields: they are the start line of HTTP/1.1. Of cookies the first does:
+        // a client may send each by itself, and they are joined (RFC 9113 §8.2.3). What they take up counts in full.
+        if entry.pseudo == .none, entry.name != .cookie || !progress.hasCookie {
+            progress.fields &+= 1
+            progress.hasCookie = progress.hasCookie || entry.name == .cookie
+        }
         if progress.listSize > limits.section || progress.fields > limits.fields
             || entry.size > limits.field &+ 32
         {
-            progress.isTooLarge = true
+            if progress.excess == nil {
+                progress.excess =
+                    entry.size > limits.field &+ 32
+                    ? .fieldTooLong : progress.fields > limits.fields ? .tooManyFields : .tooLarge
+            }
             return
         }
         if !entry.isValid {

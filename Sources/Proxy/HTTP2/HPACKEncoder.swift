@@ -21,8 +21,9 @@ package struct HPACKEncoder: ~Copyable {
     private var numbers = [Int](repeating: -1, count: Self.buckets)
     /// Hashes of fields that were seen and not put in.
     private var seen = [UInt32](repeating: 0, count: Self.buckets)
-    /// A new size of the table, which the peer must be told with the next block.
-    private var newLimit: Int?
+    /// New sizes of the table, which the peer must be told with the next block: the smallest one since the last block,
+    /// since the peer's table was emptied to that, and the one that holds now.
+    private var newLimits: (smallest: Int, last: Int)?
 
     private static var buckets: Int { 512 }
 
@@ -34,16 +35,19 @@ package struct HPACKEncoder: ~Copyable {
         let limit = min(limit, HPACKTable.largest)
         guard limit != self.table.limit else { return }
         self.table.setLimit(limit)
-        self.newLimit = limit
+        self.newLimits = (min(self.newLimits?.smallest ?? limit, limit), limit)
     }
 
     /// Bytes that a field can get beyond its line, and a block beyond its fields.
     static var additions: Int { 16 }
 
     /// Begins a block.
+    ///
+    /// - Source: RFC 7541 §4.2 for two changes between blocks.
     mutating func begin(_ out: inout OutputRawSpan) {
-        guard let limit = self.newLimit.take() else { return }
-        Self.write(limit, prefix: 5, 0x20, &out)
+        guard let limits = self.newLimits.take() else { return }
+        if limits.smallest < limits.last { Self.write(limits.smallest, prefix: 5, 0x20, &out) }
+        Self.write(limits.last, prefix: 5, 0x20, &out)
     }
 
     // MARK: Pseudo-header fields

@@ -158,10 +158,16 @@ extension HTTP2Connection {
     private func resetReceived(_ id: UInt32, _ code: UInt32) {
         if self.isIdle(id) { return self.fail(.protocolError) }
         guard let stream = self.streams[id: id] else {
-            if !self.wasResetLately(id) { self.judge(.reset) }
+            // What an upstream resets after its answer costs us no more than a frame that nobody knows.
+            if self.wasResetLately(id) { return }
+            if !self.countsResets {
+                self.judge(.unknown)
+            } else if !self.meter.allowsReset(at: self.worker.now) {
+                self.fail(.enhanceYourCalm)
+            }
             return
         }
-        if self.countsResets, !self.judge(.reset) { return }
+        if self.countsResets, !self.meter.allowsReset(at: self.worker.now) { return self.fail(.enhanceYourCalm) }
         if stream.gathered != nil { self.deliver(stream, nil, endStream: false) }
         // What was delivered may have ended the exchange.
         guard self.streams[id: id] === stream else { return }

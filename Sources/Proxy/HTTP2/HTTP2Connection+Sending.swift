@@ -106,7 +106,7 @@ extension HTTP2Connection {
 
     func forceReset(_ id: UInt32, _ code: HTTP2ErrorCode) {
         self.writeReset(id, code)
-        if !self.meter.allowsForcedReset() { self.fail(.enhanceYourCalm) }
+        if !self.meter.allowsForcedReset(at: self.worker.now) { self.fail(.enhanceYourCalm) }
     }
 
     /// Something was written that no window bounds.

@@ -104,6 +104,7 @@ package final class HTTP2ServerConnection: HTTP2Connection {
             return self.fail(.streamClosed)
         }
         self.lastPeerStream = id
+        self.meter.streamBegan(at: self.worker.now)
         guard id <= self.lastServed else { return self.ignore(block) }
         self.plan = self.newestPlan()
         guard self.streams.count < self.plan.settings.http2Streams else {

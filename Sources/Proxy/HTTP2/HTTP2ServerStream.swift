@@ -64,7 +64,7 @@ final class HTTP2ServerStream: HTTP2Stream {
             // Nobody has read this head: what is there is that of a request before, and means other bytes.
             driver.exchange.request = RequestHead()
             self.refuse(driver, .tooLarge)
-            if !server.meter.allowsForcedReset() { server.fail(.enhanceYourCalm) }
+            if !server.meter.allowsForcedReset(at: server.worker.now) { server.fail(.enhanceYourCalm) }
             return
         case .bomb:
             self.giveUp(driver)
@@ -148,7 +148,9 @@ final class HTTP2ServerStream: HTTP2Stream {
     // MARK: Ends
 
     override func resetReceived(_ code: UInt32) {
-        if !self.hasResponse, !self.server.meter.allowsUnansweredReset() { self.server.fail(.enhanceYourCalm) }
+        if !self.hasResponse, !self.server.meter.allowsUnansweredReset(at: self.server.worker.now) {
+            self.server.fail(.enhanceYourCalm)
+        }
         self.connectionLost()
     }
 
@@ -213,7 +215,9 @@ extension HTTP2ServerStream: Downstream {
 
     func sendResponse(_ driver: ExchangeDriver, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) -> Bool {
         self.hasResponse = true
+        self.server.meter.answered()
         driver.exchange.responseHeaders.removeHopByHop()
+        driver.exchange.responseHeaders.addDate(ifAbsent: self.server.worker.date)
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
         let isEmpty = body == nil || body?.readableBytes == 0
         if isComplete, isEmpty, driver.exchange.responseTrailers == nil {
@@ -240,12 +244,14 @@ extension HTTP2ServerStream: Downstream {
 
     func sendReply(_ reply: LocalReply, _ driver: ExchangeDriver) {
         self.hasResponse = true
+        self.server.meter.answered()
         driver.exchange.responseHeaders.clear()
         let isGRPC = driver.exchange.request.flags.contains(.grpc) || driver.exchange.namesGRPC || self.isUnread(driver)
         for line in reply.lines(isGRPC: isGRPC, contentType: driver.exchange.requestHeaders.string(of: .contentType)) {
             driver.exchange.responseHeaders.append(line)
         }
         let isBodiless = isGRPC || driver.exchange.request.method == .head || reply.body.isEmpty
+        driver.exchange.responseHeaders.addDate(ifAbsent: self.server.worker.date)
         driver.exchange.response.status = isGRPC ? 200 : reply.status
         self.writeHead(driver, endStream: isBodiless)
         if isBodiless { self.hasEnded = true } else { self.send(ByteBuffer(string: reply.body), isComplete: true) }
@@ -301,6 +307,7 @@ extension HTTP2ServerStream: Downstream {
 
     func beginTunnel(_ driver: ExchangeDriver) -> ByteBuffer? {
         self.hasResponse = true
+        self.server.meter.answered()
         self.writeHead(driver, endStream: false)
         return nil
     }

@@ -46,6 +46,8 @@ package struct StreamTable<Stream: AnyObject> {
 
     /// Removes a stream; does nothing when it is not there.
     package mutating func remove(_ id: UInt32) {
+        // 0 is how an empty place is marked.
+        guard id != 0 else { return }
         var place = self.home(id)
         while self.keys[place] != id {
             if self.keys[place] == 0 { return }

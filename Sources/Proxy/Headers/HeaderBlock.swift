@@ -4,60 +4,6 @@
 import BasicContainers
 import Common
 
-/// A range of bytes inside a ``HeaderBlock``, half the size of `Range<Int>`.
-package struct ByteRange: Sendable, Equatable {
-    /// Offset of the first byte.
-    package var lower: UInt32
-    /// Offset after the last byte.
-    package var upper: UInt32
-
-    /// The empty range at the start.
-    package init() {
-        self.lower = 0
-        self.upper = 0
-    }
-
-    /// The offsets must fit in 32 bits, which the head limits see to.
-    @inline(__always)
-    package init(_ lower: Int, _ upper: Int) {
-        self.lower = UInt32(truncatingIfNeeded: lower)
-        self.upper = UInt32(truncatingIfNeeded: upper)
-    }
-
-    /// Whether there is no byte in it.
-    @inline(__always)
-    package var isEmpty: Bool { self.lower >= self.upper }
-
-    /// How many bytes.
-    @inline(__always)
-    package var count: Int { self.isEmpty ? 0 : Int(self.upper &- self.lower) }
-
-    /// The same as a standard range.
-    @inline(__always)
-    package var range: Range<Int> { self.isEmpty ? 0..<0 : Int(self.lower)..<Int(self.upper) }
-}
-
-/// One header field: where its line, its name and its value are in the bytes of the block.
-struct HeaderField {
-    /// Where the line begins, which is where the name begins.
-    var start: UInt32
-    /// The value, without the blanks around it.
-    var value: ByteRange
-    /// After the line's CRLF.
-    var end: UInt32
-    var nameLength: UInt16
-    var name: HeaderName
-    /// Left out when the block is written.
-    var isRemoved = false
-    /// Whether the name is known to have no upper-case letter.
-    var isLowercase = false
-    /// Whether its sender forbids everybody to keep it in a table of HTTP/2.
-    var isNeverIndexed = false
-
-    @inline(__always)
-    var nameRange: Range<Int> { Int(self.start)..<Int(self.start) + Int(self.nameLength) }
-}
-
 /// The headers of one message, of either protocol: its bytes, and a table that says where each field is.
 ///
 /// The bytes hold the start line as it came, then one `Name: value CRLF` line a field. The HTTP/1.1 scanner copies the
@@ -151,7 +97,7 @@ package struct HeaderBlock: ~Copyable {
 
     /// The first field whose name is `lowercased`, in any letter case; `nil` when there is none.
     ///
-    /// For names that are no ``HeaderName``: those of rules and configuration.
+    /// For names that are no ``HeaderName`` of their own: those of rules and configuration.
     package func firstIndex(ofLowercased name: [UInt8]) -> Int? {
         self.firstIndex(ofLowercased: name, in: 0..<name.count)
     }
@@ -275,8 +221,8 @@ package struct HeaderBlock: ~Copyable {
         let known = HeaderName(self.span, at: token.lowerBound, count: token.count)
         switch known {
         case .host, .contentLength, .contentType, .transferEncoding, .connection, .expect, .meshHop: return
-        case .other:
-            for index in 0..<self.count where self.fields[index].name == .other {
+        case .other, .aliasOfClaim:  // names that more than one field has
+            for index in 0..<self.count where self.fields[index].name == known {
                 let name = self.fields[index].nameRange
                 if Self.isEqualIgnoringCase(self.span, name, token) {
                     self.fields[index].isRemoved = true
@@ -296,6 +242,13 @@ package struct HeaderBlock: ~Copyable {
                 value: ByteRange(start + line.nameLength + 2, self.bytes.count - 2),
                 end: UInt32(truncatingIfNeeded: self.bytes.count),
                 nameLength: UInt16(truncatingIfNeeded: line.nameLength), name: line.name))
+    }
+
+    /// Adds the date of a response that its origin gave none.
+    ///
+    /// - Source: RFC 9110 §6.6.1.
+    package mutating func addDate(ifAbsent line: HeaderLine) {
+        if !self.contains(.date) { self.append(line) }
     }
 
     /// Makes `line`, whose name must be a known one, the only field of its name: over one whose value is as long, where
@@ -431,53 +384,5 @@ package struct HeaderBlock: ~Copyable {
             other &+= 1
         }
         return true
-    }
-}
-
-/// A header line made once, when configuration is read or a snapshot is published, and appended to many messages.
-package struct HeaderLine: Sendable {
-    let bytes: [UInt8]
-    let nameLength: Int
-    let name: HeaderName
-
-    /// `name: value` with its CRLF; bytes of the value that no field may carry are replaced by blanks.
-    package init(_ name: String, _ value: String) {
-        let value = value.utf8.map { $0 < 0x20 || $0 == 0x7f ? UInt8.space : $0 }
-        let bytes = Array(name.utf8) + [.colon, .space] + value + [.carriageReturn, .lineFeed]
-        self.bytes = bytes
-        self.nameLength = name.utf8.count
-        self.name = HeaderName(bytes.rawSpan, at: 0, count: name.utf8.count)
-    }
-}
-
-/// Walks the elements of a comma-separated list such as the value of `Connection`.
-///
-/// - Source: RFC 9110 §5.6.1; empty elements are passed over.
-struct ListTokens {
-    private var position: Int
-    private let end: Int
-
-    init(_ value: Range<Int>) {
-        self.position = value.lowerBound
-        self.end = value.upperBound
-    }
-
-    /// The next element without the blanks around it; `nil` at the end.
-    mutating func next(_ span: RawSpan) -> Range<Int>? {
-        while self.position < self.end {
-            let byte = span.byte(at: self.position)
-            guard byte == .comma || byte == .space || byte == .tab else { break }
-            self.position &+= 1
-        }
-        guard self.position < self.end else { return nil }
-        let start = self.position
-        while self.position < self.end, span.byte(at: self.position) != .comma { self.position &+= 1 }
-        var last = self.position
-        while last > start {
-            let byte = span.byte(at: last &- 1)
-            guard byte == .space || byte == .tab else { break }
-            last &-= 1
-        }
-        return start..<last
     }
 }

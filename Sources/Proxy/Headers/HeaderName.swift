@@ -10,6 +10,9 @@ package enum HeaderName: UInt8, Sendable {
     /// Any other field; compare the name's bytes.
     case other
     case authorization
+    /// One of ``claims`` written with underscores, as in `X_Forwarded_For`: to applications behind WSGI, CGI or PHP it is
+    /// the same field.
+    case aliasOfClaim
     case b3
     case b3Flags
     case b3ParentSpanID
@@ -20,6 +23,7 @@ package enum HeaderName: UInt8, Sendable {
     case contentLength
     case contentType
     case cookie
+    case date
     case expect
     case forwarded
     case grpcMessage
@@ -54,6 +58,10 @@ package enum HeaderName: UInt8, Sendable {
     @inline(__always)
     var bit: UInt64 { 1 &<< UInt64(self.rawValue) }
 
+    /// Whether fields of this name have one and the same name, which need not be compared any more.
+    @inline(__always)
+    var isOneName: Bool { self != .other && self != .aliasOfClaim }
+
     /// Finds the name of the `count` token characters from `offset` on, in any letter case.
     @inline(__always)
     init(_ span: RawSpan, at offset: Int, count: Int) {
@@ -65,7 +73,12 @@ package enum HeaderName: UInt8, Sendable {
             } else if span.matches("b3", at: offset) {
                 self = .b3
             }
-        case 4: if span.matches("host", at: offset) { self = .host }
+        case 4:
+            if span.matches("host", at: offset) {
+                self = .host
+            } else if span.matches("date", at: offset) {
+                self = .date
+            }
         case 6:
             if span.matches("cookie", at: offset) {
                 self = .cookie
@@ -83,6 +96,8 @@ package enum HeaderName: UInt8, Sendable {
                 self = .forwarded
             } else if span.matches("x-real-ip", at: offset) {
                 self = .xRealIP
+            } else if Self.isAlias(span, at: offset, count, second: 6) {
+                self = .aliasOfClaim
             }
         case 10:
             if span.matches("connection", at: offset) {
@@ -134,7 +149,12 @@ package enum HeaderName: UInt8, Sendable {
             } else if span.matches("x-mesher-error", at: offset) {
                 self = .xMesherError
             }
-        case 15: if span.matches("x-forwarded-for", at: offset) { self = .xForwardedFor }
+        case 15:
+            if span.matches("x-forwarded-for", at: offset) {
+                self = .xForwardedFor
+            } else if Self.isAlias(span, at: offset, count, second: 11) {
+                self = .aliasOfClaim
+            }
         case 16:
             if span.matches("proxy-connection", at: offset) {
                 self = .proxyConnection
@@ -142,6 +162,8 @@ package enum HeaderName: UInt8, Sendable {
                 self = .xForwardedHost
             } else if span.matches("x-forwarded-port", at: offset) {
                 self = .xForwardedPort
+            } else if Self.isAlias(span, at: offset, count, second: 11) {
+                self = .aliasOfClaim
             }
         case 17:
             if span.matches("transfer-encoding", at: offset) {
@@ -152,12 +174,37 @@ package enum HeaderName: UInt8, Sendable {
                 self = .xForwardedProto
             } else if span.matches("x-b3-parentspanid", at: offset) {
                 self = .b3ParentSpanID
+            } else if Self.isAlias(span, at: offset, count, second: 11) {
+                self = .aliasOfClaim
             }
         case 18: if span.matches("proxy-authenticate", at: offset) { self = .proxyAuthenticate }
         case 19: if span.matches("proxy-authorization", at: offset) { self = .proxyAuthorization }
         case 22: if span.matches("x-cse-src-microservice", at: offset) { self = .xCseSourceService }
         default: break
         }
+    }
+
+    /// Whether a name is one of ``claims`` but for underscores in place of dashes, at offset 1 and `second`.
+    ///
+    /// Two bytes tell, for names of these lengths only: all others pay nothing.
+    @inline(__always)
+    private static func isAlias(_ span: RawSpan, at offset: Int, _ count: Int, second: Int) -> Bool {
+        let underscore = UInt8(ascii: "_")
+        guard span.byte(at: offset &+ 1) == underscore || span.byte(at: offset &+ second) == underscore else {
+            return false
+        }
+        return Self.isClaim(span.extracting(offset..<offset &+ count))
+    }
+
+    /// Whether a name is that of a claim when its underscores are read as dashes.
+    @inline(never)
+    private static func isClaim(_ name: RawSpan) -> Bool {
+        var bytes: [UInt8] = []
+        for index in 0..<name.byteCount {
+            let byte = name.byte(at: index)
+            bytes.append(byte == UInt8(ascii: "_") ? UInt8(ascii: "-") : byte)
+        }
+        return Self(bytes.rawSpan, at: 0, count: bytes.count).bit & Self.claims != 0
     }
 
     /// Whether the field concerns one connection only and is never forwarded.
@@ -171,7 +218,7 @@ package enum HeaderName: UInt8, Sendable {
     @inline(__always)
     static var claims: UInt64 {
         Self.forwarded.bit | Self.xForwardedFor.bit | Self.xForwardedHost.bit | Self.xForwardedProto.bit
-            | Self.xRealIP.bit
+            | Self.xRealIP.bit | Self.aliasOfClaim.bit
     }
 
     /// What says where a request is in a trace.

@@ -94,6 +94,8 @@ package struct RequestHead: Sendable {
         package static var grpc: Self { Self(rawValue: 2048) }
         /// It came in HTTP/2.
         package static var http2: Self { Self(rawValue: 4096) }
+        /// The target is a URL of the scheme `ws`.
+        package static var websocketTarget: Self { Self(rawValue: 8192) }
     }
 
     /// The method.

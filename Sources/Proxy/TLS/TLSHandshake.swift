@@ -18,7 +18,7 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
     /// How it ended.
     enum Result {
         /// With the protocol of ALPN; the handler of the protocol is to be added now.
-        case completed(isHTTP2: Bool, ChannelHandlerContext)
+        case completed(NegotiatedProtocol, ChannelHandlerContext)
         case failed
     }
 
@@ -27,15 +27,19 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
     private let metrics: TLSMetrics
     private let logger: Logger
     private let limit: TimeAmount
+    private var budget: ConnectionBudget?
     private var timer: Scheduled<Void>?
     private var onResult: ((Result) -> Void)?
 
     /// - Parameter service: The called service; `nil` on the side of a server.
     /// - Parameter limit: How long the handshake may take.
+    /// - Parameter budget: Where the connection has a place. It is given back here unless the handshake completes: then it
+    ///   is for `onResult` to pass it on.
     init(
         _ material: TLSMaterial, service: String?, metrics: TLSMetrics, logger: Logger, limit: TimeAmount,
-        onResult: @escaping (Result) -> Void
+        budget: ConnectionBudget? = nil, onResult: @escaping (Result) -> Void
     ) {
+        self.budget = budget
         self.material = material
         self.service = service
         self.metrics = metrics
@@ -50,7 +54,10 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.timer?.cancel() }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.budget.take()?.leave()
+    }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard case .handshakeCompleted(let negotiated) = event as? TLSUserEvent, let onResult = self.onResult else {
@@ -69,13 +76,14 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
             if Int(certificate.notValidBefore) > now { return self.fail("not_yet_valid", context) }
         }
         self.onResult = nil
-        onResult(.completed(isHTTP2: negotiated == "h2", context))
+        self.budget = nil
+        onResult(.completed(NegotiatedProtocol(negotiated), context))
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
-        self.fail(TLSFailure.reason("\(error)", certificate, at: Date()), context)
+        self.fail(TLSFailure.reason(error, certificate, at: Date()), context)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -88,22 +96,28 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
         self.timer?.cancel()
         guard let onResult = self.onResult.take() else { return }
         self.metrics.count(self.material.tag.side, reason)
-        self.logger.notice(
-            "TLS handshake failed",
-            metadata: [
-                "reason": "\(reason)", "tag": "\(self.material.tag.name)",
-                "peer": "\(context.channel.remoteAddress?.ipAddress ?? "?")", "service": "\(self.service ?? "")",
-            ])
+        if let leftOut = self.metrics.admitLine(at: .now()) { self.report(reason, leftOut, context) }
         onResult(.failed)
         context.close(promise: nil)
+    }
+
+    private func report(_ reason: String, _ leftOut: Int, _ context: ChannelHandlerContext) {
+        var metadata: Logger.Metadata = [
+            "reason": "\(reason)", "tag": "\(self.material.tag.name)",
+            "peer": "\(context.channel.remoteAddress?.ipAddress ?? "?")", "service": "\(self.service ?? "")",
+        ]
+        if leftOut > 0 { metadata["leftOut"] = "\(leftOut)" }
+        self.logger.notice("TLS handshake failed", metadata: metadata)
     }
 }
 
 /// Why handshakes fail, as metrics and logs say it.
 enum TLSFailure {
-    /// - Parameter text: What the library says.
+    /// - Parameter error: What the library says.
     /// - Parameter certificate: What the other side has shown, if anything.
-    static func reason(_ text: String, _ certificate: NIOSSLCertificate?, at now: Date) -> String {
+    static func reason(_ error: any Error, _ certificate: NIOSSLCertificate?, at now: Date) -> String {
+        if Self.isEnd(error) { return "closed" }
+        let text = "\(error)"
         if text.contains("CERTIFICATE_VERIFY_FAILED") {
             guard let certificate else { return "unknown_authority" }
             let seconds = Int(now.timeIntervalSince1970)
@@ -115,6 +129,15 @@ enum TLSFailure {
         return "other"
     }
 
+    /// Whether the other side has just gone away, as who only looks whether a port is open does: with FIN, or with RST.
+    private static func isEnd(_ error: any Error) -> Bool {
+        switch error {
+        case NIOSSLError.uncleanShutdown, is IOError: true
+        case NIOSSLError.handshakeFailed(.sslError([.eofDuringHandshake])): true
+        default: false
+        }
+    }
+
     private static let reasons: [(String, String)] = [
         ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "no_certificate"), ("CERTIFICATE_REQUIRED", "no_certificate"),
         ("ALERT_CERTIFICATE_EXPIRED", "expired"), ("ALERT_UNKNOWN_CA", "unknown_authority"),
@@ -124,19 +147,4 @@ enum TLSFailure {
         ("NO_APPLICATION_PROTOCOL", "protocol"), ("HANDSHAKE_FAILURE", "protocol"),
         ("BAD_CERTIFICATE", "refused"), ("CERTIFICATE_UNKNOWN", "refused"), ("ACCESS_DENIED", "refused"),
     ]
-}
-
-/// What metrics show of TLS on one event loop.
-final class TLSMetrics {
-    private let registry: MetricsRegistry
-
-    init(_ registry: MetricsRegistry) { self.registry = registry }
-
-    func count(_ side: CallSide, _ reason: String) {
-        self.registry.counter(
-            "mesher_tls_handshake_failures",
-            MetricLabels(["side": side == .provider ? "server" : "client", "reason": reason]),
-            help: "TLS handshakes that failed: with clients (server) and with instances (client), by reason."
-        ).add()
-    }
 }

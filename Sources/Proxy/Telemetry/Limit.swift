@@ -56,7 +56,7 @@ extension HeadViolation {
     var limit: Limit? {
         switch self {
         case .startLineTooLong: .requestLine
-        case .tooLarge: .requestHead
+        case .fieldTooLong, .tooManyFields, .tooLarge: .requestHead
         default: nil
         }
     }

@@ -5,6 +5,10 @@ package import Common
 package import Logging
 package import NIOCore
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// What one event loop owns.
 ///
 /// It never leaves its loop, and nothing in it is shared.
@@ -54,6 +58,10 @@ package final class Worker {
     /// When a line about a kind of thing that peers do was written last.
     private var logged: [Limit: NIODeadline] = [:]
 
+    /// What answers say of the time; at most a quarter of a second old.
+    private(set) var date: HeaderLine
+    private var dates = HTTPDate()
+
     /// Client connections.
     var clientCount = 0
     /// Those of them that speak HTTP/2.
@@ -90,6 +98,7 @@ package final class Worker {
         self.tlsMetrics = TLSMetrics(metrics)
         self.eventLoop = eventLoop
         self.now = eventLoop.now
+        self.date = self.dates.line(at: Self.wallClock)
         self.flushes = FlushQueue(eventLoop: eventLoop)
         self.directory = directory.reader(for: eventLoop)
         self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)
@@ -150,6 +159,9 @@ package final class Worker {
 
     // MARK: Reports
 
+    /// Seconds since 1970.
+    private static var wallClock: Int64 { Int64(time(nil)) }
+
     private static let beat = TimeAmount.milliseconds(250)
 
     /// From now on the loop says once a second how it is, and hands on its records.
@@ -176,6 +188,7 @@ package final class Worker {
     private func report() {
         // The level may be changed while the process runs.
         self.isDebugging = self.logger.logLevel <= .debug
+        self.date = self.dates.line(at: Self.wallClock)
         self.lag = max(self.lag, self.now - self.expectedBeat)
         self.cutLargest()
         self.telemetry.handOver()

@@ -10,6 +10,7 @@ package final class WorkerMetrics {
     private var byLabels: [MetricLabels: RequestCounters] = [:]
     private var grpcStatuses: [String: [Int: Counter]] = [:]
     private var errors: [ProxyError.Reason: Counter] = [:]
+    private var http2Errors: [HTTP2ErrorCode: Counter] = [:]
     private let unresolved: RequestCounters
     private var callers: [String: RequestCounters] = [:]
     private let unknownCaller: RequestCounters
@@ -67,10 +68,12 @@ package final class WorkerMetrics {
 
     /// Counts an HTTP/2 connection that was ended for what its peer did.
     func count(_ code: HTTP2ErrorCode) {
-        self.registry.counter(
+        if let counter = self.http2Errors[code] { return counter.add() }
+        let counter = self.registry.counter(
             "mesher_http2_connection_errors", MetricLabels(["code": "\(code)"]),
-            help: "HTTP/2 connections that mesher ended for what the peer did, by error code."
-        ).add()
+            help: "HTTP/2 connections that mesher ended for what the peer did, by error code.")
+        self.http2Errors[code] = counter
+        counter.add()
     }
 
     /// Counts an exchange that has ended.

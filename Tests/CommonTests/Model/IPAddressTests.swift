@@ -44,11 +44,28 @@ import Testing
             ("126.255.255.255", false), ("127.0.0.0", true), ("127.255.255.255", true), ("128.0.0.0", false),
             ("0.255.255.255", true), ("1.0.0.0", false), ("169.253.255.255", false), ("169.254.0.0", true),
             ("169.254.255.255", true), ("169.255.0.0", false), ("fe7f::1", false), ("fe80::", true), ("febf::1", true),
-            ("fec0::", false), ("::", true), ("::1", true), ("::2", false), ("fd00:ec2::254", true),
-            ("fd00:ec2::253", false),
+            ("fec0::", false), ("::", true), ("::1", true), ("::2", true),  // 0.0.0.2
+            ("fd00:ec2::254", true), ("fd00:ec2::253", false), ("fd00:ec2::23", true), ("fd20:ce::254", true),
+            ("fd20:ce::253", false), ("fd20:ce:1::254", false), ("100.100.100.200", true), ("168.63.129.16", true),
+            ("::127.0.0.1", true), ("::8.8.8.8", false), ("::ffff:0:127.0.0.1", true), ("::ffff:0:8.8.8.8", false),
+            ("64:ff9b::127.0.0.1", true), ("64:ff9b::169.254.169.254", true), ("64:ff9b::0.0.0.0", true),
+            ("64:ff9b::8.8.8.8", false), ("64:ff9b::1:7f00:1", false), ("2002:7f00:1::1", true),
+            ("2002:a9fe:a9fe::", true), ("2002:808:808::", false), ("2001:db8::7f00:1", false),
         ] {
             #expect(self.literal(text)?.address.isInternal == isInternal, "\(text)")
         }
+    }
+
+    @Test("an address that was looked up is judged as one that was written")
+    func lookedUp() throws {
+        for text in [
+            "::127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::169.254.169.254", "fd20:ce::254", "::ffff:127.0.0.1",
+        ] {
+            let endpoint = try Endpoint("rest://[\(text)]:80")
+            #expect(endpoint.ip.isInternal, "\(text)")
+        }
+        // What DNS64 makes of a public address.
+        #expect(try !Endpoint("rest://[64:ff9b::8.8.8.8]:80").ip.isInternal)
     }
 
     @Test(

@@ -91,6 +91,40 @@ import Testing
         #expect(Self.decode([0xbe], &decoder).lines == ["b: c"])
     }
 
+    @Test("cookies, which a client may send one by one, count as the one field that they become")
+    func cookies() {
+        func literal(_ name: String, _ value: String) -> [UInt8] {
+            [0, UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.utf8.count)] + Array(value.utf8)
+        }
+        func fields(_ count: Int) -> [UInt8] { (0..<count).flatMap { literal("x-\($0)", "v") } }
+        let cookies = (0..<110).flatMap { literal("cookie", "c\($0)=v") }
+        var decoder = HPACKDecoder()
+        let decoded = Self.decode(cookies, &decoder)
+        #expect(decoded.result == .complete && decoded.lines.count == 110)
+        #expect(Self.decode(fields(99) + cookies, &decoder).result == .complete)
+        #expect(Self.decode(fields(100) + cookies, &decoder).result == .tooLarge)
+        #expect(decoder.excess == .tooManyFields)
+        // Each takes up what it does all the same: 60 KiB, at 32 bytes and its text.
+        let large = (0..<700).flatMap { _ in literal("cookie", String(repeating: "c", count: 60)) }
+        #expect(Self.decode(large, &decoder).result == .tooLarge)
+        #expect(decoder.excess == .tooLarge)
+    }
+
+    @Test("tells which limit a block has met first")
+    func excess() {
+        var decoder = HPACKDecoder()
+        let limits = HeadLimits(startLine: 0, field: 20, section: 100, fields: 2)
+        let short = Self.bytes("00 01 61 01 62")
+        let long = Self.bytes("00 01 61 14") + [UInt8](repeating: 0x62, count: 20)
+        for (block, excess) in [
+            (long, HeadViolation.fieldTooLong), (short + short + short, .tooManyFields),
+            (short + Self.bytes("00 01 61 13") + [UInt8](repeating: 0x62, count: 19) + Self.bytes("82"), .tooLarge),
+        ] {
+            #expect(Self.decode(block, &decoder, limits: limits).result == .tooLarge)
+            #expect(decoder.excess == excess)
+        }
+    }
+
     @Test("a block so large that nobody means it is not read to its end")
     func bomb() {
         // One field of 4,001 bytes in the table, and a byte for each time that it comes again.
@@ -142,6 +176,27 @@ import Testing
         // Three bytes that are in a table; a literal name and value; a place in a trace, which is another's next time even
         // where it is not; the secret, which no table keeps.
         #expect(sizes[150] == 1 + 1 + 1 + (1 + 1 + 10 + 1 + 3) + (1 + 1 + 2 + 1 + 1) + (2 + 1 + 13))
+    }
+
+    @Test(
+        "a block says every size that its peer's table went down to since the last one",
+        arguments: [
+            ([0, 4096], "20 3f e1 1f"), ([100], "3f 45"), ([200, 100, 4096], "3f 45 3f e1 1f"),
+            ([100, 200, 0], "20"), ([4096], ""),
+        ] as [([Int], String)])
+    func sizeUpdates(limits: [Int], prefix: String) {
+        var encoder = HPACKEncoder()
+        func block() -> [UInt8] {
+            var out = ByteBuffer()
+            out.writeWithOutputRawSpan(minimumWritableBytes: 64) { out in
+                encoder.begin(&out)
+                encoder.status(200, &out)
+            }
+            return Array(out.readableBytesView)
+        }
+        for limit in limits { encoder.setLimit(limit) }
+        #expect(block() == Self.bytes(prefix) + [0x88])
+        #expect(block() == [0x88])
     }
 
     @Test("the peer's table may be smaller, and change while the connection lives")
