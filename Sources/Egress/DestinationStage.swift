@@ -42,6 +42,8 @@ struct DestinationStage: Stage {
         if exchange.isGRPC, exchange.request.method == .connect { return .reply(.established) }
         let own = self.ownListener(exchange)
         switch own {
+        case .outgoing where exchange.request.method == .connect: return .reject(self.unlisted)
+        case .admin where exchange.request.method == .connect: return .reject(self.unlisted)
         case .outgoing:
             return .reject(ProxyError(.destinationUnresolved, "uri format must be: http://serviceName/api"))
         case .admin:
@@ -105,6 +107,7 @@ struct DestinationStage: Stage {
     ) -> Verdict {
         let text = exchange.requestHeaders.string(in: name)
         if isOwn || exchange.requestHeaders.withBytes(in: name, { OwnListeners.isInternal($0) }) {
+            if exchange.request.method == .connect { return .reject(self.unlisted) }
             return .reject(ProxyError(.destinationRefused, "destination refused: [\(text)] is no service"))
         }
         let now = exchange.worker.now

@@ -332,6 +332,39 @@ def test_a_service_that_hangs(service):
     assert len(service.connections) <= 3
 
 
+def test_a_service_that_the_network_has_cut_off(service):
+    """Its stream of messages would be held for ever: it is asked for a sign of life, and given up."""
+
+    def script(connection):
+        while connection.receive():
+            pass
+
+    service.script = script
+    files = {"mesher.yaml": "mesher: {timeouts: {http2Ping: 200ms}}\n"}
+    with Sidecar({"cart": [service.endpoint]}, files) as sidecar, http2.Client(("127.0.0.1", sidecar.grpc)) as client:
+        assert status(client, call(client, end=False)) == "14"
+        assert sidecar.metric('mesher_limit_hits_total{limit="http2_ping_time"}') == 1
+        # One that answers may be silent for as long as it likes.
+        service.script = pinged(3)
+        assert status(client, call(client, end=False)) == "0"
+        assert sidecar.metric('mesher_limit_hits_total{limit="http2_ping_time"}') == 1
+
+
+def pinged(count):
+    """A script that answers its first request when it has answered so many PINGs."""
+
+    def script(connection):
+        pings, stream = 0, None
+        for kind, flags, number, _ in connection.events():
+            stream = number or stream
+            pings += kind == http2.PING and not flags & http2.ACK
+            if pings == count:
+                pings += 1
+                connection.send(connection.begin(stream), connection.head(stream, ("grpc-status", "0"), end=True))
+
+    return script
+
+
 def test_a_service_that_always_loses_its_connections(service, client):
     """Who waits for the settings of a connection fails with it: not one attempt for each of them."""
     service.script, service.settings = lambda connection: connection.sock.close(), None

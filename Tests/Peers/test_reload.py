@@ -350,7 +350,7 @@ PROBES = {
     "mesher.trustedHops": ("127.0.0.0/8", keeps_forwarded_for),
 }
 # Shown where the process's memory is what the test is about.
-ELSEWHERE = {"mesher.limits.memory"}
+ELSEWHERE = {"mesher.limits.memory", "mesher.timeouts.http2Ping"}
 # What steers traffic: compiled anew as a whole by any edit, and shown live in test_governance_*.py.
 GOVERNANCE = ("cse.", "mesher.retry.", "mesher.outlier.", "mesher.egress.", "routeRule.", "sourceTemplate.", "egressRule.")
 # Shown live in test_logs.py.

@@ -162,7 +162,7 @@ package struct ProxySettings: Sendable, Equatable {
             "How long an upstream connection is kept for later requests.")
         static let http2Ping = ConfigKey(
             "mesher.timeouts.http2Ping", .duration(Self.times), default: .seconds(360), reload: .live,
-            "How long an HTTP/2 connection to an upstream may be silent while calls are under way before it is sent a PING, which it has to answer within 10 s. Servers of gRPC take a PING every 5 minutes for the most that is polite."
+            "How long an HTTP/2 connection to an upstream may be silent while calls are under way before it is sent a PING, which it has to answer within 10 s, or as long where that is less; holds for new connections. Servers of gRPC take a PING every 5 minutes for the most that is polite."
         )
         static let tunnel = ConfigKey(
             "mesher.timeouts.tunnel", .duration(Self.times), default: .seconds(3600), reload: .live,

@@ -43,7 +43,8 @@ struct LoadBalanceStage: Stage {
         }
         if !exchange.balancing.isCharged, target.policy.retry.isEnabled {
             exchange.balancing.isCharged = true
-            target.budget.request(at: exchange.worker.now) }
+            target.budget.request(at: exchange.worker.now)
+        }
         return .proceed
     }
 
@@ -174,7 +175,8 @@ struct LoadBalanceStage: Stage {
     private static func passOver(
         _ exchange: inout Exchange, _ policy: ServicePolicy, _ subset: EndpointSubset
     ) -> Duration? {
-        guard policy.scope.isPerInstance, exchange.error?.reason == .circuitOpen || exchange.error?.reason == .bulkheadFull,
+        guard policy.scope.isPerInstance,
+            exchange.error?.reason == .circuitOpen || exchange.error?.reason == .bulkheadFull,
             exchange.balancing.failed.count + 1 < min(subset.set.endpoints.count, Self.mostPassedOver)
         else { return nil }
         exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
@@ -198,6 +200,8 @@ struct LoadBalanceStage: Stage {
     private static func mayRepeat(_ exchange: borrowing Exchange, _ policy: RetryPolicy) -> Bool {
         if !exchange.attempt.wasSent { return true }
         if exchange.attempt.isUnseen { return exchange.hasWholeBody }
-        return exchange.hasWholeBody && (exchange.request.method.isIdempotent || policy.includesNonIdempotent)
+        // More may be kept, for those who say that nobody has looked at it.
+        return exchange.hasWholeBody && exchange.requestBytes <= policy.maxBody
+            && (exchange.request.method.isIdempotent || policy.includesNonIdempotent)
     }
 }

@@ -18,7 +18,7 @@ extension ExchangeDriver {
     @inline(__always)
     func arm(_ amount: TimeAmount) {
         self.deadline = self.earliest
-        self.exchange.worker.deadlines.notice(amount)
+        self.worker.deadlines.notice(amount)
     }
 
     private var earliest: NIODeadline {
@@ -34,7 +34,7 @@ extension ExchangeDriver {
             self.call.bodyDeadline = .distantFuture
         } else if self.call.bodyDeadline == .distantFuture || self.call.unmeasured >= Self.leastBody {
             self.call.unmeasured = 0
-            self.call.bodyDeadline = self.exchange.worker.now + self.plan.settings.requestBody * Self.bodyPatience
+            self.call.bodyDeadline = self.worker.now + self.plan.settings.requestBody * Self.bodyPatience
         }
         self.armIdle()
     }
@@ -54,7 +54,7 @@ extension ExchangeDriver {
             self.call.idleDeadline = .distantFuture
             return
         }
-        self.call.idleDeadline = self.exchange.worker.now + limit
+        self.call.idleDeadline = self.worker.now + limit
         self.arm(limit)
     }
 
@@ -75,11 +75,11 @@ extension ExchangeDriver {
         }
     }
 
-    package func deadlineReached() { self.exchange.worker.event { self.expire() } }
+    package func deadlineReached() { self.worker.event { self.expire() } }
 
     private func expire() {
         guard self.phase != .idle else { return }
-        let now = self.exchange.worker.now
+        let now = self.worker.now
         if self.call.callDeadline <= now {
             self.callIsOver()
         } else if self.call.headDeadline <= now {
@@ -95,10 +95,10 @@ extension ExchangeDriver {
 
     /// The time that the client has set is over: no other try, and no blame for who had no fair chance.
     private func callIsOver() {
-        self.exchange.worker.metrics.count(.upstreamTime)
+        self.worker.metrics.count(.upstreamTime)
         let isFair =
             self.exchange.attempt.upstream != nil
-            && self.exchange.worker.now - self.exchange.attempt.sentAt >= Self.fairChance
+            && self.worker.now - self.exchange.attempt.sentAt >= Self.fairChance
         self.letGo(.late)
         self.fail(ProxyError(.upstreamTimeout), outcome: isFair ? nil : .callOver)
     }
@@ -110,7 +110,7 @@ extension ExchangeDriver {
     }
 
     private func expireIdle() {
-        let metrics = self.exchange.worker.metrics
+        let metrics = self.worker.metrics
         if self.call.hasClientLeft, !self.call.isDownstreamFull { return self.abandon() }
         switch self.phase {
         case .idle, .inChain: break
@@ -132,7 +132,7 @@ extension ExchangeDriver {
     }
 
     private func upstreamIsLate() {
-        self.exchange.worker.metrics.count(.upstreamTime)
+        self.worker.metrics.count(.upstreamTime)
         let error = ProxyError(.upstreamTimeout)
         guard self.phase == .waiting || self.phase == .connecting else {
             self.letGo(.late)

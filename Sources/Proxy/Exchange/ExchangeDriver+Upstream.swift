@@ -25,7 +25,7 @@ extension ExchangeDriver {
         self.renewTicket()
         // After a connection that went stale only a fresh one will do: its siblings are likely stale too.
         let mayReuse = self.exchange.attempts == 1
-        switch self.exchange.worker.pool.open(endpoint, for: self.currentTicket, mayReuse: mayReuse) {
+        switch self.worker.pool.open(endpoint, for: self.currentTicket, mayReuse: mayReuse) {
         case .ready(let upstream): self.send(on: upstream)
         case .pending: self.armIdle()
         case .refused(let error): self.attemptFailed(error)
@@ -34,7 +34,7 @@ extension ExchangeDriver {
 
     /// The pool has a connection.
     package func connected(_ upstream: any Upstream, _ number: UInt64) {
-        assert(self.exchange.worker.isInEvent)
+        assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase == .connecting else { return }
         self.disarmIdle()
         self.send(on: upstream)
@@ -42,7 +42,7 @@ extension ExchangeDriver {
 
     /// The pool has none.
     package func connectFailed(_ number: UInt64, _ error: ProxyError) {
-        assert(self.exchange.worker.isInEvent)
+        assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase == .connecting else { return }
         self.attemptFailed(error)
     }
@@ -57,7 +57,7 @@ extension ExchangeDriver {
         let isComplete = self.call.isRequestComplete
         self.exchange.hasWholeBody = true
         if self.exchange.request.hasBody { self.keep(body, mayRefuse: upstream.mayRefuse) }
-        self.exchange.attempt.sentAt = self.exchange.worker.now
+        self.exchange.attempt.sentAt = self.worker.now
         switch upstream.sendRequest(self.currentTicket, body: body, isComplete: isComplete) {
         case .sent(let takesMore):
             self.exchange.attempt.upstream = upstream
@@ -91,7 +91,7 @@ extension ExchangeDriver {
         guard self.phase == .waiting else { return self.armIdle() }
         let limit = self.exchange.timeout ?? self.plan.settings.firstByte
         self.call.bodyDeadline = .distantFuture
-        self.call.headDeadline = self.exchange.worker.now + limit
+        self.call.headDeadline = self.worker.now + limit
         self.disarmIdle()
         self.arm(limit)
     }
@@ -125,7 +125,7 @@ extension ExchangeDriver {
         guard (self.call.replay?.readableBytes ?? 0) + body.readableBytes <= limit else {
             self.exchange.hasWholeBody = false
             self.call.replay = nil
-            if limit > 0 { self.exchange.worker.metrics.count(.replayedBody) }
+            if limit > 0 { self.worker.metrics.count(.replayedBody) }
             return
         }
         if self.call.replay == nil { self.call.replay = body } else { self.call.replay?.writeBuffer(&body) }
@@ -147,7 +147,7 @@ extension ExchangeDriver {
             self.advance()
             return true
         }
-        let loop = self.exchange.worker.eventLoop
+        let loop = self.worker.eventLoop
         self.wait(for: loop.scheduleTask(in: TimeAmount(wait)) {}.futureResult)
         return true
     }
@@ -161,7 +161,7 @@ extension ExchangeDriver {
         self.call.bodyDeadline = .distantFuture
         self.disarmIdle()
         self.exchange.beginAttempt()
-        self.exchange.worker.metrics.retries.add()
+        self.worker.metrics.retries.add()
     }
 
     // MARK: From the upstream
@@ -177,7 +177,7 @@ extension ExchangeDriver {
         guard self.ticket == number, self.phase == .waiting else { return }
         self.call.interimResponses += 1
         guard self.call.interimResponses <= self.plan.settings.maxInterimResponses else {
-            self.exchange.worker.metrics.count(.interimResponses)
+            self.worker.metrics.count(.interimResponses)
             self.letGo(.unwanted)
             self.fail(ProxyError(.badUpstreamResponse, "too many interim responses"))
             return
@@ -190,7 +190,7 @@ extension ExchangeDriver {
     ///
     /// With `isComplete` the upstream is done with this exchange and must not be called again.
     package func finalResponse(_ number: UInt64, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
-        assert(self.exchange.worker.isInEvent)
+        assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase == .waiting else { return }
         // Its owner has it back already: whoever uses it now must not hear of this call.
         if isComplete { self.exchange.attempt.upstream = nil }
@@ -226,7 +226,7 @@ extension ExchangeDriver {
     /// More of the response's body; with `isComplete` as in
     /// ``finalResponse(_:bodyLength:body:isComplete:)``.
     package func responseBody(_ number: UInt64, _ body: ByteBuffer?, isComplete: Bool) {
-        assert(self.exchange.worker.isInEvent)
+        assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase == .responding else { return }
         if let body { self.exchange.responseBytes &+= body.readableBytes }
         if isComplete {
@@ -246,7 +246,8 @@ extension ExchangeDriver {
     private func answered(_ last: (any Downstream) -> Void) {
         self.exchange.grpcStatus = self.exchange.attempt.grpcStatus
         let outcome: Outcome =
-            self.exchange.attempt.isUnseen ? .connectFailed : self.exchange.attempt.isFailure ? .listedStatus : .answered
+            self.exchange.attempt.isUnseen
+            ? .connectFailed : self.exchange.attempt.isFailure ? .listedStatus : .answered
         self.conclude(outcome, last)
     }
 
@@ -268,7 +269,7 @@ extension ExchangeDriver {
     ///   most likely closed before the request reached it.
     /// - Parameter wasSent: Whether a byte of the request may have been looked at.
     package func upstreamFailed(_ number: UInt64, _ error: ProxyError, wasReused: Bool, wasSent: Bool = true) {
-        assert(self.exchange.worker.isInEvent)
+        assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase != .idle else { return }
         self.exchange.attempt.upstream = nil
         guard self.phase == .waiting else {
@@ -292,7 +293,7 @@ extension ExchangeDriver {
             self.call.idleDeadline != .distantFuture
         else { return false }
         let since = self.call.idleDeadline - self.plan.settings.requestBody
-        return self.exchange.worker.now - since > Self.staleWithin
+        return self.worker.now - since > Self.staleWithin
     }
 
     /// Whether the request goes out once more because its connection had been closed under it, whatever the retry policy.
@@ -301,12 +302,12 @@ extension ExchangeDriver {
     private func mayResend(wasSent: Bool) -> Bool {
         guard self.exchange.hasWholeBody else { return false }
         if !wasSent { return self.exchange.attempts <= Self.mostRefusals }
-        let now = self.exchange.worker.now
+        let now = self.worker.now
         guard self.exchange.attempts == 1, self.exchange.isReplayable,
             now - self.exchange.attempt.sentAt <= Self.staleWithin
         else { return false }
-        guard self.exchange.worker.mayResend(for: self.exchange.target) else {
-            self.exchange.worker.metrics.count(.retryBudget)
+        guard self.worker.mayResend(for: self.exchange.target) else {
+            self.worker.metrics.count(.retryBudget)
             return false
         }
         return true

@@ -69,7 +69,13 @@ package final class ExchangeDriver: DeadlineOwner {
     /// Where the worker's table has the deadline; for the driver's life.
     var slot: DeadlineTable.Slot?
 
-    package init(worker: Worker) { self.exchange = Exchange(worker: worker) }
+    /// The exchange's, for whoever asks often.
+    let worker: Worker
+
+    package init(worker: Worker) {
+        self.worker = worker
+        self.exchange = Exchange(worker: worker)
+    }
 
     /// Limits and timeouts of this exchange.
     package var settings: ProxySettings { self.plan.settings }
@@ -126,12 +132,12 @@ package final class ExchangeDriver: DeadlineOwner {
         self.call.downstream = downstream
         self.plan = plan
         self.exchange.direction = plan.direction
-        self.exchange.startedAt = self.exchange.worker.now
+        self.exchange.startedAt = self.worker.now
     }
 
     /// More of the request's body; with `isComplete` the trailers are in the exchange, if there are any.
     package func requestBody(_ body: ByteBuffer?, isComplete: Bool) {
-        assert(self.exchange.worker.isInEvent)
+        assert(self.worker.isInEvent)
         guard self.phase != .idle, self.phase != .tunnel else { return }
         self.call.isRequestComplete = isComplete
         if let body {
@@ -224,7 +230,7 @@ package final class ExchangeDriver: DeadlineOwner {
         self.renewTicket()
         self.armIdle()
         let ticket = self.currentTicket
-        let worker = self.exchange.worker
+        let worker = self.worker
         // The future may belong to another loop; after the hop the closure need not be Sendable.
         future.hop(to: worker.eventLoop).assumeIsolated().whenComplete { result in
             guard ticket.isValid else { return }
@@ -273,6 +279,7 @@ package final class ExchangeDriver: DeadlineOwner {
     }
 
     private func reply(_ reply: LocalReply, outcome: Outcome) {
+        if reply.leadsInside { return self.leadInside(reply) }
         var reply = reply
         if self.plan.direction == .incoming { reply.stateUnserved() }
         self.exchange.status = reply.status
@@ -281,6 +288,12 @@ package final class ExchangeDriver: DeadlineOwner {
             self.exchange.grpcStatus = reply.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: reply.status)
         }
         self.conclude(outcome) { $0.sendReply(reply, self) }
+    }
+
+    /// The client goes on inside a CONNECT: it was no call, and each of its requests will be one.
+    private func leadInside(_ reply: LocalReply) {
+        self.plan.chain.finish(&self.exchange)
+        self.close { $0.sendReply(reply, self) }
     }
 
     /// The one end of an exchange.
@@ -295,8 +308,13 @@ package final class ExchangeDriver: DeadlineOwner {
         assert(self.exchange.attempt.upstream == nil, "the upstream is let go before the end")
         self.exchange.outcome = outcome
         self.plan.chain.finish(&self.exchange)
-        self.exchange.worker.metrics.count(&self.exchange)
-        self.exchange.worker.telemetry.ended(self.exchange, self.plan.records)
+        self.worker.metrics.count(&self.exchange)
+        self.worker.telemetry.ended(self.exchange, self.plan.records)
+        self.close(last)
+    }
+
+    @inline(__always)
+    private func close(_ last: (any Downstream) -> Void) {
         self.phase = .idle
         self.renewTicket()
         self.deadline = .distantFuture

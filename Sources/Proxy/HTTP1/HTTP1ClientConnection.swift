@@ -44,6 +44,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     private var isRequestComplete = true
     private var keepsAlive = true
     private var isReading = true
+    /// What the channel has said last.
+    private var isWritable = true
     private var isIdle = false
     private var isClosing = false
     /// The channel is closed, and whoever waits has not been told.
@@ -100,6 +102,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     package func channelReadComplete(context: ChannelHandlerContext) {}
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        self.isWritable = context.channel.isWritable
         guard self.ticket != nil else { return }
         self.mayHaveDrained = true
         self.worker.putOff(self)
@@ -135,8 +138,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
             self.lost()
         } else if self.mayHaveDrained {
             self.mayHaveDrained = false
-            guard let ticket = self.ticket, let context = self.context else { return }
-            ticket.driver.upstreamWritable(ticket.number, context.channel.isWritable)
+            guard let ticket = self.ticket else { return }
+            ticket.driver.upstreamWritable(ticket.number, self.isWritable)
         }
     }
 
@@ -338,7 +341,7 @@ extension HTTP1ClientConnection: Upstream {
             driver.exchange.request, driver.exchange.requestHeaders, framing: self.framing,
             isUpgrade: driver.exchange.request.isWebSocketUpgrade, to: &self.worker.flushes.scratch)
         self.flush(body, isComplete: isComplete, driver, context)
-        return .sent(takesMore: context.channel.isWritable)
+        return .sent(takesMore: self.isWritable)
     }
 
     package func sendBody(_ ticket: Ticket, body: ByteBuffer?, isComplete: Bool) -> Bool {
@@ -347,7 +350,7 @@ extension HTTP1ClientConnection: Upstream {
         self.isRequestComplete = isComplete
         self.worker.flushes.scratch.clear()
         self.flush(body, isComplete: isComplete, ticket.driver, context)
-        return context.channel.isWritable
+        return self.isWritable
     }
 
     package func openTunnel(_ ticket: Ticket) -> Bool {
@@ -386,7 +389,7 @@ extension HTTP1ClientConnection: Upstream {
     package func writeTunnel(_ bytes: ByteBuffer) -> Bool {
         guard let context = self.context, !self.isClosing else { return true }
         context.writeAndFlush(NIOAny(bytes), promise: nil)
-        return context.channel.isWritable
+        return self.isWritable
     }
 
     package func endTunnelOutput() {

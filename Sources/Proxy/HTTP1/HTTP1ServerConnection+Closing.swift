@@ -62,13 +62,13 @@ extension HTTP1ServerConnection: ClientConnection, DeadlineOwner {
 
     private func expire() {
         guard let context = self.context else { return }
-        if case .not = self.closing {} else {
+        guard case .not = self.closing else {
             if case .writing = self.closing { self.worker.metrics.count(.clientStallTime) }
             context.close(promise: nil)
             return
         }
         guard self.state.input == .head else { return }
-        if !context.channel.isWritable {
+        if !self.isWritable {
             self.worker.metrics.count(.clientStallTime)
             context.close(promise: nil)
         } else if let driver = self.driver {
@@ -84,7 +84,9 @@ extension HTTP1ServerConnection: ClientConnection, DeadlineOwner {
     }
 
     func closeIfIdle(_ direction: Direction) {
-        guard self.plan.direction == direction, self.state.isIdle, self.unread == nil, self.driver == nil else { return }
+        guard self.plan.direction == direction, self.state.isIdle, self.unread == nil, self.driver == nil else {
+            return
+        }
         self.end()
     }
 

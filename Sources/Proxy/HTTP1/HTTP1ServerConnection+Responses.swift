@@ -51,7 +51,7 @@ extension HTTP1ServerConnection: Downstream {
             body, framing: self.framing, isComplete: isComplete, trailers: driver.exchange.responseTrailers,
             worker: self.worker, to: context)
         MessageWriter.flush(self.worker, to: context, isLast: isComplete)
-        return isComplete || context.channel.isWritable
+        return self.isWritable
     }
 
     package func sendReply(_ reply: LocalReply, _ driver: ExchangeDriver) {
@@ -130,7 +130,7 @@ extension HTTP1ServerConnection: Downstream {
     package func writeTunnel(_ bytes: ByteBuffer) -> Bool {
         guard let context = self.context else { return true }
         context.writeAndFlush(NIOAny(bytes), promise: nil)
-        return context.channel.isWritable
+        return self.isWritable
     }
 
     package func endTunnelOutput() {

@@ -46,6 +46,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     private var pauses: Pauses = []
     private var emptyLines = EmptyLines()
     var closing = Closing.not
+    /// What the channel has said last; asking it costs more than a request should.
+    var isWritable = true
     /// Whether our side of a tunnel is closed.
     var isOutputClosed = false
 
@@ -151,6 +153,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     package func channelReadComplete(context: ChannelHandlerContext) {}
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        self.isWritable = context.channel.isWritable
         self.mayHaveDrained = true
         self.worker.putOff(self)
     }
@@ -214,8 +217,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     }
 
     private func writabilityChanged() {
-        guard let context = self.context else { return }
-        let isWritable = context.channel.isWritable
+        guard self.context != nil else { return }
+        let isWritable = self.isWritable
         if isWritable, self.pauses.contains(.answers) {
             self.pause(.answers, false)
             self.setDeadline(after: self.plan.settings.keepAlive)
@@ -244,8 +247,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         if self.mayBeHTTP2, self.unread != nil, self.takesAnotherProtocol() { return }
         guard var input = self.unread.take() else { return self.idleAgain() }
         for _ in 0..<Self.mostInTurn {
-            guard self.state.input == .head, input.readableBytes > 0, let context = self.context else { break }
-            guard context.channel.isWritable else {
+            guard self.state.input == .head, input.readableBytes > 0, self.context != nil else { break }
+            guard self.isWritable else {
                 self.keep(input)
                 return self.awaitReader()
             }

@@ -25,7 +25,9 @@ enum MessageWriter {
             if body.readableBytes <= Self.joinLimit {
                 worker.flushes.scratch.writeImmutableBuffer(body)
             } else {
-                if worker.flushes.scratch.readableBytes > 0 { context.write(NIOAny(worker.flushes.scratch), promise: nil) }
+                if worker.flushes.scratch.readableBytes > 0 {
+                    context.write(NIOAny(worker.flushes.scratch), promise: nil)
+                }
                 worker.flushes.scratch.clear()
                 context.write(NIOAny(body), promise: nil)
             }
@@ -64,8 +66,9 @@ enum MessageWriter {
     ///
     /// Closing earlier would throw away what waits: a channel whose input is shut gives up its pending writes with its
     /// output.
-    static func whenWritten(_ context: ChannelHandlerContext, _ worker: Worker, _ written: @escaping () -> any EventTail)
-    {
+    static func whenWritten(
+        _ context: ChannelHandlerContext, _ worker: Worker, _ written: @escaping () -> any EventTail
+    ) {
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenSuccess { worker.putOff(written()) }
         context.writeAndFlush(NIOAny(ByteBuffer()), promise: promise)

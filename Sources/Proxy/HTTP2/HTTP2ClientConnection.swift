@@ -116,7 +116,7 @@ package final class HTTP2ClientConnection: HTTP2Connection {
         self.pingedAt = self.worker.now
         FrameWriter.ping(Self.lifePing, isAck: false, to: &self.output)
         self.controlWritten()
-        self.setPingDeadline(Self.pingLimit)
+        self.setPingDeadline(min(Self.pingLimit, self.settings.http2Ping))
     }
 
     private static let lifePing: UInt64 = 0x6d65_7368_6572_3f3f
