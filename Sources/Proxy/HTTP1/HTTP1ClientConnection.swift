@@ -2,7 +2,6 @@
 // request path
 
 import Common
-import Logging
 package import NIOCore
 
 #if canImport(Glibc)
@@ -191,7 +190,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
             case .invalid(let violation):
                 let text = self.scanner.explain(
                     violation, input.readableBytesSpan, limits: driver.responseLimits, of: .response)
-                return self.refuse(text)
+                return self.fail(self.worker.malformed(text, self.group))
             case .complete(let length): input.moveReaderIndex(forwardBy: length)
             }
             let status = driver.exchange.response.status
@@ -209,16 +208,6 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         }
     }
 
-    private func refuse(_ text: String) {
-        self.worker.metrics.count(.responseHead)
-        self.worker.log(
-            "upstream sent a malformed response", .responseHead,
-            metadata: [
-                "endpoint": "\(self.group.endpoint)", "service": "\(self.group.service)", "error": "\(text)",
-            ])
-        self.fail(ProxyError(.badUpstreamResponse, "upstream sent a malformed response: \(text)"))
-    }
-
     private func readFinalHead(_ input: inout ByteBuffer, _ ticket: Ticket) {
         let driver = ticket.driver
         self.keepsAlive = driver.exchange.response.keepsAlive
@@ -234,7 +223,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         case .end:
             self.finish(leftOver: input.readableBytes, driver)
             driver.finalResponse(ticket.number, bodyLength: length, body: piece.data, isComplete: true)
-        case .invalid: self.fail(ProxyError(.badUpstreamResponse, "upstream sent a malformed response body"))
+        case .invalid: self.fail(self.worker.malformed("its body", self.group))
         }
     }
 
@@ -248,7 +237,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         case .end:
             self.finish(leftOver: input.readableBytes, driver)
             driver.responseBody(ticket.number, piece.data, isComplete: true)
-        case .invalid: self.fail(ProxyError(.badUpstreamResponse))
+        case .invalid: self.fail(self.worker.malformed("its body", self.group))
         }
     }
 

@@ -59,8 +59,11 @@ enum RequestTarget {
     ) -> HeadViolation? {
         let target = input.extracting(range)
         let hostStart: Int
-        switch target.schemeLength {
-        case 4 where target.matches("http", at: 0): hostStart = range.lowerBound + 7
+        // Nearly all, without looking for the end of the scheme.
+        let isHTTP = target.byteCount > 7 && target.matches("http", at: 0) && target.isSchemeEnd(at: 4)
+        switch isHTTP ? 4 : target.schemeLength {
+        case 4 where isHTTP: hostStart = range.lowerBound + 7
+        case 4 where target.matches("http", at: 0): return .target
         case 2 where target.matches("ws", at: 0):
             hostStart = range.lowerBound + 5
             head.flags.insert(.websocketTarget)
@@ -88,7 +91,6 @@ enum RequestTarget {
     /// Whether path and query hold nothing that another reader could take for a different path.
     @inline(__always)
     private static func isAcceptable(_ input: RawSpan, _ range: Range<Int>) -> Bool {
-        guard Self.isASCII(input, range) else { return false }
         var index = range.lowerBound
         var segment = DotSegment()
         while index < range.upperBound {
@@ -114,6 +116,8 @@ enum RequestTarget {
             case .question:
                 return !segment.isDots && Self.isAcceptableQuery(input, index..<range.upperBound)
             case .backslash, .hash, .space, .tab: return false
+            // What is no ASCII stands there raw: RFC 3986 §2 has it percent-encoded.
+            case 0x80...0xff: return false
             default: segment.hasOther = true
             }
             index &+= 1
@@ -121,28 +125,14 @@ enum RequestTarget {
         return !segment.isDots
     }
 
-    /// Eight bytes at a time.
-    @inline(__always)
-    private static func isASCII(_ input: RawSpan, _ range: Range<Int>) -> Bool {
-        var index = range.lowerBound
-        var bits: UInt64 = 0
-        while index &+ 8 <= range.upperBound {
-            bits |= input.word(at: index)
-            index &+= 8
-        }
-        while index < range.upperBound {
-            bits |= UInt64(input.byte(at: index))
-            index &+= 1
-        }
-        return bits & 0x8080_8080_8080_8080 == 0
-    }
-
     private static func isAcceptableQuery(_ input: RawSpan, _ range: Range<Int>) -> Bool {
+        var bits: UInt8 = 0
         for index in range {
             let byte = input.byte(at: index)
+            bits |= byte
             if byte == .hash || byte == .space || byte == .tab { return false }
         }
-        return true
+        return bits < 0x80
     }
 
     private struct DotSegment {
@@ -159,10 +149,13 @@ extension RawSpan {
     fileprivate var schemeLength: Int? {
         var index = 0
         while index < self.byteCount, self.byte(at: index).isToken { index &+= 1 }
-        guard index > 0, index &+ 2 < self.byteCount, self.byte(at: index) == .colon,
-            self.byte(at: index &+ 1) == .slash, self.byte(at: index &+ 2) == .slash
-        else { return nil }
-        return index
+        return index > 0 && index &+ 2 < self.byteCount && self.isSchemeEnd(at: index) ? index : nil
+    }
+
+    /// Whether `://` stands there.
+    @inline(__always)
+    fileprivate func isSchemeEnd(at index: Int) -> Bool {
+        self.byte(at: index) == .colon && self.byte(at: index &+ 1) == .slash && self.byte(at: index &+ 2) == .slash
     }
 }
 

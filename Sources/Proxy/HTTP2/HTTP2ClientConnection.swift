@@ -48,6 +48,7 @@ package final class HTTP2ClientConnection: HTTP2Connection {
         self.nextStream &+= 2
         self.served &+= 1
         self.ownDeadline = .distantFuture
+        self.meter.streamBegan(at: self.worker.now)
         if self.streams.count == 0 { self.setPingDeadline(self.settings.http2Ping) }
         self.streams.insert(stream, stream.id)
     }

@@ -50,7 +50,11 @@ final class HTTP2ClientStream: HTTP2Stream {
         if result == .broken { return self.client.fail(.compressionError) }
         if result == .bomb { return self.client.fail(.enhanceYourCalm) }
         let isRead = Self.read(driver, pseudo)
-        guard result == .complete, isRead else { return self.refuseResponse() }
+        guard result == .complete, isRead else {
+            let isTooLarge = result == .tooLarge
+            let excess = self.client.decoder.excess
+            return self.refuseResponse(isTooLarge ? excess.text(of: .response, limits: driver.responseLimits) : nil)
+        }
         let status = driver.exchange.response.status
         if status < 200 {
             guard !endStream else { return self.refuseResponse() }
@@ -58,6 +62,7 @@ final class HTTP2ClientStream: HTTP2Stream {
             return
         }
         self.hasHead = true
+        self.client.meter.answered()
         if endStream {
             guard self.isBodiless(driver) || driver.exchange.response.contentLength == 0 else {
                 return self.refuseResponse()
@@ -123,12 +128,11 @@ final class HTTP2ClientStream: HTTP2Stream {
         }
     }
 
-    private func refuseResponse() {
-        let ticket = self.ticket.take()
+    private func refuseResponse(_ text: String? = nil) {
+        guard let ticket = self.ticket.take() else { return }
         self.client.reset(self, .protocolError)
-        ticket?.driver.upstreamFailed(
-            ticket?.number ?? 0, ProxyError(.badUpstreamResponse, "upstream sent a malformed response"),
-            wasReused: false)
+        let error = self.client.worker.malformed(text, self.client.group)
+        ticket.driver.upstreamFailed(ticket.number, error, wasReused: false)
     }
 
     // MARK: Ends

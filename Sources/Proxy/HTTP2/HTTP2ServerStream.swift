@@ -63,7 +63,7 @@ final class HTTP2ServerStream: HTTP2Stream {
         case .tooLarge:
             // Nobody has read this head: what is there is that of a request before, and means other bytes.
             driver.exchange.request = RequestHead()
-            self.refuse(driver, .tooLarge)
+            self.refuse(driver, server.decoder.excess)
             if !server.meter.allowsForcedReset(at: server.worker.now) { server.fail(.enhanceYourCalm) }
             return
         case .bomb:
@@ -95,7 +95,9 @@ final class HTTP2ServerStream: HTTP2Stream {
         driver.exchange.request.method = .other
         // Its client understands no other answer, however little of its head was understood.
         if self.server.isGRPC || driver.exchange.namesGRPC { driver.exchange.isGRPC = true }
-        driver.refuse(self, plan: self.server.plan, LocalReply(violation))
+        driver.refuse(
+            self, plan: self.server.plan,
+            LocalReply(violation, violation.text(of: .request, limits: self.server.plan.requestLimits)))
     }
 
     /// The exchange has not begun.

@@ -189,6 +189,7 @@ package enum HeaderName: UInt8, Sendable {
     /// Two bytes tell, for names of these lengths only: all others pay nothing.
     @inline(__always)
     private static func isAlias(_ span: RawSpan, at offset: Int, _ count: Int, second: Int) -> Bool {
+        guard span.byte(at: offset) | 0x20 == UInt8(ascii: "x") else { return false }
         let underscore = UInt8(ascii: "_")
         guard span.byte(at: offset &+ 1) == underscore || span.byte(at: offset &+ second) == underscore else {
             return false

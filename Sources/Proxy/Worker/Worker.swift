@@ -157,6 +157,20 @@ package final class Worker {
         self.logger.info(text, metadata: metadata())
     }
 
+    /// An upstream has sent a response that cannot be passed on: what its client is told, and a line of the log.
+    ///
+    /// - Parameter text: What is wrong with it.
+    func malformed(_ text: String?, _ group: ConnectionPool.Group) -> ProxyError {
+        self.metrics.count(.responseHead)
+        self.log(
+            "upstream sent a malformed response", .responseHead,
+            metadata: [
+                "endpoint": "\(group.endpoint)", "service": "\(group.service)", "error": "\(text ?? "")",
+            ])
+        let detail = text.map { ": \($0)" } ?? ""
+        return ProxyError(.badUpstreamResponse, "upstream sent a malformed response\(detail)")
+    }
+
     // MARK: Reports
 
     /// Seconds since 1970.
