@@ -29,7 +29,7 @@ extension HTTP1ServerConnection {
 
     private func handOver(_ input: ByteBuffer, target: TunnelTarget?, _ context: ChannelHandlerContext) {
         let connection = HTTP2ServerConnection(
-            worker: self.worker, plans: self.plans, isGRPC: self.isGRPC, tunnelTarget: target)
+            worker: self.worker, plans: self.plans, isGRPC: self.isGRPC, tunnelTarget: target, budget: self.budget)
         self.state.requestFailed()
         do {
             try context.pipeline.syncOperations.addHandler(connection, position: .after(self))
@@ -37,6 +37,7 @@ extension HTTP1ServerConnection {
             context.close(promise: nil)
             return
         }
+        self.budget = nil
         connection.received(input)
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }

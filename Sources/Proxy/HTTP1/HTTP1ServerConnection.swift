@@ -25,6 +25,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     /// The plan of the request in flight, or of the last one.
     var plan: TrafficPlan
     var context: ChannelHandlerContext?
+    /// Where the connection has a place, until it is removed or handed over.
+    var budget: ConnectionBudget?
     private var slot: DeadlineTable.Slot?
     private var peer: SocketAddress?
     /// Whether `plan` trusts the peer; asked again when there is another plan.
@@ -46,7 +48,11 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     /// A connection that obeys the newest plan of its listener.
     ///
     /// - Parameter isGRPC: Whether everything on the listener counts as gRPC.
-    package init(worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool = false) {
+    /// - Parameter budget: Where it has a place, which is given back when the handler is removed.
+    package init(
+        worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool = false, budget: ConnectionBudget? = nil
+    ) {
+        self.budget = budget
         self.worker = worker
         self.isGRPC = isGRPC
         self.plans = plans
@@ -70,6 +76,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.worker.clientCount &-= 1
+        self.budget?.leave()
         if let slot = self.slot.take() { self.worker.deadlines.remove(slot) }
     }
 

@@ -10,6 +10,7 @@ package import NIOCore
 package final class HTTP2ServerConnection: HTTP2Connection {
     private let plans: Snapshot<TrafficPlan>.Reader
     private let isGRPC: Bool
+    private let budget: ConnectionBudget?
     /// The plan of the newest request.
     private(set) var plan: TrafficPlan
     /// Whom an HTTP/1.1 CONNECT before the preface has named; see ``HTTP2ServerStream``.
@@ -36,9 +37,12 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     /// A connection that obeys the newest plan of its listener.
     ///
     /// - Parameter isGRPC: Whether everything on the listener counts as gRPC.
+    /// - Parameter budget: Where it has a place, which is given back when the handler is removed.
     package init(
-        worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool, tunnelTarget: TunnelTarget? = nil
+        worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool, tunnelTarget: TunnelTarget? = nil,
+        budget: ConnectionBudget? = nil
     ) {
+        self.budget = budget
         self.isGRPC = isGRPC
         self.plans = plans
         self.plan = plans.value
@@ -57,6 +61,7 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     package override func handlerRemoved(context: ChannelHandlerContext) {
         self.worker.clientCount &-= 1
         self.worker.http2Count &-= 1
+        self.budget?.leave()
         super.handlerRemoved(context: context)
     }
 
