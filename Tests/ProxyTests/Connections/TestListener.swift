@@ -138,7 +138,9 @@ struct TestClient {
     func closed() async { try? await self.channel.closeFuture.get() }
 }
 
-/// The certificate of a server that its clients do not verify. It holds from 2000 to 2100.
+/// The certificate of a server that its clients do not verify.
+///
+/// It holds from 2000 to 2100.
 struct TestCertificate {
     let material: TLSMaterial
 
