@@ -133,7 +133,9 @@ let package = Package(
             name: "IngressTests", dependencies: ["Common", "Ingress", "Proxy", "TestSupport", nioCore],
             swiftSettings: settings),
         .testTarget(
-            name: "ProxyTests", dependencies: ["Common", "Proxy", nioCore, nioEmbedded], swiftSettings: settings),
+            name: "ProxyTests",
+            dependencies: ["Common", "Proxy", "TestSupport", logging, nioCore, nioEmbedded, nioPosix, nioSSL],
+            swiftSettings: settings),
     ]
 )
 

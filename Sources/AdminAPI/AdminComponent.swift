@@ -17,7 +17,7 @@ package actor AdminComponent: Component {
     }
 
     /// Connections at a time: whoever looks after the sidecar must not take the descriptors that traffic needs.
-    private static let mostConnections = 64
+    package static let mostConnections = 64
     /// How long a connection may be without a request, or a request without its end.
     private static let idle = TimeAmount.seconds(15)
 
@@ -26,11 +26,17 @@ package actor AdminComponent: Component {
     private let state: AdminState
     private let loops: any EventLoopGroup
     private let logger: Logger
+    private let onListening: @Sendable (any Channel) async -> Void
 
     /// A component that listens on `address`, on `loops` that serve no traffic.
+    ///
+    /// - Parameter onListening: Decides from then on when the channel accepts: for ``mostConnections`` at a time, and not
+    ///   in a tight loop.
     package init(
-        _ kind: Kind = .api, address: ListenAddress, state: AdminState, loops: any EventLoopGroup, logger: Logger
+        _ kind: Kind = .api, address: ListenAddress, state: AdminState, loops: any EventLoopGroup, logger: Logger,
+        onListening: @escaping @Sendable (any Channel) async -> Void = { _ in }
     ) {
+        self.onListening = onListening
         self.kind = kind
         self.address = address
         self.state = state
@@ -50,9 +56,9 @@ package actor AdminComponent: Component {
             responder: table,
             server: .http1(configuration: .init(idleTimeout: Self.idle)),
             configuration: ApplicationConfiguration(
-                address: .hostname(self.address.host, port: self.address.port), serverName: nil,
-                availableConnectionsDelegate: MaximumAvailableConnections(Self.mostConnections, logger: quiet)),
-            onServerRunning: { [logger, address] _ in
+                address: .hostname(self.address.host, port: self.address.port), serverName: nil),
+            onServerRunning: { [logger, address, onListening] channel in
+                await onListening(channel)
                 logger.notice("\(what)", metadata: ["url": "http://\(address)/\(path)"])
             },
             eventLoopGroupProvider: .shared(self.loops), logger: quiet)

@@ -235,13 +235,18 @@ package struct Assembly: Sendable {
                 listeners: outgoingListeners.map { Self.shown($0, "outgoing", isFirst: $0 === outgoing) }
                     + incomingListeners.map { Self.shown($0, "incoming", isFirst: $0 === incoming) },
                 startTime: ProcessClock.startTime)
+            let admit = self.adminGate(metrics)
             supervisor.add("admin") {
-                AdminComponent(address: address, state: state, loops: controlLoops, logger: logger)
+                AdminComponent(
+                    address: address, state: state, loops: controlLoops, logger: logger, onListening: admit)
             }
             supervisor.add("monitor") { TrafficMonitorComponent(monitor) }
             if let profiling = config.admin.profiling {
+                let admit = self.adminGate(metrics)
                 supervisor.add("profiling") {
-                    AdminComponent(.profiles, address: profiling, state: state, loops: controlLoops, logger: logger)
+                    AdminComponent(
+                        .profiles, address: profiling, state: state, loops: controlLoops, logger: logger,
+                        onListening: admit)
                 }
             }
         }
@@ -332,6 +337,14 @@ package struct Assembly: Sendable {
             configInbox: configInbox, center: center?.client, registration: registration, directory: directory,
             trafficInboxes: [egressInbox, ingressInbox], budget: processBudget, loops: loops,
             controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans], telemetry: telemetry)
+    }
+
+    /// The gate of a listener for operators and probes, who are answered also when memory runs out.
+    private func adminGate(_ metrics: MetricsRegistry) -> @Sendable (any Channel) async -> Void {
+        let rules = AcceptGate.Rules(
+            ConnectionBudget(limit: AdminComponent.mostConnections), overload: nil, metrics: metrics,
+            logger: self.surroundings.logger)
+        return { channel in await AcceptGate.add(to: channel, rules) }
     }
 
     /// A listener as operators see it.

@@ -389,7 +389,9 @@ def test_nobody_forges_lines(text, object, target):
         line = access.new()
         assert line.isprintable(), ascii(line)
         assert not re.search("[\u0080-\u009f\u2028-\u202e\u2066-\u2069\ufeff]", line), ascii(line)
-    assert TEXT.fullmatch(text_of(text)) and json.loads(text_of(object))["status"] == 200
+    # What is no ASCII must be percent-encoded in a target; it may stand in a field.
+    status = 200 if target.isascii() else 400
+    assert TEXT.fullmatch(text_of(text)) and json.loads(text_of(object))["status"] == status
 
 
 def text_of(access):
@@ -397,7 +399,7 @@ def text_of(access):
 
 
 @pytest.mark.parametrize("kind", ["text", "object"])
-@pytest.mark.parametrize("octet", ["a", "\x80"])
+@pytest.mark.parametrize("octet", ["a", '"'])
 def test_long_targets_are_cut(request, kind, octet):
     """T8: a line has 8 KiB at most, whatever there is to escape."""
     access = request.getfixturevalue(kind)

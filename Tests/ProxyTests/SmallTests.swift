@@ -95,6 +95,8 @@ import Testing
 }
 
 @Suite struct ConnectionBudgetTests {
-    @Test("leaves a fifth of the descriptors and a reserve to others", arguments: [(256, 140), (1024, 755), (64, 8)])
+    @Test(
+        "leaves each client a descriptor for its upstream, and others a reserve",
+        arguments: [(256, 96), (1024, 480), (64, 8)])
     func share(limit: Int, share: Int) { #expect(ConnectionBudget.share(ofDescriptors: limit) == share) }
 }

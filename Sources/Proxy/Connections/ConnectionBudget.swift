@@ -15,11 +15,15 @@ package final class ConnectionBudget: Sendable {
         self.parent = parent
     }
 
-    /// The share of a descriptor limit that client connections may use: the rest is for upstream connections, the admin
-    /// listener and discovery.
+    /// How many client connections a descriptor limit has room for.
+    ///
+    /// Each may need a connection to an upstream besides its own descriptor, and ``reserve`` is for others.
     ///
     /// - Source: limit L4.
-    package static func share(ofDescriptors limit: Int) -> Int { max(limit * 8 / 10 - 64, 8) }
+    package static func share(ofDescriptors limit: Int) -> Int { max((limit - Self.reserve) / 2, 8) }
+
+    /// Descriptors that no client is given: for the admin listener, discovery, logs and the event loops.
+    package static let reserve = 64
 
     /// Changes the limit; connections over it stay.
     package func setLimit(_ limit: Int) { self.limit.store(limit, ordering: .relaxed) }

@@ -64,9 +64,8 @@ package final class Listener: Sendable {
     ///
     /// - Throws: `MesherError.cannotListen`.
     package static func open(_ address: SocketAddress, _ setup: Setup) async throws -> Listener {
-        let waits = setup.metrics.counter(
-            "mesher_accept_pauses",
-            help: "Times a listener stopped accepting for a while: budget or descriptors used up.")
+        let rules = AcceptGate.Rules(
+            setup.budget, overload: setup.workers.overload, metrics: setup.metrics, logger: setup.logger)
         let bootstrap = ServerBootstrap(group: setup.workers.loops)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -74,24 +73,7 @@ package final class Listener: Sendable {
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        AcceptGate(
-                            setup.budget, overload: setup.workers.overload, waits: waits, logger: setup.logger))
-                }
-            }
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let plans = setup.plans.reader(for: channel.eventLoop)
-                    try channel.syncOptions?.setOption(
-                        .writeBufferWaterMark, value: plans.value.settings.writeBufferWaterMark)
-                    let worker = setup.workers.worker(of: channel.eventLoop)
-                    if let tls = setup.tls {
-                        try Self.addTLS(tls, setup, worker, plans, to: channel)
-                    } else {
-                        try channel.pipeline.syncOperations.addHandler(
-                            HTTP1ServerConnection(worker: worker, plans: plans, isGRPC: setup.isGRPC))
-                    }
+                        AcceptGate(rules) { try Self.setUp($0, $1, setup) })
                 }
             }
         do {
@@ -104,28 +86,45 @@ package final class Listener: Sendable {
         }
     }
 
+    /// Makes a connection of an accepted channel; see ``AcceptGate/SetUp``.
+    private static func setUp(_ channel: any Channel, _ budget: ConnectionBudget, _ setup: Setup) throws {
+        let plans = setup.plans.reader(for: channel.eventLoop)
+        let worker = setup.workers.worker(of: channel.eventLoop)
+        let options = channel.syncOptions
+        try options?.setOption(.allowRemoteHalfClosure, value: true)
+        try options?.setOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
+        try options?.setOption(.writeBufferWaterMark, value: plans.value.settings.writeBufferWaterMark)
+        guard let tls = setup.tls else {
+            try channel.pipeline.syncOperations.addHandler(
+                HTTP1ServerConnection(worker: worker, plans: plans, isGRPC: setup.isGRPC, budget: budget))
+            return
+        }
+        try Self.addTLS(tls, setup, worker, plans, budget, to: channel)
+    }
+
     /// Puts TLS in front: the handler of requests is added when it is known who the client is.
     private static func addTLS(
         _ tls: TLSMaterial, _ setup: Setup, _ worker: Worker, _ plans: Snapshot<TrafficPlan>.Reader,
-        to channel: any Channel
+        _ budget: ConnectionBudget, to channel: any Channel
     ) throws {
         guard let material = tls.context(.either) else { throw ChannelError.operationUnsupported }
         let handshake = TLSHandshake(
             tls, service: nil, metrics: worker.tlsMetrics, logger: setup.logger,
-            limit: plans.value.settings.requestHead
+            limit: plans.value.settings.requestHead, budget: budget
         ) { result in
             guard case .completed(let negotiated, let context) = result else { return }
             let handler = HTTP1ServerConnection(
-                worker: worker, plans: plans, isGRPC: setup.isGRPC, negotiated: negotiated)
+                worker: worker, plans: plans, isGRPC: setup.isGRPC, negotiated: negotiated, budget: budget)
             do {
                 try context.pipeline.syncOperations.addHandler(handler)
             } catch {
+                budget.leave()
                 context.close(promise: nil)
             }
         }
-        try channel.pipeline.syncOperations.addHandlers([
-            NIOSSLServerHandler(context: material), handshake,
-        ])
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.addHandler(NIOSSLServerHandler(context: material))
+        try pipeline.addHandler(handshake)
     }
 
     /// The system's words for it, without the names of our calls.

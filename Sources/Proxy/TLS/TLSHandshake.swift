@@ -95,8 +95,9 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
     private func fail(_ reason: String, _ context: ChannelHandlerContext) {
         self.timer?.cancel()
         guard let onResult = self.onResult.take() else { return }
-        self.metrics.count(self.material.tag.side, reason)
-        if let leftOut = self.metrics.admitLine(at: .now()) { self.report(reason, leftOut, context) }
+        if let leftOut = self.metrics.failed(self.material.tag.side, reason, at: .now()) {
+            self.report(reason, leftOut, context)
+        }
         onResult(.failed)
         context.close(promise: nil)
     }

@@ -13,30 +13,36 @@ final class TLSMetrics {
         let reason: String
     }
 
+    private struct Failures {
+        let counter: Counter
+        /// For each reason, so that a flood of one does not hide the others.
+        var lines = LineLimit(most: 5, in: .seconds(1))
+    }
+
     private let registry: MetricsRegistry
-    private var failures: [Kind: Counter] = [:]
-    private var lines = LineLimit(most: 5, in: .seconds(1))
+    private var failures: [Kind: Failures] = [:]
 
     init(_ registry: MetricsRegistry) { self.registry = registry }
 
-    /// Counts a handshake that failed.
+    /// Counts a handshake that failed, and tells whether the log may have a line of it.
     ///
     /// - Parameter reason: One of those that ``TLSFailure`` knows, which are few.
-    func count(_ side: CallSide, _ reason: String) {
+    /// - Returns: How many lines for this reason were left out since the last one; `nil` when this one is to be left out.
+    func failed(_ side: CallSide, _ reason: String, at now: NIODeadline) -> Int? {
         let kind = Kind(side: side, reason: reason)
-        if let counter = self.failures[kind] { return counter.add() }
-        let counter = self.registry.counter(
-            "mesher_tls_handshake_failures",
-            MetricLabels(["side": side == .provider ? "server" : "client", "reason": reason]),
-            help: "TLS handshakes that failed: with clients (server) and with instances (client), by reason.")
-        self.failures[kind] = counter
-        counter.add()
+        var failures = self.failures[kind] ?? Failures(counter: self.counter(kind))
+        failures.counter.add()
+        let leftOut = failures.lines.admit(at: now)
+        self.failures[kind] = failures
+        return leftOut
     }
 
-    /// Asks whether the log may have a line more.
-    ///
-    /// - Returns: How many lines were left out since the last one; `nil` when this one is to be left out, too.
-    func admitLine(at now: NIODeadline) -> Int? { self.lines.admit(at: now) }
+    private func counter(_ kind: Kind) -> Counter {
+        self.registry.counter(
+            "mesher_tls_handshake_failures",
+            MetricLabels(["side": kind.side == .provider ? "server" : "client", "reason": kind.reason]),
+            help: "TLS handshakes that failed: with clients (server) and with instances (client), by reason.")
+    }
 }
 
 /// Keeps what peers can cause from filling the log.

@@ -18,7 +18,7 @@ package final class SimulatedChannel: Channel, ChannelCore, @unchecked Sendable 
         case fresh, preRegistered, fullyRegistered, preActivation, fullyActivated, closed
     }
 
-    private struct Interest: OptionSet {
+    struct Interest: OptionSet {
         let rawValue: UInt8
 
         static let read = Interest(rawValue: 1)
@@ -43,21 +43,21 @@ package final class SimulatedChannel: Channel, ChannelCore, @unchecked Sendable 
     package private(set) var remoteAddress: SocketAddress?
     private let closePromise: EventLoopPromise<Void>
     private(set) var life = Life.fresh
-    private var interest: Interest = []
+    var interest: Interest = []
     private var hasSeenEOF = false
     private var readPending = false
     private var inFlushNow = false
-    private var inputShutdown = false
+    var inputShutdown = false
     private var outputShutdown = false
     private var pendingConnect: EventLoopPromise<Void>?
     private var connectTimeoutTask: Scheduled<Void>?
-    private let writes = PendingWrites()
+    let writes = PendingWrites()
 
-    private var autoRead = true
-    private var allowRemoteHalfClosure = false
-    private var maxMessagesPerRead: UInt = 4
-    private var connectTimeout: TimeAmount?
-    private var recvAllocator: any RecvByteBufferAllocator = AdaptiveRecvByteBufferAllocator()
+    var autoRead = true
+    var allowRemoteHalfClosure = false
+    var maxMessagesPerRead: UInt = 4
+    var connectTimeout: TimeAmount?
+    var recvAllocator: any RecvByteBufferAllocator = AdaptiveRecvByteBufferAllocator()
 
     /// A channel that is not registered yet.
     package init(
@@ -125,9 +125,9 @@ package final class SimulatedChannel: Channel, ChannelCore, @unchecked Sendable 
 
     // MARK: State
 
-    private var isOpen: Bool { self.life != .closed }
+    var isOpen: Bool { self.life != .closed }
     private var isActiveNow: Bool { self.life == .preActivation || self.life == .fullyActivated }
-    private var isPreRegistered: Bool { self.life != .fresh && self.life != .closed }
+    var isPreRegistered: Bool { self.life != .fresh && self.life != .closed }
     private var isRegisteredFully: Bool {
         switch self.life {
         case .fullyRegistered, .preActivation, .fullyActivated: true
@@ -492,96 +492,4 @@ package final class SimulatedChannel: Channel, ChannelCore, @unchecked Sendable 
             self.remoteAddress = nil
         }
     }
-}
-
-// MARK: - Options
-
-extension SimulatedChannel: SocketOptionProvider {
-    private struct Options: NIOSynchronousChannelOptions {
-        let channel: SimulatedChannel
-
-        func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws {
-            try self.channel.setOption0(option, value)
-        }
-
-        func getOption<Option: ChannelOption>(_ option: Option) throws -> Option.Value {
-            try self.channel.getOption0(option)
-        }
-    }
-
-    package var syncOptions: (any NIOSynchronousChannelOptions)? { Options(channel: self) }
-
-    package func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) -> EventLoopFuture<Void> {
-        self.loop.makeCompletedFuture(withResultOf: { try self.setOption0(option, value) })
-    }
-
-    package func getOption<Option: ChannelOption>(_ option: Option) -> EventLoopFuture<Option.Value> {
-        let promise = self.loop.makePromise(of: Option.Value.self)
-        do { promise.succeed(try self.getOption0(option)) } catch { promise.fail(error) }
-        return promise.futureResult
-    }
-
-    private func setOption0<Option: ChannelOption>(_ option: Option, _ value: Option.Value) throws {
-        guard self.isOpen else { throw ChannelError.ioOnClosedChannel }
-        switch (option, value) {
-        case (is ChannelOptions.Types.AllowRemoteHalfClosureOption, let value as Bool):
-            self.allowRemoteHalfClosure = value
-        case (is ChannelOptions.Types.WriteSpinOption, let value as UInt): self.writes.spinCount = value
-        case (
-            is ChannelOptions.Types.WriteBufferWaterMarkOption, let value as ChannelOptions.Types.WriteBufferWaterMark
-        ): self.writes.waterMark = value
-        case (is ChannelOptions.Types.MaxMessagesPerReadOption, let value as UInt): self.maxMessagesPerRead = value
-        case (is ChannelOptions.Types.RecvAllocatorOption, let value as any RecvByteBufferAllocator):
-            self.recvAllocator = value
-        case (is ChannelOptions.Types.ConnectTimeoutOption, let value): self.connectTimeout = value as? TimeAmount
-        case (is ChannelOptions.Types.SocketOption, _): break
-        case (is ChannelOptions.Types.AutoReadOption, let value as Bool):
-            let old = self.autoRead
-            self.autoRead = value
-            if self.isPreRegistered, old != value {
-                if value { self.read0() } else { self.interest.remove(.read) }
-            }
-        default: preconditionFailure("option \(option) is not simulated")
-        }
-    }
-
-    private func getOption0<Option: ChannelOption>(_ option: Option) throws -> Option.Value {
-        guard self.isOpen else { throw ChannelError.ioOnClosedChannel }
-        let value: Any? =
-            switch option {
-            case is ChannelOptions.Types.AllowRemoteHalfClosureOption: self.allowRemoteHalfClosure
-            case is ChannelOptions.Types.WriteSpinOption: self.writes.spinCount
-            case is ChannelOptions.Types.WriteBufferWaterMarkOption: self.writes.waterMark
-            case is ChannelOptions.Types.BufferedWritableBytesOption: self.writes.bytes
-            case is ChannelOptions.Types.MaxMessagesPerReadOption: self.maxMessagesPerRead
-            case is ChannelOptions.Types.RecvAllocatorOption: self.recvAllocator
-            case is ChannelOptions.Types.AllocatorOption: self.allocator
-            case is ChannelOptions.Types.AutoReadOption: self.autoRead
-            default: nil
-            }
-        guard let value = value as? Option.Value else { preconditionFailure("option \(option) is not simulated") }
-        return value
-    }
-
-    package func unsafeSetSocketOption<Value: Sendable>(
-        level: SocketOptionLevel, name: SocketOptionName, value: Value
-    ) -> EventLoopFuture<Void> {
-        if let value = value as? linger { self.socket.resetsOnClose = value.l_onoff != 0 && value.l_linger == 0 }
-        return self.loop.makeSucceededVoidFuture()
-    }
-
-    package func unsafeSetSocketOption<Value: Sendable>(
-        level: NIOBSDSocket.OptionLevel, name: NIOBSDSocket.Option, value: Value
-    ) -> EventLoopFuture<Void> {
-        self.unsafeSetSocketOption(
-            level: SocketOptionLevel(level.rawValue), name: SocketOptionName(name.rawValue), value: value)
-    }
-
-    package func unsafeGetSocketOption<Value: Sendable>(
-        level: SocketOptionLevel, name: SocketOptionName
-    ) -> EventLoopFuture<Value> { self.loop.makeFailedFuture(ChannelError.operationUnsupported) }
-
-    package func unsafeGetSocketOption<Value: Sendable>(
-        level: NIOBSDSocket.OptionLevel, name: NIOBSDSocket.Option
-    ) -> EventLoopFuture<Value> { self.loop.makeFailedFuture(ChannelError.operationUnsupported) }
 }
