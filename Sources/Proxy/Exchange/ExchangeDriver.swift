@@ -72,6 +72,7 @@ package final class ExchangeDriver: DeadlineOwner {
     /// The exchange's, for whoever asks often.
     let worker: Worker
 
+    /// A driver that is free.
     package init(worker: Worker) {
         self.worker = worker
         self.exchange = Exchange(worker: worker)

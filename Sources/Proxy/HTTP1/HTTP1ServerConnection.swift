@@ -43,7 +43,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     /// Whether bytes of later requests came together with the one in flight.
     var hasLater = false
     /// Why the channel is not read.
-    private var pauses: Pauses = []
+    var pauses: Pauses = []
     private var emptyLines = EmptyLines()
     var closing = Closing.not
     /// What the channel has said last; asking it costs more than a request should.
@@ -59,16 +59,6 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     var isWrittenOut = false
     private var isResuming = false
 
-    private struct Pauses: OptionSet {
-        let rawValue: UInt8
-        /// The upstream takes no more of the request.
-        static var upstream: Self { Self(rawValue: 1) }
-        /// More was sent ahead than is kept.
-        static var unread: Self { Self(rawValue: 2) }
-        /// The client does not take the answers to earlier requests.
-        static var answers: Self { Self(rawValue: 4) }
-    }
-
     /// How far a connection that ends has come.
     enum Closing {
         case not
@@ -79,10 +69,6 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
 
     /// Requests of one client that are answered in one event, before others have their turn.
     private static let mostInTurn = 64
-    /// More than this is not kept of what a client sends ahead, or sends before it closes its side, which the channel
-    /// reads whatever it is told.
-    private static let mostUnread = 1 << 20
-
     /// A connection that obeys the newest plan of its listener.
     ///
     /// - Parameter isGRPC: Whether everything on the listener counts as gRPC.
@@ -273,28 +259,11 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         }
     }
 
-    /// No further request is taken, and nothing is read, until the client takes the answers that it has.
-    private func awaitReader() {
-        self.pause(.answers, true)
-        self.setDeadline(after: self.plan.settings.stream)
-    }
-
     /// Goes on when others have had their turn.
     private func resume() {
         if self.isResuming { return }
         self.isResuming = true
         self.worker.eventLoop.assumeIsolated().execute { self.worker.event { self.eventEnds() } }
-    }
-
-    func keep(_ input: ByteBuffer) {
-        guard input.readableBytes > 0, self.state.input != .discarded else { return }
-        self.unread = input
-        guard self.state.input == .later else { return }
-        if input.readableBytes > self.plan.settings.buffer { self.pause(.unread, true) }
-        if input.readableBytes > max(Self.mostUnread, self.plan.settings.buffer) {
-            self.worker.metrics.count(.sentAhead)
-            self.context?.close(promise: nil)
-        }
     }
 
     /// Reads a head and begins its exchange.
@@ -402,25 +371,5 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
 
     func releaseDriver() {
         if let driver = self.driver.take() { self.worker.giveBack(driver) }
-    }
-
-    // MARK: Reading
-
-    package func setReading(_ isReading: Bool) { self.pause(.upstream, !isReading) }
-
-    /// Reads only while nothing speaks against it.
-    private func pause(_ reason: Pauses, _ isPaused: Bool) {
-        let before = self.pauses
-        if isPaused { self.pauses.insert(reason) } else { self.pauses.remove(reason) }
-        guard before.isEmpty != self.pauses.isEmpty else { return }
-        try? self.context?.channel.syncOptions?.setOption(.autoRead, value: self.pauses.isEmpty)
-    }
-
-    /// An exchange is over: what was sent ahead is looked at, and read on.
-    func readOn() {
-        if !self.pauses.isEmpty {
-            self.pause(.upstream, false)
-            self.pause(.unread, false)
-        }
     }
 }
