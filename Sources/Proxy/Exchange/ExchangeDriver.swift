@@ -140,6 +140,8 @@ package final class ExchangeDriver: DeadlineOwner {
     package func requestBody(_ body: ByteBuffer?, isComplete: Bool) {
         assert(self.worker.isInEvent)
         guard self.phase != .idle, self.phase != .tunnel else { return }
+        // Framing alone, such as extensions of chunks: no sign that the request goes on.
+        guard body != nil || isComplete else { return }
         self.call.isRequestComplete = isComplete
         if let body {
             self.exchange.requestBytes &+= body.readableBytes

@@ -28,6 +28,8 @@ extension HTTP1ServerConnection {
         if input.readableBytes > self.plan.settings.buffer { self.pause(.unread, true) }
         if input.readableBytes > max(Self.mostUnread, self.plan.settings.buffer) {
             self.worker.metrics.count(.sentAhead)
+            self.state.requestFailed()
+            self.unread = nil
             self.context?.close(promise: nil)
         }
     }

@@ -215,7 +215,9 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     private func inputClosed() {
         switch self.state.inputClosed() {
         case .close: if self.unread == nil || self.state.input == .discarded { self.end() }
-        case .abort: self.context?.close(promise: nil)
+        case .abort:
+            self.state.requestFailed()
+            self.context?.close(promise: nil)
         case .endTunnelInput: self.driver?.tunnelInputClosed()
         case .awaitResponse: self.driver?.clientHalfClosed()
         }
