@@ -165,39 +165,4 @@ import Testing
         typealias InboundIn = ByteBuffer
         func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.writeAndFlush(data, promise: nil) }
     }
-
-    @Test("without a descriptor left, a listener neither spins nor gives up") func descriptorLimit() async {
-        // In a process of its own, as the limit is the whole process's.
-        await #expect(processExitsWith: .success) {
-            let listener = try await TestListener.open(workers: 1)
-            let existing = try await listener.connect()
-            var limit = rlimit()
-            let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-            try #require(unsafe getrlimit(files, &limit) == 0)
-            limit.rlim_cur = 128
-            try #require(unsafe setrlimit(files, &limit) == 0)
-            var held: [Int32] = []
-            while case let descriptor = dup(0), descriptor >= 0 { held.append(descriptor) }
-            let last = held.popLast()
-            close(try #require(last))
-            // Which the client takes.
-            let client = try await listener.connect()
-            try await client.send(TestListener.request)
-            // Not `Task.sleep`, which may need a descriptor of its own.
-            let loop = listener.workers.loops.next()
-            for _ in 0..<500 where !listener.log.lines.contains(where: { $0.contains("cannot accept connections") }) {
-                try await loop.scheduleTask(in: .milliseconds(5)) {}.futureResult.get()
-            }
-            #expect(listener.log.lines.contains { $0.contains("cannot accept connections") })
-            let before = clock()
-            try await loop.scheduleTask(in: .milliseconds(500)) {}.futureResult.get()
-            let used = Double(clock() - before) / Double(CLOCKS_PER_SEC)
-            #expect(used < 0.1, "a loop that tries again at once uses half a second of it")
-            try await existing.send(TestListener.request)
-            try await existing.answer()
-            for descriptor in held { close(descriptor) }
-            let answered = try await ContinuousClock().measure { try await client.answer() }
-            #expect(answered < .seconds(1))
-        }
-    }
 }
