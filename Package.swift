@@ -173,28 +173,30 @@ if Context.environment["MESHER_FUZZ"] != nil {
     ]
 }
 
-// The simulation, with the request path whole and nothing beside it: `scripts/simulate` sets the variable.
+// The simulation: `scripts/simulate` sets the variable, and what counts is built once more, with assertions and exclusivity
+// checks. All else is shared with the release build.
 if Context.environment["MESHER_SIMULATE"] != nil {
-    let needed = ["swift-collections", "swift-log", "swift-nio", "swift-nio-ssl", "swift-service-lifecycle", "Yams"]
-    package.products = []
-    package.dependencies = package.dependencies.filter { dependency in
-        guard case .sourceControl(_, let location, _) = dependency.kind else { return false }
-        return needed.contains { location.hasSuffix("/\($0)") }
-    }
-    package.targets = package.targets.filter { ["CRE2", "CMesher", "Common", "Proxy"].contains($0.name) }
-    // What is internal stays so in the product, and is looked at here.
-    for target in package.targets where target.name == "Proxy" {
-        target.swiftSettings = settings + [.unsafeFlags(["-enable-testing"])]
+    for target in package.targets where ["Proxy", "Egress", "Ingress"].contains(target.name) {
+        // What is internal stays so in the product, and is looked at here.
+        target.swiftSettings =
+            settings
+            + [.unsafeFlags(["-enable-testing", "-assert-config", "Debug", "-enforce-exclusivity=checked"])]
     }
     let support = Target.Dependency.target(name: "SimulationSupport")
+    package.products = []
     package.targets += [
         // The clock, memory that a process shares with its children, and those children.
         .target(name: "CSimulation", path: "Tests/Simulation/Process"),
         .target(
             name: "SimulationSupport", dependencies: ["CSimulation", dequeModule, nioCore],
             path: "Tests/Simulation/Support", swiftSettings: settings),
+        // Ring a: the driver, its chain, pool and policies between fake sides.
+        .target(
+            name: "ExchangeRing", dependencies: ["Common", "Egress", "Ingress", "Proxy", support, logging, nioCore],
+            path: "Tests/Simulation/RingA", swiftSettings: settings),
         .executableTarget(
-            name: "simulate", dependencies: ["CSimulation", "Common", "Proxy", support, logging, nioCore],
+            name: "simulate",
+            dependencies: ["CSimulation", "Common", "ExchangeRing", "Proxy", support, logging, nioCore],
             path: "Tests/Simulation/Rings", swiftSettings: settings),
         .testTarget(
             name: "SimulationTests", dependencies: [support, nioCore, nioPosix], path: "Tests/Simulation/Sockets",

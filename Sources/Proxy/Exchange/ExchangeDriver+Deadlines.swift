@@ -49,7 +49,10 @@ extension ExchangeDriver {
     ///
     /// The grace of a client that has left begins once, and not anew with each thing that happens before its answer.
     func armIdle() {
-        if self.call.hasClientLeft, self.phase != .responding, self.call.idleDeadline != .distantFuture { return }
+        if self.call.hasClientLeft, self.phase != .responding, self.call.idleDeadline != .distantFuture {
+            // The table may have forgotten it: another deadline was over.
+            return self.arm(self.call.idleDeadline - self.worker.now)
+        }
         guard let limit = self.idleLimit else {
             self.call.idleDeadline = .distantFuture
             return
@@ -88,9 +91,9 @@ extension ExchangeDriver {
             self.call.idleDeadline = .distantFuture
             self.call.bodyDeadline = .distantFuture
             self.expireIdle()
-        } else {
-            self.arm(self.deadlineLeft(from: now))
         }
+        // The table has forgotten what it called for: whatever is still to come is told again.
+        if self.phase != .idle { self.deadline = self.earliest }
     }
 
     /// The time that the client has set is over: no other try, and no blame for who had no fair chance.
@@ -104,10 +107,6 @@ extension ExchangeDriver {
     }
 
     private static var fairChance: TimeAmount { .seconds(1) }
-
-    private func deadlineLeft(from now: NIODeadline) -> TimeAmount {
-        self.earliest - now
-    }
 
     private func expireIdle() {
         let metrics = self.worker.metrics

@@ -68,7 +68,8 @@ extension ExchangeDriver {
             if self.exchange.attempts <= Self.mostRefusals {
                 self.connect()
             } else {
-                self.attemptFailed(ProxyError(.upstreamReset))
+                // Closed before a byte could be sent, again and again.
+                self.attemptFailed(ProxyError(.connectFailed, self.connectFailure))
             }
         }
     }
@@ -195,7 +196,10 @@ extension ExchangeDriver {
         // Its owner has it back already: whoever uses it now must not hear of this call.
         if isComplete { self.exchange.attempt.upstream = nil }
         // A gRPC call that ends with its head has its status there.
-        if self.exchange.isGRPC, isComplete { self.exchange.readGRPCStatus(inTrailers: false) }
+        if self.exchange.isGRPC, isComplete {
+            self.exchange.readGRPCStatus(inTrailers: false)
+            if self.exchange.attempt.grpcStatus == nil { self.exchange.readGRPCStatus(inTrailers: true) }
+        }
         if self.isFailedThere() {
             self.exchange.attempt.isUnseen = true
             self.exchange.outcome = .connectFailed

@@ -32,7 +32,7 @@ package final class ServiceState {
 
     init(
         _ service: Service, _ policy: ServicePolicy, _ governance: Governance, _ counters: RequestCounters,
-        loop: Int, upon old: ServiceState?
+        loop: Int, upon old: ServiceState?, using random: inout FastRandom
     ) {
         self.hits = policy.routes?.hits.shard(of: loop) ?? []
         self.service = service
@@ -51,7 +51,7 @@ package final class ServiceState {
         // Anywhere, so that many sidecars do not all begin with the same instance.
         self.turns =
             old.map { state in zip(state.turns, state.subsets).map { $1?.turn ?? $0 } }
-            ?? (0..<count).map { _ in RoundRobin(startingAt: .random(in: 0..<1 << 16)) }
+            ?? (0..<count).map { _ in RoundRobin(startingAt: .random(in: 0..<1 << 16, using: &random)) }
         self.loads = old?.loads ?? [:]
         self.budget = RetryBudget(percent: policy.retry.budgetPercent)
     }

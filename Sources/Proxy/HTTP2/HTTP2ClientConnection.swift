@@ -18,6 +18,13 @@ package final class HTTP2ClientConnection: HTTP2Connection {
     private var isRetired = false
     private var free: [HTTP2ClientStream] = []
     private let settings: ProxySettings
+    /// Resets of this second, and since when it is.
+    private var resets = 0
+    private var resetsSince = NIODeadline.uptimeNanoseconds(0)
+    /// Calls given up beyond those answered.
+    private var excess = 0
+    /// Streams that are still to be reset.
+    private var givenUp: [HTTP2ClientStream] = []
     /// When a PING went out that was not answered.
     private var pingedAt: NIODeadline?
     /// The upstream's settings were waited for long enough.
@@ -96,6 +103,57 @@ package final class HTTP2ClientConnection: HTTP2Connection {
         self.free.removeAll()
         self.isRetired = true
         self.worker.pool.closed(self)
+    }
+
+    // MARK: Calls given up
+
+    /// Tells the upstream that nobody waits for a stream any more: soon, though never so often that it would be taken for
+    /// an attack, which ends the connection with the calls of all others.
+    ///
+    /// A wave of clients that give up meets on the one connection to their service. What comes for a stream meanwhile is
+    /// read and thrown away.
+    func giveUp(_ stream: HTTP2ClientStream) {
+        self.excess += 1
+        // In the long run more resets than answers are one as well: others begin on another connection.
+        if self.excess > Self.mostExcess { self.retire() }
+        self.resetSoon(stream)
+    }
+
+    private func resetSoon(_ stream: HTTP2ClientStream) {
+        let now = self.worker.now
+        if now - self.resetsSince >= Self.resetPeriod {
+            self.resetsSince = now
+            self.resets = 0
+        }
+        guard self.resets < Self.mostResets else {
+            if self.givenUp.isEmpty {
+                self.worker.eventLoop.assumeIsolated().scheduleTask(in: Self.resetPeriod) {
+                    self.worker.event { self.resetGivenUp() }
+                }
+            }
+            self.givenUp.append(stream)
+            return
+        }
+        self.resets += 1
+        self.reset(stream, .cancel)
+    }
+
+    private func resetGivenUp() {
+        let streams = self.givenUp
+        self.givenUp = []
+        // One that has ended meanwhile is in no table any more.
+        for stream in streams where stream.isGivenUp { self.resetSoon(stream) }
+    }
+
+    /// Half of what mesher itself takes from a client in a second.
+    private static let mostResets = 50
+    private static let mostExcess = 200
+    private static let resetPeriod = TimeAmount.seconds(1)
+
+    /// A call was answered.
+    func answered() {
+        self.meter.answered()
+        self.excess = max(0, self.excess - 1)
     }
 
     // MARK: Signs of life

@@ -36,7 +36,11 @@ final class HTTP2ClientStream: HTTP2Stream {
     // MARK: Response
 
     override func headersReceived(_ block: RawSpan, endStream: Bool) {
-        guard let ticket = self.ticket, ticket.isValid else { return self.client.ignore(block) }
+        guard let ticket = self.ticket, ticket.isValid else {
+            self.client.ignore(block)
+            if endStream { self.endGivenUp() }
+            return
+        }
         let driver = ticket.driver
         self.hasAnswered = true
         if self.hasHead {
@@ -62,7 +66,7 @@ final class HTTP2ClientStream: HTTP2Stream {
             return
         }
         self.hasHead = true
-        self.client.meter.answered()
+        self.client.answered()
         if endStream {
             guard self.isBodiless(driver) || driver.exchange.response.contentLength == 0 else {
                 return self.refuseResponse()
@@ -107,7 +111,10 @@ final class HTTP2ClientStream: HTTP2Stream {
     }
 
     override func dataReceived(_ data: ByteBuffer?, endStream: Bool) {
-        guard let ticket = self.ticket, ticket.isValid else { return }
+        guard let ticket = self.ticket, ticket.isValid else {
+            if endStream { self.endGivenUp() }
+            return
+        }
         guard self.hasHead else { return self.refuseResponse() }
         guard endStream else {
             if let data { ticket.driver.responseBody(ticket.number, data, isComplete: false) }
@@ -165,6 +172,21 @@ final class HTTP2ClientStream: HTTP2Stream {
         ticket.driver.upstreamFailed(
             ticket.number, ProxyError(.upstreamReset),
             wasReused: isUnseen || self.client.served > 1 && !self.hasAnswered, wasSent: !isUnseen)
+    }
+
+    /// Whether nobody waits for it any more, and its upstream does not know yet.
+    var isGivenUp: Bool { self.id != 0 && self.ticket == nil && !self.hasPeerEnded }
+
+    private func deliverNothing() {
+        self.pending = nil
+        self.gathered = nil
+        self.setReading(false)
+    }
+
+    /// The answer that nobody waits for is complete.
+    private func endGivenUp() {
+        self.hasPeerEnded = true
+        if self.hasEnded { self.client.finish(self) } else { self.client.reset(self, .cancel) }
     }
 
     // MARK: Trailers
@@ -230,7 +252,8 @@ extension HTTP2ClientStream: Upstream {
         self.ticket = nil
         // Not a word since the request was sent: the connection is of no use to others either.
         if reason == .late, self.client.heardAt <= self.sentAt { self.client.retire() }
-        self.client.reset(self, .cancel)
+        self.deliverNothing()
+        self.client.giveUp(self)
     }
 
     func writeTunnel(_ bytes: ByteBuffer) -> Bool { true }

@@ -319,7 +319,8 @@ package final class Worker {
             return old
         }
         let state = ServiceState(
-            service, policy, governance, self.metrics.counters(for: service), loop: self.index, upon: old)
+            service, policy, governance, self.metrics.counters(for: service), loop: self.index, upon: old,
+            using: &self.random)
         // Whatever the newest directory no longer holds is not asked for again.
         let directory = self.directory.value
         self.states = self.states.filter { directory[$0.value.service.name] === $0.value.service }
@@ -333,7 +334,7 @@ package final class Worker {
         if self.hosts.count >= 1000 { self.hosts.removeAll() }
         let state = ServiceState(
             host, governance.policy(for: host.name), governance, self.metrics.counters(for: host),
-            loop: self.index, upon: nil)
+            loop: self.index, upon: nil, using: &self.random)
         self.hosts[ObjectIdentifier(host)] = state
         return state
     }

@@ -35,7 +35,7 @@ final class World {
             eventLoop: self.loop, loopCount: 1, directory: Snapshot(.empty, on: self.loop), metrics: constants.metrics,
             logger: constants.logger, overload: Overload())
         self.worker.random = FastRandom(seed: schedule.seed())
-        self.worker.tick()
+        self.worker.event {}
     }
 
     /// The default settings.

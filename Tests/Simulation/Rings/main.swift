@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CSimulation
+import ExchangeRing
 import SimulationSupport
 
 #if canImport(Glibc)
@@ -57,6 +58,7 @@ guard let order = Order(Array(CommandLine.arguments.dropFirst())) else {
 }
 let campaign: Campaign
 switch order.ring {
+case "a": campaign = Campaign(ring: "a", body: ExchangeRing(ignored: order.ignored).run)
 case "b": campaign = Campaign(ring: "b", body: ServerRing(ignored: order.ignored).run)
 default:
     print("simulate: there is no ring \(order.ring)")
