@@ -185,6 +185,8 @@ extension ExchangeDriver {
         }
         self.call.downstream?.sendInterim(self)
         self.exchange.responseHeaders.clear()
+        // A sign of life, which an upstream that takes nothing of a body owes.
+        if !self.call.isRequestComplete { self.armIdle() }
     }
 
     /// The final response; its head is in the exchange.

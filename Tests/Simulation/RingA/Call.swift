@@ -51,12 +51,12 @@ final class Call {
     var hasHalfClosed = false
     /// When somebody last did something about it.
     var movedAt: NIODeadline
-    /// When its client did.
-    var sentAt: NIODeadline
 
     var answer = Answer.none
     /// Interim responses of all tries.
     var interims: Int { self.trials.reduce(0) { $0 + $1.interims } }
+    /// The last event in which a connection that it was given was lost already.
+    var lostIn: Int?
     /// Whether it was given a status.
     var hasStatus = false
     /// Bytes of the body that the client was given.
@@ -97,7 +97,6 @@ final class Call {
         self.driver = driver
         self.begunAt = now
         self.movedAt = now
-        self.sentAt = now
         self.timeout = timeout
         self.length = length
         self.hasTrailers = hasTrailers
@@ -144,6 +143,8 @@ final class Trial {
     var waitsSince: NIODeadline?
     /// The event in which it ended.
     var endedIn: Int?
+    /// When it ended.
+    var endedAt: NIODeadline?
     var interims = 0
     var status: Int?
     var grpcStatus: Int?

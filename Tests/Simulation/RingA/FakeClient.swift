@@ -190,7 +190,6 @@ final class FakeClient: Downstream, EventTail {
         call.sent += count
         call.isComplete = isLast && !isSplit
         call.movedAt = self.world.loop.now
-        call.sentAt = self.world.loop.now
         self.world.event("\(self.name): \(count) bytes\(call.isComplete ? ", the last" : "")", .client(call)) {
             if call.isComplete, call.hasTrailers {
                 var trailers = HeaderBlock()

@@ -50,7 +50,10 @@ class FakeUpstream: Upstream {
 
     func sendRequest(_ ticket: Ticket, body: ByteBuffer?, isComplete: Bool) -> SentRequest {
         self.enter("a request, \(body?.readableBytes ?? 0) bytes\(isComplete ? ", complete" : "")")
-        guard self.isReady else { return .lost }
+        guard self.isReady else {
+            self.world.lost(ticket)
+            return .lost
+        }
         self.isInside = true
         defer { self.isInside = false }
         guard let trial = self.begin(ticket) else { return .lost }
@@ -158,6 +161,7 @@ class FakeUpstream: Upstream {
     private func leave(_ state: Trial.State) {
         self.trial?.state = state
         self.trial?.endedIn = self.world.eventNumber
+        self.trial?.endedAt = self.world.loop.now
         if state != .cancelled { self.trial?.call.movedAt = self.world.loop.now }
         self.ticket = nil
         self.trial = nil

@@ -296,6 +296,9 @@ final class RingWorld: @unchecked Sendable {
         return trial
     }
 
+    /// What the pool has given is lost.
+    func lost(_ ticket: Ticket) { self.call(of: ticket.driver.exchange)?.lostIn = self.eventNumber }
+
     private func judgeTry(_ trial: Trial, _ call: Call) {
         guard let last = call.trials.last else { return }
         let name = "call \(call.number)"
@@ -312,11 +315,11 @@ final class RingWorld: @unchecked Sendable {
         }
         let isHidden = last.entered == call.finished
         if isHidden {
-            if isSeen, self.loop.now - last.sentAt > .seconds(1) {
+            // What counts is how soon it failed; another connection may take its time.
+            let time = (last.endedAt ?? self.loop.now) - last.sentAt
+            if isSeen, time > .seconds(1) {
                 self.violate(
-                    "resend",
-                    "\(name) is sent again without a policy, after \((self.loop.now - last.sentAt).nanoseconds / 1_000_000) ms"
-                )
+                    "resend", "\(name) is sent again without a policy, after \(time.nanoseconds / 1_000_000) ms")
             }
             if isSeen, call.trials.count > 1 || call.hasBody || !call.isIdempotent {
                 self.violate("resend", "\(name) is sent again without a policy, which it may not be")
@@ -329,7 +332,8 @@ final class RingWorld: @unchecked Sendable {
             self.loop.now - drained.at < .seconds(9), last.endedIn ?? 0 > drained.event
         else { return }
         self.sentAgain += 1
-        if self.sentAgain * 100 > self.calls.count * (policy?.budgetPercent ?? 0) {
+        // A request more may be what fills up one retry.
+        if (self.sentAgain - 1) * 100 > self.calls.count * (policy?.budgetPercent ?? 0) {
             self.violate("budget", "\(name) is sent again, and no retry is left")
         }
     }
@@ -427,18 +431,20 @@ final class RingWorld: @unchecked Sendable {
         var others: [Outcome] = []
         if self.worker.metrics.retries.current > self.retriesBefore {
             others = [.refused, .noInstance, .replied, .connectFailed]
+            if call.lostIn == self.eventNumber { others.append(.upstreamFailed) }
         }
         if let last, last.isTunnel { return self.expectedOfTunnel(call, last) }
         if let last, isNow, last.state == .answered {
             return [last.outcome] + (last.isListed || last.isUnserved ? others : [])
         }
         if let last, isNow, last.state == .failed { return self.expectedOfDeath(call, last) + others }
-        let own: [Outcome] = [.refused, .noInstance, .replied, .connectFailed]
+        var own: [Outcome] = [.refused, .noInstance, .replied, .connectFailed]
+        if call.lostIn == self.eventNumber { own.append(.upstreamFailed) }
         switch self.cause {
         case .begin, .connector, .upstreams: return own
         case .upstream(let trial):
             // One interim response too many, or a client that has left and is sent events.
-            if trial.call === call, call.hasHalfClosed, trial.isEvents { return [.clientFault] }
+            if trial.call === call, call.hasHalfClosed, trial.isEvents { return [.clientFault] + others }
             if trial.call === call, call.interims > call.plan.settings.maxInterimResponses { return [.upstreamFailed] }
             return own
         // Nobody listens to a stream of events any more.
@@ -455,8 +461,8 @@ final class RingWorld: @unchecked Sendable {
 
     private func expectedOfDeath(_ call: Call, _ last: Trial) -> [Outcome] {
         if last.hasHead { return [.diedInBody] }
-        // It has waited for the client, and has given up.
-        let isClientSilent = !call.isComplete && !last.isFull && self.loop.now - call.sentAt > .seconds(1)
+        // It has waited for the client, and has given up. A trickle is as good as silence.
+        let isClientSilent = !call.isComplete && !last.isFull && self.loop.now - call.begunAt > .seconds(1)
         if last.isSeen, isClientSilent { return [.clientFault, .upstreamFailed] }
         return [.upstreamFailed]
     }
@@ -469,7 +475,8 @@ final class RingWorld: @unchecked Sendable {
         }
         if call.hasHalfClosed { outcomes.append(.clientFault) }
         guard let last, isNow, last.state == .cancelled else { return outcomes }
-        let silence = self.loop.now - call.movedAt
+        // Of the side that has to act; what the other one does meanwhile is no sign of life of it.
+        let silence = self.loop.now - last.sentAt
         let settings = call.plan.settings
         if last.hasHead {
             if silence >= settings.stream { outcomes.append(call.isFull ? .clientFault : .diedInBody) }
