@@ -29,10 +29,13 @@ install: ## Install what make build has built: PREFIX=/usr/local, SYSCONFDIR=/et
 uninstall: ## Remove what make install has put into place; the configuration stays
 	@packaging/install --remove "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)"
 
-test: setup check ## Set up, then everything: checks, unit tests, scenarios, real peers, fuzzing, documentation
+test: setup check ## Set up, then everything: checks, unit tests, scenarios, peers, simulation, fuzzing, documentation
 	swift build --build-tests
 	scripts/unit-tests
 	$(MAKE) build peers micro docs
+	scripts/simulate --check-faults
+	scripts/simulate --ring a --seeds 1..100000 --seconds 60
+	scripts/simulate --ring b --seeds 1..10000 --seconds 30
 	scripts/fuzz 20
 
 peers: .build/setup-test ## Real clients and servers against the release binary
@@ -56,7 +59,8 @@ fuzz: .build/setup-test ## Fuzz the codecs for a minute each
 
 simulate: ## Simulate schedules of clients, upstreams and timers for ten minutes
 	scripts/simulate --sockets
-	scripts/simulate --ring b --seconds 600
+	scripts/simulate --ring a --seconds 300
+	scripts/simulate --ring b --seconds 300
 
 bench: build .build/setup-bench ## CPU per request next to Envoy, nginx and HAProxy, in one interleaved run
 	PATH="$(CURDIR)/.venv/peers/bin:$$PATH" MESHER_BIN="$(CURDIR)/$(BINARY)" Benchmarks/Load/bench.py $(BENCH)

@@ -77,8 +77,9 @@ class Response(Message):
     error = property(lambda self: (self.get("x-mesher-error") or b"").decode())
 
     def same(self):
-        """What two responses have to agree in to be the same message."""
-        return (self.start, self.fields, bytes(self.body), self.trailers)
+        """What two responses have to agree in to be the same message; a `Date` tells only when it was sent."""
+        fields = [(name, value) for name, value in self.fields if name != "date"]
+        return (self.start, fields, bytes(self.body), self.trailers)
 
 
 class Reader:

@@ -195,8 +195,7 @@ extension ExchangeDriver {
     package func finalResponse(_ number: UInt64, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
         assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase == .waiting else { return }
-        // Its owner has it back already: whoever uses it now must not hear of this call.
-        if isComplete { self.exchange.attempt.upstream = nil }
+        let finished = isComplete ? self.exchange.attempt.upstream.take() : nil
         // A gRPC call that ends with its head has its status there.
         if self.exchange.isGRPC, isComplete {
             self.exchange.readGRPCStatus(inTrailers: false)
@@ -209,7 +208,10 @@ extension ExchangeDriver {
         } else if self.plan.isFailure(self.exchange.meaningfulStatus) {
             self.exchange.attempt.isFailure = true
             self.exchange.outcome = .listedStatus
-            if self.tryAgain() { return }
+            if self.tryAgain() {
+                if self.phase == .held || self.phase == .connecting { self.exchange.attempt.upstream = finished }
+                return
+            }
         }
         self.phase = .responding
         self.call.headDeadline = .distantFuture
