@@ -195,7 +195,8 @@ extension ExchangeDriver {
     package func finalResponse(_ number: UInt64, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) {
         assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase == .waiting else { return }
-        let finished = isComplete ? self.exchange.attempt.upstream.take() : nil
+        // Its owner has it back already: whoever uses it now must not hear of this call.
+        if isComplete { self.exchange.attempt.upstream = nil }
         // A gRPC call that ends with its head has its status there.
         if self.exchange.isGRPC, isComplete {
             self.exchange.readGRPCStatus(inTrailers: false)
@@ -208,10 +209,7 @@ extension ExchangeDriver {
         } else if self.plan.isFailure(self.exchange.meaningfulStatus) {
             self.exchange.attempt.isFailure = true
             self.exchange.outcome = .listedStatus
-            if self.tryAgain() {
-                if self.phase == .held || self.phase == .connecting { self.exchange.attempt.upstream = finished }
-                return
-            }
+            if self.tryAgain() { return }
         }
         self.phase = .responding
         self.call.headDeadline = .distantFuture

@@ -360,6 +360,7 @@ extension HTTP1ClientConnection: Upstream {
     }
 
     package func cancel(_ ticket: Ticket, because reason: Cancellation) {
+        guard let mine = self.ticket, mine.number == ticket.number, mine.driver === ticket.driver else { return }
         self.ticket = nil
         // A peer sidecar would take an orderly end for a client that still wants its answer.
         if let channel = self.context?.channel as? any SocketOptionProvider {

@@ -248,6 +248,7 @@ extension HTTP2ClientStream: Upstream {
     func openTunnel(_ ticket: Ticket) -> Bool { false }
 
     func cancel(_ ticket: Ticket, because reason: Cancellation) {
+        guard let mine = self.ticket, mine.number == ticket.number, mine.driver === ticket.driver else { return }
         self.ticket = nil
         // Not a word since the request was sent: the connection is of no use to others either.
         if reason == .late, self.client.heardAt <= self.sentAt { self.client.retire() }
