@@ -199,7 +199,7 @@ if Context.environment["MESHER_SIMULATE"] != nil {
             dependencies: ["CSimulation", "Common", "ExchangeRing", "Proxy", support, logging, nioCore],
             path: "Tests/Simulation/Rings", swiftSettings: settings),
         .testTarget(
-            name: "SimulationTests", dependencies: [support, nioCore, nioPosix], path: "Tests/Simulation/Sockets",
-            swiftSettings: settings),
+            name: "SimulationTests", dependencies: ["CSimulation", support, nioCore, nioPosix],
+            path: "Tests/Simulation/Sockets", swiftSettings: settings),
     ]
 }

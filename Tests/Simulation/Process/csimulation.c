@@ -3,6 +3,8 @@
 #include "csimulation.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,4 +132,44 @@ int simulation_fork(void (*body)(void *), void *argument, bool is_quiet, unsigne
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+bool simulation_resets(struct linger value) { return value.l_onoff != 0 && value.l_linger == 0; }
+
+struct linger simulation_reset_linger(void) { return (struct linger){.l_onoff = 1, .l_linger = 0}; }
+
+int simulation_peer_connect(uint16_t port) {
+    int peer = socket(AF_INET, SOCK_STREAM, 0);
+    int size = 64 * 1024;
+    setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (connect(peer, (struct sockaddr *)&address, sizeof(address)) == 0) return peer;
+    close(peer);
+    return -1;
+}
+
+void simulation_peer_send(int peer, int count) {
+    char *bytes = calloc(1, (size_t)count);
+    ssize_t ignored = send(peer, bytes, (size_t)count, MSG_NOSIGNAL);
+    (void)ignored;
+    free(bytes);
+}
+
+void simulation_peer_shut_down(int peer) { shutdown(peer, SHUT_WR); }
+
+void simulation_peer_reset(int peer) {
+    struct linger value = simulation_reset_linger();
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &value, sizeof(value));
+    close(peer);
+}
+
+void simulation_peer_close(int peer) { close(peer); }
+
+int simulation_peer_read(int peer) {
+    struct pollfd waiting = {.fd = peer, .events = POLLIN};
+    if (poll(&waiting, 1, 100) <= 0) return -2;
+    char bytes[1 << 16];
+    ssize_t count = recv(peer, bytes, sizeof(bytes), MSG_DONTWAIT);
+    return count < 0 ? -1 : (int)count;
 }

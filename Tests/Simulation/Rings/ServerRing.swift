@@ -10,6 +10,8 @@ struct ServerRing {
     /// Answers what the path says: `/number/size/milliseconds`.
     private struct AnswerStage: Stage {
         static let name = "answer"
+        /// `String(repeating:count:)` is a quarter of a schedule.
+        private static let text = [UInt8](repeating: UInt8(ascii: "x"), count: 8192)
 
         func onRequest(_ exchange: inout Exchange) -> Verdict {
             let path = exchange.requestHeaders.string(in: exchange.request.path)
@@ -20,7 +22,7 @@ struct ServerRing {
                 let loop = exchange.worker.eventLoop
                 return .again(loop.scheduleTask(in: .milliseconds(Int64(parts[2]))) {}.futureResult)
             }
-            var reply = LocalReply(status: 200, body: String(repeating: "x", count: parts[1]))
+            var reply = LocalReply(status: 200, body: String(decoding: Self.text[..<parts[1]], as: UTF8.self))
             reply.headers = [LocalReply.Header("x-number", "\(parts[0])")]
             return .reply(reply)
         }

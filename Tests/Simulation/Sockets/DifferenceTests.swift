@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CSimulation
 import NIOCore
 import NIOPosix
 import SimulationSupport
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// The simulated channel does what NIO's does on a real socket: the same callbacks in the same order, inside the same
 /// calls, and the same for the peer.
@@ -146,58 +143,41 @@ private final class RawPeer {
     private(set) var end = "gone"
 
     init(port: UInt16) throws {
-        self.descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var size: CInt = 64 * 1024
-        _ = unsafe setsockopt(self.descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<CInt>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = unsafe withUnsafePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe connect(self.descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        try #require(result == 0)
+        self.descriptor = simulation_peer_connect(port)
+        try #require(self.descriptor >= 0)
     }
 
-    func send(_ count: Int) {
-        let bytes = [UInt8](repeating: 9, count: count)
-        _ = unsafe Glibc.send(self.descriptor, bytes, count, CInt(MSG_NOSIGNAL))
-    }
+    func send(_ count: Int) { simulation_peer_send(self.descriptor, CInt(count)) }
 
-    func shutDown() { _ = shutdown(self.descriptor, CInt(SHUT_WR)) }
+    func shutDown() { simulation_peer_shut_down(self.descriptor) }
 
     func close() {
         guard self.descriptor >= 0 else { return }
-        _ = Glibc.close(self.descriptor)
+        simulation_peer_close(self.descriptor)
         self.descriptor = -1
     }
 
     func reset() {
-        var linger = linger(l_onoff: 1, l_linger: 0)
-        _ = unsafe setsockopt(
-            self.descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
-        self.close()
+        simulation_peer_reset(self.descriptor)
+        self.descriptor = -1
     }
 
     /// Reads until nothing has come for a while, and takes note of the end.
     func drain() -> Int {
         guard self.descriptor >= 0 else { return 0 }
         var count = 0
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while true {
-            var waiting = pollfd(fd: self.descriptor, events: Int16(POLLIN), revents: 0)
-            guard unsafe poll(&waiting, 1, 100) > 0 else {
-                self.end = "open"
-                return count
+            let read = simulation_peer_read(self.descriptor)
+            switch read {
+            case -2: self.end = "open"
+            case -1: self.end = "reset"
+            case 0 where self.end != "reset": self.end = "FIN"
+            case 0: break
+            default:
+                count += Int(read)
+                continue
             }
-            let read = unsafe recv(self.descriptor, &buffer, buffer.count, CInt(MSG_DONTWAIT))
-            guard read > 0 else {
-                if read == 0 { if self.end != "reset" { self.end = "FIN" } } else { self.end = "reset" }
-                return count
-            }
-            count += read
+            return count
         }
     }
 }

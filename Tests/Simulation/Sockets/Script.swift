@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CSimulation
 import NIOCore
 import SimulationSupport
 import Testing
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// What a channel and its peer do, one after the other; after each step everything comes to rest.
 struct Script: Sendable, CustomTestStringConvertible {
@@ -148,6 +145,9 @@ final class Recorder: ChannelInboundHandler, @unchecked Sendable {
         self.readBytes = 0
     }
 
+    /// Something that no handler sees.
+    func note(_ text: String) { self.add(text) }
+
     /// The log as it is now.
     func finish() -> [String] {
         self.endReads()
@@ -173,7 +173,7 @@ final class Recorder: ChannelInboundHandler, @unchecked Sendable {
         case .autoRead(let isOn):
             self.during("autoRead") { try? channel.syncOptions?.setOption(.autoRead, value: isOn) }
         case .linger:
-            _ = (channel as? any SocketOptionProvider)?.setSoLinger(NIOLinger(l_onoff: 1, l_linger: 0))
+            _ = (channel as? any SocketOptionProvider)?.setSoLinger(simulation_reset_linger())
         case .together(let steps):
             for step in steps {
                 self.perform(step, channel, between: between)

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CSimulation
 package import NIOCore
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 extension SimulatedChannel: SocketOptionProvider {
     private struct Options: NIOSynchronousChannelOptions {
@@ -76,7 +73,7 @@ extension SimulatedChannel: SocketOptionProvider {
     package func unsafeSetSocketOption<Value: Sendable>(
         level: SocketOptionLevel, name: SocketOptionName, value: Value
     ) -> EventLoopFuture<Void> {
-        if let value = value as? linger { self.socket.resetsOnClose = value.l_onoff != 0 && value.l_linger == 0 }
+        if let value = value as? NIOLinger { self.socket.resetsOnClose = simulation_resets(value) }
         return self.loop.makeSucceededVoidFuture()
     }
 

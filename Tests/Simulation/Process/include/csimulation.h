@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 /// From now on every clock of this thread says so many nanoseconds; 0 gives the real ones back.
 void simulation_set_time(int64_t nanoseconds);
@@ -49,5 +50,23 @@ const char *simulation_text(void);
 ///
 /// Returns the exit code, or minus the signal that ended it.
 int simulation_fork(void (*body)(void *), void *argument, bool is_quiet, unsigned most_seconds);
+
+// Fields of the C library's own structures, which several modules claim to define.
+
+/// Whether a socket with this option is reset when it is closed.
+bool simulation_resets(struct linger value);
+/// The option with which it is.
+struct linger simulation_reset_linger(void);
+
+// A real peer on loopback, for the comparison of the simulated channel with a real one.
+
+/// Connects; the descriptor, or -1.
+int simulation_peer_connect(uint16_t port);
+void simulation_peer_send(int peer, int count);
+void simulation_peer_shut_down(int peer);
+void simulation_peer_reset(int peer);
+void simulation_peer_close(int peer);
+/// Reads once what comes within a tenth of a second: how many bytes, 0 for the end, -1 for a reset, -2 for nothing.
+int simulation_peer_read(int peer);
 
 #endif
