@@ -100,7 +100,12 @@ extension HTTP1ServerConnection: Downstream {
         switch self.state.responseEnded() {
         case .nextRequest:
             self.readOn()
-            self.setDeadline(after: self.plans.value.settings.keepAlive)
+            // Who has yet to take the answer is not idle.
+            if self.isWritable {
+                self.setDeadline(after: self.plans.value.settings.keepAlive)
+            } else {
+                self.awaitReader()
+            }
             if self.unread != nil || self.state.isInputClosed || self.plans.value.isDraining {
                 self.worker.putOff(self)
             }
