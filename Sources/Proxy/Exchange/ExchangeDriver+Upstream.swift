@@ -161,8 +161,9 @@ extension ExchangeDriver {
         self.call.headDeadline = .distantFuture
         self.call.bodyDeadline = .distantFuture
         self.disarmIdle()
+        // An instance whose circuit has refused the request was passed over, and nothing was sent.
+        if self.exchange.outcome != .refused { self.worker.metrics.retries.add() }
         self.exchange.beginAttempt()
-        self.worker.metrics.retries.add()
     }
 
     // MARK: From the upstream
