@@ -262,12 +262,12 @@ package final class ConnectionPool {
 
     /// A stream of a connection that is shared.
     private func openStream(_ group: Group, for ticket: Ticket) -> Opening {
-        if let connection = group.shared.first(where: \.isAvailable) {
+        if let connection = group.shared.first(where: { $0.isAvailable }) {
             group.worker.metrics.upstreamReuses.add()
             return .ready(connection.makeStream())
         }
         group.waiting.append(ticket)
-        if !group.shared.contains(where: \.isPending) { self.connectShared(group, ticket.driver.settings) }
+        if !group.shared.contains(where: { $0.isPending }) { self.connectShared(group, ticket.driver.settings) }
         return .pending
     }
 
@@ -278,8 +278,8 @@ package final class ConnectionPool {
                 group.waiting.removeFirst()
                 continue
             }
-            guard let connection = group.shared.first(where: \.isAvailable) else {
-                if !group.shared.contains(where: \.isPending) { self.connectShared(group, ticket.driver.settings) }
+            guard let connection = group.shared.first(where: { $0.isAvailable }) else {
+                if !group.shared.contains(where: { $0.isPending }) { self.connectShared(group, ticket.driver.settings) }
                 return
             }
             group.waiting.removeFirst()

@@ -4,10 +4,6 @@
 import Common
 package import NIOCore
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// One HTTP/1.1 connection to an upstream: the only handler of its pipeline.
 ///
 /// It has one owner at a time: the pool while it is idle, a ticket while it serves one, itself while it closes. Deadlines
@@ -19,7 +15,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     package typealias OutboundOut = ByteBuffer
 
     /// What the next bytes are.
-    private enum Input {
+    enum Input {
         /// None are expected: the connection is idle.
         case nothing
         case head
@@ -29,35 +25,35 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
 
     package let group: ConnectionPool.Group
     package var deadline = NIODeadline.distantFuture
-    private let worker: Worker
-    private var context: ChannelHandlerContext?
+    let worker: Worker
+    var context: ChannelHandlerContext?
     private var slot: DeadlineTable.Slot?
     /// Whom it serves.
-    private var ticket: Ticket?
-    private var input = Input.nothing
-    private var scanner = HeadScanner()
+    var ticket: Ticket?
+    var input = Input.nothing
+    var scanner = HeadScanner()
     private var body = BodyReader()
     /// Received and not understood yet.
     private var unread: ByteBuffer?
-    private var framing = HTTP1Writer.Framing.byHead
-    private var isRequestComplete = true
+    var framing = HTTP1Writer.Framing.byHead
+    var isRequestComplete = true
     private var keepsAlive = true
-    private var isReading = true
+    var isReading = true
     /// What the channel has said last.
-    private var isWritable = true
-    private var isIdle = false
-    private var isClosing = false
+    var isWritable = true
+    var isIdle = false
+    var isClosing = false
     /// The channel is closed, and whoever waits has not been told.
     private var isLost = false
     private var hasFailed = false
     private var mayHaveDrained = false
     /// Everything that the client has sent through a tunnel is sent on.
-    private var isWrittenOut = false
+    var isWrittenOut = false
     /// What the channel has read inside a write that failed; in order before its end.
     private var early: ByteBuffer?
     /// Requests sent so far.
-    private var served = 0
-    private var hasAnswered = false
+    var served = 0
+    var hasAnswered = false
 
     /// A connection that is not made yet.
     init(worker: Worker, group: ConnectionPool.Group) {
@@ -65,7 +61,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         self.group = group
     }
 
-    private func setDeadline(after amount: TimeAmount) {
+    func setDeadline(after amount: TimeAmount) {
         self.deadline = self.worker.now + amount
         self.worker.deadlines.notice(amount)
     }
@@ -129,6 +125,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         if let bytes = self.early.take() { self.received(bytes) }
         if self.isWrittenOut {
             self.isWrittenOut = false
+            self.deadline = .distantFuture
             // With the other way ended too, this closes the connection.
             self.context?.close(mode: .output, promise: nil)
         }
@@ -279,119 +276,9 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         if input.readableBytes > 0 { driver.tunnelFromUpstream(ticket.number, input) }
     }
 
-    private func becomeTunnel() {
+    func becomeTunnel() {
         self.input = .tunnel
         // Each side of a tunnel may end by itself.
         try? self.context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     }
-}
-
-extension HTTP1ClientConnection: SingleConnection {
-    package var isOpen: Bool { self.context != nil && !self.isClosing }
-
-    package func waitIdle(_ amount: TimeAmount) {
-        self.isIdle = true
-        self.setDeadline(after: amount)
-    }
-
-    package func limitIdle(_ amount: TimeAmount) {
-        if self.isIdle, self.worker.now + amount < self.deadline { self.setDeadline(after: amount) }
-    }
-
-    package func leaveIdle() {
-        self.isIdle = false
-        self.deadline = .distantFuture
-    }
-
-    package func close() {
-        if self.isIdle { self.worker.pool.removeIdle(self) }
-        self.isIdle = false
-        self.isClosing = true
-        self.context?.close(promise: nil)
-    }
-}
-
-extension HTTP1ClientConnection: Upstream {
-    package var mayRefuse: Bool { false }
-
-    package func sendRequest(_ ticket: Ticket, body: ByteBuffer?, isComplete: Bool) -> SentRequest {
-        assert(self.ticket == nil && !self.isIdle, "an upstream has one owner")
-        guard let context = self.context, !self.isClosing else { return .lost }
-        let driver = ticket.driver
-        self.ticket = ticket
-        self.served &+= 1
-        self.hasAnswered = false
-        self.input = .head
-        self.scanner = HeadScanner()
-        self.isRequestComplete = isComplete
-        self.framing = driver.exchange.request.flags.contains(.chunked) ? .chunked : .byHead
-        self.worker.flushes.scratch.clear()
-        HTTP1Writer.write(
-            driver.exchange.request, driver.exchange.requestHeaders, framing: self.framing,
-            isUpgrade: driver.exchange.request.isWebSocketUpgrade, to: &self.worker.flushes.scratch)
-        self.flush(body, isComplete: isComplete, driver, context)
-        return .sent(takesMore: self.isWritable)
-    }
-
-    package func sendBody(_ ticket: Ticket, body: ByteBuffer?, isComplete: Bool) -> Bool {
-        // Closed under the call: what has been put off says so.
-        guard let context = self.context, !self.isClosing else { return true }
-        self.isRequestComplete = isComplete
-        self.worker.flushes.scratch.clear()
-        self.flush(body, isComplete: isComplete, ticket.driver, context)
-        return self.isWritable
-    }
-
-    package func openTunnel(_ ticket: Ticket) -> Bool {
-        guard self.context != nil, !self.isClosing else { return false }
-        self.ticket = ticket
-        self.served &+= 1
-        self.becomeTunnel()
-        return true
-    }
-
-    private func flush(
-        _ body: ByteBuffer?, isComplete: Bool, _ driver: ExchangeDriver, _ context: ChannelHandlerContext
-    ) {
-        MessageWriter.add(
-            body, framing: self.framing, isComplete: isComplete, trailers: driver.exchange.requestTrailers,
-            worker: self.worker, to: context)
-        MessageWriter.flush(self.worker, to: context, isLast: isComplete)
-    }
-
-    package func cancel(_ ticket: Ticket, because reason: Cancellation) {
-        guard let mine = self.ticket, mine.number == ticket.number, mine.driver === ticket.driver else { return }
-        self.ticket = nil
-        // A peer sidecar would take an orderly end for a client that still wants its answer.
-        if let channel = self.context?.channel as? any SocketOptionProvider {
-            _ = channel.setSoLinger(linger(l_onoff: 1, l_linger: 0))
-        }
-        self.close()
-    }
-
-    package func setReading(_ isReading: Bool) {
-        guard isReading != self.isReading, let context = self.context else { return }
-        self.isReading = isReading
-        try? context.channel.syncOptions?.setOption(.autoRead, value: isReading)
-    }
-
-    package func writeTunnel(_ bytes: ByteBuffer) -> Bool {
-        guard let context = self.context, !self.isClosing else { return true }
-        context.writeAndFlush(NIOAny(bytes), promise: nil)
-        return self.isWritable
-    }
-
-    package func endTunnelOutput() {
-        guard let context = self.context, !self.isClosing else { return }
-        // Its call may be over before that, and with it whoever would notice that it takes too long.
-        if let settings = self.ticket?.driver.settings { self.setDeadline(after: settings.stream) }
-        MessageWriter.whenWritten(context, self.worker) {
-            self.isWrittenOut = true
-            return self
-        }
-    }
-}
-
-extension HTTP1ClientConnection: DeadlineOwner {
-    package func deadlineReached() { self.worker.event { self.close() } }
 }

@@ -20,9 +20,9 @@ extension HTTP1ServerConnection: ClientConnection, DeadlineOwner {
         self.unread = nil
         switch self.closing {
         case .lingering: return
-        case .writing:
+        case .writing(let lingered):
             // A tunnel whose other way has ended too.
-            self.closing = .writing(lingers: false)
+            self.closing = .writing(lingers: lingered && lingers && !self.state.isInputClosed)
             self.setDeadline(after: self.plan.settings.stream)
             if self.isOutputClosed { context.close(promise: nil) }
         case .not:

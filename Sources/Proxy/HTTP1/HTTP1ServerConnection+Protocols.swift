@@ -84,7 +84,14 @@ extension HTTP1ServerConnection {
         let count = min(input.readableBytes, Self.prefaceLine)
         guard count > 0 else { return true }
         if input.readableBytesSpan.extracting(0..<count).isPrefix(of: HTTP2.preface) {
-            guard count == Self.prefaceLine else { return true }
+            guard count == Self.prefaceLine else {
+                if self.state.isInputClosed {
+                    self.end()
+                } else {
+                    self.setDeadline(after: self.plan.settings.requestHead)
+                }
+                return true
+            }
             self.unread = nil
             self.mayBeHTTP2 = false
             self.handOver(input, context)
@@ -136,6 +143,8 @@ extension HTTP1ServerConnection {
             return
         }
         connection.received(input)
+        // Its end came with these bytes: half a connection of HTTP/2 is none.
+        if self.state.isInputClosed { context.close(promise: nil) }
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 }

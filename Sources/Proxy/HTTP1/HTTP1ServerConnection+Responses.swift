@@ -57,6 +57,8 @@ extension HTTP1ServerConnection: Downstream {
     package func sendReply(_ reply: LocalReply, _ driver: ExchangeDriver) {
         guard let context = self.context else { return }
         self.worker.flushes.scratch.clear()
+        // What would begin inside would not be served any more.
+        let reply = reply.leadsInside && self.isEnding ? LocalReply(ProxyError(.overloaded)) : reply
         if reply.leadsInside {
             self.state.tunnelLeadsInside()
             self.inside = TunnelTarget(driver.exchange)

@@ -215,12 +215,20 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     private func inputClosed() {
         switch self.state.inputClosed() {
         case .close: if self.unread == nil || self.state.input == .discarded { self.end() }
-        case .abort:
-            self.state.requestFailed()
-            self.context?.close(promise: nil)
+        case .abort: self.abort()
         case .endTunnelInput: self.driver?.tunnelInputClosed()
         case .awaitResponse: self.driver?.clientHalfClosed()
         }
+    }
+
+    /// The request in flight will never be complete; answers to earlier ones are still sent.
+    private func abort() {
+        let hasBegun = self.state.hasResponseBegun
+        self.state.requestFailed()
+        guard let driver = self.driver, !driver.isIdle else { return self.end() }
+        if hasBegun { return driver.abandon() }
+        driver.clientGone()
+        self.end()
     }
 
     func setDeadline(after amount: TimeAmount) {
@@ -249,6 +257,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
             if self.inside != nil, self.mayBeHTTP2 { break }
         }
         self.keep(input)
+        // What the client said before this request holds for it as well.
+        if self.state.isInputClosed, self.state.input == .body || self.state.input == .later { self.inputClosed() }
         if self.state.input == .head {
             if self.unread != nil { self.resume() } else { self.idleAgain() }
         }

@@ -52,6 +52,9 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
     /// Whether the peer is not read from until it takes what it was sent.
     private var isPaused = false
     private var mayHaveDrained = false
+    private var isWrittenOut = false
+    private var isLingering = false
+    private var closedAt = NIODeadline.uptimeNanoseconds(0)
     /// Nothing is read or written any more, and the streams have not been told.
     private var hasStreamsToLose = false
     private var hasEnded = false
@@ -166,6 +169,12 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
             self.hasStreamsToLose = false
             self.loseStreams()
         }
+        if self.isWrittenOut {
+            self.isWrittenOut = false
+            self.isLingering = true
+            self.context?.close(mode: .output, promise: nil)
+            self.linger()
+        }
         guard self.mayHaveDrained else { return }
         self.mayHaveDrained = false
         guard let context = self.context, context.channel.isWritable else { return }
@@ -191,6 +200,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
     /// Bytes of the peer.
     final func received(_ bytes: ByteBuffer) {
         self.heardAt = self.worker.now
+        if self.isLingering { return self.linger() }
         var input = bytes
         if var unread = self.unread.take() {
             unread.writeBuffer(&input)
@@ -248,11 +258,12 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
         self.worker.metrics.count(code)
         if code == .enhanceYourCalm { self.worker.metrics.count(.http2Frames) }
         FrameWriter.goAway(lastStream: self.lastPeerStream, code, to: &self.output)
-        self.close()
+        self.close(isBroken: true)
     }
 
-    /// Sends what is left, and waits a moment for the peer to read it.
-    final func close() {
+    /// Sends what is left, however slowly the peer reads it, closes the sending side, and reads on for a while: closing at
+    /// once would reset the connection over the peer's next window update, and destroy what it has not read.
+    final func close(isBroken: Bool = false) {
         guard !self.isClosed else {
             self.context?.close(promise: nil)
             return
@@ -262,8 +273,28 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
         self.unread = nil
         self.endOnce()
         self.loseStreamsLater()
-        self.setOwnDeadline(.seconds(1))
-        self.context?.close(mode: .output, promise: nil)
+        guard let context = self.context else { return }
+        guard !isBroken else {
+            self.setOwnDeadline(.seconds(1))
+            context.close(mode: .output, promise: nil)
+            return
+        }
+        self.closedAt = self.worker.now
+        self.setOwnDeadline(Self.longestFarewell)
+        MessageWriter.whenWritten(context, self.worker) {
+            self.isWrittenOut = true
+            return self
+        }
+    }
+
+    private static var longestFarewell: TimeAmount { .seconds(60) }
+    private static var lingering: TimeAmount { .seconds(2) }
+
+    /// Everything is with the kernel: the peer may still be reading it, as long as it is heard of.
+    private func linger() {
+        let most = self.closedAt + Self.longestFarewell
+        let amount = min(Self.lingering, most - self.worker.now)
+        if amount > .zero { self.setOwnDeadline(amount) }
     }
 
     private func endOnce() {

@@ -389,7 +389,7 @@ final class RingWorld: @unchecked Sendable {
 
     // MARK: Ends
 
-    /// An exchange is over: was it as the fakes know?
+    /// An exchange is over: judges it by what the fakes know.
     func ended(_ call: Call) {
         self.live.removeAll { $0 === call }
         if !call.driver.isIdle { self.violate("ends", "call \(call.number) has ended, and its driver goes on") }
