@@ -108,7 +108,14 @@ package final class ExchangeDriver: DeadlineOwner {
         self.take(downstream, plan)
         self.call.pendingBody = body
         self.call.isRequestComplete = isComplete
-        if let body { self.exchange.requestBytes = body.readableBytes }
+        if let body {
+            self.exchange.requestBytes = body.readableBytes
+            // What was sent ahead may be as much as is kept.
+            if !isComplete, body.readableBytes > plan.settings.buffer {
+                self.call.isUpstreamFull = true
+                downstream.setReading(false)
+            }
+        }
         if self.exchange.request.flags.contains(.grpc) { self.exchange.isGRPC = true }
         if self.exchange.isGRPC, let index = self.exchange.requestHeaders.firstIndex(of: .grpcTimeout),
             let limit = self.exchange.requestHeaders.withValue(at: index, { GRPCStatus.timeout($0) })
