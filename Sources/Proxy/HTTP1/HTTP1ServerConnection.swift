@@ -56,6 +56,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     private var isInputEnding = false
     private var mayHaveDrained = false
     private var isLost = false
+    private var hasFailed = false
     var isWrittenOut = false
     private var isResuming = false
 
@@ -119,6 +120,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // A client may close its TCP connection without a farewell of TLS; what it has sent is whole by its framing.
         if case .uncleanShutdown = error as? NIOSSLError { return }
+        self.hasFailed = true
         context.close(promise: nil)
     }
 
@@ -177,6 +179,9 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
             // A head that is not complete has not begun an exchange that could clear it.
             driver.exchange.reset()
             self.releaseDriver()
+        } else if self.isOutputClosed, !self.hasFailed {
+            // A channel whose one way is closed is closed by the end of the other: of a tunnel, and in order.
+            driver.tunnelInputClosed()
         } else {
             driver.clientGone()
         }
@@ -240,7 +245,11 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
 
     /// Serves the requests that wait, one after the other, as far as they are complete and their answers are.
     private func serve() {
-        if self.mayBeHTTP2, self.unread != nil, self.takesAnotherProtocol() { return }
+        if self.mayBeHTTP2, self.unread != nil, self.takesAnotherProtocol() {
+            // Too few bytes to tell the protocol, and no more will come.
+            if self.unread != nil, self.state.isInputClosed { self.end() }
+            return
+        }
         guard var input = self.unread.take() else { return self.idleAgain() }
         for _ in 0..<Self.mostInTurn {
             guard self.state.input == .head, input.readableBytes > 0, self.context != nil else { break }
