@@ -109,6 +109,8 @@ final class ScriptedClient {
         }
         let count = min(most, self.unsent.readableBytes, self.peer.space)
         if count > 0, let slice = self.unsent.readSlice(length: count), (try? self.peer.write(slice)) != nil {
+            // mesher has read on for as long as it does; what it is sent now resets the connection, as everywhere.
+            if self.channel.isClosed { self.isExempt = true }
             self.sent += count
             self.lastSent = self.world.loop.now
         }
@@ -117,11 +119,15 @@ final class ScriptedClient {
     }
 
     func receive(_ most: Int) throws {
-        guard self.peer.isOpen else { return }
+        guard self.peer.isOpen else {
+            self.peer.transmit()
+            self.wire.near.transmit()
+            return
+        }
         self.wire.near.transmit(most)
         var bytes = ByteBuffer()
         guard case .bytes(let count)? = try? self.peer.read(into: &bytes, most: most) else {
-            if self.hasNothingToRead { self.lastDrained = self.world.loop.now }
+            if self.hasNothingToRead, self.channel.bufferedBytes == 0 { self.lastDrained = self.world.loop.now }
             return
         }
         self.world.note("\(self.name) reads \(count) bytes")
@@ -139,7 +145,7 @@ final class ScriptedClient {
                 throw Violation("order", "\(self.name): answer \(number) before its request was sent, and it goes on")
             }
         }
-        if self.hasNothingToRead { self.lastDrained = self.world.loop.now }
+        if self.hasNothingToRead, self.channel.bufferedBytes == 0 { self.lastDrained = self.world.loop.now }
     }
 
     /// Reads until nothing more comes at this moment.
@@ -172,6 +178,9 @@ final class ScriptedClient {
     /// Time has passed: a client that keeps mesher waiting for too long loses its claim to answers.
     func timePassed() {
         let now = self.world.loop.now
+        if self.channel.isClosed, self.wire.near.isReset || self.peer.sendQueue.readableBytes > 0 {
+            self.isExempt = true
+        }
         let isSilent = self.unsent.readableBytes > 0 || self.peer.sendQueue.readableBytes > 0
         if isSilent, now - self.lastSent > .seconds(9) { self.isExempt = true }
         if self.hasNothingToRead, self.channel.bufferedBytes == 0 { self.lastDrained = now }

@@ -83,8 +83,9 @@ struct ServerRing {
         default:
             let amount = Self.times[min(schedule.draw(Self.times.count), schedule.draw(Self.times.count))]
             world.note("\(amount.nanoseconds / 1_000_000) ms pass")
-            try world.pass(amount)
+            try world.settle()
             for client in clients { client.timePassed() }
+            try world.pass(amount) { for client in clients { client.timePassed() } }
         }
     }
 
@@ -102,8 +103,7 @@ struct ServerRing {
             for client in clients { try self.judge(client.receiveAll) }
             if world.isBusy { continue }
             if clients.allSatisfy({ $0.isSatisfied || $0.isOver }) || rounds > 2000 { break }
-            try world.passToNextDeadline()
-            for client in clients { client.timePassed() }
+            try world.passToNextDeadline { for client in clients { client.timePassed() } }
         }
         for client in clients { try self.judge(client.checkAnswered) }
         for client in clients { if world.schedule.draw(2) == 0 { client.close() } else { client.halfClose() } }

@@ -28,12 +28,13 @@ final class World {
     private var handled: [ObjectIdentifier] = []
     private var isRunningTasks = false
 
-    init(_ schedule: Schedule) {
+    /// - Parameter connector: Dials upstreams; sockets when there is none.
+    init(_ schedule: Schedule, connector: (SimulatedLoop) -> (any UpstreamConnector)? = { _ in nil }) {
         self.schedule = schedule
         let constants = Self.constants
         self.worker = Worker(
             eventLoop: self.loop, loopCount: 1, directory: Snapshot(.empty, on: self.loop), metrics: constants.metrics,
-            logger: constants.logger, overload: Overload())
+            logger: constants.logger, overload: Overload(), connector: connector(self.loop))
         self.worker.random = FastRandom(seed: schedule.seed())
         self.worker.event {}
     }
@@ -91,21 +92,35 @@ final class World {
         while self.isBusy { _ = try self.runEvent() }
     }
 
+    /// When something is due: everything between are looks at the deadlines, which find none.
+    var nextDeadline: NIODeadline? {
+        guard let next = self.loop.nextDeadline else { return nil }
+        let owners = self.worker.deadlines
+        guard self.loop.waiting == 1, owners.count > 0 else { return next }
+        let first = owners.all.reduce(NIODeadline.distantFuture) { min($0, $1.deadline) }
+        return first == .distantFuture ? nil : max(next, first)
+    }
+
     /// Lets time pass, and what becomes due in it run.
-    func pass(_ amount: TimeAmount) throws {
+    ///
+    /// - Parameter moved: Time has moved, and nothing was run yet.
+    func pass(_ amount: TimeAmount, moved: () -> Void = {}) throws {
         let end = self.loop.now + amount
         try self.settle()
-        while let next = self.loop.nextDeadline, next <= end {
+        while let next = self.nextDeadline, next <= end {
             self.loop.advance(to: next)
+            moved()
             try self.settle()
         }
         self.loop.advance(to: end)
+        moved()
+        try self.settle()
     }
 
     /// Lets time pass until something becomes due, or a second when nothing will.
-    func passToNextDeadline() throws {
-        let next = self.loop.nextDeadline ?? self.loop.now + .seconds(1)
-        try self.pass(max(next - self.loop.now, .milliseconds(1)))
+    func passToNextDeadline(moved: () -> Void = {}) throws {
+        let next = self.nextDeadline ?? self.loop.now + .seconds(1)
+        try self.pass(max(next - self.loop.now, .milliseconds(1)), moved: moved)
     }
 
     /// Takes everything down; whatever has been forgotten shows now.

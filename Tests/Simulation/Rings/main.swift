@@ -59,7 +59,13 @@ guard let order = Order(Array(CommandLine.arguments.dropFirst())) else {
 let campaign: Campaign
 switch order.ring {
 case "a": campaign = Campaign(ring: "a", body: ExchangeRing(ignored: order.ignored).run)
-case "b": campaign = Campaign(ring: "b", body: ServerRing(ignored: order.ignored).run)
+case "s": campaign = Campaign(ring: "s", body: ServerRing(ignored: order.ignored).run)
+case "p": campaign = Campaign(ring: "p", body: ProxyRing(ignored: order.ignored).run)
+case "b":
+    let server = ServerRing(ignored: order.ignored)
+    let proxy = ProxyRing(ignored: order.ignored)
+    // What the clients' side alone can show needs many clients that ask a lot.
+    campaign = Campaign(ring: "b") { try $0.draw(4) == 0 ? server.run($0) : proxy.run($0) }
 default:
     print("simulate: there is no ring \(order.ring)")
     exit(2)
