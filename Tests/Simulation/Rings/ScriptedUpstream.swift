@@ -133,7 +133,7 @@ final class ScriptedUpstream {
 
     func timePassed() {
         let hasUnread = self.peer.receiveQueue.readableBytes > 0 || self.wire.near.sendQueue.readableBytes > 0
-        if hasUnread, self.unreadSince == nil { self.unreadSince = self.now }
+        if hasUnread || self.reader.isWithin, self.unreadSince == nil { self.unreadSince = self.now }
         guard let served = self.served ?? self.last else { return }
         if self.couldAct, self.now - served.movedAt > .seconds(4) { served.isBroken = true }
         if !self.couldAct { served.movedAt = self.now }
@@ -148,7 +148,7 @@ final class ScriptedUpstream {
             self.served?.movedAt = self.now
             self.reader.receive(bytes)
             while let event = try self.reader.next() { try self.take(event) }
-            self.unreadSince = nil
+            if !self.reader.isWithin, self.peer.receiveQueue.readableBytes == 0 { self.unreadSince = nil }
         case .end?, nil: if self.peer.hasFIN || self.peer.isReset { try self.inputEnded() }
         case .wouldBlock?: break
         }
