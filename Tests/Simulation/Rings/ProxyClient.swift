@@ -130,7 +130,8 @@ final class ProxyClient {
             self.isOver, self.wire.near.hasFIN, self.peer.hasFIN, self.peer.isReset, self.peer.isReadable,
             self.channel.isClosed,
         ]
-        return self.wire.near.transmitted + self.peer.transmitted + ends.count { $0 }
+        return 2 * self.wire.near.transmitted + self.wire.near.sendQueue.readableBytes + self.peer.transmitted
+            + ends.count { $0 }
     }
 
     /// Whether the client has seen the end, one way or the other.
