@@ -63,9 +63,9 @@ extension HTTP1ServerConnection: ClientConnection, DeadlineOwner {
     private func expire() {
         guard let context = self.context else { return }
         guard case .not = self.closing else {
-            if case .writing = self.closing { self.worker.metrics.count(.clientStallTime) }
-            context.close(promise: nil)
-            return
+            guard case .writing = self.closing else { return context.close(promise: nil) }
+            self.worker.metrics.count(.clientStallTime)
+            return self.breakOff(context)
         }
         guard self.state.input == .head else { return }
         if !self.isWritable {

@@ -84,7 +84,11 @@ extension HTTP1ServerConnection: Downstream {
             context.close(promise: nil)
             return
         }
-        // An orderly end would look like the end of the body.
+        self.breakOff(context)
+    }
+
+    /// Closes with a reset: an orderly end would look like the end of the body.
+    func breakOff(_ context: ChannelHandlerContext) {
         if let channel = context.channel as? any SocketOptionProvider {
             _ = channel.setSoLinger(linger(l_onoff: 1, l_linger: 0))
         }
