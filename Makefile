@@ -35,6 +35,7 @@ test: setup check ## Set up, then everything: checks, unit tests, scenarios, pee
 	$(MAKE) build peers micro docs
 	scripts/simulate --check-faults
 	scripts/simulate --ring a --seeds 1..100000 --seconds 60
+	scripts/simulate --ring b --seeds 1..20000 --seconds 30
 	scripts/fuzz 20
 
 peers: .build/setup-test ## Real clients and servers against the release binary

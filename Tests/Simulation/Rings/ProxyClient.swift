@@ -269,9 +269,10 @@ final class ProxyClient {
         if canSend, let since = self.partialSince, now - since > .seconds(9) { self.isExempt = true }
         if self.hasNothingToRead, self.channel.bufferedBytes == 0 { self.lastDrained = now }
         if now - self.lastDrained > .seconds(290) { self.isExempt = true }
-        if let at = self.halfClosedAt, now - at > .seconds(4), !self.reader.isWithin, !self.isSatisfied, !self.isTunnel
-        {
-            self.isExempt = true
+        if let at = self.halfClosedAt, now - at > .seconds(4), !self.isTunnel {
+            // Within an answer it is the next that may be late in its beginning.
+            let waits = self.complete + (self.reader.isWithin ? 1 : 0)
+            if !self.isLast, waits < self.requests.count(where: { $0.isSent }) { self.isExempt = true }
         }
         if self.isExempt { for asked in self.requests { asked.isBroken = true } }
     }

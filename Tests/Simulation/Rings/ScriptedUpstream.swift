@@ -105,6 +105,8 @@ final class ScriptedUpstream {
                 self.last = served
             } else if !served.isComplete || !served.isRequestComplete || served.framing == .tunnel {
                 served.isBroken = true
+                // Whether mesher had written all of the request when this end came is not known here.
+                if isUntilClose { served.isComplete = true }
             }
         }
         if self.peer.receiveQueue.readableBytes > 0 || self.wire.near.sendQueue.readableBytes > 0 {
@@ -323,7 +325,7 @@ final class ScriptedUpstream {
         if served.framing == .none { served.length = 0 }
     }
 
-    /// Everything that was made is with the kernel: is that all?
+    /// Ends the answer when all of it is with the kernel.
     private func finish() {
         guard let served = self.served, served.isHeadSent, !served.isComplete, served.sent == served.length else {
             return
