@@ -211,6 +211,7 @@ SERVER = """
 import http.server, socketserver, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1024  # Whole answers: nothing can hide the end of one that has begun.
     def do_GET(self):
         self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"ok")
     def log_message(self, *arguments): pass
