@@ -4,6 +4,7 @@ import Common
 import NIOCore
 import NIOPosix
 import RegistryBridge
+import TestSupport
 import Testing
 
 /// What every registry must do, whatever it is: one suite for all, so that none drifts apart.
@@ -78,10 +79,7 @@ extension RegistryContract {
     }
 
     static func wait(line: Int = #line, _ isDone: () -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
-        while !isDone() {
-            try #require(ContinuousClock.now < deadline, "line \(line): the registry's change did not arrive")
-            try await Task.sleep(for: .milliseconds(5))
-        }
+        let hasCome = await eventually(within: .seconds(20)) { isDone() }
+        try #require(hasCome, "line \(line): the registry's change did not arrive")
     }
 }

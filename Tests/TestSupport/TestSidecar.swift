@@ -96,9 +96,9 @@ package struct TestSidecar: Sendable {
         try text.write(toFile: "\(self.directory)/services.yaml", atomically: true, encoding: .utf8)
     }
 
-    /// Returns when the directory is as `condition` wants it, on every event loop.
+    /// Returns when the directory is as `condition` wants it, on every event loop; throws when that takes too long.
     package func waitForDirectory(_ condition: (ServiceDirectory) -> Bool) async throws {
-        while !condition(self.sidecar.directory.current) { try await Task.sleep(for: .milliseconds(2)) }
+        guard await eventually({ condition(self.sidecar.directory.current) }) else { throw DirectoryIsLate() }
         try await self.settle()
     }
 
@@ -117,6 +117,9 @@ package struct TestSidecar: Sendable {
         try await self.running.value
         try? FileManager.default.removeItem(atPath: self.directory)
     }
+
+    /// The directory did not become what a test waits for.
+    private struct DirectoryIsLate: Error {}
 
     private static func registry(_ services: [String: [Int]]) -> String {
         let entries = services.map { name, ports in

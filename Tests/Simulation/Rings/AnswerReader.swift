@@ -53,7 +53,7 @@ struct AnswerReader {
             if head.closes { self.isLast = true }
             return true
         }
-        guard let end = self.endOfHead() else { return false }
+        guard let end = self.buffer.lengthOfHead else { return false }
         if self.isLast { throw Violation("answer", "bytes behind the last answer") }
         let text = self.buffer.readString(length: end) ?? ""
         var answer = Answer()
@@ -77,19 +77,5 @@ struct AnswerReader {
         self.head = answer
         self.bodyLeft = answer.number.map(self.isHead) ?? false ? 0 : answer.length
         return true
-    }
-
-    private func endOfHead() -> Int? {
-        let view = self.buffer.readableBytesView
-        var index = view.startIndex
-        while let found = view[index...].firstIndex(of: UInt8(ascii: "\n")) {
-            if found >= view.startIndex + 3, view[found - 1] == UInt8(ascii: "\r"),
-                view[found - 2] == UInt8(ascii: "\n")
-            {
-                return found + 1 - view.startIndex
-            }
-            index = found + 1
-        }
-        return nil
     }
 }

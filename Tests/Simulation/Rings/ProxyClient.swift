@@ -125,14 +125,7 @@ final class ProxyClient {
     private var now: NIODeadline { self.ring.loop.now }
 
     /// What the network has moved, and who has seen the end.
-    var moved: Int {
-        let ends = [
-            self.isOver, self.wire.near.hasFIN, self.peer.hasFIN, self.peer.isReset, self.peer.isReadable,
-            self.channel.isClosed,
-        ]
-        return 2 * self.wire.near.transmitted + self.wire.near.sendQueue.readableBytes + self.peer.transmitted
-            + ends.count { $0 }
-    }
+    var moved: Int { self.wire.progress(of: self.channel, isOver: self.isOver) }
 
     /// Whether the client has seen the end, one way or the other.
     var isOver: Bool { !self.peer.isOpen || self.hasSeenEnd }

@@ -40,14 +40,7 @@ final class ScriptedUpstream {
     var isOver: Bool { !self.isWaiting && (!self.peer.isOpen || self.peer.isReset) && self.channel.isClosed }
 
     /// What the network has moved, and who has seen the end.
-    var moved: Int {
-        let ends = [
-            self.isOver, self.wire.near.hasFIN, self.peer.hasFIN, self.peer.isReset, self.peer.isReadable,
-            self.channel.isClosed,
-        ]
-        return 2 * self.wire.near.transmitted + self.wire.near.sendQueue.readableBytes + self.peer.transmitted
-            + ends.count { $0 }
-    }
+    var moved: Int { self.wire.progress(of: self.channel, isOver: self.isOver) }
 
     private var schedule: Schedule { self.ring.schedule }
     private var now: NIODeadline { self.ring.loop.now }

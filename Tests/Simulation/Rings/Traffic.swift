@@ -226,7 +226,7 @@ struct MessageReader {
     }
 
     private mutating func readHead() throws -> Event? {
-        guard let end = self.endOfHead() else { return nil }
+        guard let end = self.buffer.lengthOfHead else { return nil }
         let text = self.buffer.readString(length: end) ?? ""
         var head: Head?
         for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: true) {
@@ -244,9 +244,12 @@ struct MessageReader {
         self.state = .undecided
         return .head(head)
     }
+}
 
-    private func endOfHead() -> Int? {
-        let view = self.buffer.readableBytesView
+extension ByteBuffer {
+    /// The bytes of the head of a message at its front, with the empty line; nil while that has not come.
+    var lengthOfHead: Int? {
+        let view = self.readableBytesView
         var index = view.startIndex
         while let found = view[index...].firstIndex(of: UInt8(ascii: "\n")) {
             if found >= view.startIndex + 3, view[found - 1] == UInt8(ascii: "\r"),
@@ -257,5 +260,13 @@ struct MessageReader {
             index = found + 1
         }
         return nil
+    }
+}
+
+extension SimulatedWire {
+    /// What the network has moved between a channel and its peer, and who has seen the end.
+    func progress(of channel: SimulatedChannel, isOver: Bool) -> Int {
+        let ends = [isOver, self.near.hasFIN, self.far.hasFIN, self.far.isReset, self.far.isReadable, channel.isClosed]
+        return 2 * self.near.transmitted + self.near.sendQueue.readableBytes + self.far.transmitted + ends.count { $0 }
     }
 }
