@@ -4,7 +4,7 @@
 import Common
 import NIOCore
 
-/// The deadlines of a call: three fields, of which the worker's table sees the earliest.
+/// The deadlines of a call: four fields, of which the worker's table sees the earliest.
 extension ExchangeDriver {
     /// A request body has to bring so many bytes within some times of what it may be silent: one that drips would hold
     /// its upstream for ever.
@@ -133,11 +133,8 @@ extension ExchangeDriver {
     private func upstreamIsLate() {
         self.worker.metrics.count(.upstreamTime)
         let error = ProxyError(.upstreamTimeout)
-        guard self.phase == .waiting || self.phase == .connecting else {
-            self.letGo(.late)
-            return self.fail(error)
-        }
+        let mayTryAgain = self.phase == .waiting || self.phase == .connecting
         self.letGo(.late)
-        self.attemptFailed(error)
+        if mayTryAgain { self.attemptFailed(error) } else { self.fail(error) }
     }
 }
