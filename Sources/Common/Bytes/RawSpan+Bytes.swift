@@ -35,15 +35,20 @@ extension RawSpan {
         let count = text.utf8CodeUnitCount
         guard offset >= 0, count <= self.byteCount - offset else { return false }
         let expected = unsafe RawSpan(_unsafeStart: text.utf8Start, byteCount: count)
-        var index = 0
-        while index &+ 8 <= count {
-            if self.word(at: offset &+ index) | 0x2020_2020_2020_2020 != expected.word(at: index) { return false }
-            index &+= 8
+        // The last word overlaps the one before: cheaper than the bytes that are left over one by one.
+        if count >= 8 {
+            var index = 0
+            while index &+ 8 < count {
+                if self.word(at: offset &+ index) | 0x2020_2020_2020_2020 != expected.word(at: index) { return false }
+                index &+= 8
+            }
+            return self.word(at: offset &+ count &- 8) | 0x2020_2020_2020_2020 == expected.word(at: count &- 8)
         }
-        while index < count {
-            if self.byte(at: offset &+ index) | 0x20 != expected.byte(at: index) { return false }
-            index &+= 1
+        if count >= 4 {
+            return self.uint32(at: offset) | 0x2020_2020 == expected.uint32(at: 0)
+                && self.uint32(at: offset &+ count &- 4) | 0x2020_2020 == expected.uint32(at: count &- 4)
         }
+        for index in 0..<count where self.byte(at: offset &+ index) | 0x20 != expected.byte(at: index) { return false }
         return true
     }
 

@@ -93,6 +93,8 @@ package final class ConnectionPool {
 
     private let connector: any UpstreamConnector
     private var groups: [Key: Group] = [:]
+    /// Those without TLS, for most requests.
+    private var recentGroups = IdentityCache<Group>()
     /// Connections that wait to be used again.
     package private(set) var idleCount = 0
 
@@ -192,12 +194,26 @@ package final class ConnectionPool {
     private func leave(_ group: Group) {
         group.count -= 1
         assert(group.count >= 0, "a connection leaves its group once")
-        if group.count == 0, group.waiting.isEmpty { self.groups[group.key] = nil }
+        self.forgetIfUnused(group)
+    }
+
+    private func forgetIfUnused(_ group: Group) {
+        guard group.count == 0, group.waiting.isEmpty else { return }
+        self.groups[group.key] = nil
+        if self.recentGroups[group.endpoint] === group { self.recentGroups[group.endpoint] = nil }
     }
 
     private func group(of endpoint: Endpoint, _ driver: ExchangeDriver) -> Group {
         let worker = driver.exchange.worker
         let hasTLS = driver.exchange.direction == .outgoing && !worker.tls.all.isEmpty
+        if !hasTLS, let group = self.recentGroups[endpoint], group.endpoint === endpoint { return group }
+        let group = self.knownGroup(of: endpoint, driver, hasTLS: hasTLS)
+        if group.key.service == nil { self.recentGroups[endpoint] = group }
+        return group
+    }
+
+    private func knownGroup(of endpoint: Endpoint, _ driver: ExchangeDriver, hasTLS: Bool) -> Group {
+        let worker = driver.exchange.worker
         let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? driver.exchange.service?.name : nil)
         if let group = self.groups[key] { return group }
         let service = driver.exchange.service?.name ?? ""
@@ -359,7 +375,7 @@ package final class ConnectionPool {
         let waiting = group.waiting
         group.waiting = []
         for ticket in waiting { ticket.driver.connectFailed(ticket.number, Self.failure(ticket)) }
-        if group.count == 0, group.waiting.isEmpty { self.groups[group.key] = nil }
+        self.forgetIfUnused(group)
     }
 }
 

@@ -125,14 +125,15 @@ enum RequestTarget {
         return !segment.isDots
     }
 
+    /// Whether it holds only what is visible in ASCII, and no fragment.
     private static func isAcceptableQuery(_ input: RawSpan, _ range: Range<Int>) -> Bool {
-        var bits: UInt8 = 0
-        for index in range {
+        var index = range.lowerBound
+        while index < range.upperBound {
             let byte = input.byte(at: index)
-            bits |= byte
-            if byte == .hash || byte == .space || byte == .tab { return false }
+            if byte &- 0x21 >= 0x5f || byte == .hash { return false }
+            index &+= 1
         }
-        return bits < 0x80
+        return true
     }
 
     private struct DotSegment {

@@ -51,6 +51,7 @@ package struct FrameParser {
     package init() {}
 
     /// Reads the frame at `offset`, which is moved behind it.
+    @inline(__always)
     package mutating func next(_ input: RawSpan, at offset: inout Int) -> Event {
         guard input.byteCount &- offset >= HTTP2.frameHeaderLength else { return .incomplete }
         let word = input.word(at: offset)

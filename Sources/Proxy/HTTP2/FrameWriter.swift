@@ -109,15 +109,17 @@ package enum FrameWriter {
     /// Appends the head of a response.
     ///
     /// - Parameter headers: As for a request.
+    /// - Parameter date: Is added where the block has none; see ``HTTPDate``.
     package static func response(
         status: Int, _ headers: inout HeaderBlock, stream: UInt32, endStream: Bool, encoder: inout HPACKEncoder,
-        to out: inout ByteBuffer
+        date: HeaderLine? = nil, to out: inout ByteBuffer
     ) {
         headers.lowercaseNames()
         Self.block(stream, endStream: endStream, bound: headers.encodedBound, to: &out) { out in
             encoder.begin(&out)
             encoder.status(status, &out)
             headers.encode(with: &encoder, isRequest: false, to: &out)
+            if let date, !headers.contains(.date) { HPACKEncoder.date(date, &out) }
         }
     }
 

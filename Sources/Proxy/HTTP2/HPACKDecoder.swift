@@ -226,7 +226,8 @@ package struct HPACKDecoder: ~Copyable {
         guard name.byteCount > 0 else { return false }
         for index in 0..<name.byteCount {
             let byte = name.byte(at: index)
-            if !byte.isToken || byte &- 0x41 < 26 { return false }
+            let bits: UInt64 = byte & 0x40 == 0 ? 0x03ff_6cfa_0000_0000 : 0x57ff_ffff_c000_0000
+            if byte >= 0x80 || bits &>> UInt64(byte & 0x3f) & 1 == 0 { return false }
         }
         return true
     }

@@ -95,6 +95,13 @@ package struct HPACKEncoder: ~Copyable {
         }
     }
 
+    /// Appends `date`, as it is and into no table: looking for it there costs more than its 32 bytes.
+    static func date(_ line: HeaderLine, _ out: inout OutputRawSpan) {
+        let value = line.nameLength &+ 2..<line.bytes.count &- 2
+        Self.literal(
+            0, prefix: 4, HPACKStaticTable.date, line.bytes.rawSpan, line.bytes.rawSpan.extracting(value), &out)
+    }
+
     private mutating func pseudo(_ kind: HPACKPseudo, _ index: Int, _ value: RawSpan, _ out: inout OutputRawSpan) {
         let entry = self.fixed.entries[index]
         let bytes = self.fixedBytes

@@ -83,6 +83,8 @@ final class HPACKStaticTable: Sendable {
 
     /// The index of `accept-encoding: gzip, deflate`, the one ordinary field that has a value.
     static var acceptEncoding: Int { 16 }
+    /// The index of the name `date`.
+    static var date: Int { 33 }
 
     let bytes: [UInt8]
     /// At their indices; the first, which is none, is empty.

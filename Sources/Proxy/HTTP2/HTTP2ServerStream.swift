@@ -212,29 +212,29 @@ extension HTTP2ServerStream: Downstream {
     func sendInterim(_ driver: ExchangeDriver) {
         driver.exchange.responseHeaders.removeHopByHop()
         driver.exchange.responseHeaders.remove(.contentLength)
-        self.writeHead(driver, endStream: false)
+        self.writeHead(driver, endStream: false, date: nil)
     }
 
     func sendResponse(_ driver: ExchangeDriver, bodyLength: Int?, body: ByteBuffer?, isComplete: Bool) -> Bool {
         self.hasResponse = true
         self.server.meter.answered()
         driver.exchange.responseHeaders.removeHopByHop()
-        driver.exchange.responseHeaders.addDate(ifAbsent: self.server.worker.date)
         if driver.exchange.response.status == 204 { driver.exchange.responseHeaders.remove(.contentLength) }
         let isEmpty = body == nil || body?.readableBytes == 0
         if isComplete, isEmpty, driver.exchange.responseTrailers == nil {
-            self.writeHead(driver, endStream: true)
+            self.writeHead(driver, endStream: true, date: self.server.worker.date)
             self.hasEnded = true
             return true
         }
-        self.writeHead(driver, endStream: false)
+        self.writeHead(driver, endStream: false, date: self.server.worker.date)
         return self.sendBody(driver, body: body, isComplete: isComplete)
     }
 
-    private func writeHead(_ driver: ExchangeDriver, endStream: Bool) {
+    /// - Parameter date: For a response that its origin gave none; `nil` for an interim one.
+    private func writeHead(_ driver: ExchangeDriver, endStream: Bool, date: HeaderLine?) {
         FrameWriter.response(
             status: driver.exchange.response.status, &driver.exchange.responseHeaders, stream: self.id,
-            endStream: endStream, encoder: &self.connection.encoder, to: &self.connection.output)
+            endStream: endStream, encoder: &self.connection.encoder, date: date, to: &self.connection.output)
         self.connection.markDirty()
     }
 
@@ -253,9 +253,8 @@ extension HTTP2ServerStream: Downstream {
             driver.exchange.responseHeaders.append(line)
         }
         let isBodiless = isGRPC || driver.exchange.request.method == .head || reply.body.isEmpty
-        driver.exchange.responseHeaders.addDate(ifAbsent: self.server.worker.date)
         driver.exchange.response.status = isGRPC ? 200 : reply.status
-        self.writeHead(driver, endStream: isBodiless)
+        self.writeHead(driver, endStream: isBodiless, date: self.server.worker.date)
         if isBodiless { self.hasEnded = true } else { self.send(ByteBuffer(string: reply.body), isComplete: true) }
     }
 
@@ -310,7 +309,7 @@ extension HTTP2ServerStream: Downstream {
     func beginTunnel(_ driver: ExchangeDriver) -> ByteBuffer? {
         self.hasResponse = true
         self.server.meter.answered()
-        self.writeHead(driver, endStream: false)
+        self.writeHead(driver, endStream: false, date: nil)
         return nil
     }
 

@@ -4,10 +4,10 @@
 import BasicContainers
 import Common
 
-/// Decodes the Huffman code of HPACK, half a byte at a time.
+/// Decodes the Huffman code of HPACK, a symbol at a time.
 ///
-/// A state machine that is made once: a state is an inner node of the code's tree, and each half byte leads to the next
-/// state and yields one symbol at most, since no code is shorter than five bits.
+/// Nearly all that headers are made of has codes of five to eight bits: those are looked up by the next eight bits. The
+/// rest is found by its length, as in any canonical code.
 ///
 /// - Source: RFC 7541 §5.2 and appendix B.
 package final class HuffmanDecoder: Sendable {
@@ -16,38 +16,102 @@ package final class HuffmanDecoder: Sendable {
     /// Whoever decodes often keeps a reference: asking here costs a look at whether it was made.
     package static let shared = HuffmanDecoder()
 
-    /// Entries: the symbol in the low byte, then the flags, then the next state from bit 16 on.
-    private let transitions: [UInt32]
+    /// By the next eight bits: the symbol in the low byte and the length of its code above; 0 where it is longer.
+    private let short: [UInt16]
+    /// The symbols in the order of their codes.
+    private let symbols: [Int]
+    /// The codes of each length; the first of them, and where its symbol stands.
+    private let groups: [(length: Int, first: Int, count: Int, start: Int)]
 
-    private static var emits: UInt32 { 0x100 }
-    /// The input may end here: nothing is pending but a beginning of the end-of-string code, shorter than a byte.
-    private static var accepts: UInt32 { 0x200 }
-    private static var fails: UInt32 { 0x400 }
-
-    private init() { self.transitions = Self.makeTransitions() }
+    private init() {
+        var short = [UInt16](repeating: 0, count: 256)
+        var groups: [(length: Int, first: Int, count: Int, start: Int)] = []
+        let symbols = Self.lengths.indices.sorted { (Self.lengths[$0], $0) < (Self.lengths[$1], $1) }
+        var code = 0
+        var length = 0
+        for (place, symbol) in symbols.enumerated() {
+            code <<= Int(Self.lengths[symbol]) - length
+            if length != Int(Self.lengths[symbol]) {
+                length = Int(Self.lengths[symbol])
+                groups.append((length, code, 0, place))
+            }
+            groups[groups.count - 1].count += 1
+            if length <= 8 {
+                let first = code << (8 - length)
+                for window in first..<first + 1 << (8 - length) { short[window] = UInt16(length << 8 | symbol) }
+            }
+            code += 1
+        }
+        self.short = short
+        self.symbols = symbols
+        self.groups = groups.filter { $0.length > 8 }
+    }
 
     /// Appends what `input` stands for to `out`.
     ///
     /// - Returns: `false` when the padding is wrong or the end-of-string symbol is in it.
     func decode(_ input: RawSpan, into out: inout UniqueArray<UInt8>) -> Bool {
         let count = input.byteCount
-        let transitions = self.transitions
-        var state = 0
-        var last = Self.accepts
+        let short = self.short
+        // The bits that were read and not used yet are the lowest `available` ones.
+        var bits: UInt64 = 0
+        var available = 0
+        var offset = 0
+        var isSound = true
         // No symbol has less than five bits.
         out.append(addingCount: count &* 8 / 5 &+ 1) { target in
-            for index in 0..<count {
-                let byte = Int(input.byte(at: index))
-                let high = transitions[state &* 16 &+ byte &>> 4]
-                if high & Self.emits != 0 { target.append(UInt8(truncatingIfNeeded: high)) }
-                let low = transitions[Int(high &>> 16) &* 16 &+ byte & 15]
-                if low & Self.emits != 0 { target.append(UInt8(truncatingIfNeeded: low)) }
-                last = low | high & Self.fails
-                if last & Self.fails != 0 { return }
-                state = Int(low &>> 16)
+            while true {
+                if available < 32 {
+                    if offset &+ 4 <= count {
+                        bits = bits &<< 32 | UInt64(input.uint32(at: offset))
+                        offset &+= 4
+                        available &+= 32
+                    } else {
+                        while offset < count {
+                            bits = bits &<< 8 | UInt64(input.byte(at: offset))
+                            offset &+= 1
+                            available &+= 8
+                        }
+                        if available < 8 { break }
+                    }
+                }
+                let entry = short[Int(truncatingIfNeeded: bits &>> UInt64(available &- 8)) & 0xff]
+                if entry != 0 {
+                    target.append(UInt8(truncatingIfNeeded: entry))
+                    available &-= Int(entry &>> 8)
+                } else if let symbol = self.longSymbol(bits, &available) {
+                    target.append(symbol)
+                } else {
+                    isSound = false
+                    return
+                }
             }
+            // What is left is a last symbol, and padding: the beginning of the end-of-string code, which is all ones.
+            while available > 0 {
+                let ones = UInt64(1) &<< UInt64(8 &- available) &- 1
+                let entry = short[Int(truncatingIfNeeded: bits &<< UInt64(8 &- available) | ones) & 0xff]
+                guard entry != 0, Int(entry &>> 8) <= available else { break }
+                target.append(UInt8(truncatingIfNeeded: entry))
+                available &-= Int(entry &>> 8)
+            }
+            let left = UInt64(1) &<< UInt64(available) &- 1
+            isSound = bits & left == left
         }
-        return last & (Self.fails | Self.accepts) == Self.accepts
+        return isSound
+    }
+
+    /// The symbol of more than eight bits that comes next; `nil` when there is none, or when it is the end of the string.
+    @inline(never)
+    private func longSymbol(_ bits: UInt64, _ available: inout Int) -> UInt8? {
+        for group in self.groups where group.length <= available {
+            let code = Int(truncatingIfNeeded: bits &>> UInt64(available &- group.length)) & (1 &<< group.length &- 1)
+            let index = code &- group.first
+            guard index < group.count else { continue }
+            guard index >= 0 else { return nil }
+            available &-= group.length
+            return UInt8(exactly: self.symbols[group.start &+ index])
+        }
+        return nil
     }
 
     // MARK: The code
@@ -70,63 +134,4 @@ package final class HuffmanDecoder: Sendable {
     ]
 
     private static let endOfString = 256
-
-    /// A node of the code's tree: where a 0 and a 1 lead to, or the symbol of a leaf.
-    private struct Node {
-        var next: [Int?] = [nil, nil]
-        var symbol: Int?
-    }
-
-    private static func makeTree() -> [Node] {
-        var nodes = [Node()]
-        var code: UInt32 = 0
-        var length: UInt8 = 0
-        for symbol in (0..<Self.lengths.count).sorted(by: { (Self.lengths[$0], $0) < (Self.lengths[$1], $1) }) {
-            code <<= UInt32(Self.lengths[symbol] - length)
-            length = Self.lengths[symbol]
-            var node = 0
-            for bit in (0..<UInt32(length)).reversed() {
-                let side = Int(code >> bit & 1)
-                if let next = nodes[node].next[side] {
-                    node = next
-                } else {
-                    nodes.append(Node())
-                    nodes[node].next[side] = nodes.count - 1
-                    node = nodes.count - 1
-                }
-            }
-            nodes[node].symbol = symbol
-            code += 1
-        }
-        return nodes
-    }
-
-    private static func makeTransitions() -> [UInt32] {
-        let nodes = Self.makeTree()
-        // Padding is the beginning of the end-of-string code, which is all ones.
-        var accepting: Set<Int> = [0]
-        var node = 0
-        for _ in 0..<7 {
-            guard let next = nodes[node].next[1] else { break }
-            node = next
-            accepting.insert(node)
-        }
-        return nodes.indices.flatMap { state in
-            (0..<16).map { half in Self.transition(from: state, half, nodes, accepting) }
-        }
-    }
-
-    private static func transition(from state: Int, _ half: Int, _ nodes: [Node], _ accepting: Set<Int>) -> UInt32 {
-        var node = state
-        var entry: UInt32 = 0
-        for bit in (0..<4).reversed() {
-            guard let next = nodes[node].next[half >> bit & 1] else { return Self.fails }
-            node = next
-            guard let symbol = nodes[node].symbol else { continue }
-            if symbol == Self.endOfString { return Self.fails }
-            entry |= Self.emits | UInt32(symbol)
-            node = 0
-        }
-        return entry | (accepting.contains(node) ? Self.accepts : 0) | UInt32(node) << 16
-    }
 }

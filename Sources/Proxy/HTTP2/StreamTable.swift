@@ -10,6 +10,8 @@ package struct StreamTable<Stream: AnyObject> {
     private var values: [Stream?]
     /// How many there are.
     package private(set) var count = 0
+    /// How many are not in their own place.
+    private var displaced = 0
 
     /// An empty table.
     package init() {
@@ -54,6 +56,13 @@ package struct StreamTable<Stream: AnyObject> {
             place = (place &+ 1) & self.mask
         }
         self.count &-= 1
+        if place != self.home(id) { self.displaced &-= 1 }
+        // Nearly always: nobody stands behind it who would rather be there.
+        if self.displaced == 0 {
+            self.keys[place] = 0
+            self.values[place] = nil
+            return
+        }
         // Those behind it move up, unless they are in their own place or before it.
         var gap = place
         var next = place
@@ -64,6 +73,7 @@ package struct StreamTable<Stream: AnyObject> {
             if (next &- home) & self.mask >= (next &- gap) & self.mask {
                 self.keys[gap] = self.keys[next]
                 self.values[gap] = self.values[next]
+                if gap == home { self.displaced &-= 1 }
                 gap = next
             }
         }
@@ -72,8 +82,10 @@ package struct StreamTable<Stream: AnyObject> {
     }
 
     private mutating func place(_ stream: Stream, _ id: UInt32) {
-        var place = self.home(id)
+        let home = self.home(id)
+        var place = home
         while self.keys[place] != 0 { place = (place &+ 1) & self.mask }
+        if place != home { self.displaced &+= 1 }
         self.keys[place] = id
         self.values[place] = stream
     }
@@ -82,6 +94,7 @@ package struct StreamTable<Stream: AnyObject> {
         let old = (self.keys, self.values)
         self.keys = Array(repeating: 0, count: old.0.count * 2)
         self.values = Array(repeating: nil, count: old.0.count * 2)
+        self.displaced = 0
         for index in old.0.indices {
             if let stream = old.1[index] { self.place(stream, old.0[index]) }
         }

@@ -244,13 +244,6 @@ package struct HeaderBlock: ~Copyable {
                 nameLength: UInt16(truncatingIfNeeded: line.nameLength), name: line.name))
     }
 
-    /// Adds the date of a response that its origin gave none.
-    ///
-    /// - Source: RFC 9110 §6.6.1.
-    package mutating func addDate(ifAbsent line: HeaderLine) {
-        if !self.contains(.date) { self.append(line) }
-    }
-
     /// Makes `line`, whose name must be a known one, the only field of its name: over one whose value is as long, where
     /// there is one, and behind all others otherwise.
     ///

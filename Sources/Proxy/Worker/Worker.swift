@@ -75,6 +75,8 @@ package final class Worker {
     /// Callers that were seen before, by what they say of themselves.
     var sources = SourceCache()
     private var states: [ObjectIdentifier: ServiceState] = [:]
+    /// The same, for most requests.
+    private var recentStates = IdentityCache<ServiceState>()
     private var hosts: [ObjectIdentifier: ServiceState] = [:]
     /// Chance, for choices that need it.
     package var random = FastRandom()
@@ -137,7 +139,18 @@ package final class Worker {
     }
 
     /// Sends what was written in the turn that has ended.
-    func flush() { self.event { self.flushes.flush() } }
+    ///
+    /// Nobody hears of it unless a channel fails or drains: the clock is read only then.
+    func flush() {
+        assert(!self.isInEvent, "the turn is over")
+        self.isInEvent = true
+        self.flushes.flush()
+        if !self.atEnd.isEmpty {
+            self.now = self.eventLoop.now
+            self.endEvent()
+        }
+        self.isInEvent = false
+    }
 
     private func endEvent() {
         var index = 0
@@ -310,6 +323,15 @@ package final class Worker {
     /// Cost: one look-up by identity; a new state when the directory has a new value for the service, or when something
     /// else governs it.
     package func state(of service: Service, _ governance: Governance) -> ServiceState {
+        if let state = self.recentStates[service], state.service === service, state.governance === governance {
+            return state
+        }
+        let state = self.knownState(of: service, governance)
+        self.recentStates[service] = state
+        return state
+    }
+
+    private func knownState(of service: Service, _ governance: Governance) -> ServiceState {
         if let state = self.states[ObjectIdentifier(service)], state.governance === governance { return state }
         let policy = governance.policy(for: service.name)
         let old =
@@ -324,6 +346,7 @@ package final class Worker {
         // Whatever the newest directory no longer holds is not asked for again.
         let directory = self.directory.value
         self.states = self.states.filter { directory[$0.value.service.name] === $0.value.service }
+        self.recentStates.removeAll()
         self.states[ObjectIdentifier(service)] = state
         return state
     }

@@ -23,4 +23,30 @@ import Testing
         table.remove(1)
         #expect(table.count == 0 && table[id: 1] == nil)
     }
+
+    @Test("holds what a dictionary would, whatever comes and goes")
+    func asADictionary() {
+        var table = StreamTable<Stream>()
+        var expected: [UInt32: Stream] = [:]
+        var random = FastRandom(seed: 7)
+        var next: UInt32 = 1
+        for _ in 0..<20_000 {
+            if random.next() % 2 == 0 {
+                // Clients may leave some out, so that others share a home.
+                next += 2 * UInt32(random.next() % 24)
+                if expected[next] == nil {
+                    let stream = Stream()
+                    table.insert(stream, next)
+                    expected[next] = stream
+                }
+            } else if let id = expected.keys.min(by: { ($0 &* 2_654_435_761) < ($1 &* 2_654_435_761) }) {
+                table.remove(id)
+                expected[id] = nil
+            }
+            #expect(table.count == expected.count)
+        }
+        #expect(!expected.isEmpty && expected.allSatisfy { table[id: $0.key] === $0.value })
+        for id in expected.keys { table.remove(id) }
+        #expect(table.count == 0 && table.all.isEmpty)
+    }
 }
