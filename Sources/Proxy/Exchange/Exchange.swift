@@ -104,16 +104,20 @@ package struct Exchange: ~Copyable {
     /// An exchange that waits for a request.
     package init(worker: Worker) { self.worker = worker }
 
+    @inline(__always)
+    private init(_ worker: Worker, _ requestHeaders: consuming HeaderBlock, _ responseHeaders: consuming HeaderBlock) {
+        self.worker = worker
+        self.requestHeaders = requestHeaders
+        self.responseHeaders = responseHeaders
+    }
+
     /// Ready for the next request: a new exchange with the memory of this one's header blocks.
     ///
     /// Nothing is reset by name, so nothing can be forgotten.
     package mutating func reset() {
-        var next = Exchange(worker: self.worker)
-        swap(&next.requestHeaders, &self.requestHeaders)
-        swap(&next.responseHeaders, &self.responseHeaders)
-        next.requestHeaders.clear()
-        next.responseHeaders.clear()
-        self = next
+        self.requestHeaders.clear()
+        self.responseHeaders.clear()
+        self = Exchange(self.worker, self.requestHeaders.take(), self.responseHeaders.take())
     }
 
     /// Ready for another try: nothing of the one before is left.

@@ -80,11 +80,9 @@ extension HTTP1ServerConnection: Downstream {
     package func abortResponse(_ driver: ExchangeDriver) {
         guard let context = self.context else { return }
         self.state.requestFailed()
-        guard self.framing == .untilClose else {
-            context.close(promise: nil)
-            return
-        }
-        self.breakOff(context)
+        if self.framing == .untilClose { return self.breakOff(context) }
+        // Answers to earlier requests may not be with the kernel yet: a client that takes them gets them first.
+        if self.isWritable, self.state.input != .tunnel { self.end() } else { context.close(promise: nil) }
     }
 
     /// Closes with a reset: an orderly end would look like the end of the body.

@@ -269,33 +269,38 @@ package struct HeadScanner {
 
     /// The offset of the first control character other than a tab, from `start` on; the byte count when there is none.
     ///
-    /// Eight bytes at a time. A byte below 0x20 sets its top bit in `low`, 0x7f does in `delete`. A borrow may mark the
-    /// byte above a true hit as well, never one below it, and the lowest hit is the one that counts.
+    /// Eight bytes at a time, then one by one.
     @inline(__always)
     static func textEnd(_ input: RawSpan, from start: Int) -> Int {
         let count = input.byteCount
         var index = start
         while index &+ 8 <= count {
-            let word = input.word(at: index)
-            let low = (word &- 0x2020_2020_2020_2020) & ~word
-            let flipped = word ^ 0x7f7f_7f7f_7f7f_7f7f
-            let delete = (flipped &- 0x0101_0101_0101_0101) & ~flipped
-            let hits = (low | delete) & 0x8080_8080_8080_8080
-            if hits == 0 {
+            let suspects = Self.suspects(input.word(at: index))
+            if suspects == 0 {
                 index &+= 8
                 continue
             }
-            index &+= hits.trailingZeroBitCount &>> 3
-            if input.byte(at: index) != .tab { return index }
+            index &+= suspects.trailingZeroBitCount &>> 3
+            if Self.isControl(input.byte(at: index)) { return index }
             index &+= 1
         }
         while index < count {
-            let byte = input.byte(at: index)
-            if byte < 0x20 && byte != .tab || byte == 0x7f { return index }
+            if Self.isControl(input.byte(at: index)) { return index }
             index &+= 1
         }
         return count
     }
+
+    /// The top bits of bytes below 0x20 and of 0x7f.
+    ///
+    /// A borrow or a carry may mark the byte above another one as well, never one below a true hit.
+    @inline(__always)
+    private static func suspects(_ word: UInt64) -> UInt64 {
+        ((word &- 0x2020_2020_2020_2020) | (word &+ 0x0101_0101_0101_0101)) & ~word & 0x8080_8080_8080_8080
+    }
+
+    @inline(__always)
+    private static func isControl(_ byte: UInt8) -> Bool { byte < 0x20 && byte != .tab || byte == 0x7f }
 }
 
 extension HeaderName {

@@ -39,6 +39,14 @@ package struct HeaderBlock: ~Copyable {
         self.present = 0
     }
 
+    /// Everything that is in it, which is empty and without memory afterwards.
+    @inline(__always)
+    mutating func take() -> HeaderBlock {
+        var taken = HeaderBlock()
+        swap(&taken, &self)
+        return taken
+    }
+
     /// Takes the bytes of a scanned head; the fields must have been added with offsets into them.
     @inline(__always)
     mutating func setBytes(_ head: RawSpan) {

@@ -72,6 +72,24 @@ import Testing
         #expect(client.wire.news().joined().components("HTTP/1.1 204") == 150)
     }
 
+    @Test("an answer that breaks off ends the connection, and those before it go out first")
+    func breaksOff() throws {
+        let (bench, client) = try Self.open { $0 == 1 ? .reply(LocalReply(status: 204)) : .proceed }
+        client.wire.isFull = true
+        client.receive(Self.get + Self.get)
+        let upstream = bench.connect()
+        upstream.answer(["HTTP/1.1 200 OK"], body: "half", isComplete: false)
+        upstream.fail()
+        bench.loop.run()
+        #expect(!client.wire.isClosed)
+        client.wire.letGo()
+        bench.loop.run()
+        let sent = client.wire.news().joined()
+        #expect(sent.hasPrefix("HTTP/1.1 204") && sent.hasSuffix("half\r\n"))
+        bench.pass(.seconds(10))
+        #expect(client.wire.isClosed)
+    }
+
     @Test("what is sent ahead of an answer waits; more than the buffer stops reading, far more closes")
     func sentAhead() throws {
         let (bench, client) = try Self.open(["mesher.limits.buffer": "4096"]) { _ in .proceed }
