@@ -95,6 +95,13 @@ def java(wire):
     return run("java", PROGRAMS / "Talk.java", wire.port, "http://cart", "ws://chat/")
 
 
+def java_library(wire, library, *urls):
+    """One of the libraries that Debian has as files of classes."""
+    names = ["okhttp", "okio", "httpclient", "httpcore", "commons-logging", "commons-codec"]
+    classes = ":".join(f"/usr/share/java/{name}.jar" for name in names)
+    return run("java", "-cp", classes, PROGRAMS / "Libraries.java", library, wire.port, *urls)
+
+
 def go(wire):
     """Without module mode Debian's packages are found where they are."""
     settings = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "", "CGO_ENABLED": "1"}
@@ -123,6 +130,19 @@ def test_fetch_of_node(mesh, wire, way):
     assert node("fetch.mjs", wire, way, "http://cart") == FETCHED
     assert_tunnelled(wire)
     assert [each.body for each in mesh.origin.requests] == [b"", b"", b"", b"hello"]
+
+
+def test_the_apache_client(mesh, wire):
+    """It asks whether to send the body of the POST, and sends it when nobody answers for a while."""
+    assert java_library(wire, "apache", "http://cart") == FETCHED
+    assert b"CONNECT " not in wire.carried and mesh.origin.requests[3].get("expect") == b"100-continue"
+    assert mesh.origin.requests[3].body == b"hello"
+
+
+def test_axios(mesh, wire):
+    environment = {"http_proxy": f"http://127.0.0.1:{wire.port}", "NODE_PATH": "/usr/share/nodejs"}
+    assert run(NODE, PROGRAMS / "axios.cjs", "http://cart", **environment) == FETCHED
+    assert wire.carried.startswith(b"GET http://cart/1 HTTP/1.1\r\n")
 
 
 def test_a_tunnel_of_curl(mesh, wire):
@@ -206,12 +226,20 @@ def talk_java(wire, _):
     return talked(lines)
 
 
+def talk_okhttp(wire, url):
+    """It asks the proxy for everything, the WebSocket too, as for a page."""
+    lines = java_library(wire, "okhttp", "http://cart", url)
+    assert lines[:4] == FETCHED
+    return talked(lines)
+
+
 TALKERS = {
     "websockets": talk_websockets,
     "websocket_client": talk_websocket_client,
     "undici": lambda wire, url: talked(node("talk.mjs", wire, "undici", url)),
     "node": lambda wire, url: talked(node("talk.mjs", wire, "environment", url)),
     "java": talk_java,
+    "okhttp": talk_okhttp,
     "gorilla": lambda wire, _: talked(go(wire)),
     # The one that asks the proxy as for a page: `GET ws://chat/`.
     "aiohttp": talk_aiohttp,
@@ -223,5 +251,6 @@ def test_a_websocket_through_the_proxy(mesh, wire, talker):
     """Messages both ways, and the whole closing handshake."""
     before = len(mesh.chat.closed)
     assert TALKERS[talker](wire, "ws://chat/") == 1000
-    assert (b"GET ws://chat/ HTTP/1.1" if talker == "aiohttp" else b"CONNECT chat:80 ") in wire.carried
+    asked = {"aiohttp": b"GET ws://chat/ HTTP/1.1", "okhttp": b"GET http://chat/ HTTP/1.1"}
+    assert asked.get(talker, b"CONNECT chat:80 ") in wire.carried
     harness.eventually(lambda: mesh.chat.closed[before:] == [1000], lambda: f"not closed well: {mesh.chat.closed}")
