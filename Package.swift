@@ -86,7 +86,8 @@ let package = Package(
         .target(
             name: "LocalRegistry",
             dependencies: [
-                "Common", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPTypes, nioWebSocket,
+                "Common", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPCompression, nioHTTPTypes,
+                nioWebSocket,
             ],
             swiftSettings: settings),
         .executableTarget(

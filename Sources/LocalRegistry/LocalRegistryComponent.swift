@@ -10,38 +10,55 @@ package import NIOCore
 ///
 /// For development and tests. What is registered ends with the process, and nobody needs to log in.
 package actor LocalRegistryComponent: Component {
+    /// Connections at a time: what a machine full of sidecars needs, each with a watcher.
+    package static let mostConnections = 512
+
     private let address: ListenAddress
     private let version: String
+    private let allowsFaults: Bool
     private let loops: any EventLoopGroup
     private let logger: Logger
+    private let onListening: @Sendable (any Channel) async -> Void
     private let onServing: @Sendable (_ port: Int) async -> Void
 
     /// A registry on `address`.
     ///
     /// - Parameter version: What it calls its own version.
+    /// - Parameter allowsFaults: Whether `/faults` makes it fail on demand, for tests of clients.
     /// - Parameter onServing: Called with the port when it accepts requests.
+    /// - Parameter onListening: Decides from then on when the channel accepts: for ``mostConnections`` at a time, and not
+    ///   in a tight loop.
     package init(
-        address: ListenAddress, version: String, loops: any EventLoopGroup, logger: Logger,
-        onServing: @escaping @Sendable (_ port: Int) async -> Void = { _ in }
+        address: ListenAddress, version: String, allowsFaults: Bool = false, loops: any EventLoopGroup,
+        logger: Logger, onServing: @escaping @Sendable (_ port: Int) async -> Void = { _ in },
+        onListening: @escaping @Sendable (any Channel) async -> Void = { _ in }
     ) {
         self.address = address
         self.version = version
+        self.allowsFaults = allowsFaults
         self.loops = loops
         self.logger = logger
+        self.onListening = onListening
         self.onServing = onServing
     }
 
     package func run() async throws {
         let store = RegistryStore()
-        let routes = RegistryRoutes(store: store, address: self.address.description, version: self.version)
+        let faults = self.allowsFaults ? Faults() : nil
+        let routes = RegistryRoutes(
+            store: store, address: self.address.description, version: self.version, faults: faults)
         var quiet = self.logger
         quiet.logLevel = .critical  // its ways of starting and stopping are not news
-        let onServing = self.onServing
+        let (onListening, onServing) = (self.onListening, self.onServing)
         let application = Application(
-            router: routes.makeRouter(), server: HTTPServerBuilder { WatchChannel(responder: $0, store: store) },
+            responder: routes.makeTable(),
+            server: HTTPServerBuilder { RegistryChannel(responder: $0, store: store, faults: faults) },
             configuration: ApplicationConfiguration(
                 address: .hostname(self.address.host, port: self.address.port), serverName: nil),
-            onServerRunning: { await onServing($0.localAddress?.port ?? 0) },
+            onServerRunning: {
+                await onListening($0)
+                await onServing($0.localAddress?.port ?? 0)
+            },
             eventLoopGroupProvider: .shared(self.loops), logger: quiet)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await application.run() }

@@ -7,6 +7,7 @@ import LocalRegistry
 import Logging
 import NIOCore
 import NIOPosix
+import Proxy
 import ServiceLifecycle
 
 /// `mesher registry`: the registry for one machine.
@@ -28,6 +29,13 @@ struct RegistryCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where to listen.", valueName: "ip:port"))
     var listen = "127.0.0.1:30100"
 
+    @Flag(
+        help: """
+            For tests of clients only: takes orders at /faults, to delay, lose or \
+            refuse answers, to forget everything, and to ask for tokens.
+            """)
+    var faults = false
+
     func run() async throws {
         let address: ListenAddress
         do throws(ConfigMistake) {
@@ -39,11 +47,17 @@ struct RegistryCommand: AsyncParsableCommand {
         let logger = Logger(label: "mesher") { StreamLogHandler.standardError(label: $0) }
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         var supervisor = Supervisor(logger: logger)
-        let version = BuildInfo.sourceVersion
+        let (version, allowsFaults) = (BuildInfo.sourceVersion, self.faults)
+        let gate = AcceptGate.Rules(
+            ConnectionBudget(limit: LocalRegistryComponent.mostConnections), overload: nil,
+            metrics: MetricsRegistry(startTime: ProcessClock.startTime, own: MetricLabels()), logger: logger)
         supervisor.add("local-registry", restart: RestartPolicy(limit: 0)) {
-            LocalRegistryComponent(address: address, version: version, loops: loops, logger: logger) { port in
-                logger.notice("registry serves", metadata: ["address": "\(address.host):\(port)"])
-            }
+            LocalRegistryComponent(
+                address: address, version: version, allowsFaults: allowsFaults, loops: loops, logger: logger,
+                onServing: { port in
+                    logger.notice("registry serves", metadata: ["address": "\(address.host):\(port)"])
+                },
+                onListening: { channel in await AcceptGate.add(to: channel, gate) })
         }
         let group = supervisor.makeGroup(stopWithin: .seconds(5))
         SignalWatch(logger: logger) { await group.triggerGracefulShutdown() }.start()

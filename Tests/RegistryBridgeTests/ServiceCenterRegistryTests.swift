@@ -277,7 +277,8 @@ private final class ServiceCenterContract: RegistryContract {
             WatchEvent(
                 action: action,
                 key: .init(
-                    tenant: "default/default", environment: nil, appId: app, serviceName: "cart", version: "1.0.0"),
+                    tenant: "default/default", environment: nil, appId: app, serviceName: "cart", alias: nil,
+                    version: "1.0.0"),
                 instance: instance)
         }
         for id in ["a", "b", "c", "d", "e"] {

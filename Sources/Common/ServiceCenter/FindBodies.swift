@@ -8,11 +8,21 @@ package enum FindBodies {
         package var consumerServiceId: String?
         /// One line for each service.
         package var services: [Line]?
+        /// Single instances that are asked for beside the services.
+        package var instances: [InstanceLine]?
 
         /// A body.
         package init(consumerServiceId: String?, services: [Line]) {
             self.consumerServiceId = consumerServiceId
             self.services = services
+        }
+
+        /// An instance, and what is known of it.
+        package struct InstanceLine: Codable, Sendable {
+            /// Its id and that of its service.
+            package var instance: InstanceBodies.Heartbeats.Line?
+            /// The revision of the last answer.
+            package var rev: String?
         }
 
         /// A service, and what is known of it.
@@ -34,9 +44,14 @@ package enum FindBodies {
     package struct Answer: Codable, Sendable {
         /// The three lists.
         package var services: Lists?
+        /// The same for single instances.
+        package var instances: Lists?
 
         /// A body.
-        package init(services: Lists) { self.services = services }
+        package init(services: Lists?, instances: Lists? = nil) {
+            self.services = services
+            self.instances = instances
+        }
 
         /// The three lists.
         package struct Lists: Codable, Sendable {
@@ -110,15 +125,20 @@ package struct WatchEvent: Codable, Sendable {
         package var appId: String?
         /// The name.
         package var serviceName: String?
+        /// Another name that it is found by; absent when there is none.
+        package var alias: String?
         /// The version.
         package var version: String?
 
         /// A service.
-        package init(tenant: String, environment: String?, appId: String, serviceName: String, version: String) {
+        package init(
+            tenant: String, environment: String?, appId: String, serviceName: String, alias: String?, version: String
+        ) {
             self.tenant = tenant
             self.environment = environment
             self.appId = appId
             self.serviceName = serviceName
+            self.alias = alias
             self.version = version
         }
     }

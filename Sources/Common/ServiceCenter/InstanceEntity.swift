@@ -44,12 +44,16 @@ package struct InstanceEntity: Codable, Sendable, Equatable {
 
     /// How the registry learns that an instance lives.
     package struct HealthCheck: Codable, Sendable, Equatable {
-        /// `push`: the instance says so itself.
+        /// `push`: the instance says so itself; `pull`: the registry asks, which it does not do in fact.
         package var mode: String?
         /// Seconds between two heartbeats.
         package var interval: Int?
         /// How many of them may be missing.
         package var times: Int?
+        /// Where the registry would ask, if it is to ask itself.
+        package var port: Int?
+        /// What it would ask there.
+        package var url: String?
 
         /// Heartbeats every `interval` seconds, of which `times` may be missing.
         package init(interval: Int, times: Int) {

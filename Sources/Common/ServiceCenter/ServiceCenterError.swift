@@ -18,6 +18,26 @@ package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
         case schemaMissing = "400016"
         /// The instance does not exist.
         case instanceMissing = "400017"
+        /// The service has no such tag.
+        case tagMissing = "400018"
+        /// Somebody depends on the service.
+        case serviceHasConsumers = "400023"
+        /// The service exists, this version of it does not.
+        case versionMissing = "400026"
+        /// There may be no more of these.
+        case quotaExhausted = "400100"
+        /// The token is none, or not of this registry.
+        case tokenUnusable = "401201"
+        /// No account has this name and password.
+        case passwordWrong = "401202"
+        /// The call needs a token.
+        case tokenAbsent = "401204"
+        /// The token's time is over.
+        case tokenExpired = "401205"
+        /// Too many wrong passwords.
+        case accountBlocked = "403201"
+        /// The token's account may not do this.
+        case permissionAbsent = "403205"
 
         /// What people are told.
         package var text: String {
@@ -28,6 +48,16 @@ package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
             case .serviceHasInstances: "Micro-service has deployed instance(s)"
             case .schemaMissing: "Schema does not exist"
             case .instanceMissing: "Instance does not exist"
+            case .tagMissing: "Tag does not exist"
+            case .serviceHasConsumers: "Consumer(s) depends on this micro-service"
+            case .versionMissing: "Micro-service version does not exist"
+            case .quotaExhausted: "Not enough quota"
+            case .tokenUnusable: "Request is not authorized"
+            case .passwordWrong: "Name or password is wrong"
+            case .tokenAbsent: "Authorization header is absent"
+            case .tokenExpired: "Token is expired"
+            case .accountBlocked: "Account is blocked"
+            case .permissionAbsent: "No permission"
             }
         }
     }

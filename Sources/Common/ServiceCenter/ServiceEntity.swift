@@ -76,6 +76,8 @@ package enum ServiceBodies {
         package var service: ServiceEntity?
         /// Instances that are registered with it.
         package var instances: [InstanceEntity]?
+        /// Tags that are set with it.
+        package var tags: [String: String]?
 
         /// A body.
         package init(service: ServiceEntity) { self.service = service }

@@ -15,6 +15,7 @@ actor RegistryStore {
 
     private var worlds: [String: RegistryState] = [:]
     private var watchers: [WatcherKey: [UUID: Watcher]] = [:]
+    private var hold = RegistryState.usualHold
     private let clock = ContinuousClock()
     private let start = ContinuousClock.now
 
@@ -22,8 +23,11 @@ actor RegistryStore {
     func update<Result: Sendable>(
         _ tenant: String, _ body: @Sendable (inout RegistryState, RegistryState.Moment) throws -> Result
     ) throws -> Result {
-        var world = self.worlds[tenant] ?? RegistryState(tenant: tenant, revision: .random(in: 0...UInt64.max / 2))
-        let result = Swift.Result { try body(&world, self.now) }
+        var world = self.worlds[tenant] ?? RegistryState(tenant: tenant, edition: .random(in: 0...UInt64.max / 2))
+        world.hold = self.hold
+        let now = self.now
+        world.sweep(at: now)
+        let result = Swift.Result { try body(&world, now) }
         self.tell(&world)
         // A question about a tenant that nobody has registered with leaves nothing behind.
         if self.worlds[tenant] != nil || !world.services.isEmpty { self.worlds[tenant] = world }
@@ -33,11 +37,23 @@ actor RegistryStore {
     /// Ends leases until cancelled.
     func expire() async throws {
         while true {
-            try await Task.sleep(for: .milliseconds(500))
-            for tenant in self.worlds.keys {
-                _ = try self.update(tenant) { world, now in world.expire(at: now) }
-            }
+            try await Task.sleep(for: .milliseconds(250))
+            for tenant in self.worlds.keys { try self.update(tenant) { _, _ in } }
         }
+    }
+
+    /// Forgets everything, as a registry does whose storage is lost.
+    func wipe() { self.worlds = [:] }
+
+    /// - Parameter duration: How long deleted instances are still shown; `nil` for as long as usual.
+    func hold(deletions duration: Duration?) {
+        self.hold = duration.map { $0 / .seconds(1) } ?? RegistryState.usualHold
+    }
+
+    /// Ends the sockets of all watchers.
+    func unwatchAll() {
+        for watcher in self.watchers.values.flatMap(\.values) { watcher.finish() }
+        self.watchers = [:]
     }
 
     /// The events for one consumer from now on.
@@ -49,6 +65,13 @@ actor RegistryStore {
         let id = UUID()
         self.watchers[WatcherKey(tenant: tenant, consumer: consumer), default: [:]][id] = watcher
         return (events, id)
+    }
+
+    /// Whether a service, or an instance of it, lives.
+    func has(_ tenant: String, service: String, instance: String? = nil) -> Bool {
+        guard let world = self.worlds[tenant], world.services[service] != nil else { return false }
+        guard let instance else { return true }
+        return world.instances[service]?[instance].map { $0.shownUntil == nil } ?? false
     }
 
     func unwatch(_ tenant: String, consumer: String, id: UUID) {

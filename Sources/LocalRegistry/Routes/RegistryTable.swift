@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Foundation
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+/// What the registry answers, by method and path.
+///
+/// - Source: service-center 2.2 for what becomes of paths and methods that it does not have.
+struct RegistryTable: HTTPResponder {
+    typealias Handler = @Sendable (RegistryCall) async throws -> Response
+
+    private struct Route: Sendable {
+        let method: HTTPRequest.Method
+        /// Parts in braces take any text.
+        let pattern: [Substring]
+        let handle: Handler
+
+        func parameters(of path: [Substring]) -> [String: String]? {
+            guard path.count == self.pattern.count else { return nil }
+            var parameters: [String: String] = [:]
+            for (part, text) in zip(self.pattern, path) {
+                if part.first == "{" {
+                    guard !text.isEmpty else { return nil }
+                    parameters[String(part.dropFirst().dropLast())] = text.removingPercentEncoding ?? String(text)
+                } else if part != text {
+                    return nil
+                }
+            }
+            return parameters
+        }
+    }
+
+    private var routes: [Route] = []
+    /// `nil` where no test may ask for any.
+    private let faults: Faults?
+
+    init(faults: Faults?) { self.faults = faults }
+
+    mutating func add(_ method: HTTPRequest.Method, _ pattern: String, _ handle: @escaping Handler) {
+        self.routes.append(Route(method: method, pattern: Self.parts(pattern), handle: handle))
+    }
+
+    @concurrent func respond(to request: Request, context: RegistryContext) async throws -> Response {
+        guard let faults = self.faults, !request.uri.path.hasPrefix(FaultRoutes.path) else {
+            return await self.answer(request)
+        }
+        guard let rule = faults.take(request.method.rawValue, request.uri.string) else {
+            return await self.answer(request)
+        }
+        // Before anything is done, so that requests overtake one another as they do behind a slow network.
+        if let delay = rule.delay?.duration { try await Task.sleep(for: delay) }
+        if rule.lose == nil {
+            return if let status = rule.status { rule.answer(status) } else { await self.answer(request) }
+        }
+        if rule.lose == .after { _ = await self.answer(request) }
+        try? await context.channel.close()
+        return Response(status: .internalServerError)  // which goes nowhere
+    }
+
+    private func answer(_ request: Request) async -> Response {
+        var response: Response
+        do {
+            response = try await self.route(request)
+        } catch let error as ServiceCenterError {
+            response = Self.refusal(error)
+        } catch is NIOTooManyBytesError {
+            response = Self.refusal(.init(.invalidParameters, "http: request body too large"))
+        } catch let error as DecodingError {
+            response = Self.refusal(.init(.invalidParameters, "Unmarshal error: \(error.debugDescription)"))
+        } catch {
+            response = RegistryAnswer.text(.internalServerError, "\(error)")
+        }
+        response.headers[.vary] = "Accept-Encoding"
+        guard request.method == .head else { return response }
+        if let length = response.body.contentLength { response.headers[.contentLength] = "\(length)" }
+        return Response(status: response.status, headers: response.headers)
+    }
+
+    private static func refusal(_ error: ServiceCenterError) -> Response {
+        (try? RegistryAnswer.error(error)) ?? Response(status: .internalServerError)
+    }
+
+    private func route(_ request: Request) async throws -> Response {
+        let path = request.uri.path
+        if path.contains("//") { return Self.moved(request) }
+        let parts = Self.parts(path)
+        var allowed: [String] = []
+        for route in self.routes {
+            guard let parameters = route.parameters(of: parts) else { continue }
+            guard route.method == request.method else {
+                allowed.append(route.method.rawValue)
+                continue
+            }
+            if let refusal = try self.faults?.accounts.judge(request) { return refusal }
+            return try await route.handle(RegistryCall(request: request, parameters: parameters))
+        }
+        guard allowed.isEmpty else {
+            return RegistryAnswer.text(
+                .methodNotAllowed, "Method Not Allowed", headers: [.allow: allowed.joined(separator: ", ")])
+        }
+        return RegistryAnswer.text(.notFound, "404 page not found")
+    }
+
+    /// To the same path with single slashes.
+    private static func moved(_ request: Request) -> Response {
+        let parts = request.uri.path.split(separator: "/")
+        let query = request.uri.query.map { "?\($0)" } ?? ""
+        let end = request.uri.path.hasSuffix("/") && !parts.isEmpty ? "/" : ""
+        return Response(
+            status: .movedPermanently, headers: [.location: "/\(parts.joined(separator: "/"))\(end)\(query)"])
+    }
+
+    private static func parts(_ path: String) -> [Substring] {
+        path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map { $0 }
+    }
+}
