@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
-
 /// Which server is asked for settings while the process runs: `cse.config.client.*` of `chassis.yaml`.
 package struct ConfigServerConfig: Sendable, Equatable {
     /// The kinds of server.
@@ -50,7 +48,8 @@ package struct ConfigServerConfig: Sendable, Equatable {
         self.tls = nil
         self.addresses = []
         guard isEnabled else { return nil }
-        self.addresses = Self.addresses(&reader)
+        let servers = reader.readServers(Keys.address, allowsPath: true)
+        self.addresses = servers.map(\.text)
         if type == "apollo" {
             Self.note(Keys.kind.name, "Apollo is not supported: settings come from this machine alone", &reader)
             return nil
@@ -60,40 +59,12 @@ package struct ConfigServerConfig: Sendable, Equatable {
             Self.note(Keys.kind.name, text, &reader)
             return nil
         }
-        if self.addresses.contains(where: { $0.hasPrefix("https://") }) {
-            self.tls = ClientTLSConfig(configServer: &reader)
-        }
+        if servers.contains(where: \.isSecure) { self.tls = ClientTLSConfig(configServer: &reader) }
     }
 
     private static func note(_ key: String, _ text: String, _ reader: inout ConfigReader) {
         guard let entry = reader.store.entry(key) else { return }
         reader.note(ConfigProblem(.note, at: entry.value.location, key: entry.key, text))
-    }
-
-    private static func addresses(_ reader: inout ConfigReader) -> [String] {
-        var addresses: [String] = []
-        for part in reader.read(Keys.address).split(separator: ",") {
-            var text = part.filter { !$0.isWhitespace }
-            if text.isEmpty { continue }
-            if !text.contains("://") { text = "http://\(text)" }
-            while text.hasSuffix("/") { text.removeLast() }
-            let parts = URLComponents(string: text)
-            let isAddress =
-                ["http", "https"].contains(parts?.scheme) && parts?.host?.isEmpty == false
-                && parts?.query == nil && parts?.user == nil && parts?.fragment == nil
-            if isAddress {
-                addresses.append(text)
-            } else if let entry = reader.store.entry(Keys.address.name) {
-                let remedy = "write http://host:port or https://host:port"
-                reader.note(entry, ConfigMistake("\"\(part)\" is no address of a server", remedy: remedy))
-            }
-        }
-        let schemes = Set(addresses.map { $0.hasPrefix("https://") })
-        if schemes.count > 1, let entry = reader.store.entry(Keys.address.name) {
-            reader.note(
-                entry, ConfigMistake("http and https stand side by side", remedy: "write https:// before all of them"))
-        }
-        return addresses
     }
 
     /// The keys of ``ConfigServerConfig``.

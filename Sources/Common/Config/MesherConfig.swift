@@ -56,6 +56,42 @@ package struct MesherConfig: Sendable {
         self.governance = GovernanceConfig(&reader, identity: self.identity)
         self.rules = RuleConfig(&reader)
         self.noteIdleHandlers(&reader)
+        if self.registry.kind == .serviceCenter, self.registry.isRegistering { self.noteRefusals(&reader) }
+    }
+
+    /// What service-center would refuse for ever, so that nobody could find this service.
+    private func noteRefusals(_ reader: inout ConfigReader) {
+        func note(_ key: String, _ severity: ConfigProblem.Severity, _ problem: String, _ remedy: String) {
+            guard let entry = reader.store.entry(key) else { return }
+            reader.note(ConfigProblem(severity, at: entry.value.location, key: entry.key, problem, remedy: remedy))
+        }
+        let name = self.identity.name
+        let rule = "write letters, digits, _ - and ., with a letter or a digit at both ends"
+        if !name.isEmpty, !RegistryNames.isName(name) {
+            let text = "service-center takes no service \"\(name.prefix(200))\""
+            note(ServiceIdentity.Keys.name.name, .error, text, "\(rule), \(RegistryNames.nameLimit) at most")
+        }
+        if !RegistryNames.isName(self.identity.app, limit: RegistryNames.appLimit) {
+            let text = "service-center takes no application \"\(self.identity.app.prefix(200))\""
+            note(ServiceIdentity.Keys.app.name, .error, text, "\(rule), \(RegistryNames.appLimit) at most")
+        }
+        if !RegistryNames.isVersion(self.identity.version) {
+            let text = "service-center takes no version \"\(self.identity.version.prefix(200))\""
+            note(ServiceIdentity.Keys.version.name, .error, text, "write numbers up to 32767, such as 1.2.3")
+        }
+        if reader.store.entry("service_description.properties.allowCrossApp") != nil {
+            note(
+                "service_description.properties.allowCrossApp", .note, "has no effect",
+                "write \(RegistryConfig.Keys.scope.name): full, so that other applications may call this service")
+        }
+        let region = self.governance.region
+        guard region != RegionConfig(), !region.isComplete else { return }
+        let (present, missing) =
+            region.zone.isEmpty
+            ? (RegionConfig.Keys.name, RegionConfig.Keys.zone) : (RegionConfig.Keys.zone, RegionConfig.Keys.name)
+        note(
+            present.name, .warning, "nothing of the region is registered: service-center takes all of it or nothing",
+            "write \(missing.name) as well")
     }
 
     /// Handlers that stand in a chain and have nothing to do, since nothing says where to.

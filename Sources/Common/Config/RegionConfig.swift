@@ -21,6 +21,9 @@ package struct RegionConfig: Sendable, Equatable {
     /// Whether enough is known to prefer near instances.
     package var isKnown: Bool { !self.name.isEmpty && !self.zone.isEmpty }
 
+    /// Whether service-center takes it: all three parts, of which one may stand for the other.
+    package var isComplete: Bool { !(self.name.isEmpty && self.region.isEmpty) && !self.zone.isEmpty }
+
     /// Whether `region` is the local one.
     ///
     /// The original compares with the own *name*; both are taken, since registrations write either.

@@ -107,17 +107,13 @@ package struct RegistryConfig: Sendable, Equatable {
         if self.project.isEmpty { self.project = "default" }
         self.nodeIP = reader.store.entry("HOSTING_SERVER_IP")?.value.text ?? ""
         self.centers = []
-        if self.kind == .serviceCenter, !isWrong { self.centers = self.readCenters(&reader) }
-        if self.centers.contains(where: { $0.hasPrefix("https://") }) {
-            self.tls = ClientTLSConfig(registry: &reader)
-            if let entry = reader.store.entry(Keys.address.name),
-                self.centers.contains(where: { $0.hasPrefix("http://") })
-            {
-                reader.note(
-                    entry,
-                    ConfigMistake(
-                        "inconsistent scheme found in registry address", remedy: "write https:// before all of them"))
-            }
+        if self.kind == .serviceCenter, !isWrong {
+            let addresses = reader.readServers(Keys.address, allowsPath: false)
+            self.centers = addresses.map(\.text)
+            let isAbsent = self.address.allSatisfy { $0.isWhitespace || $0 == "," }
+            if isAbsent { self.centers = ["http://127.0.0.1:30100"] }
+            if addresses.contains(where: \.isSecure) { self.tls = ClientTLSConfig(registry: &reader) }
+            self.noteWatch(&reader)
         }
         guard let kind = self.kind, !kind.isActive, !isWrong, !reader.isPartial else { return }
         reader.note(
@@ -128,21 +124,13 @@ package struct RegistryConfig: Sendable, Equatable {
                     + "incoming ones are served"))
     }
 
-    private func readCenters(_ reader: inout ConfigReader) -> [String] {
-        let texts = self.address.split(separator: ",").map { $0.filter { !$0.isWhitespace } }
-        if texts.isEmpty { return ["http://127.0.0.1:30100"] }
-        var centers: [String] = []
-        for text in texts {
-            let center = text.hasSuffix("/") ? String(text.dropLast()) : text
-            let mistake: ConfigMistake? =
-                ["http://", "https://"].contains { center.hasPrefix($0) && center.dropFirst($0.count).contains(":") }
-                ? nil
-                : ConfigMistake(
-                    "\"\(text)\" is no address of a registry", remedy: "write http://host:port or https://host:port")
-            if let mistake, let entry = reader.store.entry(Keys.address.name) { reader.note(entry, mistake) }
-            if mistake == nil { centers.append(center) }
-        }
-        return centers
+    /// The registry pushes to services that it knows.
+    private func noteWatch(_ reader: inout ConfigReader) {
+        guard self.isWatching, !self.isRegistering, let entry = reader.store.entry(Keys.watch.name) else { return }
+        reader.note(
+            ConfigProblem(
+                .note, at: entry.value.location, key: entry.key,
+                "nothing is pushed to a sidecar that registers no service: the registry is asked at each interval"))
     }
 
     /// The keys of ``RegistryConfig``.
@@ -155,7 +143,7 @@ package struct RegistryConfig: Sendable, Equatable {
         )
         static let address = ConfigKey(
             "cse.service.registry.address", .text, default: "",
-            "Address of the registry; several of a service-center with commas, `http://127.0.0.1:30100` when absent. For `file`: the path, relative to the configuration directory; service.json when absent."
+            "Address of the registry; several of a service-center with commas, `http://127.0.0.1:30100` when absent. Without a scheme `http` is meant, without a port that of the scheme. For `file`: the path, relative to the configuration directory; service.json when absent."
         )
 
         static let tenant = ConfigKey(

@@ -72,10 +72,10 @@ package struct InstanceEntity: Codable, Sendable, Equatable {
         /// The zone within it.
         package var availableZone: String?
 
-        /// - Returns: `nil` when nothing is known.
+        /// - Returns: `nil` when a part is unknown: service-center takes all three, or none.
         package init?(_ region: RegionConfig) {
-            guard region != RegionConfig() else { return nil }
-            self.name = region.name
+            guard region.isComplete else { return nil }
+            self.name = region.name.isEmpty ? region.region : region.name
             self.region = region.region.isEmpty ? region.name : region.region
             self.availableZone = region.zone
         }
