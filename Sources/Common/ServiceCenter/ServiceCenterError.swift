@@ -4,7 +4,7 @@
 package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
     /// What went wrong; the first three digits are the HTTP status.
     ///
-    /// - Source: the error codes of Apache ServiceComb service-center 2.1.
+    /// - Source: the error codes of Apache ServiceComb service-center 2.1 and 2.2.
     package enum Code: String, Sendable, CaseIterable {
         /// A member of the request breaks a rule.
         case invalidParameters = "400001"
@@ -74,5 +74,17 @@ package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
         self.errorCode = code.rawValue
         self.errorMessage = code.text
         self.detail = detail
+    }
+}
+
+extension ServiceCenterError: CustomStringConvertible {
+    /// More of a text than this is nobody's explanation.
+    private static let limit = 400
+
+    /// As logs and operators are told: `400026 Micro-service version does not exist: /default/prov/2.0.0`.
+    package var description: String {
+        let code = [self.errorCode, self.errorMessage].compactMap { $0 }.filter { !$0.isEmpty }.joined(separator: " ")
+        let text = [code, self.detail ?? ""].filter { !$0.isEmpty }.joined(separator: ": ")
+        return text.isEmpty ? "an error without a word" : String(text.prefix(Self.limit))
     }
 }

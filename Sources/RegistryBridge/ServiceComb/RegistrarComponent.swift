@@ -22,6 +22,8 @@ package actor RegistrarComponent: Component {
     private var backoff = Backoff()
     /// How often in a row the registry has said that it knows nothing.
     private var losses = 0
+    /// The registration of the instance that is on its way to the registry.
+    private var posting: Task<Failure?, Never>?
 
     /// A component that registers `registration` once the listeners are open.
     ///
@@ -49,8 +51,8 @@ package actor RegistrarComponent: Component {
                 try await self.registerService()
                 if self.registration.includesInstance {
                     try await self.registerInstance()
-                    try await self.pushStatus()
                     try await self.beat()
+                    try await self.settleStatus()
                 }
                 pause = self.registration.interval
                 self.backoff.reset()
@@ -67,8 +69,10 @@ package actor RegistrarComponent: Component {
 
     /// Ends the registration, and gives others the time to learn of it.
     package func drain() async {
-        let state = self.state.current
         self.state.update { $0.isLeaving = true }
+        let isAnswered = await self.endPosting()
+        let state = self.state.current
+        var isRemoved = false
         guard let service = state.serviceID, state.mayBeRegistered, let id = self.registration.instance.instanceId
         else {
             return
@@ -80,6 +84,7 @@ package actor RegistrarComponent: Component {
                     $0.isRegistered = false
                     $0.mayBeRegistered = false
                 }
+                isRemoved = true
                 self.logger.notice("no longer registered", metadata: ["instance": "\(id)"])
                 break
             } catch {
@@ -88,6 +93,24 @@ package actor RegistrarComponent: Component {
         }
         // Whoever has looked this instance up before still calls it for a moment.
         try? await Task.sleep(for: self.registration.farewell)
+        // A registration without an answer may have come to the registry after its end.
+        if !isRemoved || !(isAnswered ?? state.isRegistered) {
+            try? await self.client.remove(id, of: service, timeout: .seconds(1))
+        }
+    }
+
+    /// Waits for the answer to a registration that is on its way, for a moment: its end must not come before it.
+    ///
+    /// - Returns: Whether the registry has answered; `nil` when nothing was on its way.
+    private func endPosting() async -> Bool? {
+        guard let posting = self.posting else { return nil }
+        let end = Task {
+            try await Task.sleep(for: .seconds(3))
+            posting.cancel()
+        }
+        let failure = await posting.value
+        end.cancel()
+        return failure.map { $0.isRefusal } ?? true
     }
 
     /// Returns when the time is over, or the health of the application has changed.
@@ -122,14 +145,17 @@ package actor RegistrarComponent: Component {
         let state = self.state.current
         guard !state.isRegistered, !state.isLeaving, let service = state.serviceID else { return }
         var instance = self.registration.instance
-        let status = self.status
+        let own = self.status
+        let status = state.decided ?? own
         instance.status = status.rawValue
         // Marked before the call: whatever becomes of it, a stop from now on has something to undo.
         self.state.update { $0.mayBeRegistered = true }
-        try await self.client.register(instance, of: service)
+        try await self.post(instance, of: service)
         self.state.update {
             $0.isRegistered = true
-            $0.status = status
+            // An instance that the registry has already it takes for a heartbeat: what it keeps is the status of an earlier
+            // call, of which nobody has heard.
+            $0.told = state.mayBeRegistered && state.decided == nil ? nil : own
         }
         self.logger.notice(
             "instance registered",
@@ -139,23 +165,69 @@ package actor RegistrarComponent: Component {
             ])
     }
 
+    private func post(_ instance: InstanceEntity, of service: String) async throws(Failure) {
+        let client = self.client
+        let posting = Task { () async -> Failure? in
+            do throws(Failure) {
+                try await client.register(instance, of: service)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        self.posting = posting
+        let failure = await withTaskCancellationHandler {
+            await posting.value
+        } onCancel: {
+            posting.cancel()
+        }
+        self.posting = nil
+        if let failure { throw failure }
+    }
+
     /// The status that is true now: that of the configuration, unless the application is ill.
     private var status: InstanceStatus {
         self.registration.status == .up && !self.health.isHealthy ? .down : self.registration.status
     }
 
-    /// Tells of a change of health, unless somebody has given the instance a status of another kind meanwhile.
-    private func pushStatus() async throws(Failure) {
+    /// Tells of a change of health, unless somebody has given the instance a status of another kind meanwhile; that one is
+    /// remembered, so that it outlasts the registration.
+    private func settleStatus() async throws(Failure) {
         let (state, status) = (self.state.current, self.status)
-        guard state.isRegistered, !state.isLeaving, state.status != status, let service = state.serviceID,
+        guard state.isRegistered, !state.isLeaving, let service = state.serviceID,
             let id = self.registration.instance.instanceId
         else { return }
-        let known = try await self.client.status(of: id, of: service)
-        if known == .up || known == .down {
-            try await self.client.setStatus(status, of: id, of: service)
-            self.logger.notice("status told to the registry", metadata: ["status": "\(status.rawValue)"])
+        let known: InstanceStatus?
+        do {
+            known = try await self.client.status(of: id, of: service)
+        } catch {
+            // A heartbeat has just been taken: with nothing to tell, nothing is amiss.
+            if state.told == status, error.code == nil { return }
+            throw error
         }
-        self.state.update { $0.status = status }
+        switch known {
+        case .up, .down, nil:
+            if state.told == status {
+                self.decide(known == status ? nil : known)
+                return
+            }
+            if known != status {
+                try await self.client.setStatus(status, of: id, of: service)
+                self.logger.notice("status told to the registry", metadata: ["status": "\(status.rawValue)"])
+            }
+            self.state.update { $0.told = status }
+            self.decide(nil)
+        case .starting, .testing, .outOfService: self.decide(known == status ? nil : known)
+        }
+    }
+
+    private func decide(_ status: InstanceStatus?) {
+        guard self.state.current.decided != status else { return }
+        self.state.update { $0.decided = status }
+        guard let status else { return }
+        self.logger.notice(
+            "somebody else has set the status of this instance, which stands",
+            metadata: ["status": "\(status.rawValue)"])
     }
 
     private func beat() async throws(Failure) {
@@ -171,15 +243,19 @@ package actor RegistrarComponent: Component {
         switch failure.code {
         case .instanceMissing:
             self.logger.warning("the registry has lost the instance, which registers again")
-            self.state.update { $0.isRegistered = false }
+            self.state.update {
+                $0.isRegistered = false
+                $0.losses += 1
+            }
             self.losses += 1
             // A registry that loses it again and again is not to be flooded.
             return self.losses == 1 ? .zero : self.backoff.delay(noise: .random(in: -1...1))
-        case .serviceMissing, .serviceExists:
+        case .serviceMissing, .serviceExists, .versionMissing:
             self.logger.warning("the registry has lost the service, which registers again")
             self.state.update {
                 $0.serviceID = nil
                 $0.isRegistered = false
+                $0.losses += 1
             }
             self.losses += 1
             return self.losses == 1 ? .zero : self.backoff.delay(noise: .random(in: -1...1))

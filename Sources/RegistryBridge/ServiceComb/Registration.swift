@@ -29,11 +29,14 @@ package struct Registration: Sendable {
             environment: identity.environment.isEmpty ? nil : identity.environment)
         service.status = "UP"
         service.level = identity.level
-        service.alias = "\(identity.app):\(identity.name)"
+        // A longer one is refused, and the service with it, which is found by its name as well.
+        let alias = "\(identity.app):\(identity.name)"
+        service.alias = alias.utf8.count <= RegistryNames.aliasLimit ? alias : nil
         service.registerBy = "SIDECAR"
         service.framework = .init(name: "Mesher", version: version)
+        // Not by a property of the same name, which the original's sample configuration sets and the original ignores.
         service.properties = identity.properties.merging(
-            ["allowCrossApp": registry.scope == .full ? "true" : "false"]) { own, _ in own }
+            ["allowCrossApp": registry.scope == .full ? "true" : "false"]) { _, scope in scope }
         self.service = service
         var properties = identity.instanceProperties
         if !registry.nodeIP.isEmpty { properties["nodeIP"] = properties["nodeIP"] ?? registry.nodeIP }
@@ -41,7 +44,8 @@ package struct Registration: Sendable {
         self.instance = InstanceEntity(
             instanceId: UUID().uuidString.replacing("-", with: "").lowercased(),
             endpoints: config.listeners.advertised.map(\.description),
-            hostName: String(identity.hostName.prefix(64)), properties: properties,
+            hostName: identity.hostName.isEmpty ? "localhost" : String(identity.hostName.prefix(64)),
+            properties: properties,
             healthCheck: .init(interval: Int(registry.heartbeat.components.seconds), times: 3),
             dataCenterInfo: .init(config.governance.region))
         self.status = identity.status
@@ -59,7 +63,12 @@ package final class RegistrationState: Sendable {
         /// The registry may have taken the instance, even when nobody has heard its answer.
         var mayBeRegistered = false
         var isLeaving = false
-        var status: InstanceStatus?
+        /// What the registry was told last; `nil` when it may have kept something else.
+        var told: InstanceStatus?
+        /// The status that somebody else has given the instance, which outlasts its registration.
+        var decided: InstanceStatus?
+        /// How often the registry has lost the instance or the service.
+        var losses = 0
         var failure: String?
     }
 
@@ -76,6 +85,7 @@ package final class RegistrationState: Sendable {
             guard value.serviceID == serviceID else { return }
             value.serviceID = nil
             value.isRegistered = false
+            value.losses += 1
         }
     }
 

@@ -10,6 +10,11 @@ extension ServiceCenterClient.Failure {
         guard case .refused(let error, _) = self else { return nil }
         return error.errorCode.flatMap(ServiceCenterError.Code.init)
     }
+
+    /// Whether the registry has looked at the question and said no, so that nothing has come of it.
+    var isRefusal: Bool {
+        if case .refused = self { true } else { false }
+    }
 }
 
 /// The calls about what this sidecar itself is and where.
@@ -26,7 +31,8 @@ extension ServiceCenterClient {
                 ])
             return try Self.read(ServiceBodies.Identity.self, answer).serviceId
         } catch {
-            if error.code == .serviceMissing { return nil }
+            // The second: it knows the service, and has not seen this version of it.
+            if error.code == .serviceMissing || error.code == .versionMissing { return nil }
             throw error
         }
     }
@@ -86,8 +92,25 @@ extension ServiceCenterClient {
     static func read<Body: Decodable>(_ type: Body.Type, _ answer: Answer) throws(Failure) -> Body {
         do {
             return try JSONDecoder().decode(type, from: answer.body)
+        } catch let error as DecodingError {
+            throw .unreadable("the answer makes no sense\(error.place)")
         } catch {
-            throw .unreadable("\(error)")
+            throw .unreadable("the answer makes no sense")
         }
+    }
+}
+
+extension DecodingError {
+    /// Which member is wrong, as far as that is known: `, member services.0.index`.
+    fileprivate var place: String {
+        let path: [any CodingKey]
+        switch self {
+        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
+            path = context.codingPath
+        case .keyNotFound(let key, let context): path = context.codingPath + [key]
+        @unknown default: path = []
+        }
+        let text = path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
+        return text.isEmpty ? "" : ", member \(text.prefix(100))"
     }
 }

@@ -17,7 +17,7 @@ package actor ServiceCenterClient {
     /// Why a call brought nothing.
     ///
     /// Only ``refused`` is the registry's word on what was asked; nothing may be forgotten for any of the others.
-    package enum Failure: Error {
+    package enum Failure: Error, CustomStringConvertible {
         /// The registry has answered no.
         case refused(ServiceCenterError, status: Int)
         /// It could not be reached, did not answer in time, or is in trouble itself.
@@ -26,6 +26,15 @@ package actor ServiceCenterClient {
         case unknownPath(String)
         /// Its answer makes no sense.
         case unreadable(String)
+
+        /// A sentence for logs and operators, without secrets.
+        package var description: String {
+            switch self {
+            case .refused(let error, let status): error.errorCode == nil ? "status \(status): \(error)" : "\(error)"
+            case .unreachable(let text), .unreadable(let text): text
+            case .unknownPath(let address): "\(address) has no such call: it may be no service-center"
+            }
+        }
     }
 
     /// What the registry answered.
@@ -44,6 +53,8 @@ package actor ServiceCenterClient {
     private var login: RegistryLogin?
     private let logger: Logger
     private var loggingIn: Task<Void, Never>?
+    /// How often the registry has answered, so that whoever wants to know whether it is there need not ask.
+    private(set) var answers = 0
 
     /// The largest answer that is taken: some 50,000 instances.
     private static let bodyLimit = 16 << 20
@@ -113,7 +124,7 @@ package actor ServiceCenterClient {
     ///
     /// One behind a proxy may name loopback addresses, which are this machine's only when the configured ones are.
     func findMembers() async throws(Failure) {
-        let answer = try await self.call(.GET, "/health")
+        let answer = try await self.call(.GET, "/health", isOpen: true)
         let scheme = self.tls == nil ? "http" : "https"
         let endpoints = (try Self.read(InstanceBodies.Many.self, answer).instances ?? []).flatMap { $0.endpoints ?? [] }
         let members = endpoints.compactMap { text -> String? in
@@ -129,25 +140,29 @@ package actor ServiceCenterClient {
     /// Makes one call; when the registry cannot be reached, once more at its next address.
     ///
     /// - Parameter path: Below `/v4/{project}/{family}`.
+    /// - Parameter isOpen: Whether the call needs no login, and must come without one: service-center 2.2 checks the
+    ///   permissions of a token that is there.
     func call(
         _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], consumer: String? = nil,
         body: (any Encodable & Sendable)? = nil, family: String = "registry",
-        timeout: Duration = ServiceCenterClient.timeout
+        timeout: Duration = ServiceCenterClient.timeout, isOpen: Bool = false
     ) async throws(Failure) -> Answer {
         let data: Data?
         do {
             data = try body.map { try JSONEncoder().encode($0) }
         } catch {
-            throw .unreadable("\(error)")
+            throw .unreadable("the question cannot be written")
         }
-        await self.logInIfDue()
+        if !isOpen { await self.logInIfDue() }
         let path = "/v4/\(self.project)/\(family)\(path)\(Self.text(query))"
         do {
-            return try await self.attempt(method, path, consumer, data, timeout)
+            return try await self.attempt(method, path, consumer, data, timeout, isOpen: isOpen)
         } catch .unreachable where self.addresses.count > 1 {
-            return try await self.attempt(method, path, consumer, data, timeout)
+            return try await self.attempt(method, path, consumer, data, timeout, isOpen: isOpen)
         } catch .refused(let error, let status) {
-            guard case .renew = self.login?.refused(error.errorCode) else { throw .refused(error, status: status) }
+            guard !isOpen, case .renew = self.login?.refused(error.errorCode) else {
+                throw .refused(error, status: status)
+            }
             await self.logInIfDue()
             return try await self.attempt(method, path, consumer, data, timeout)
         }
@@ -167,7 +182,7 @@ package actor ServiceCenterClient {
         do throws(Failure) {
             let body = RegistryLogin.Request(name: account.name, password: account.password)
             guard let data = try? JSONEncoder().encode(body) else { return }
-            let answer = try await self.attempt(.POST, "/v4/token", nil, data, Self.timeout, isLogin: true)
+            let answer = try await self.attempt(.POST, "/v4/token", nil, data, Self.timeout, isOpen: true)
             guard let token = try Self.read(RegistryLogin.Answer.self, answer).token, !token.isEmpty else {
                 throw .unreadable("the answer has no token")
             }
@@ -177,9 +192,7 @@ package actor ServiceCenterClient {
             self.login?.failed(error.errorCode, at: .now)
             self.logger.error(
                 "the registry refuses the account",
-                metadata: [
-                    "account": "\(account.name)", "error": "\(error.errorCode ?? "") \(error.errorMessage ?? "")",
-                ])
+                metadata: ["account": "\(account.name)", "error": "\(error)"])
         } catch .unknownPath {
             self.login?.isNotNeeded(at: .now)
         } catch {
@@ -189,7 +202,7 @@ package actor ServiceCenterClient {
 
     private func attempt(
         _ method: HTTPMethod, _ path: String, _ consumer: String?, _ body: Data?, _ timeout: Duration,
-        isLogin: Bool = false
+        isOpen: Bool = false
     ) async throws(Failure) -> Answer {
         let address = self.addresses.pick(at: .now)
         var request = HTTPClientRequest(url: "\(address)\(path)")
@@ -198,7 +211,7 @@ package actor ServiceCenterClient {
         request.headers.add(name: "User-Agent", value: "mesher/\(BuildInfo.sourceVersion)")
         request.headers.add(name: "X-Domain-Name", value: self.tenant)
         request.headers.add(name: "Accept-Encoding", value: "gzip")
-        if let token = self.login?.token, !isLogin {
+        if let token = self.login?.token, !isOpen {
             request.headers.add(name: "Authorization", value: "Bearer \(token)")
         }
         if let consumer { request.headers.add(name: "X-ConsumerId", value: consumer) }
@@ -212,7 +225,7 @@ package actor ServiceCenterClient {
             throw .unreadable("the answer of \(address) is larger than \(Self.bodyLimit) bytes")
         } catch {
             self.addresses.failed(address, at: .now)
-            throw .unreachable("\(address): \(error)")
+            throw .unreachable("\(address): \(ConnectionFailure.text(error, within: timeout))")
         }
         return try self.judge(answer, from: address)
     }
@@ -220,16 +233,19 @@ package actor ServiceCenterClient {
     private func judge(_ answer: Answer, from address: String) throws(Failure) -> Answer {
         if answer.status == 200 || answer.status == 304 {
             self.addresses.succeeded(address)
+            self.answers += 1
             return answer
         }
         let error = try? JSONDecoder().decode(ServiceCenterError.self, from: answer.body)
         // 400002: the server calls itself unhealthy.
         if answer.status >= 500 || error?.errorCode == "400002" {
             self.addresses.failed(address, at: .now)
-            throw .unreachable("\(address): \(answer.status) \(error?.errorMessage ?? "")")
+            throw .unreachable("\(address) answers \(error.map { "\($0)" } ?? "\(answer.status)")")
         }
         if answer.status == 404, error == nil { throw .unknownPath(address) }
-        guard let error else { throw .unreadable("\(address): status \(answer.status)") }
+        guard let error else {
+            throw .unreadable("\(address) answers \(answer.status), and not as a service-center does")
+        }
         self.addresses.succeeded(address)
         throw .refused(error, status: answer.status)
     }
