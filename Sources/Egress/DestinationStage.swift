@@ -18,6 +18,7 @@ struct DestinationStage: Stage {
     private let own: OwnListeners
     private let source: String
     private let context: HeaderLine
+    private let plainSource: HeaderLine
     private let token: HopToken
     private let governance: Governance
     private let hosts: ExternalDestinations
@@ -35,6 +36,7 @@ struct DestinationStage: Stage {
         self.governance = governance
         self.hosts = hosts
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
+        self.plainSource = HeaderLine(SourceContext.sourceKey, source)
     }
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
@@ -88,6 +90,11 @@ struct DestinationStage: Stage {
         guard self.token.look(in: exchange.requestHeaders) == .clear else { return .reject(ProxyError(.loop)) }
         exchange.requestHeaders.append(self.token.line)
         self.setContext(&exchange.requestHeaders)
+        if exchange.isGRPC {
+            // All that the original looks at in a gRPC call.
+            exchange.requestHeaders.remove(.xCseSourceService)
+            exchange.requestHeaders.append(self.plainSource)
+        }
         return .proceed
     }
 
@@ -110,20 +117,26 @@ struct DestinationStage: Stage {
             if exchange.request.method == .connect { return .reject(self.unlisted) }
             return .reject(ProxyError(.destinationRefused, "destination refused: [\(text)] is no service"))
         }
-        let now = exchange.worker.now
-        let isName = exchange.requestHeaders.withBytes(in: name) { Self.isServiceName($0) }
-        let absence = exchange.requestHeaders.withBytes(in: name) { directory.absence(of: $0, at: now) }
-        switch isName ? absence : directory.isSynced ? .unknown : .unreachable {
-        case .unknown where exchange.request.method == .connect: return .reject(self.unlisted)
-        case .unknown: return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()"))
-        case .unreachable: return .reject(ProxyError(.notReady))
-        case nil:
-            guard !exchange.hasAwaitedService, let future = exchange.worker.waits.wait(for: text) else {
-                return .reject(ProxyError(.notReady))
-            }
-            exchange.hasAwaitedService = true
-            return .again(future)
+        var isReachable = directory.isSynced
+        // A name that no service can have must not spoil the question for others.
+        if directory.isComplete || exchange.requestHeaders.withBytes(in: name, { RegistryNames.isName($0) }) {
+            let (now, demands) = (exchange.worker.now, self.governance.demands(for: text))
+            let missing = demands.filter { directory.absence(of: $0, at: now) == nil }
+            if !missing.isEmpty { return Self.wait(for: missing, &exchange) }
+            isReachable = demands.allSatisfy { directory.absence(of: $0, at: now) == .unknown }
         }
+        guard isReachable else { return .reject(ProxyError(.notReady)) }
+        if exchange.request.method == .connect { return .reject(self.unlisted) }
+        return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()"))
+    }
+
+    /// Has the registry asked for all of these at once; the request goes on when it has answered the first.
+    private static func wait(for demands: [ServiceDemand], _ exchange: inout Exchange) -> Verdict {
+        let futures = demands.compactMap { exchange.worker.waits.wait(for: $0) }
+        // The answers may come one by one.
+        guard exchange.awaitedServices < 3, let future = futures.first else { return .reject(ProxyError(.notReady)) }
+        exchange.awaitedServices += 1
+        return .again(future)
     }
 
     /// Answers CONNECT to a service: the requests inside are mesher's business like all others.
@@ -148,22 +161,6 @@ struct DestinationStage: Stage {
     private var unlisted: ProxyError {
         self.hosts.isEmpty
             ? ProxyError(.methodRefused) : ProxyError(.destinationRefused, "destination refused: not listed")
-    }
-
-    /// Whether a registry could have a service of this name: 1 to 128 letters, digits, `_`, `-` and `.`.
-    ///
-    /// - Source: the rule of service-center 2.1.
-    private static func isServiceName(_ bytes: RawSpan) -> Bool {
-        guard (1...128).contains(bytes.byteCount) else { return false }
-        for index in 0..<bytes.byteCount {
-            switch bytes.byte(at: index) {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
-                continue
-            default: return false
-            }
-        }
-        return true
     }
 
     /// Overwrites the caller's name in a context that the application passes along, and keeps the rest of it.

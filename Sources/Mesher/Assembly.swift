@@ -165,7 +165,7 @@ package struct Assembly: Sendable {
         let telemetry = Telemetry(config, logs: config.logs.placed(in: LogConfig.home), metrics: metrics)
 
         // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
-        let ask: @Sendable (String) -> Bool = { discoveryInbox.send(.serviceWanted($0)) }
+        let ask: @Sendable (DiscoveryMessage) -> Bool = { discoveryInbox.send($0) }
         let workers = try await WorkerGroup(
             on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload, tls: tls,
             records: telemetry.inbox, ask: center == nil ? nil : ask)
@@ -398,8 +398,9 @@ package struct Assembly: Sendable {
         let registration = Registration(self.config, version: self.surroundings.build.version)
         let logger = self.surroundings.logger
         if self.config.registry.isRegistering {
-            // Its drain has two calls of two seconds each, and the farewell.
-            supervisor.add("registrar", drainLimit: .seconds(5) + registration.farewell) {
+            // Its drain waits three seconds for a registration on its way, has two calls of two seconds each, the farewell,
+            // and perhaps one more call.
+            supervisor.add("registrar", drainLimit: .seconds(9) + registration.farewell) {
                 RegistrarComponent(
                     registration, client: client, state: state, health: health, inbox: inbox, discovery: discovery,
                     readiness: readiness, logger: logger)
@@ -408,7 +409,9 @@ package struct Assembly: Sendable {
         let registry = ServiceCenterRegistry(
             .init(
                 app: identity.app, environment: identity.environment, interval: self.config.registry.refresh,
-                isWatching: self.config.registry.isWatching, isIndexing: self.config.registry.isIndexing,
+                // The registry pushes to registered services only.
+                isWatching: self.config.registry.isWatching && self.config.registry.isRegistering,
+                isIndexing: self.config.registry.isIndexing,
                 isProbing: self.config.registry.isProbing,
                 isFindingMembers: self.config.registry.isFindingMembers),
             client: client, registration: state, registrar: inbox, inbox: discovery, status: status,

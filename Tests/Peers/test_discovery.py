@@ -146,14 +146,18 @@ class Center:
                 outer.calls.append((self.command, self.path, body))
                 if self.path == "/v4/token":
                     self.log_in(json.loads(body))
+                elif self.path.endswith("/health"):
+                    # Open to everybody, and closed to an account without a permission for it.
+                    if self.headers.get("Authorization"):
+                        self.answer(error("403205", "no permission"), 403)
+                    else:
+                        self.answer({"instances": outer.members})
                 elif outer.account and self.headers.get("Authorization", "")[len("Bearer ") :] not in outer.tokens:
                     # A socket is refused in its own way.
                     refusal = b"" if self.path.endswith("/watcher") else error("401204", "unauthorized")
                     self.answer(refusal, 401 if refusal else 200)
                 elif "action?type=query" in self.path:
                     outer.find(self, json.loads(body))
-                elif self.path.endswith("/health"):
-                    self.answer({"instances": outer.members})
                 elif self.path.endswith("/microservices") and self.command == "GET":
                     self.answer({})
                 else:

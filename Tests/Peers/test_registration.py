@@ -238,7 +238,7 @@ def test_nonsense_is_survived(world, tmp_path, status, answer):
 
 
 def test_a_wrong_address_is_refused(tmp_path):
-    (tmp_path / "chassis.yaml").write_text('cse: {service: {registry: {address: "127.0.0.1:30100"}}}\n')
+    (tmp_path / "chassis.yaml").write_text('cse: {service: {registry: {address: "ftp://127.0.0.1:30100"}}}\n')
     (tmp_path / "microservice.yaml").write_text("service_description: {name: cart}\n")
     done = subprocess.run(
         [binary(), "check", "--json"],
@@ -247,4 +247,4 @@ def test_a_wrong_address_is_refused(tmp_path):
         env=dict(os.environ, CHASSIS_CONF_DIR=str(tmp_path)),
     )
     assert done.returncode == 1
-    assert "is no address of a registry" in json.dumps(json.loads(done.stdout))
+    assert "is no address of a server" in json.dumps(json.loads(done.stdout))

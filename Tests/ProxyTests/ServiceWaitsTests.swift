@@ -11,17 +11,26 @@ import Testing
 @Suite struct ServiceWaitsTests {
     private final class Registry: Sendable {
         let asked = Mutex<[String]>([])
+        let refusing = Mutex<[String]>([])
         let isBusy = Mutex(false)
 
-        func ask(_ name: String) -> Bool {
+        func ask(_ message: DiscoveryMessage) -> Bool {
             guard self.isBusy.withLock({ !$0 }) else { return false }
-            self.asked.withLock { $0.append(name) }
+            switch message {
+            case .serviceWanted(let demand): self.asked.withLock { $0.append(demand.name) }
+            case .serviceRefuses(let demand): self.refusing.withLock { $0.append(demand.name) }
+            case .consumerChanged, .instanceChanged, .caughtUp: Issue.record("nobody asks for \(message)")
+            }
             return true
         }
     }
 
+    private func demand(_ name: String, _ app: String = "default") -> ServiceDemand {
+        ServiceDemand(app: app, name: name)
+    }
+
     private func directory(_ services: [String], absent: [String] = []) -> ServiceDirectory {
-        let absences = absent.map { ($0, ServiceDirectory.Absence(.unknown, until: .distantFuture)) }
+        let absences = absent.map { (self.demand($0), ServiceDirectory.Absence(.unknown, until: .distantFuture)) }
         return ServiceDirectory(
             services.map { Service(name: $0, instances: [], ownApp: "default") }, isSynced: true, isComplete: false,
             absences: Dictionary(uniqueKeysWithValues: absences))
@@ -37,7 +46,7 @@ import Testing
         let registry = Registry()
         let waits = ServiceWaits(eventLoop: loop, ask: registry.ask)
         let done = NIOLoopBoundBox(0, eventLoop: loop)
-        for name in ["cart", "cart", "cart", "stock", "nosuch"] { self.count(waits.wait(for: name), done) }
+        for name in ["cart", "cart", "cart", "stock", "nosuch"] { self.count(waits.wait(for: self.demand(name)), done) }
         #expect(registry.asked.withLock { $0 } == ["cart", "stock", "nosuch"])
         waits.arrived(self.directory(["other"]))
         #expect(done.value == 0)
@@ -46,7 +55,7 @@ import Testing
         waits.arrived(self.directory(["cart"], absent: ["nosuch"]))
         #expect(done.value == 4)
         // Whoever comes later asks again.
-        self.count(waits.wait(for: "nosuch"), done)
+        self.count(waits.wait(for: self.demand("nosuch")), done)
         #expect(registry.asked.withLock { $0.count } == 4)
         waits.stop()
         #expect(done.value == 6)
@@ -57,7 +66,7 @@ import Testing
         let loop = EmbeddedEventLoop()
         let waits = ServiceWaits(eventLoop: loop, ask: Registry().ask)
         let done = NIOLoopBoundBox(0, eventLoop: loop)
-        self.count(waits.wait(for: "cart"), done)
+        self.count(waits.wait(for: self.demand("cart")), done)
         loop.advanceTime(by: ServiceWaits.limit - .milliseconds(1))
         #expect(done.value == 0)
         loop.advanceTime(by: .milliseconds(1))
@@ -69,13 +78,38 @@ import Testing
         let loop = EmbeddedEventLoop()
         let registry = Registry()
         let waits = ServiceWaits(eventLoop: loop, ask: registry.ask)
-        #expect(ServiceWaits(eventLoop: loop, ask: nil).wait(for: "cart") == nil)
+        #expect(ServiceWaits(eventLoop: loop, ask: nil).wait(for: self.demand("cart")) == nil)
         registry.isBusy.withLock { $0 = true }
-        #expect(waits.wait(for: "cart") == nil)
+        #expect(waits.wait(for: self.demand("cart")) == nil)
         registry.isBusy.withLock { $0 = false }
-        for number in 0..<ServiceWaits.capacity { #expect(waits.wait(for: "s\(number)") != nil) }
-        #expect(waits.wait(for: "one-more") == nil)
-        #expect(waits.wait(for: "s0") != nil)
+        for number in 0..<ServiceWaits.capacity { #expect(waits.wait(for: self.demand("s\(number)")) != nil) }
+        #expect(waits.wait(for: self.demand("one-more")) == nil)
+        #expect(waits.wait(for: self.demand("s0")) != nil)
         waits.stop()
+    }
+
+    @Test("a service of another application is another one")
+    func applications() {
+        let loop = EmbeddedEventLoop()
+        let registry = Registry()
+        let waits = ServiceWaits(eventLoop: loop, ask: registry.ask)
+        let done = NIOLoopBoundBox(0, eventLoop: loop)
+        for app in ["default", "shop"] { self.count(waits.wait(for: self.demand("cart", app)), done) }
+        #expect(registry.asked.withLock { $0 } == ["cart", "cart"])
+        waits.arrived(self.directory(["cart"]))
+        #expect(done.value == 1)
+        waits.stop()
+    }
+
+    @Test("of a service that refuses it is said twice a second")
+    func refusals() {
+        let loop = EmbeddedEventLoop()
+        let registry = Registry()
+        let waits = ServiceWaits(eventLoop: loop, ask: registry.ask)
+        for time in [0, 1, 499, 500, 999, 1_000] {
+            waits.refuses(self.demand("cart"), at: .uptimeNanoseconds(0) + .milliseconds(Int64(time)))
+        }
+        waits.refuses(self.demand("stock"), at: .uptimeNanoseconds(0))
+        #expect(registry.refusing.withLock { $0 } == ["cart", "cart", "cart", "stock"])
     }
 }

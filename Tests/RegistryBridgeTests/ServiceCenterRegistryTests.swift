@@ -46,7 +46,7 @@ private final class ServiceCenterContract: RegistryContract {
             logger: quiet)
     }
 
-    func want(_ service: String) { self.inbox.send(.serviceWanted(service)) }
+    func want(_ service: String) { self.inbox.send(.serviceWanted(ServiceDemand(app: "shop", name: service))) }
 
     func set(_ services: [String: [ContractInstance]]) async throws {
         if self.serving.withLock({ $0 == nil }) { try await self.serve() }
@@ -162,72 +162,95 @@ private final class ServiceCenterContract: RegistryContract {
         }
     }
 
-    @Test("reads the errors of a service-center 2.1, and whom they are about")
-    func errors() throws {
-        func read(_ text: String) throws -> ServiceCenterError {
-            try JSONDecoder().decode(ServiceCenterError.self, from: Data(text.utf8))
-        }
-        let service = try read(
-            #"{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"/default/helloprov/0.0.1 does not exist."}"#
-        )
-        #expect(!service.isAboutConsumer && service.errorCode == ServiceCenterError.Code.serviceMissing.rawValue)
-        let consumer = try read(
-            #"{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"Consumer[C1] does not exist."}"#
-        )
-        #expect(consumer.isAboutConsumer)
-        #expect(try !read(#"{"errorCode":"500003"}"#).isAboutConsumer)
+    /// The wrapped one was sent by a service-center 2.2 in a batch answer.
+    @Test(
+        "reads the errors of a service-center, and whom they are about",
+        arguments: [
+            (
+                #"{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"/default/helloprov/0.0.1 does not exist."}"#,
+                isAbout: false, text: "400012 Micro-service does not exist: /default/helloprov/0.0.1 does not exist."
+            ),
+            (
+                #"{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"Consumer[C1] does not exist."}"#,
+                isAbout: true, text: "400012 Micro-service does not exist: Consumer[C1] does not exist."
+            ),
+            (
+                #"{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"Micro-service does not exist(Consumer[C1] does not exist.)"}"#,
+                isAbout: true,
+                text: "400012 Micro-service does not exist: Micro-service does not exist(Consumer[C1] does not exist.)"
+            ),
+            (
+                #"{"errorCode":"400012","errorMessage":"Micro-service does not exist","detail":"Consumer[C1][/default/web/1.0.0] find provider[/default/nosuch/0+] failed."}"#,
+                isAbout: false,
+                text:
+                    "400012 Micro-service does not exist: Consumer[C1][/default/web/1.0.0] find provider[/default/nosuch/0+] failed."
+            ),
+            (#"{"errorCode":"500003"}"#, isAbout: false, text: "500003"),
+            ("{}", isAbout: false, text: "an error without a word"),
+        ])
+    func errors(json: String, isAbout: Bool, text: String) throws {
+        let error = try JSONDecoder().decode(ServiceCenterError.self, from: Data(json.utf8))
+        #expect(error.isAbout(consumer: "C1") == isAbout)
+        #expect(!error.isAbout(consumer: "C2") && !error.isAbout(consumer: nil))
+        #expect("\(error)" == text)
     }
 }
 
 @Suite struct DiscoveryStateTests {
+    private static let cart = ServiceDemand(app: "shop", name: "cart")
+    private static let nosuch = ServiceDemand(app: "shop", name: "nosuch")
+
     private let start = ContinuousClock.now
+    /// When an empty answer that came at the start is believed.
+    private var confirmed: ContinuousClock.Instant { self.start + DiscoveryState.confirmation }
 
     private func instances(_ ids: [String], status: String = "UP") -> [InstanceEntity] {
         ids.map { InstanceEntity(instanceId: $0, endpoints: ["rest://10.0.0.1:80"], status: status, version: "1.0.0") }
     }
 
     private func state(_ ids: [String]) -> DiscoveryState {
-        var state = DiscoveryState(app: "shop")
-        _ = state.apply([("cart", .found(self.instances(ids), revision: "r1"))], at: self.start)
+        var state = DiscoveryState()
+        _ = state.apply([(Self.cart, .found(self.instances(ids), revision: "r1"))], at: self.start)
         _ = state.takeChanges()
         return state
     }
 
     private func ids(_ state: DiscoveryState) -> [String] {
-        (state.entries["cart"]?.instances ?? []).compactMap(\.instanceId).sorted()
+        (state.entries[Self.cart]?.instances ?? []).compactMap(\.instanceId).sorted()
     }
 
     @Test("only what has changed is published anew")
     func changes() {
         var state = self.state(["a", "b"])
-        #expect(state.apply([("cart", .unchanged)], at: self.start) == [])
-        _ = state.apply([("cart", .found(self.instances(["a", "b"]), revision: "r2"))], at: self.start)
+        #expect(state.apply([(Self.cart, .unchanged)], at: self.start) == [])
+        _ = state.apply([(Self.cart, .found(self.instances(["a", "b"]), revision: "r2"))], at: self.start)
         #expect(state.takeChanges() == [])
-        #expect(state.entries["cart"]?.revision == "r2")
-        _ = state.apply([("cart", .found(self.instances(["a"]), revision: "r3"))], at: self.start)
-        #expect(state.takeChanges() == ["cart"])
+        #expect(state.entries[Self.cart]?.revision == "r2")
+        _ = state.apply([(Self.cart, .found(self.instances(["a"]), revision: "r3"))], at: self.start)
+        #expect(state.takeChanges() == [Self.cart])
         #expect(self.ids(state) == ["a"])
     }
 
     @Test("failures remove nothing and mark what is known as stale; a service that is gone goes")
     func failures() {
         var state = self.state(["a", "b"])
-        #expect(state.apply([("cart", .failed)], at: self.start) == [])
+        #expect(state.apply([(Self.cart, .failed)], at: self.start) == [])
         #expect(self.ids(state) == ["a", "b"] && state.staleServices == 1)
-        _ = state.apply([("cart", .unchanged)], at: self.start)
+        _ = state.apply([(Self.cart, .unchanged)], at: self.start)
         #expect(state.staleServices == 0)
-        #expect(state.apply([("cart", .unknown), ("nosuch", .unknown)], at: self.start) == ["cart", "nosuch"])
-        #expect(state.entries.isEmpty && state.takeChanges() == ["cart"])
+        #expect(state.apply([(Self.cart, .unknown), (Self.nosuch, .unknown)], at: self.start) == [Self.nosuch])
+        #expect(state.apply([(Self.cart, .unknown)], at: self.confirmed) == [Self.cart])
+        #expect(state.entries.isEmpty && state.takeChanges() == [Self.cart])
     }
 
     @Test("most of more than five instances do not vanish at once, unless the registry insists for five minutes")
     func hold() {
         let six = ["a", "b", "c", "d", "e", "f"]
         var state = self.state(six)
-        let gone = [("cart", DiscoveryState.Answer.found(self.instances(["a"]), revision: "r2"))]
+        let gone = [(Self.cart, DiscoveryState.Answer.found(self.instances(["a"]), revision: "r2"))]
         _ = state.apply(gone, at: self.start)
         #expect(self.ids(state) == six && state.heldInstances == 5)
-        #expect(state.entries["cart"]?.revision == nil)
+        #expect(state.entries[Self.cart]?.revision == nil)
         _ = state.apply(gone, at: self.start + .seconds(299))
         #expect(self.ids(state) == six)
         _ = state.apply(gone, at: self.start + .seconds(300))
@@ -235,39 +258,40 @@ private final class ServiceCenterContract: RegistryContract {
 
         // A registry that has lost something else is believed nothing of the kind.
         state = self.state(["a"])
-        #expect(state.apply([("cart", .unknown)], isDoubtful: true, at: self.start) == [])
+        #expect(state.apply([(Self.cart, .unknown)], isDoubtful: true, at: self.start) == [])
         #expect(self.ids(state) == ["a"] && state.heldInstances == 1)
-        #expect(state.apply([("cart", .unknown)], at: self.start + .seconds(121)) == ["cart"])
+        #expect(state.apply([(Self.cart, .unknown)], at: self.start + .seconds(121)) == [Self.cart])
 
         // Half of them may go, few may go, and those that others replace are not missed.
         state = self.state(six)
-        _ = state.apply([("cart", .found(self.instances(["a", "b", "c"]), revision: nil))], at: self.start)
+        _ = state.apply([(Self.cart, .found(self.instances(["a", "b", "c"]), revision: nil))], at: self.start)
         #expect(self.ids(state) == ["a", "b", "c"])
-        _ = state.apply([("cart", .unknown)], at: self.start)
+        _ = state.apply([(Self.cart, .unknown)], at: self.start)
+        _ = state.apply([(Self.cart, .unknown)], at: self.confirmed)
         #expect(state.entries.isEmpty)
         state = self.state(six)
         let others = ["u", "v", "w", "x", "y", "z"]
-        _ = state.apply([("cart", .found(self.instances(others), revision: nil))], at: self.start)
+        _ = state.apply([(Self.cart, .found(self.instances(others), revision: nil))], at: self.start)
         #expect(self.ids(state) == others)
     }
 
     @Test("the last usable instances are held on demand, until they are released or five minutes are over")
     func last() {
-        var state = DiscoveryState(app: "shop", holdsLast: true)
-        _ = state.apply([("cart", .found(self.instances(["a", "b"]), revision: "r1"))], at: self.start)
-        _ = state.apply([("cart", .found(self.instances(["b"]), revision: "r2"))], at: self.start)
+        var state = DiscoveryState(holdsLast: true)
+        _ = state.apply([(Self.cart, .found(self.instances(["a", "b"]), revision: "r1"))], at: self.start)
+        _ = state.apply([(Self.cart, .found(self.instances(["b"]), revision: "r2"))], at: self.start)
         #expect(self.ids(state) == ["b"] && state.heldInstances == 0)
         let down = self.instances(["c"], status: "DOWN")
-        _ = state.apply([("cart", .found(down, revision: "r3"))], at: self.start)
+        _ = state.apply([(Self.cart, .found(down, revision: "r3"))], at: self.start)
         #expect(self.ids(state) == ["b", "c"] && state.held.map(\.instance.instanceId) == ["b"])
-        state.release("c", of: "cart")
+        state.release("c", of: Self.cart)
         #expect(self.ids(state) == ["b", "c"])
-        state.release("b", of: "cart")
+        state.release("b", of: Self.cart)
         #expect(self.ids(state) == ["c"] && state.heldInstances == 0)
-        _ = state.apply([("cart", .found(self.instances(["d"]), revision: "r4"))], at: self.start)
-        #expect(state.apply([("cart", .unknown)], at: self.start + .seconds(10)) == [])
+        _ = state.apply([(Self.cart, .found(self.instances(["d"]), revision: "r4"))], at: self.start)
+        #expect(state.apply([(Self.cart, .unknown)], at: self.start + .seconds(10)) == [])
         #expect(self.ids(state) == ["d"])
-        #expect(state.apply([("cart", .unknown)], at: self.start + .seconds(310)) == ["cart"])
+        #expect(state.apply([(Self.cart, .unknown)], at: self.start + .seconds(310)) == [Self.cart])
     }
 
     @Test("events are obeyed at once, whatever they take away")
@@ -286,15 +310,15 @@ private final class ServiceCenterContract: RegistryContract {
         }
         #expect(self.ids(state) == ["f"] && state.heldInstances == 0)
         #expect(state.apply(event("UPDATE", self.instances(["f"], status: "DOWN").first)) == .publish)
-        #expect(state.entries["cart"]?.instances.map(\.status) == ["DOWN"])
+        #expect(state.entries[Self.cart]?.instances.map(\.status) == ["DOWN"])
         var bare = InstanceEntity(instanceId: "g", endpoints: ["rest://10.0.0.1:81"])
         bare.status = "UP"
         #expect(state.apply(event("CREATE", bare)) == .publish)
-        #expect(state.entries["cart"]?.instances.last?.version == "1.0.0")
+        #expect(state.entries[Self.cart]?.instances.last?.version == "1.0.0")
         #expect(state.apply(event("CREATE", bare, app: "other")) == .nothing)
         // Without an instance, or with a word that nobody knows, everything is asked for.
         #expect(state.apply(event("EXPIRE", nil)) == .ask)
-        #expect(state.entries["cart"]?.revision == nil)
+        #expect(state.entries[Self.cart]?.revision == nil)
         #expect(state.apply(event("SOMETHING", bare)) == .ask)
         let text = #"{"action":"ERROR"}"#
         #expect(state.apply(try JSONDecoder().decode(WatchEvent.self, from: Data(text.utf8))) == .ask)
@@ -307,7 +331,76 @@ private final class ServiceCenterContract: RegistryContract {
         state.forgetUnused(at: self.start + .seconds(700))
         #expect(self.ids(state) == ["a"])
         state.forgetUnused(at: self.start + .seconds(701))
-        #expect(state.entries.isEmpty && state.takeChanges() == ["cart"])
+        #expect(state.entries.isEmpty && state.takeChanges() == [Self.cart])
+    }
+
+    @Test("an answer without instances is believed when it is given again", arguments: [true, false])
+    func empties(isKnown: Bool) {
+        let empty: [DiscoveryState.Answered] = [(Self.cart, isKnown ? .found([], revision: "r2") : .unknown)]
+        var state = self.state(["a", "b"])
+        _ = state.apply(empty, at: self.start)
+        #expect(self.ids(state) == ["a", "b"] && state.takeChanges().isEmpty)
+        // Whole, so that the next answer is not "nothing new".
+        #expect(state.entries[Self.cart]?.revision == nil)
+        #expect(state.nextConfirmation == self.confirmed && state.unconfirmed(at: self.start).isEmpty)
+        #expect(state.unconfirmed(at: self.confirmed) == [Self.cart])
+        // At the same moment it is the same answer.
+        _ = state.apply(empty, at: self.start + .milliseconds(10))
+        #expect(self.ids(state) == ["a", "b"])
+        _ = state.apply(empty, at: self.confirmed)
+        #expect(self.ids(state).isEmpty && state.takeChanges() == [Self.cart] && state.nextConfirmation == nil)
+
+        // Another answer, or none, is no confirmation.
+        for other in [DiscoveryState.Answer.found(self.instances(["a"]), revision: "r3"), .failed] {
+            state = self.state(["a"])
+            _ = state.apply(empty, at: self.start)
+            _ = state.apply([(Self.cart, other)], at: self.confirmed)
+            #expect(self.ids(state) == ["a"] && state.nextConfirmation == nil)
+            _ = state.apply(empty, at: self.start + .seconds(30))
+            #expect(self.ids(state) == ["a"])
+        }
+        state = self.state(["a"])
+        _ = state.apply(empty, at: self.start)
+        state.markStale()
+        #expect(state.nextConfirmation == nil)
+    }
+
+    @Test("a refused name is unknown, and takes nothing away")
+    func refused() {
+        var state = self.state(["a"])
+        #expect(state.apply([(Self.cart, .refused), (Self.nosuch, .refused)], at: self.start) == [Self.nosuch])
+        #expect(self.ids(state) == ["a"] && state.staleServices == 1)
+    }
+
+    @Test("services of one name in two applications are two")
+    func applications() {
+        let other = ServiceDemand(app: "other", name: "cart")
+        var state = self.state(["a"])
+        _ = state.apply([(other, .found(self.instances(["b"]), revision: "r1"))], at: self.start)
+        #expect(self.ids(state) == ["a"] && state.entries[other]?.instances.count == 1)
+        #expect(state.takeChanges() == [other])
+        state.use(["cart"], at: self.start + .seconds(600))
+        state.forgetUnused(at: self.start + .seconds(1_000))
+        #expect(state.entries.count == 2)
+    }
+
+    @Test("instances that refuse have the registry asked at once, then less and less often until something changes")
+    func refusals() {
+        var state = self.state(["a"])
+        func mayAsk(_ demand: ServiceDemand, _ seconds: Double) -> Bool {
+            state.mayAsk(demand, at: self.start + .seconds(seconds))
+        }
+        #expect(!mayAsk(Self.nosuch, 0))
+        for (seconds, may) in [
+            (0.0, true), (0.9, false), (1, true), (2.9, false), (3, true), (7, true), (15, true), (30, false),
+            (31, true),
+            (46, false), (47, true),
+        ] {
+            #expect(mayAsk(Self.cart, seconds) == may, "after \(seconds) s")
+        }
+        _ = state.apply([(Self.cart, .found(self.instances(["b"]), revision: "r2"))], at: self.start)
+        #expect(mayAsk(Self.cart, 63))
+        #expect(mayAsk(Self.cart, 64))
     }
 }
 

@@ -21,14 +21,25 @@ package struct TestExchange {
     }
 
     private let worker: Worker
+    private let loop: EmbeddedEventLoop
+    private let snapshot: Snapshot<ServiceDirectory>
 
     /// Exchanges that see these services.
-    package init(_ directory: ServiceDirectory) {
-        let loop = EmbeddedEventLoop()
+    ///
+    /// - Parameter ask: Takes what a registry would be asked.
+    package init(_ directory: ServiceDirectory, ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil) {
+        self.loop = EmbeddedEventLoop()
+        self.snapshot = Snapshot(directory, on: self.loop)
         self.worker = Worker(
-            eventLoop: loop, loopCount: 1, directory: Snapshot(directory, on: loop),
+            eventLoop: self.loop, loopCount: 1, directory: self.snapshot,
             metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload())
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload(), ask: ask)
+    }
+
+    /// Lets exchanges see other services from now on.
+    package func publish(_ directory: ServiceDirectory) {
+        self.snapshot.publish(directory)
+        self.loop.run()
     }
 
     /// A directory of services by name, each with the endpoints of its one instance.

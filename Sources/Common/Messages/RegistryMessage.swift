@@ -10,8 +10,10 @@ package enum RegistryMessage: Sendable {
 
 /// What the part of the registry bridge is told that finds services.
 package enum DiscoveryMessage: Sendable {
-    /// A request names a service of which nothing is known.
-    case serviceWanted(String)
+    /// A request is for a service of which nothing is known.
+    case serviceWanted(ServiceDemand)
+    /// No instance that is known of a service takes a connection, or there is none.
+    case serviceRefuses(ServiceDemand)
     /// This sidecar's own service has another id.
     case consumerChanged
     /// The registry says that an instance has changed.

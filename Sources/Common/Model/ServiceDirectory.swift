@@ -16,7 +16,9 @@ package final class ServiceDirectory: Sendable {
     ///
     /// Otherwise the directory holds what traffic has asked for, and the registry has to be asked for the rest.
     package let isComplete: Bool
-    private let absences: NameTable<Absence>
+    /// What the registry was asked for and has answered with a service, were it without instances.
+    private let known: Set<ServiceDemand>
+    private let absences: [ServiceDemand: Absence]
 
     /// Why there is nothing of a name, as the registry was asked for it.
     package struct Absence: Sendable {
@@ -45,30 +47,32 @@ package final class ServiceDirectory: Sendable {
 
     /// A directory of `services`, whose names must differ.
     ///
-    /// - Parameter absences: Names that the registry was asked for in vain.
+    /// - Parameter known: What of them is known of which application; `nil` for all of them in the own one.
+    /// - Parameter absences: What the registry was asked for in vain.
     /// - Parameter indexed: Services that are found by their addresses only, unless they are among the others.
     package init(
-        _ services: [Service], isSynced: Bool, isComplete: Bool = true, absences: [String: Absence] = [:],
-        indexed: [Service] = []
+        _ services: [Service], isSynced: Bool, isComplete: Bool = true, ownApp: String = "default",
+        known: Set<ServiceDemand>? = nil, absences: [ServiceDemand: Absence] = [:], indexed: [Service] = []
     ) {
         self.services = NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first })
         let names = self.services
         self.addresses = AddressTable(names.values + indexed.filter { names[$0.name] == nil })
         self.isSynced = isSynced
         self.isComplete = isComplete
-        self.absences = NameTable(absences)
+        self.known = known ?? Set(services.map { ServiceDemand(app: ownApp, name: $0.name) })
+        self.absences = absences
     }
 
-    /// Why there is no service of the name that these bytes spell; `nil` when the registry has to be asked.
-    package func absence(of bytes: RawSpan, at now: NIODeadline) -> Absence.Reason? {
+    /// Why there is nothing of what is demanded; `nil` when the registry has to be asked.
+    package func absence(of demand: ServiceDemand, at now: NIODeadline) -> Absence.Reason? {
         if self.isComplete { return self.isSynced ? .unknown : .unreachable }
-        guard let absence = self.absences.value(spelled: bytes), now < absence.until else { return nil }
+        guard let absence = self.absences[demand], now < absence.until else { return nil }
         return absence.reason
     }
 
-    /// Whether nothing need be asked about `name`.
-    package func settles(_ name: String, at now: NIODeadline) -> Bool {
-        self[name] != nil || self.absence(of: Array(name.utf8).rawSpan, at: now) != nil
+    /// Whether nothing need be asked about what is demanded.
+    package func settles(_ demand: ServiceDemand, at now: NIODeadline) -> Bool {
+        self.known.contains(demand) || self.absence(of: demand, at: now) != nil
     }
 
     /// The service whose name these bytes spell: exactly, or in another letter case when that is unambiguous.
@@ -99,8 +103,10 @@ package struct ServiceDirectoryBuilder {
     package var isSynced = true
     /// See ``ServiceDirectory/isComplete``.
     package var isComplete = true
-    /// Names that the registry was asked for in vain.
-    package var absences: [String: ServiceDirectory.Absence] = [:]
+    /// What is known of which application; `nil` for every service in the own one.
+    package var known: Set<ServiceDemand>?
+    /// What the registry was asked for in vain.
+    package var absences: [ServiceDemand: ServiceDirectory.Absence] = [:]
     /// Services that are found by their addresses only.
     package var indexed: [Service] = []
 
@@ -147,7 +153,7 @@ package struct ServiceDirectoryBuilder {
     /// The directory of all services that were added.
     package func build() -> ServiceDirectory {
         ServiceDirectory(
-            self.added, isSynced: self.isSynced, isComplete: self.isComplete, absences: self.absences,
-            indexed: self.indexed)
+            self.added, isSynced: self.isSynced, isComplete: self.isComplete, ownApp: self.ownApp, known: self.known,
+            absences: self.absences, indexed: self.indexed)
     }
 }

@@ -15,6 +15,7 @@ struct LoadBalanceStage: Stage {
     let own: OwnListeners
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
+        if exchange.balancing.isAwaiting { Self.lookAgain(&exchange) }
         guard let target = exchange.target else {
             return .reject(ProxyError(.internal, "no stage found the service"))
         }
@@ -24,6 +25,7 @@ struct LoadBalanceStage: Stage {
             let subset = target.subset(exchange.subset, isGRPC: exchange.isGRPC, exchange.worker)
             exchange.counters = subset.counters
             guard let index = Self.choose(&exchange, target, subset) else {
+                if let future = Self.ask(&exchange, target.service, subset.set) { return .again(future) }
                 return .reject(Self.absence(of: target.service, subset.set, isGRPC: exchange.isGRPC))
             }
             let endpoint = subset.set.endpoints[index]
@@ -106,6 +108,34 @@ struct LoadBalanceStage: Stage {
         }
     }
 
+    /// Has the registry asked for the application that a route rule leads to, where nothing is known of it.
+    ///
+    /// - Returns: `nil` when there is no endpoint, and that is known.
+    private static func ask(
+        _ exchange: inout Exchange, _ service: Service, _ set: EndpointSet
+    ) -> EventLoopFuture<Void>? {
+        if exchange.isExternal { return nil }
+        let worker = exchange.worker
+        let demand = ServiceDemand(app: set.tags.app, name: service.name)
+        guard !worker.directory.value.settles(demand, at: worker.now) else {
+            worker.waits.refuses(demand, at: worker.now)
+            return nil
+        }
+        guard exchange.awaitedServices < 3, let future = worker.waits.wait(for: demand) else { return nil }
+        exchange.awaitedServices += 1
+        exchange.balancing.isAwaiting = true
+        return future
+    }
+
+    /// Takes the service as the newest directory has it; what governs it is the same.
+    private static func lookAgain(_ exchange: inout Exchange) {
+        exchange.balancing.isAwaiting = false
+        guard let target = exchange.target,
+            let service = exchange.worker.directory.value[target.service.name]
+        else { return }
+        exchange.target = exchange.worker.state(of: service, target.governance)
+    }
+
     /// Why there is no endpoint to choose.
     private static func absence(of service: Service, _ set: EndpointSet, isGRPC: Bool) -> ProxyError {
         if let others = set.otherProtocols {
@@ -144,6 +174,17 @@ struct LoadBalanceStage: Stage {
     }
 
     func onFailure(_ exchange: inout Exchange) -> Duration? {
+        let wait = Self.retry(&exchange)
+        guard wait == nil, exchange.outcome == .connectFailed, !exchange.isExternal, let target = exchange.target,
+            let subset = exchange.balancing.subset
+        else { return wait }
+        // Nobody is left to try: others may have taken the place of those that are known.
+        exchange.worker.waits.refuses(
+            ServiceDemand(app: subset.set.tags.app, name: target.service.name), at: exchange.worker.now)
+        return nil
+    }
+
+    private static func retry(_ exchange: inout Exchange) -> Duration? {
         guard let target = exchange.target, let subset = exchange.balancing.subset else { return nil }
         if exchange.outcome == .refused { return Self.passOver(&exchange, target.policy, subset) }
         let policy = target.policy.retry

@@ -62,8 +62,8 @@ package struct Exchange: ~Copyable {
     package var timeout: TimeAmount?
     /// Whether an injected delay is over: the fault stage.
     package var hasDelayed = false
-    /// Whether the request has waited for the registry already: the destination stage.
-    package var hasAwaitedService = false
+    /// How often the request has waited for the registry: the destination and the balancing stage.
+    package var awaitedServices = 0
     /// Where the request is in a trace: the tracing stage.
     package var trace: TraceContext?
     /// Bytes of the request's body so far: the driver.

@@ -39,6 +39,16 @@ package final class Governance: Sendable {
         }
     }
 
+    /// What calls of a service may need of the registry: the service of the caller's own application, then those of the
+    /// applications that route rules lead to.
+    package func demands(for service: String) -> [ServiceDemand] {
+        var apps = [self.caller.app]
+        for case let app? in (self.rules.routes[service]?.subsets ?? []).map(\.app) where !apps.contains(app) {
+            apps.append(app)
+        }
+        return apps.map { ServiceDemand(app: $0, name: service) }
+    }
+
     /// What is known of a service without making anything.
     package func known(_ service: String) -> ServicePolicy? { self.all[service] }
 

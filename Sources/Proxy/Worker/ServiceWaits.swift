@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // request path
 
-import Common
+package import Common
 package import NIOCore
 
 /// Requests of one event loop that name services of which nothing is known yet, and wait for the registry's answer.
@@ -20,15 +20,19 @@ package final class ServiceWaits {
     /// How many names may be waited for.
     package static let capacity = 1_000
 
+    /// Between two reports of one service that refuses.
+    private static let pause = TimeAmount.milliseconds(500)
+
     private let eventLoop: any EventLoop
-    private let ask: (@Sendable (String) -> Bool)?
-    private var waits: [String: Wait] = [:]
+    private let ask: (@Sendable (DiscoveryMessage) -> Bool)?
+    private var waits: [ServiceDemand: Wait] = [:]
+    private var refusals: [ServiceDemand: NIODeadline] = [:]
 
     /// Nobody waits.
     ///
     /// - Parameter ask: Asks the registry, and is told at the next directory; `false` when it has too much to do. `nil`
     ///   when there is nobody to ask.
-    init(eventLoop: any EventLoop, ask: (@Sendable (String) -> Bool)?) {
+    init(eventLoop: any EventLoop, ask: (@Sendable (DiscoveryMessage) -> Bool)?) {
         self.eventLoop = eventLoop
         self.ask = ask
     }
@@ -36,30 +40,39 @@ package final class ServiceWaits {
     /// How many names are waited for.
     var count: Int { self.waits.count }
 
-    /// Succeeds when the directory knows more of `name`, or when the time is over.
+    /// Succeeds when the directory knows more of what is demanded, or when the time is over.
     ///
     /// - Returns: `nil` when too many wait already.
-    package func wait(for name: String) -> EventLoopFuture<Void>? {
-        if let wait = self.waits[name] { return wait.promise.futureResult }
-        guard let ask = self.ask, self.waits.count < Self.capacity, ask(name) else { return nil }
+    package func wait(for demand: ServiceDemand) -> EventLoopFuture<Void>? {
+        if let wait = self.waits[demand] { return wait.promise.futureResult }
+        guard let ask = self.ask, self.waits.count < Self.capacity, ask(.serviceWanted(demand)) else { return nil }
         let promise = self.eventLoop.makePromise(of: Void.self)
-        let timeout = self.eventLoop.assumeIsolated().scheduleTask(in: Self.limit) { self.finish(name) }
-        self.waits[name] = Wait(promise: promise, timeout: timeout)
+        let timeout = self.eventLoop.assumeIsolated().scheduleTask(in: Self.limit) { self.finish(demand) }
+        self.waits[demand] = Wait(promise: promise, timeout: timeout)
         return promise.futureResult
+    }
+
+    /// Has the registry asked again for a service of which no instance takes a connection, twice a second at most.
+    package func refuses(_ demand: ServiceDemand, at now: NIODeadline) {
+        guard let ask = self.ask else { return }
+        if let until = self.refusals[demand], now < until { return }
+        if self.refusals.count >= Self.capacity { self.refusals.removeAll() }
+        self.refusals[demand] = now + Self.pause
+        _ = ask(.serviceRefuses(demand))
     }
 
     /// A directory has come.
     func arrived(_ directory: ServiceDirectory) {
         guard !self.waits.isEmpty else { return }
         let now = NIODeadline.now()
-        for name in Array(self.waits.keys) where directory.settles(name, at: now) { self.finish(name) }
+        for demand in Array(self.waits.keys) where directory.settles(demand, at: now) { self.finish(demand) }
     }
 
     /// Nobody waits any longer; called when the loop is about to end.
-    package func stop() { for name in Array(self.waits.keys) { self.finish(name) } }
+    package func stop() { for demand in Array(self.waits.keys) { self.finish(demand) } }
 
-    private func finish(_ name: String) {
-        guard let wait = self.waits.removeValue(forKey: name) else { return }
+    private func finish(_ demand: ServiceDemand) {
+        guard let wait = self.waits.removeValue(forKey: demand) else { return }
         wait.timeout.cancel()
         wait.promise.succeed()
     }

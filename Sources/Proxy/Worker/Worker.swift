@@ -91,7 +91,7 @@ package final class Worker {
         eventLoop: any EventLoop, index: Int = 0, loopCount: Int, directory: Snapshot<ServiceDirectory>,
         metrics: MetricsRegistry, logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
         slot: LoopSlot = LoopSlot(), records: Mailbox<ExchangeRecords>? = nil,
-        ask: (@Sendable (String) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil
+        ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil
     ) {
         self.index = index
         self.slot = slot

@@ -22,7 +22,7 @@ package final class WorkerGroup: Sendable {
     package init(
         on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger,
         overload: Overload = Overload(), tls: TLSContexts = TLSContexts(), records: Mailbox<ExchangeRecords>? = nil,
-        ask: (@Sendable (String) -> Bool)? = nil
+        ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil
     ) async throws {
         self.loops = loops
         self.overload = overload

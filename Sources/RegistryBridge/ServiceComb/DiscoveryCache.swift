@@ -14,10 +14,11 @@ package struct DiscoveryCache: Sendable {
     private struct File: Codable {
         var format: Int
         var registry: String
-        var services: [String: [InstanceEntity]]
+        /// By application and name.
+        var services: [String: [String: [InstanceEntity]]]
     }
 
-    private static let format = 1
+    private static let format = 2
     /// Larger files are nobody's services.
     private static let sizeLimit = 64 << 20
 
@@ -39,14 +40,18 @@ package struct DiscoveryCache: Sendable {
     }
 
     /// What was saved; nothing when there is nothing good.
-    func load() -> [String: [InstanceEntity]] {
+    func load() -> [ServiceDemand: [InstanceEntity]] {
         guard let attributes = try? FileManager.default.attributesOfItem(atPath: self.path) else { return [:] }
         do {
             guard (attributes[.size] as? Int ?? 0) <= Self.sizeLimit else { throw CocoaError(.fileReadTooLarge) }
             let data = try Data(contentsOf: URL(fileURLWithPath: self.path))
             let file = try JSONDecoder().decode(File.self, from: data)
             guard file.format == Self.format, file.registry == self.registry else { return [:] }
-            return file.services
+            return file.services.reduce(into: [:]) { services, app in
+                for (name, instances) in app.value {
+                    services[ServiceDemand(app: app.key, name: name)] = instances
+                }
+            }
         } catch {
             self.logger.warning(
                 "saved services ignored, the file cannot be read",
@@ -56,13 +61,18 @@ package struct DiscoveryCache: Sendable {
     }
 
     /// Saves `services`.
-    func save(_ services: [String: [InstanceEntity]]) throws {
+    func save(_ services: [ServiceDemand: [InstanceEntity]]) throws {
         let url = URL(fileURLWithPath: self.path)
-        try FileManager.default.createDirectory(
-            at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        let files = FileManager.default
+        try files.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let file = File(format: Self.format, registry: self.registry, services: services)
+        let byApp = services.reduce(into: [String: [String: [InstanceEntity]]]()) { byApp, service in
+            byApp[service.key.app, default: [:]][service.key.name] = service.value
+        }
+        let file = File(format: Self.format, registry: self.registry, services: byApp)
         try encoder.encode(file).write(to: url, options: .atomic)
+        // What instances say of themselves is nobody else's business on this machine.
+        try files.setAttributes([.posixPermissions: 0o600], ofItemAtPath: self.path)
     }
 }

@@ -6,9 +6,13 @@ import NIOHTTP1
 extension ServiceCenterError {
     /// Whether it is the one who asks that the registry does not know, and not what was asked for.
     ///
-    /// - Source: service-center 2.1, which uses one code for both.
-    var isAboutConsumer: Bool {
-        self.errorCode == Code.serviceMissing.rawValue && self.detail?.hasPrefix("Consumer[") == true
+    /// The text tells, since one code stands for both; what is said of unknown providers names the consumer too:
+    /// `Consumer[C1][/default/web/1.0.0] find provider[/default/nosuch/0+] failed`.
+    ///
+    /// - Source: service-center 2.1 and 2.2, which wrap the same words in answers to many questions.
+    func isAbout(consumer: String?) -> Bool {
+        guard self.errorCode == Code.serviceMissing.rawValue, let consumer else { return false }
+        return self.detail?.contains("Consumer[\(consumer)] does not exist") == true
     }
 }
 
@@ -25,17 +29,17 @@ extension ServiceCenterClient {
     /// How many services are asked for in one call.
     static let batch = 100
 
-    /// Asks for the instances of services of one application, in all versions.
+    /// Asks for the instances of services, in all versions.
     ///
-    /// - Parameter services: Names, and the revisions that are known.
+    /// - Parameter services: Services, and the revisions that are known.
     /// - Parameter environment: Counts only without a consumer; with one the registry goes by the consumer's own.
     func find(
-        _ services: [(name: String, revision: String?)], app: String, environment: String, consumer: String?
+        _ services: [(demand: ServiceDemand, revision: String?)], environment: String, consumer: String?
     ) async throws(Failure) -> Findings {
         let lines = services.map { service in
             FindBodies.Request.Line(
                 service: ServiceEntity(
-                    appId: app, serviceName: service.name, version: "0+",
+                    appId: service.demand.app, serviceName: service.demand.name, version: "0+",
                     environment: environment.isEmpty || consumer != nil ? nil : environment),
                 rev: service.revision)
         }
@@ -45,7 +49,7 @@ extension ServiceCenterClient {
                 .POST, "/instances/action", query: [("type", "query")], consumer: consumer,
                 body: FindBodies.Request(consumerServiceId: consumer, services: lines))
         } catch {
-            if case .refused(let refusal, _) = error, refusal.isAboutConsumer {
+            if case .refused(let refusal, _) = error, refusal.isAbout(consumer: consumer) {
                 return Findings(answers: services.map { _ in .failed }, isConsumerUnknown: true)
             }
             throw error
@@ -61,11 +65,19 @@ extension ServiceCenterClient {
         }
         for failed in lists?.failed ?? [] {
             guard let error = failed.error else { continue }
-            if error.isAboutConsumer { findings.isConsumerUnknown = true }
+            if error.isAbout(consumer: consumer) {
+                findings.isConsumerUnknown = true
+                continue
+            }
+            let answer: DiscoveryState.Answer
+            switch error.errorCode {
             // 400026: this version of the service does not exist. 400024: somebody has forbidden this one to see it.
-            guard !error.isAboutConsumer, ["400012", "400024", "400026"].contains(error.errorCode) else { continue }
+            case "400012", "400024", "400026": answer = .unknown
+            case "400001": answer = .refused
+            default: continue
+            }
             for index in failed.indexes ?? [] where findings.answers.indices.contains(index) {
-                findings.answers[index] = .unknown
+                findings.answers[index] = answer
             }
         }
         return findings
@@ -83,6 +95,12 @@ extension ServiceCenterClient {
         return try Self.read(ServiceBodies.Everything.self, answer).allServicesDetail ?? []
     }
 
-    /// Whether the registry answers at all.
-    func ping() async throws(Failure) { _ = try await self.call(.GET, "/health") }
+    /// Whether the registry answers at all: one that says that nobody may ask is there.
+    func ping() async throws(Failure) {
+        do {
+            _ = try await self.call(.GET, "/health", isOpen: true)
+        } catch {
+            guard case .refused(_, let status) = error, status == 401 || status == 403 else { throw error }
+        }
+    }
 }

@@ -56,6 +56,8 @@ package actor ServiceCenterRegistry: Registry {
     private static let unknownFor = TimeAmount.seconds(2)
     /// The same when the registry could not be asked.
     private static let unreachableFor = TimeAmount.seconds(1)
+    /// The same when the registry says that no service can have the name.
+    private static let refusedFor = TimeAmount.seconds(30)
     /// How many held instances are tried at once.
     private static let probeLimit = 200
     /// How many unknown names are remembered.
@@ -77,9 +79,12 @@ package actor ServiceCenterRegistry: Registry {
     private let logger: Logger
 
     private var state: DiscoveryState
-    private var absences: [String: ServiceDirectory.Absence] = [:]
+    private var absences: [ServiceDemand: ServiceDirectory.Absence] = [:]
     private var isSynced: Bool
     private var consumer: String?
+    /// What the registry had lost when it was asked last, and how often it had answered.
+    private var losses = 0
+    private var answers = 0
     /// Until when nothing is taken away on the registry's word.
     private var doubts = ContinuousClock.now
     private var backoff = Backoff()
@@ -111,28 +116,9 @@ package actor ServiceCenterRegistry: Registry {
         self.watcher = Watcher(
             client: client, registration: registration, registrar: registrar, inbox: inbox, status: status,
             loops: loops, logger: logger)
-        self.state = DiscoveryState(app: setup.app, holdsLast: setup.isProbing)
+        self.state = DiscoveryState(holdsLast: setup.isProbing)
         self.state.restore(saved.services, at: .now)
         self.isSynced = !saved.services.isEmpty
-    }
-
-    /// What an earlier process has left on disk.
-    package struct Saved: Sendable {
-        fileprivate let services: [String: [InstanceEntity]]
-
-        /// Reads it.
-        package init(_ cache: DiscoveryCache) { self.services = cache.load() }
-
-        /// The directory to begin with, before anything runs.
-        package func directory(app: String) -> ServiceDirectory {
-            var builder = ServiceDirectoryBuilder(upon: .empty, ownApp: app)
-            builder.isSynced = !self.services.isEmpty
-            builder.isComplete = false
-            for (name, instances) in self.services {
-                builder.add(name, ServiceCenterRegistry.instances(instances, app: app, &builder).made)
-            }
-            return builder.build()
-        }
     }
 
     package func follow(_ directory: DirectoryPublisher) async throws {
@@ -141,12 +127,12 @@ package actor ServiceCenterRegistry: Registry {
             var nextPoll = ContinuousClock.now
             var nextIndex = self.setup.isIndexing ? nextPoll : nil
             while !Task.isCancelled {
-                let due = min(nextPoll, nextIndex ?? nextPoll)
+                let due = [nextPoll, nextIndex, self.state.nextConfirmation].compactMap { $0 }.min() ?? nextPoll
                 let deadline = self.isUnsaved ? min(due, self.nextSave) : due
                 let messages = await self.inbox.receiveAll(until: deadline)
                 if Task.isCancelled { break }
                 let isDue = self.take(messages) || nextPoll <= .now
-                let wanted = self.wanted(messages)
+                let wanted = self.wanted(messages).union(self.state.unconfirmed(at: .now))
                 if isDue {
                     nextPoll = await self.poll(wanted, directory)
                 } else if !wanted.isEmpty {
@@ -171,7 +157,7 @@ package actor ServiceCenterRegistry: Registry {
         var isDue = false
         for message in messages {
             switch message {
-            case .serviceWanted: break
+            case .serviceWanted, .serviceRefuses: break
             case .caughtUp, .consumerChanged: isDue = true
             case .instanceChanged(let event): isDue = self.state.apply(event) == .ask || isDue
             }
@@ -179,25 +165,35 @@ package actor ServiceCenterRegistry: Registry {
         return isDue
     }
 
-    /// The names that are wanted and not settled since.
-    private func wanted(_ messages: [DiscoveryMessage]) -> [String] {
-        var names: Set<String> = []
+    /// What is wanted and not settled since, and what refuses.
+    private func wanted(_ messages: [DiscoveryMessage]) -> Set<ServiceDemand> {
+        var demands: Set<ServiceDemand> = []
         let now = NIODeadline.now()
-        for case .serviceWanted(let name) in messages {
-            if self.state.entries[name] == nil, self.absences[name].map({ $0.until <= now }) ?? true {
-                names.insert(name)
+        for message in messages {
+            switch message {
+            case .serviceWanted(let demand):
+                if self.state.entries[demand] == nil, self.absences[demand].map({ $0.until <= now }) ?? true {
+                    demands.insert(demand)
+                }
+            case .serviceRefuses(let demand):
+                // A registry that pushes has said already what it knows.
+                if !self.status.current.isWatching, self.state.mayAsk(demand, at: .now) { demands.insert(demand) }
+            case .consumerChanged, .instanceChanged, .caughtUp: break
             }
         }
-        return names.sorted()
+        return demands
     }
 
     /// Asks for everything that traffic uses.
     ///
     /// - Returns: When to ask again.
-    private func poll(_ wanted: [String], _ directory: DirectoryPublisher) async -> ContinuousClock.Instant {
-        self.state.use(directory.current.all.filter { $0.use.take() }.map(\.name), at: .now)
-        let names = Set(self.state.entries.keys).union(wanted).sorted()
-        guard await self.ask(names, directory) else {
+    private func poll(
+        _ wanted: Set<ServiceDemand>, _ directory: DirectoryPublisher
+    ) async -> ContinuousClock.Instant {
+        self.state.use(Set(directory.current.all.filter { $0.use.take() }.map(\.name)), at: .now)
+        // A service that is known of another application may have come to the own one.
+        let own = self.state.entries.keys.map { ServiceDemand(app: self.setup.app, name: $0.name) }
+        guard await self.ask(wanted.union(self.state.entries.keys).union(own), directory) else {
             return .now + min(self.backoff.delay(noise: .random(in: -1...1)), self.setup.interval)
         }
         self.state.forgetUnused(at: .now)
@@ -209,29 +205,38 @@ package actor ServiceCenterRegistry: Registry {
     /// Asks for these services; without any, whether the registry answers.
     ///
     /// - Returns: Whether it did.
-    private func ask(_ names: [String], _ directory: DirectoryPublisher) async -> Bool {
-        let consumer = self.registration.current.serviceID
+    private func ask(_ demands: Set<ServiceDemand>, _ directory: DirectoryPublisher) async -> Bool {
+        let registered = self.registration.current
+        if registered.losses != self.losses {
+            self.losses = registered.losses
+            self.doubts = .now + Self.doubtFor
+        }
+        let consumer = registered.serviceID
         if consumer != self.consumer {
             if self.consumer != nil { self.doubts = .now + Self.doubtFor }
             self.consumer = consumer
             self.state.forgetRevisions()
         }
         do throws(Failure) {
-            if names.isEmpty { try await self.client.ping() }
-            var unknown: [String] = []
-            var answers: [(name: String, answer: DiscoveryState.Answer)] = []
-            for start in stride(from: 0, to: names.count, by: ServiceCenterClient.batch) {
-                let part = names[start..<min(start + ServiceCenterClient.batch, names.count)]
-                answers += try await self.find(Array(part))
+            if demands.isEmpty { try await self.ping() }
+            // What is new is asked for apart, so that a name which the registry refuses does not hold up the known ones.
+            var answers: [DiscoveryState.Answered] = []
+            for isKnown in [true, false] {
+                let list = demands.filter { (self.state.entries[$0] != nil) == isKnown }.sorted()
+                for start in stride(from: 0, to: list.count, by: ServiceCenterClient.batch) {
+                    let part = list[start..<min(start + ServiceCenterClient.batch, list.count)]
+                    answers += try await self.find(Array(part))
+                }
             }
-            unknown = self.state.apply(answers, isDoubtful: .now < self.doubts, at: .now)
-            for name in names { self.absences[name] = nil }
+            let unknown = self.state.apply(answers, isDoubtful: .now < self.doubts, at: .now)
+            for demand in demands { self.absences[demand] = nil }
             if let spelled = try await self.spell(unknown), !spelled.isEmpty {
-                answers = try await self.find(spelled)
-                _ = self.state.apply(answers, at: .now)
+                _ = self.state.apply(try await self.find(spelled), at: .now)
             }
-            self.remember(unknown, .unknown, for: Self.unknownFor)
-            let unanswered = Set(names).subtracting(unknown).filter { self.state.entries[$0] == nil }
+            let refused = Set(answers.filter { $0.answer.isRefusal }.map(\.demand))
+            self.remember(unknown.filter { !refused.contains($0) }, .unknown, for: Self.unknownFor)
+            self.remember(unknown.filter { refused.contains($0) }, .unknown, for: Self.refusedFor)
+            let unanswered = demands.subtracting(unknown).filter { self.state.entries[$0] == nil }
             self.remember(unanswered.sorted(), .unreachable, for: Self.unreachableFor)
             self.hasNews = self.hasNews || !self.isSynced
             self.isSynced = true
@@ -239,19 +244,36 @@ package actor ServiceCenterRegistry: Registry {
             return true
         } catch {
             self.state.markStale()
-            let missing = names.filter { self.state.entries[$0] == nil }
-            self.remember(missing, .unreachable, for: Self.unreachableFor)
+            let missing = demands.filter { self.state.entries[$0] == nil }
+            self.remember(missing.sorted(), .unreachable, for: Self.unreachableFor)
             if !Task.isCancelled { self.report("\(error)") }
             return false
         }
     }
 
+    /// Whether the registry is there; whoever else has had an answer since knows that.
+    private func ping() async throws(Failure) {
+        if await self.client.answers == self.answers { try await self.client.ping() }
+        self.answers = await self.client.answers
+    }
+
+    /// One call; each half again by itself when the registry refuses the whole of it for the sake of one name.
+    private func find(_ demands: [ServiceDemand]) async throws(Failure) -> [DiscoveryState.Answered] {
+        do {
+            return try await self.findAll(demands)
+        } catch {
+            guard error.code == .invalidParameters else { throw error }
+            if demands.count == 1 { return [(demands[0], .refused)] }
+            let half = demands.count / 2
+            return try await self.find(Array(demands[..<half])) + self.find(Array(demands[half...]))
+        }
+    }
+
     /// One call; again without a consumer when the registry does not know this sidecar's service any more.
-    private func find(_ names: [String]) async throws(Failure) -> [(name: String, answer: DiscoveryState.Answer)] {
-        let services = names.map { ($0, self.state.entries[$0]?.revision) }
-        let (app, environment) = (self.setup.app, self.setup.environment)
-        var findings = try await self.client.find(
-            services, app: app, environment: environment, consumer: self.consumer)
+    private func findAll(_ demands: [ServiceDemand]) async throws(Failure) -> [DiscoveryState.Answered] {
+        let services = demands.map { ($0, self.state.entries[$0]?.revision) }
+        let environment = self.setup.environment
+        var findings = try await self.client.find(services, environment: environment, consumer: self.consumer)
         if findings.isConsumerUnknown, self.consumer != nil {
             self.logger.warning("the registry has lost the service that asks, which registers again")
             self.registration.lose(self.consumer)
@@ -259,25 +281,26 @@ package actor ServiceCenterRegistry: Registry {
             self.consumer = nil
             self.doubts = .now + Self.doubtFor
             findings = try await self.client.find(
-                names.map { ($0, nil) }, app: app, environment: environment, consumer: nil)
+                demands.map { ($0, nil) }, environment: environment, consumer: nil)
         }
-        return Array(zip(names, findings.answers))
+        return zip(demands, findings.answers).map { ($0, $1) }
     }
 
     /// Services whose names are these but for their case: many clients lower-case what they call.
-    private func spell(_ unknown: [String]) async throws(Failure) -> [String]? {
-        let lowered = unknown.filter { $0 == $0.lowercased() }
+    private func spell(_ unknown: [ServiceDemand]) async throws(Failure) -> [ServiceDemand]? {
+        let lowered = unknown.filter { $0.name == $0.name.lowercased() }
         guard !lowered.isEmpty else { return nil }
         if self.names.map({ $0.until < .now }) ?? true {
             self.names = (try await self.client.services(), .now + Self.namesFor)
         }
-        return lowered.compactMap { name in
+        return lowered.compactMap { demand in
             let similar = Set(
                 self.names?.all.filter {
-                    ($0.appId ?? "default") == self.setup.app && ($0.environment ?? "") == self.setup.environment
-                        && $0.serviceName?.lowercased() == name
+                    ($0.appId ?? "default") == demand.app && ($0.environment ?? "") == self.setup.environment
+                        && $0.serviceName?.lowercased() == demand.name
                 }.compactMap(\.serviceName) ?? [])
-            return similar.count == 1 && similar.first != name ? similar.first : nil
+            guard similar.count == 1, let name = similar.first, name != demand.name else { return nil }
+            return ServiceDemand(app: demand.app, name: name)
         }
     }
 
@@ -315,19 +338,19 @@ package actor ServiceCenterRegistry: Registry {
     /// Tries the instances that are held, and lets those go that take no connection.
     private func probe() async {
         let held = self.state.held.prefix(Self.probeLimit)
-        let dead = await withTaskGroup(of: (name: String, id: String)?.self) { [loops] group in
-            for (name, instance) in held {
+        let dead = await withTaskGroup(of: (demand: ServiceDemand, id: String)?.self) { [loops] group in
+            for (demand, instance) in held {
                 group.addTask {
                     let endpoints = (instance.endpoints ?? []).compactMap { try? Endpoint($0) }
                     for endpoint in endpoints where await Self.takesConnections(endpoint, loops) { return nil }
-                    return (name, instance.instanceId ?? "")
+                    return (demand, instance.instanceId ?? "")
                 }
             }
-            var dead: [(name: String, id: String)] = []
+            var dead: [(demand: ServiceDemand, id: String)] = []
             for await found in group { if let found { dead.append(found) } }
             return dead
         }
-        for (name, id) in dead { self.state.release(id, of: name) }
+        for (demand, id) in dead { self.state.release(id, of: demand) }
     }
 
     private static func takesConnections(_ endpoint: Endpoint, _ loops: any EventLoopGroup) async -> Bool {
@@ -337,18 +360,20 @@ package actor ServiceCenterRegistry: Registry {
         return true
     }
 
-    private func remember(_ names: [String], _ reason: ServiceDirectory.Absence.Reason, for duration: TimeAmount) {
+    private func remember(
+        _ demands: [ServiceDemand], _ reason: ServiceDirectory.Absence.Reason, for duration: TimeAmount
+    ) {
         let now = NIODeadline.now()
-        guard !names.isEmpty else { return }
+        guard !demands.isEmpty else { return }
         self.hasNews = true
         self.absences = self.absences.filter { $0.value.until > now }
-        for name in names {
+        for demand in demands {
             if self.absences.count >= Self.unknownLimit,
                 let oldest = self.absences.min(by: { $0.value.until < $1.value.until })
             {
                 self.absences[oldest.key] = nil
             }
-            self.absences[name] = .init(reason, until: now + duration)
+            self.absences[demand] = .init(reason, until: now + duration)
         }
     }
 
@@ -369,10 +394,18 @@ package actor ServiceCenterRegistry: Registry {
             builder.isComplete = false
             builder.absences = self.absences
             builder.indexed = self.indexed
-            for (name, entry) in known {
-                if !changes.contains(name), builder.keep(name) { continue }
-                let (made, ignored) = Self.instances(entry.instances, app: self.setup.app, &builder)
-                builder.add(name, made)
+            builder.known = Set(known.keys)
+            let changed = Set(changes.map(\.name))
+            for (name, demands) in Dictionary(grouping: known.keys, by: \.name) {
+                if !changed.contains(name), builder.keep(name) { continue }
+                var instances: [Instance] = []
+                var ignored = 0
+                for demand in demands.sorted() {
+                    let read = Self.instances(known[demand]?.instances ?? [], app: demand.app, &builder)
+                    instances += read.made
+                    ignored += read.ignored
+                }
+                builder.add(name, instances)
                 if ignored > 0 {
                     self.logger.warning(
                         "endpoints ignored, they cannot be read",
@@ -381,39 +414,14 @@ package actor ServiceCenterRegistry: Registry {
             }
         }
         if !changes.isEmpty { self.isUnsaved = true }
-        for name in changes.sorted() {
+        for demand in changes.sorted() {
             self.logger.info(
                 "service changed",
-                metadata: ["service": "\(name)", "instances": "\(known[name]?.instances.count ?? 0)"])
+                metadata: [
+                    "service": "\(demand.name)", "app": "\(demand.app)",
+                    "instances": "\(known[demand]?.instances.count ?? 0)",
+                ])
         }
-    }
-
-    /// The instances that can be called; of several endpoints of one protocol the first.
-    private static func instances(
-        _ entities: [InstanceEntity], app: String, _ builder: inout ServiceDirectoryBuilder
-    ) -> (made: [Instance], ignored: Int) {
-        var made: [Instance] = []
-        var ignored = 0
-        for entity in entities {
-            var endpoints: [Endpoint] = []
-            for text in entity.endpoints ?? [] {
-                guard let endpoint = try? builder.endpoint(text) else {
-                    ignored += 1
-                    continue
-                }
-                if !endpoints.contains(where: { $0.protocolName == endpoint.protocolName }) {
-                    endpoints.append(endpoint)
-                }
-            }
-            guard !endpoints.isEmpty else { continue }
-            made.append(
-                Instance(
-                    id: entity.instanceId ?? endpoints[0].description, version: entity.version ?? "", app: app,
-                    status: InstanceStatus(rawValue: entity.status ?? "UP") ?? .outOfService,
-                    properties: entity.properties ?? [:], endpoints: endpoints,
-                    region: entity.dataCenterInfo?.region ?? "", zone: entity.dataCenterInfo?.availableZone ?? ""))
-        }
-        return (made, ignored)
     }
 
     private func report(_ failure: String?) {
