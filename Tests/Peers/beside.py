@@ -223,7 +223,7 @@ def _(world):
     other = f"other{world.center.run}"
     world.provider("cart", world.origin("there"), appId=other, properties={"allowCrossApp": "true"})
     cart = world.center.name("cart")
-    rule = f"cse:\n  routeRule:\n    {cart}: |\n      - precedence: 1\n        route: [{{weight: 100, tags: {{app: {other}}}}}]\n"
+    rule = f"routeRule: {{{cart}: [{{precedence: 1, route: [{{weight: 100, tags: {{app: {other}}}}}]}}]}}\n"
     caller = world.sidecar(files={"router": rule})
     answer = lambda: caller.get(cart)  # noqa: E731
     eventually(lambda: answer() == (200, "there"), lambda: f"answered {answer()}", seconds=5)

@@ -36,7 +36,10 @@ class Answer:
 
 
 class Center:
-    """A service-center at `http://[user:password@]host:port`. Everything that this run registers has names of its own."""
+    """A service-center at `http://[user:password@]host:port`.
+
+    Everything that this run registers has names of its own.
+    """
 
     def __init__(self, address):
         url = urllib.parse.urlsplit(address)

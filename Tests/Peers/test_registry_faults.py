@@ -108,18 +108,29 @@ def test_accounts_need_tokens(registry):
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     assert (claims["account"], claims["roles"]) == ("dev", ["developer"])
     assert 890 <= claims["exp"] - time.time() <= 901
-    assert (ask("/microservices"), ask("/microservices", token), ask("/microservices", "x")) == ("401204", 200, "401201")
+    assert (ask("/microservices"), ask("/microservices", token), ask("/microservices", "x")) == (
+        "401204",
+        200,
+        "401201",
+    )
     assert (ask("/health"), ask("/health", token)) == (200, "403205"), "a token that is shown is judged"
     assert ask("/health", log_in("root", "secret")[1]["token"]) == 200
     assert [log_in("dev", "no")[1]["errorCode"] for _ in range(4)] == ["401202"] * 3 + ["403201"]
     watcher = f"{BASE}/microservices/x/watcher"
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "eA=="}
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "eA==",
+    }
     assert registry.raw("GET", watcher, headers=upgrade)[::2] == (200, b""), "no 401 for an upgrade"
     registry.faults(accounts={"dev": "word"}, tokenLife="100ms")
     token = log_in("dev", "word")[1]["token"]
     eventually(lambda: ask("/microservices", token) == "401205", "the token stays good")
 
 
-@pytest.mark.parametrize("plan", ['{"rules": [{"path": "("}]}', '{"holdDeletions": "3"}', '{"rules": [{"lose": "soon"}]}'])
+@pytest.mark.parametrize(
+    "plan", ['{"rules": [{"path": "("}]}', '{"holdDeletions": "3"}', '{"rules": [{"lose": "soon"}]}']
+)
 def test_a_bad_plan_is_refused(registry, plan):
     assert registry.raw("PUT", "/faults", plan)[0] == 400

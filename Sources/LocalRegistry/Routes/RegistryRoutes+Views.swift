@@ -46,10 +46,10 @@ extension RegistryRoutes {
         table.add(.get, "\(Self.govern)/microservices") { call in
             let options = Set(call.list("options"))
             let parts = options.contains("all") ? Self.allParts : options
-            let (wanted, properties) = (call.provider, call.request.uri.queryParameters.getAll("property"))
+            let wanted = call.provider
             let details = try await self.read(call) { world in
                 world.services.sorted { $0.key < $1.key }.map(\.value)
-                    .filter { Self.fits($0, wanted, properties) }
+                    .filter { Self.fits($0, wanted) }
                     .map { service in
                         var detail = Detail(service, parts, in: world)
                         // This view of the real registry has none of them either, so clients must not come to need
@@ -74,16 +74,9 @@ extension RegistryRoutes {
         }
     }
 
-    /// - Parameter properties: Pairs with a colon.
-    private static func fits(
-        _ service: ServiceEntity, _ wanted: RegistryState.Provider, _ properties: [String]
-    ) -> Bool {
+    private static func fits(_ service: ServiceEntity, _ wanted: RegistryState.Provider) -> Bool {
         func isWell(_ wanted: String, _ value: String?) -> Bool { wanted.isEmpty || wanted == value ?? "" }
         return isWell(wanted.environment, service.environment) && isWell(wanted.app, service.appId)
             && isWell(wanted.name, service.serviceName)
-            && properties.allSatisfy { pair in
-                let parts = pair.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-                return service.properties?[String(parts[0])] == (parts.count > 1 ? String(parts[1]) : "")
-            }
     }
 }

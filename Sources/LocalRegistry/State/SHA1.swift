@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// SHA-1, which service-center makes ids and revisions with. No secret depends on it.
+/// SHA-1, which service-center makes ids and revisions with.
+///
+/// No secret depends on it.
 ///
 /// - Source: FIPS 180-4 §6.1.
 enum SHA1 {
