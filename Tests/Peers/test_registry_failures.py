@@ -7,8 +7,8 @@ import time
 from threading import Event, Thread
 
 import pytest
-from test_discovery import Caller, Center, Instance, register, registry, world  # noqa: F401
-from test_registration import Member
+from test_discovery import Caller, Instance, register, registry, world  # noqa: F401
+from test_registration import HEALTHY, Application, Member, instance
 from test_registry import Registry
 
 from harness import eventually
@@ -22,6 +22,13 @@ routeRule:
         - {tags: {version: 2.0.0}, weight: 10}
 """
 ELSEWHERE = "routeRule: {cart: [{precedence: 1, route: [{tags: {app: other}, weight: 100}]}]}\n"
+
+
+@pytest.fixture
+def faulty(world, tmp_path):  # noqa: F811
+    """A registry that fails on demand."""
+    with (tmp_path / "registry.log").open("wb") as log:
+        yield world(Registry, log, options=["--faults"])
 
 
 class Load:
@@ -91,43 +98,59 @@ def test_two_versions_one_after_the_other_and_one_instance_goes_under_load(world
 
 
 @pytest.mark.parametrize("watch", [False, True])
-def test_a_store_that_is_lost_under_load(world, tmp_path, watch):  # noqa: F811
-    with (tmp_path / "registry.log").open("wb") as log:
-        first = Registry(log)
-        port = first.port
-        try:
-            (tmp_path / "cart").mkdir()
-            service = world(Instance)
-            member = world(Member, tmp_path / "cart", port, **{"mesher.servicePorts": f"rest:{service.port}"})
-            text = member.log.read_text
-            eventually(lambda: "instance registered" in text(), "not registered")
-            caller = world(Caller, tmp_path / "web", port, **{"cse.service.registry.watch": watch})
-            assert caller.get("cart")[0] == 200
-            load = Load(caller)
-        finally:
-            first.stop()
-        try:
-            began = time.monotonic() - load.began
-            second = world(Registry, log, port)
-            # Whatever becomes of it until everybody is there again.
-            eventually(lambda: second.find("cart", app="shop")[1].get("instances"), "not registered again", seconds=20)
-            eventually(lambda: len(load.answers) > 400, "no answers", seconds=20)
-            eventually(lambda: caller.metric("mesher_registry_held_instances") == 0, "still held", seconds=20)
-        finally:
-            load.stop()
+def test_a_store_that_is_lost_under_load(world, faulty, tmp_path, watch):  # noqa: F811
+    (tmp_path / "cart").mkdir()
+    service = world(Instance)
+    member = world(Member, tmp_path / "cart", faulty.port, **{"mesher.servicePorts": f"rest:{service.port}"})
+    text = member.log.read_text
+    eventually(lambda: "instance registered" in text(), "not registered")
+    caller = world(Caller, tmp_path / "web", faulty.port, **{"cse.service.registry.watch": watch})
+    assert caller.get("cart")[0] == 200
+    load = Load(caller)
+    try:
+        assert faulty.raw("POST", "/faults/wipe")[0] == 200
+        began = time.monotonic() - load.began
+        # Whatever becomes of it until everybody is there again.
+        eventually(lambda: faulty.find("cart", app="shop")[1].get("instances"), "not registered again", seconds=20)
+        eventually(lambda: caller.metric("mesher_registry_held_instances") == 0, "still held", seconds=20)
+        assert len(load.answers) > 400
+    finally:
+        load.stop()
     failures = load.failures
     assert len(failures) <= len(load.answers) / 100
     assert [failure for failure in failures if failure[0] > began + 1] == []
 
 
-def test_who_calls_nobody_is_ready_though_its_account_may_not_look_at_the_health(world, tmp_path):  # noqa: F811
-    center = world(Center, lambda handler, _: handler.found(), account=("web", "p"))
+def test_who_calls_nobody_is_ready_though_its_account_may_not_look_at_the_health(world, faulty, tmp_path):  # noqa: F811
+    faulty.faults(accounts={"web": "p"})
     keys = {"cse.credentials.account.name": "web", "cse.credentials.account.password": "p"}
-    caller = world(Caller, tmp_path / "web", center.port, **keys)
     began = time.monotonic()
+    caller = world(Caller, tmp_path / "web", faulty.port, **keys)
     eventually(lambda: caller.ask("/readyz")[0] == 200, "not ready", seconds=5)
     assert time.monotonic() - began < 2
     assert caller.metric("mesher_registry_up") == 1
+
+
+def test_the_status_after_a_registration_whose_answer_was_lost(world, faulty, tmp_path):  # noqa: F811
+    application = world(Application)
+    application.status = 503
+    # It is taken with the status of the start, and repeated when the application is known to be ill.
+    rule = {"method": "POST", "path": "/instances$"}
+    faulty.faults(rules=[rule | {"lose": "after", "count": 1}])
+    world(Member, tmp_path, faulty.port, mesher=HEALTHY % application.port)
+    eventually(lambda: faulty.hits() == [1], "not registered")
+    eventually(lambda: (instance(faulty) or {}).get("status") == "DOWN", "the status is wrong", seconds=10)
+    application.status = 200
+    eventually(lambda: instance(faulty)["status"] == "UP", "the status is wrong", seconds=10)
+
+
+def test_a_stop_during_the_registration_leaves_no_ghost(world, faulty, tmp_path):  # noqa: F811
+    faulty.faults(rules=[{"method": "POST", "path": "/instances$", "delay": "1s"}], holdDeletions="0s")
+    member = world(Member, tmp_path, faulty.port)
+    eventually(lambda: faulty.hits() == [1], "not registered")
+    member.process.terminate()
+    assert member.process.wait(timeout=20) == 0
+    assert instance(faulty) is None
 
 
 def test_a_service_of_another_application(world, registry, tmp_path):  # noqa: F811

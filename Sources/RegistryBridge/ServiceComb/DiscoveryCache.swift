@@ -18,6 +18,11 @@ package struct DiscoveryCache: Sendable {
         var services: [String: [String: [InstanceEntity]]]
     }
 
+    /// Why nothing was saved, in words.
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
     private static let format = 2
     /// Larger files are nobody's services.
     private static let sizeLimit = 64 << 20
@@ -55,13 +60,21 @@ package struct DiscoveryCache: Sendable {
         } catch {
             self.logger.warning(
                 "saved services ignored, the file cannot be read",
-                metadata: ["path": "\(self.path)", "error": "\(error)"])
+                metadata: ["path": "\(self.path)", "error": "\(error.localizedDescription)"])
             return [:]
         }
     }
 
     /// Saves `services`.
-    func save(_ services: [ServiceDemand: [InstanceEntity]]) throws {
+    func save(_ services: [ServiceDemand: [InstanceEntity]]) throws(Failure) {
+        do {
+            try self.write(services)
+        } catch {
+            throw Failure(description: error.localizedDescription)
+        }
+    }
+
+    private func write(_ services: [ServiceDemand: [InstanceEntity]]) throws {
         let url = URL(fileURLWithPath: self.path)
         let files = FileManager.default
         try files.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)

@@ -202,7 +202,8 @@ package actor RegistrarComponent: Component {
             known = try await self.client.status(of: id, of: service)
         } catch {
             // A heartbeat has just been taken: with nothing to tell, nothing is amiss.
-            if state.told == status, error.code == nil { return }
+            let isLost = error.code == .instanceMissing || error.code == .serviceMissing
+            if state.told == status, !isLost { return }
             throw error
         }
         switch known {
