@@ -102,7 +102,7 @@ let package = Package(
             dependencies: ["AdminAPI", "CSocketIO", "Common", "Egress", "Proxy", logging, nioCore, nioPosix],
             path: "Benchmarks/Micro", exclude: ["check.py"], swiftSettings: settings),
         .testTarget(
-            name: "CommonTests", dependencies: ["Common", logging, nioCore, nioPosix, serviceLifecycle],
+            name: "CommonTests", dependencies: ["Common", "TestSupport", logging, nioCore, nioPosix, serviceLifecycle],
             swiftSettings: settings),
         .target(
             name: "TestSupport",
@@ -113,7 +113,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "RegistryBridgeTests",
-            dependencies: ["Common", "LocalRegistry", "RegistryBridge", "TestSupport", logging, nioCore, nioPosix],
+            dependencies: [
+                "Common", "LocalRegistry", "RegistryBridge", "TestSupport", asyncHTTPClient, logging, nioCore, nioHTTP1,
+                nioPosix, nioWebSocket,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "HealthAgentTests",
