@@ -18,17 +18,33 @@ package struct FileWatcher: Sendable {
     }
 
     private struct Stamp: Equatable {
-        let seconds: Int
-        let nanoseconds: Int
+        let modified: Time
+        /// Unlike the time above nobody can set it.
+        let changed: Time
         let size: Int
         let inode: UInt
+
+        struct Time: Equatable {
+            let seconds: Int
+            let nanoseconds: Int
+
+            init(_ time: timespec) {
+                self.seconds = time.tv_sec
+                self.nanoseconds = time.tv_nsec
+            }
+        }
     }
 
     private enum Known: Equatable {
         case nothing
         case missing
-        case file(Stamp, content: Int)
+        /// - Parameter isFresh: Whether the file was changed just before it was read: another change may then leave its
+        ///   status as it was, since the clock of a file system is a coarse one.
+        case file(Stamp, content: Int, isFresh: Bool)
     }
+
+    /// Seconds.
+    private static let freshness = 1
 
     /// The file's path.
     package let path: String
@@ -43,12 +59,13 @@ package struct FileWatcher: Sendable {
             defer { self.known = .missing }
             return self.known == .missing ? .unchanged : .missing
         }
-        if case .file(stamp, _) = self.known { return .unchanged }
+        if case .file(stamp, _, isFresh: false) = self.known { return .unchanged }
         guard let data = FileManager.default.contents(atPath: self.path) else { return .unchanged }
         let text = String(decoding: data, as: UTF8.self)
         let content = text.hashValue
-        defer { self.known = .file(stamp, content: content) }
-        if case .file(_, content) = self.known { return .unchanged }
+        let isFresh = abs(Int(Date().timeIntervalSince1970) - stamp.changed.seconds) <= Self.freshness
+        defer { self.known = .file(stamp, content: content, isFresh: isFresh) }
+        if case .file(_, content, _) = self.known { return .unchanged }
         return .changed(text)
     }
 
@@ -56,7 +73,7 @@ package struct FileWatcher: Sendable {
         var status = stat()
         guard unsafe stat(self.path, &status) == 0 else { return nil }
         return Stamp(
-            seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec, size: Int(status.st_size),
+            modified: .init(status.st_mtim), changed: .init(status.st_ctim), size: Int(status.st_size),
             inode: UInt(status.st_ino))
     }
 }
