@@ -85,6 +85,10 @@ struct DestinationStage: Stage {
         return self.mark(&exchange)
     }
 
+    func onFinish(_ exchange: inout Exchange) {
+        if exchange.isExternal, exchange.outcome == .connectFailed { self.hosts.connectFailed(exchange) }
+    }
+
     /// Stops requests that have been here before, and tells the other side who asks.
     private func mark(_ exchange: inout Exchange) -> Verdict {
         guard self.token.look(in: exchange.requestHeaders) == .clear else { return .reject(ProxyError(.loop)) }

@@ -60,7 +60,7 @@ package struct EgressStages {
         let first = DestinationStage(
             resolver, grpc: streamResolver, own: own, source: config.identity.name, token: token,
             governance: governance,
-            hosts: ExternalDestinations(config.rules.externalHosts))
+            hosts: ExternalDestinations(config.rules.externalHosts, limit: config.proxy.connect))
         let parts = Parts(own: own, marks: marks, tracing: config.tracing)
         let chains = config.governance.chains
         // Before the destination is known, so that a misspelt name is seen in traces; the same for external hosts, since

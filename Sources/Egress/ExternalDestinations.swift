@@ -23,14 +23,31 @@ struct ExternalDestinations: Sendable {
     /// Whether none are listed.
     var isEmpty: Bool { self.hosts.isEmpty }
 
-    private let hosts: ExternalHosts
-    private let services: [String: Service]
+    /// What belongs to a rule.
+    private struct Rule: Sendable {
+        let service: Service
+        let asker: NameResolver.Asker
+    }
 
-    init(_ hosts: ExternalHosts) {
+    /// How many names of a rule are looked up at a time.
+    private static let threads = 2
+
+    private let hosts: ExternalHosts
+    private let limit: TimeAmount
+    private let rules: [String: Rule]
+
+    /// The hosts that are listed.
+    ///
+    /// - Parameter limit: How long a request waits for DNS: as long as for a connection.
+    init(_ hosts: ExternalHosts, limit: TimeAmount) {
         self.hosts = hosts
-        self.services = Dictionary(
-            hosts.rules.map { ($0.pattern, Service(name: $0.pattern, instances: [], ownApp: "")) },
-            uniquingKeysWith: { first, _ in first })
+        self.limit = limit
+        let rules = hosts.rules.map { rule in
+            let service = Service(name: rule.pattern, instances: [], ownApp: "")
+            let asker = NameResolver.Asker("external \(rule.pattern)", threads: Self.threads)
+            return (rule.pattern, Rule(service: service, asker: asker))
+        }
+        self.rules = Dictionary(rules, uniquingKeysWith: { first, _ in first })
     }
 
     /// The external host that a request names; `nil` when it names none that is listed.
@@ -41,16 +58,16 @@ struct ExternalDestinations: Sendable {
         guard !self.hosts.isEmpty, isTunnel || exchange.request.flags.contains(.absoluteTarget) else { return nil }
         let authority = exchange.request.authority
         let rule = exchange.requestHeaders.withBytes(in: authority.host) { self.hosts.match(host: $0) }
-        guard let rule, let service = self.services[rule.pattern] else {
-            return nil
-        }
+        guard let rule, let known = self.rules[rule.pattern] else { return nil }
         let asked = authority.portDigits.isEmpty ? nil : authority.port
         if isTunnel, !rule.allows(port: authority.port) {
             return .refused(ProxyError(.destinationRefused, "destination refused: the port is not listed"))
         }
-        let host = rule.isWildcard ? exchange.requestHeaders.string(in: authority.host).lowercased() : rule.pattern
+        let host = Self.host(exchange, rule)
         let port = isTunnel ? authority.port : rule.httpPort(requested: asked)
-        switch exchange.worker.addresses.look(host, port: port, at: exchange.worker.now) {
+        switch exchange.worker.addresses.look(
+            host, port: port, for: known.asker, within: self.limit, at: exchange.worker.now)
+        {
         case .pending(let future): return .wait(future)
         case .unknown: return .refused(ProxyError(.noEndpoint, "the address of [\(host)] is not known"))
         case .endpoint(let endpoint):
@@ -62,7 +79,7 @@ struct ExternalDestinations: Sendable {
             guard !own.contains(endpoint) else {
                 return .refused(ProxyError(.destinationRefused, "destination refused: the sidecar itself"))
             }
-            let target = exchange.worker.state(ofHost: service, governance)
+            let target = exchange.worker.state(ofHost: known.service, governance)
             exchange.isExternal = true
             exchange.target = target
             exchange.counters = target.counters
@@ -70,5 +87,18 @@ struct ExternalDestinations: Sendable {
             exchange.endpoint = endpoint
             return .found
         }
+    }
+
+    /// A request could not be sent to the host that was found for it.
+    func connectFailed(_ exchange: borrowing Exchange) {
+        let authority = exchange.request.authority
+        let rule = exchange.requestHeaders.withBytes(in: authority.host) { self.hosts.match(host: $0) }
+        guard let rule, let endpoint = exchange.endpoint else { return }
+        exchange.worker.addresses.failed(endpoint, of: Self.host(exchange, rule))
+    }
+
+    private static func host(_ exchange: borrowing Exchange, _ rule: ExternalHosts.Rule) -> String {
+        rule.isWildcard
+            ? exchange.requestHeaders.string(in: exchange.request.authority.host).lowercased() : rule.pattern
     }
 }

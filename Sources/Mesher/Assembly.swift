@@ -96,6 +96,7 @@ package struct Assembly: Sendable {
             self.workers.forEach {
                 $0.deadlines.stop()
                 $0.waits.stop()
+                $0.addresses.stop()
                 $0.stopReporting()
             }
             await self.center?.close()
@@ -165,10 +166,13 @@ package struct Assembly: Sendable {
         let telemetry = Telemetry(config, logs: config.logs.placed(in: LogConfig.home), metrics: metrics)
 
         // Listeners: they belong to the runtime, so that a restart of Egress or Ingress loses no connection.
-        let ask: @Sendable (DiscoveryMessage) -> Bool = { discoveryInbox.send($0) }
+        var ask: (@Sendable (DiscoveryMessage) -> Bool)?
+        if center != nil { ask = { discoveryInbox.send($0) } }
+        // Nobody has to be told: the names of endpoints are looked up as soon as they are read.
+        if config.registry.kind == .file { ask = { _ in true } }
         let workers = try await WorkerGroup(
             on: loops, directory: directory, metrics: metrics, logger: logger, overload: overload, tls: tls,
-            records: telemetry.inbox, ask: center == nil ? nil : ask)
+            records: telemetry.inbox, ask: ask)
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)

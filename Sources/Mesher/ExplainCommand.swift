@@ -52,7 +52,7 @@ struct ExplainCommand: AsyncParsableCommand {
         let question = ExplainQuestion(method: self.method, url: self.url, headers: self.headers, from: self.from)
         let explanation: Explanation
         do {
-            explanation = self.files ? try self.explainFiles(question) : try await self.ask(question)
+            explanation = self.files ? try await self.explainFiles(question) : try await self.ask(question)
         } catch {
             FileHandle.standardError.write(Data("mesher explain: \(error)\n".utf8))
             throw ExitCode(2)
@@ -85,7 +85,7 @@ struct ExplainCommand: AsyncParsableCommand {
         return try await AdminClient.explain(question, at: "\(address)")
     }
 
-    private func explainFiles(_ question: ExplainQuestion) throws -> Explanation {
+    private func explainFiles(_ question: ExplainQuestion) async throws -> Explanation {
         let loader = self.loader
         let result = loader.examine()
         if let problem = result.problems.first(where: { $0.severity == .error }) { throw problem }
@@ -93,7 +93,7 @@ struct ExplainCommand: AsyncParsableCommand {
         var directory = ServiceDirectory([], isSynced: config.registry.kind == nil)
         if config.registry.kind == .file {
             let path = Assembly.path(of: config.registry, in: loader.directory)
-            directory = try FileRegistry.directory(path, ownApp: config.identity.app)
+            directory = try await FileRegistry.directory(path, ownApp: config.identity.app)
         }
         return try Explainer(config, directory: directory).explain(question)
     }

@@ -7,62 +7,96 @@ package import Logging
 /// Services from a file, for laptops and tests: YAML, or JSON as the original wrote it.
 ///
 /// The file is looked at twice a second; a broken one is reported once and the last good state stays. An instance is an
-/// endpoint, or a map with `endpoints`, `version`, `app`, `properties` and `status`.
+/// endpoint, or a map with `endpoints`, `version`, `app`, `properties` and `status`. Endpoints by host name are looked up
+/// and followed; what else is in the file waits for none of them.
 package struct FileRegistry: Registry {
+    private enum News: Sendable { case names }
+
     private let path: String
     private let interval: Duration
+    private let resolver: NameResolver
     private let logger: Logger
 
     /// A registry in the file at `path`.
-    package init(path: String, interval: Duration = .milliseconds(500), logger: Logger) {
+    ///
+    /// - Parameter resolver: Looks up the names of endpoints.
+    package init(
+        path: String, interval: Duration = .milliseconds(500), resolver: NameResolver = .shared, logger: Logger
+    ) {
         self.path = path
         self.interval = interval
+        self.resolver = resolver
         self.logger = logger
     }
 
     package func follow(_ directory: DirectoryPublisher) async throws {
+        let news = Mailbox<News>("registry names", capacity: 1, whenFull: .dropNewest)
+        let names = NameBook(self.resolver) { news.send(.names) }
+        defer { names.use([]) }
         var watcher = FileWatcher(self.path)
+        var services: [ServiceEntry]?
         while !Task.isCancelled {
             switch watcher.look() {
             case .unchanged: break
             case .missing:
                 self.logger.warning("registry file is missing", metadata: ["path": "\(self.path)"])
-            case .changed(let text): self.publish(text, directory)
+            case .changed(let text):
+                guard let read = self.read(text) else { break }
+                services = read
+                names.use(Set(read.flatMap(\.names)))
+                Self.publish(read, names, directory)
             }
-            try await Task.sleep(for: self.interval)
+            let hasNews = await !news.receiveAll(until: .now + self.interval).isEmpty
+            if hasNews, let services { Self.publish(services, names, directory) }
         }
     }
 
-    private func publish(_ text: String, _ directory: DirectoryPublisher) {
+    private func read(_ text: String) -> [ServiceEntry]? {
         do throws(ConfigProblem) {
-            let services = try Self.read(text, source: self.path)
-            // Checked as a whole before anything of it is used.
-            var trial = ServiceDirectoryBuilder(upon: directory.current, ownApp: "")
-            for instance in services.flatMap(\.instances) { _ = try instance.make(&trial) }
-            directory.publish { builder in Self.add(services, to: &builder) }
+            var repeated: [ConfigProblem] = []
+            let services = try Self.read(text, source: self.path) { repeated.append($0) }
             self.logger.info("registry file read", metadata: ["services": "\(services.count)"])
+            for problem in repeated {
+                self.logger.warning("registry file: a service is listed twice", metadata: ["problem": "\(problem)"])
+            }
+            return services
         } catch {
             self.logger.warning("registry file ignored, the last good one stands", metadata: ["error": "\(error)"])
+            return nil
         }
     }
 
-    private static func add(_ services: [ServiceEntry], to builder: inout ServiceDirectoryBuilder) {
+    private static func publish(_ services: [ServiceEntry], _ names: NameBook, _ directory: DirectoryPublisher) {
+        directory.publish { builder in Self.add(services, names, to: &builder) }
+    }
+
+    /// Adds what is known; a service whose names are being looked up stays as it was, and is waited for when it is new.
+    private static func add(_ services: [ServiceEntry], _ names: NameBook, to builder: inout ServiceDirectoryBuilder) {
         for service in services {
-            builder.add(service.name, service.instances.compactMap { try? $0.make(&builder) })
+            if let instances = service.instances(names, &builder) {
+                builder.add(service.name, instances)
+            } else if !builder.keep(service.name) {
+                builder.isComplete = false
+            }
         }
     }
 
     /// The directory that the file at `path` describes, for those who look once.
     ///
     /// - Throws: The first mistake, with its place.
-    package static func directory(_ path: String, ownApp: String) throws(ConfigProblem) -> ServiceDirectory {
+    package static func directory(_ path: String, ownApp: String) async throws(ConfigProblem) -> ServiceDirectory {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw ConfigProblem(
                 at: ConfigLocation(path), "the registry file cannot be read",
                 remedy: "correct cse.service.registry.address")
         }
+        let services = try Self.read(String(decoding: data, as: UTF8.self), source: path)
+        let news = Mailbox<News>("registry names", capacity: 1, whenFull: .dropNewest)
+        let names = NameBook { news.send(.names) }
+        names.use(Set(services.flatMap(\.names)))
+        while names.isPending, !Task.isCancelled { _ = await news.receive() }
         var builder = ServiceDirectoryBuilder(upon: .empty, ownApp: ownApp)
-        Self.add(try Self.read(String(decoding: data, as: UTF8.self), source: path), to: &builder)
+        Self.add(services, names, to: &builder)
         return builder.build()
     }
 
@@ -70,11 +104,26 @@ package struct FileRegistry: Registry {
     package struct ServiceEntry: Sendable {
         /// Its name.
         package let name: String
-        fileprivate let instances: [InstanceEntry]
+        fileprivate var entries: [InstanceEntry]
+
+        /// The names of hosts in its endpoints.
+        fileprivate var names: [String] {
+            self.entries.flatMap { $0.endpoints.filter { $0.address == nil }.map(\.host) }
+        }
+
+        /// Its instances; `nil` while a name of theirs is being looked up.
+        fileprivate func instances(_ names: NameBook, _ builder: inout ServiceDirectoryBuilder) -> [Instance]? {
+            var instances: [Instance] = []
+            for entry in self.entries {
+                guard case .known(let places) = builder.places(of: entry.endpoints, names) else { return nil }
+                instances += places.map { entry.instance(at: $0) }
+            }
+            return instances
+        }
     }
 
     fileprivate struct InstanceEntry: Sendable {
-        let endpoints: [(text: String, location: ConfigLocation)]
+        let endpoints: [EndpointText]
         let version: String
         let app: String
         let properties: [String: String]
@@ -82,27 +131,20 @@ package struct FileRegistry: Registry {
         var region = ""
         var zone = ""
 
-        func make(_ builder: inout ServiceDirectoryBuilder) throws(ConfigProblem) -> Instance {
-            var made: [Endpoint] = []
-            for (text, location) in self.endpoints {
-                do {
-                    made.append(try builder.endpoint(text))
-                } catch {
-                    throw ConfigProblem(
-                        at: location, key: "service[].instance", "\"\(text)\" is no endpoint (\(error))",
-                        remedy: "write protocol://ip:port, such as rest://10.0.0.5:8080")
-                }
-            }
-            return Instance(
-                id: self.endpoints.first?.text ?? "", version: self.version, app: self.app, status: self.status,
-                properties: self.properties, endpoints: made, region: self.region, zone: self.zone)
+        func instance(at endpoints: [Endpoint]) -> Instance {
+            Instance(
+                id: endpoints.first?.description ?? "", version: self.version, app: self.app, status: self.status,
+                properties: self.properties, endpoints: endpoints, region: self.region, zone: self.zone)
         }
     }
 
     /// Reads the text of a registry file.
     ///
+    /// - Parameter note: Told of a name that is listed twice: its instances are taken together.
     /// - Throws: The first mistake, with its place.
-    package static func read(_ text: String, source: String) throws(ConfigProblem) -> [ServiceEntry] {
+    package static func read(
+        _ text: String, source: String, note: (ConfigProblem) -> Void = { _ in }
+    ) throws(ConfigProblem) -> [ServiceEntry] {
         let tree = try ConfigTree(yaml: text, source: source)
         guard case .list(let services, _)? = tree["service"] else {
             throw ConfigProblem(
@@ -121,7 +163,16 @@ package struct FileRegistry: Registry {
                     instances.append(try Self.instance(instance))
                 }
             }
-            entries.append(ServiceEntry(name: name, instances: instances))
+            if let index = entries.firstIndex(where: { $0.name == name }) {
+                let remedy = "write all its instances in one place"
+                note(
+                    ConfigProblem(
+                        .warning, at: service.location, key: "service[].name",
+                        "\(name) is listed before: the instances of both places count", remedy: remedy))
+                entries[index].entries += instances
+            } else {
+                entries.append(ServiceEntry(name: name, entries: instances))
+            }
         }
         return entries
     }
@@ -129,16 +180,16 @@ package struct FileRegistry: Registry {
     private static func instance(_ tree: ConfigTree) throws(ConfigProblem) -> InstanceEntry {
         if let text = tree.text {
             return InstanceEntry(
-                endpoints: [(text, tree.location)], version: "", app: "", properties: [:], status: .up)
+                endpoints: [try Self.endpoint(text, tree.location)], version: "", app: "", properties: [:], status: .up)
         }
         guard let list = tree["endpoints"] else {
             throw ConfigProblem(
                 at: tree.location, key: "service[].instance[].endpoints", "an instance has no endpoints",
                 remedy: "write endpoints: [\"rest://10.0.0.5:8080\"]")
         }
-        var endpoints: [(String, ConfigLocation)] = []
+        var endpoints: [EndpointText] = []
         for endpoint in try Self.elements(list, "service[].instance[].endpoints") {
-            endpoints.append((endpoint.text ?? "", endpoint.location))
+            endpoints.append(try Self.endpoint(endpoint.text ?? "", endpoint.location))
         }
         var properties: [String: String] = [:]
         for (key, value) in tree["properties"]?.flattened() ?? [] { properties[key] = value.text }
@@ -146,6 +197,16 @@ package struct FileRegistry: Registry {
             endpoints: endpoints, version: tree["version"]?.text ?? "", app: tree["app"]?.text ?? "",
             properties: properties, status: try Self.status(tree["status"]), region: tree["region"]?.text ?? "",
             zone: tree["zone"]?.text ?? "")
+    }
+
+    private static func endpoint(_ text: String, _ location: ConfigLocation) throws(ConfigProblem) -> EndpointText {
+        do {
+            return try EndpointText(text)
+        } catch {
+            throw ConfigProblem(
+                at: location, key: "service[].instance", "\"\(text)\" is no endpoint (\(error))",
+                remedy: "write protocol://host:port, such as rest://10.0.0.5:8080")
+        }
     }
 
     private static func status(_ tree: ConfigTree?) throws(ConfigProblem) -> InstanceStatus {

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -25,6 +26,7 @@ PORTS = [6060, 8080, 8081, 8083, 8085, 30100, 30101, 30102, 30110, 30111, 30201,
 WITH_NOTHING = [
     "docs/command-line.md",
     "docs/configuration.md",
+    "docs/file-registry.md",
     "docs/live-configuration.md",
     "docs/local-registry.md",
     "docs/migration.md",
@@ -303,11 +305,11 @@ def anchors(page):
 
 
 def configurations():
-    """The YAML of the pages that is configuration: not a registry file, not a manifest."""
+    """The YAML of the pages that is configuration: not a registry file, a Compose file or a manifest."""
     for page in sorted(REPOSITORY.glob("docs/*.md")):
         blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.S | re.M)
         for number, block in enumerate(blocks, 1):
-            if not block.startswith(("service:", "apiVersion:")):
+            if not block.startswith(("service:", "services:", "apiVersion:")):
                 yield pytest.param(block, id=f"{page.stem}-{number}")
 
 
@@ -322,6 +324,15 @@ def test_example_of_a_configuration(block, tmp_path):
     environment = {"CHASSIS_CONF_DIR": str(tmp_path), "SERVICE_NAME": "shop"}
     done = subprocess.run([binary(), "check", "--strict"], env=environment, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_compose_names():
+    """The registry file for a Compose project names hosts that the project has."""
+    text = section("docs/file-registry.md", "Host names")
+    project, registry = (yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.S | re.M))
+    hosts = {urlsplit(endpoint).hostname for service in registry["service"] for endpoint in service["instance"]}
+    assert hosts and hosts <= set(project["services"])
+    assert project["services"]["mesher"]["network_mode"].removeprefix("service:") in project["services"]
 
 
 def test_kubernetes_manifest(tmp_path):

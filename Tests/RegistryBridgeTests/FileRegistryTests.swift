@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import Dispatch
 import Foundation
 import Logging
+import NIOCore
+import NIOPosix
 import RegistryBridge
 import TestSupport
 import Testing
@@ -67,5 +70,82 @@ private struct FileRegistryContract: RegistryContract {
         ])
     func mistakes(text: String, message: String) {
         #expect { try FileRegistry.read(text, source: "f") } throws: { "\($0)".hasPrefix(message) }
+    }
+
+    @Test("instances of a service that is listed twice are taken together, and that is told")
+    func twice() throws {
+        let text = "service:\n- {name: a, instance: ['rest://1.1.1.1:1']}\n- {name: a, instance: ['rest://1.1.1.2:1']}"
+        var notes: [String] = []
+        let services = try FileRegistry.read(text, source: "f") { notes.append("\($0)") }
+        #expect(services.map(\.name) == ["a"])
+        #expect(notes.count == 1 && notes[0].hasPrefix("f:3:3: warning: service[].name: a is listed before"))
+    }
+
+    /// Follows a file with `services` until `body` is over.
+    private func following(
+        _ services: String, _ names: NameResolver, _ body: (Snapshot<ServiceDirectory>, String) async throws -> Void
+    ) async throws {
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("names-\(UUID().uuidString).yaml").path
+        try services.write(toFile: path, atomically: true, encoding: .utf8)
+        let snapshot = Snapshot(ServiceDirectory.empty, on: loops)
+        let registry = FileRegistry(
+            path: path, interval: .milliseconds(10), resolver: names, logger: TestLog().logger)
+        let following = Task { try await registry.follow(DirectoryPublisher(snapshot, ownApp: "shop")) }
+        try await body(snapshot, path)
+        following.cancel()
+        _ = await following.result
+        try FileManager.default.removeItem(atPath: path)
+        try await loops.shutdownGracefully()
+    }
+
+    private func urls(_ snapshot: Snapshot<ServiceDirectory>, _ name: String) -> [String]? {
+        snapshot.current[name]?.defaultEndpoints.endpoints.map(\.url)
+    }
+
+    @Test("a host name is an instance at each of its addresses")
+    func names() async throws {
+        let names = NameResolver { $0 == "cart-host" ? ["10.0.0.2", "fd00::1", "10.0.0.1"] : nil }
+        let text = """
+            service:
+            - name: cart
+              instance: [{endpoints: ["rest://Cart-Host:8080", "grpc://cart-host:9000"], version: 1.0.0}]
+            - {name: gone, instance: ["rest://nowhere:80"]}
+            """
+        try await self.following(text, names) { snapshot, _ in
+            let urls = ["rest://10.0.0.1:8080", "rest://10.0.0.2:8080", "rest://[fd00::1]:8080"]
+            #expect(await eventually { self.urls(snapshot, "cart") == urls })
+            let instances = snapshot.current["cart"]?.instances ?? []
+            #expect(Set(instances.map(\.id)).count == 3 && instances.allSatisfy { $0.version == "1.0.0" })
+            // Those of one instance are at one address.
+            #expect(instances.allSatisfy { Set($0.endpoints.map(\.ip)).count == 1 && $0.endpoints.count == 2 })
+            #expect(await eventually { snapshot.current["gone"]?.instances.isEmpty == true })
+        }
+    }
+
+    @Test("a name that is being looked up holds up nobody but those who ask for its service")
+    func pending() async throws {
+        let answer = DispatchSemaphore(value: 0)
+        let names = NameResolver { _ in
+            answer.wait()
+            return ["127.0.0.1"]
+        }
+        let text = "service: [{name: slow, instance: ['rest://slow:1']}, {name: cart, instance: ['rest://10.0.0.1:1']}]"
+        try await self.following(text, names) { snapshot, path in
+            #expect(await eventually { self.urls(snapshot, "cart") == ["rest://10.0.0.1:1"] })
+            let before = snapshot.current
+            #expect(before.isSynced && before["slow"] == nil && !before.settles("slow", at: .now()))
+            answer.signal()
+            #expect(await eventually { self.urls(snapshot, "slow") == ["rest://127.0.0.1:1"] })
+            #expect(snapshot.current.settles("nobody", at: .now()))
+            // A name that is added leaves the service as it was until it is known.
+            let more = text.replacing("'rest://10.0.0.1:1'", with: "'rest://10.0.0.1:1', 'rest://later:1'")
+            try more.write(toFile: path, atomically: true, encoding: .utf8)
+            let generation = snapshot.generation
+            #expect(await eventually { snapshot.generation > generation })
+            #expect(self.urls(snapshot, "cart") == ["rest://10.0.0.1:1"])
+            answer.signal()
+            #expect(await eventually { self.urls(snapshot, "cart")?.count == 2 })
+        }
     }
 }

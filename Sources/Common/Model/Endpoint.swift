@@ -13,9 +13,7 @@ package final class Endpoint: Sendable {
         case scheme
         /// No port, or one outside 1…65535.
         case port
-        /// The host is no IP address.
-        ///
-        /// Names are not resolved: registries publish addresses.
+        /// The host is no IP address, and where names are looked up no name either.
         case host
     }
 
@@ -41,25 +39,21 @@ package final class Endpoint: Sendable {
     package let traffic = Sharded { EndpointShard() }
 
     /// Reads `scheme://ip:port[?sslEnabled=true]`, the form in which registries keep endpoints.
-    package init(_ text: String) throws(Mistake) {
-        guard let scheme = text.range(ofFirst: "://"), scheme.lowerBound > text.startIndex else { throw .scheme }
-        self.protocolName = String(text[..<scheme.lowerBound])
-        let rest = text[scheme.upperBound...]
-        let query = rest.firstIndex(of: "?")
-        self.usesTLS = query.map { rest[$0...].contains("sslEnabled=true") } ?? false
-        let authority = rest[..<(query ?? rest.endIndex)].prefix { $0 != "/" }
-        guard let colon = authority.lastIndex(of: ":"), let port = Int(authority[authority.index(after: colon)...]),
-            (1...65535).contains(port)
-        else { throw .port }
-        let host = authority[..<colon].filter { $0 != "[" && $0 != "]" }
-        guard let address = try? SocketAddress(ipAddress: String(host), port: port), let ip = IPAddress(address) else {
-            throw .host
-        }
+    package convenience init(_ text: String) throws(Mistake) {
+        let parts = try EndpointText(text)
+        guard let address = parts.address, let ip = IPAddress(address) else { throw .host }
+        self.init(parts, address, ip)
+    }
+
+    private init(_ parts: EndpointText, _ address: SocketAddress, _ ip: IPAddress) {
+        self.protocolName = parts.protocolName
+        self.usesTLS = parts.usesTLS
         self.ip = ip
-        self.host = String(host)
-        self.port = port
+        self.host = parts.host
+        self.port = parts.port
         self.address = address
-        self.url = "\(self.protocolName)://\(host.contains(":") ? "[\(host)]" : String(host)):\(port)"
+        self.url =
+            "\(parts.protocolName)://\(parts.host.contains(":") ? "[\(parts.host)]" : parts.host):\(parts.port)"
     }
 
     /// A plain-text endpoint on this machine.

@@ -129,6 +129,17 @@ package struct ServiceDirectoryBuilder {
         return endpoint
     }
 
+    /// The endpoint that `text` describes when its host has this address: the one that is known already, or a new one.
+    ///
+    /// - Returns: `nil` when `address` is none.
+    package mutating func endpoint(_ text: EndpointText, at address: String) -> Endpoint? {
+        let description = text.text(at: address)
+        if let known = self.endpoints[description] { return known }
+        guard let endpoint = try? Endpoint(description) else { return nil }
+        self.endpoints[description] = endpoint
+        return endpoint
+    }
+
     /// Adds a service.
     package mutating func add(_ name: String, _ instances: [Instance]) {
         let known = self.services[name]

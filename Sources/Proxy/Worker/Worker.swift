@@ -87,11 +87,13 @@ package final class Worker {
     ///
     /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     /// - Parameter connector: Dials upstreams; sockets when there is none.
+    /// - Parameter resolver: Looks up external hosts.
     package init(
         eventLoop: any EventLoop, index: Int = 0, loopCount: Int, directory: Snapshot<ServiceDirectory>,
         metrics: MetricsRegistry, logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
         slot: LoopSlot = LoopSlot(), records: Mailbox<ExchangeRecords>? = nil,
-        ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil
+        ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil,
+        resolver: NameResolver = .shared
     ) {
         self.index = index
         self.slot = slot
@@ -104,7 +106,7 @@ package final class Worker {
         self.flushes = FlushQueue(eventLoop: eventLoop)
         self.directory = directory.reader(for: eventLoop)
         self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)
-        self.addresses = HostAddresses(eventLoop: eventLoop)
+        self.addresses = HostAddresses(eventLoop: eventLoop, resolver: resolver)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
         self.pool = ConnectionPool(
             index: index, loopCount: loopCount, connector: connector ?? SocketConnector(eventLoop: eventLoop))
