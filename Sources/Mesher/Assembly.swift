@@ -133,7 +133,7 @@ package struct Assembly: Sendable {
         // Snapshots and mailboxes: they outlive every restart of a component.
         // Without a registry there is nothing to wait for.
         let center = try self.center(on: controlLoops)
-        let serverTLS = try RegistryTLS.configuration(of: config.configServer?.tls)
+        let serverTLS = try ControlTLS.of(config.configServer?.tls, logger: logger)
         let tls = try TLSContexts(config.tls)
         for problem in tls.problems {
             logger.warning("connections to a service will fail", metadata: ["problem": "\(problem)"])
@@ -381,8 +381,8 @@ package struct Assembly: Sendable {
         guard registry.kind == .serviceCenter, !registry.centers.isEmpty else { return nil }
         let client = ServiceCenterClient(
             addresses: registry.centers, project: registry.project, tenant: registry.tenant,
-            account: registry.account, tls: try RegistryTLS.configuration(of: registry.tls), loops: loops,
-            logger: self.surroundings.logger)
+            account: registry.account, tls: try ControlTLS.of(registry.tls, logger: self.surroundings.logger),
+            loops: loops, logger: self.surroundings.logger)
         let cache = DiscoveryCache(
             directory: StateDirectory.path(registry.stateDirectory),
             owner: [identity.app, identity.name, "\(self.config.listeners.outgoing.port)"],

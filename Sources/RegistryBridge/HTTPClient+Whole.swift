@@ -4,6 +4,7 @@ import AsyncHTTPClient
 import Foundation
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 extension HTTPClient {
     /// An answer with all of its body.
@@ -19,21 +20,70 @@ extension HTTPClient {
     /// anything for long.
     ///
     /// - Parameter limit: The most bytes that a body may have; `NIOTooManyBytesError` beyond.
-    func whole(_ request: HTTPClientRequest, limit: Int, timeout: Duration) async throws -> WholeAnswer {
-        try await withThrowingTaskGroup(of: WholeAnswer.self) { group in
+    /// - Parameter silence: The longest that nothing of a body may come, for calls whose head takes its time.
+    func whole(
+        _ request: HTTPClientRequest, limit: Int, timeout: Duration, silence: Duration? = nil
+    ) async throws -> WholeAnswer {
+        try await Self.within(timeout) {
+            let response = try await self.execute(request, timeout: TimeAmount(timeout))
+            let body = try await Self.collect(response.body, limit, silence)
+            return WholeAnswer(
+                status: Int(response.status.code), headers: response.headers, body: Data(body.readableBytesView))
+        }
+    }
+
+    private static func collect(
+        _ body: HTTPClientResponse.Body, _ limit: Int, _ silence: Duration?
+    ) async throws -> ByteBuffer {
+        guard let silence else { return try await body.collect(upTo: limit) }
+        let progress = Progress()
+        return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
             group.addTask {
-                let response = try await self.execute(request, timeout: TimeAmount(timeout))
-                let body = try await response.body.collect(upTo: limit)
-                return WholeAnswer(
-                    status: Int(response.status.code), headers: response.headers, body: Data(body.readableBytesView))
+                var whole = ByteBuffer()
+                for try await var piece in body {
+                    guard whole.readableBytes + piece.readableBytes <= limit else {
+                        throw NIOTooManyBytesError(maxBytes: limit)
+                    }
+                    whole.writeBuffer(&piece)
+                    progress.lastPiece.withLock { $0 = .now }
+                }
+                return whole
             }
+            group.addTask {
+                while true {
+                    let end = progress.lastPiece.withLock { $0 } + silence
+                    if end <= .now { throw HTTPClientError.readTimeout }
+                    try await _Concurrency.Task.sleep(until: end)
+                }
+            }
+            return try await Self.first(of: &group)
+        }
+    }
+
+    /// When something of a body came last.
+    private final class Progress: Sendable {
+        let lastPiece = Mutex(ContinuousClock.now)
+    }
+
+    private static func within<Value: Sendable>(
+        _ timeout: Duration, _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        try await withThrowingTaskGroup(of: Value.self) { group in
+            group.addTask { try await body() }
             group.addTask {
                 try await _Concurrency.Task.sleep(for: timeout)
                 throw HTTPClientError.deadlineExceeded
             }
-            defer { group.cancelAll() }
-            guard let answer = try await group.next() else { throw CancellationError() }
-            return answer
+            return try await Self.first(of: &group)
         }
+    }
+
+    /// What the first of several tasks brings; the others are given up.
+    private static func first<Value: Sendable>(
+        of group: inout ThrowingTaskGroup<Value, any Error>
+    ) async throws -> Value {
+        defer { group.cancelAll() }
+        guard let value = try await group.next() else { throw CancellationError() }
+        return value
     }
 }

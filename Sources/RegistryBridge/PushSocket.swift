@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Common
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -25,49 +26,64 @@ enum PushSocket {
 
     /// Opens a connection, which closes itself when nothing has come for `silence`.
     ///
+    /// Ends at once when the task is cancelled.
+    ///
     /// - Parameter frameLimit: The most bytes of a message.
     /// - Returns: `nil` when the server answers with anything but 101.
     static func connect(
         _ target: Target, silence: TimeAmount, frameLimit: Int, loops: any EventLoopGroup
     ) async throws -> Connection? {
-        let upgrade = try await ClientBootstrap(group: loops)
+        let loop = loops.next()
+        // A name with several addresses makes several channels, of which one is used.
+        let upgrades = NIOLoopBoundBox.makeBoxSendingValue(
+            [ObjectIdentifier: EventLoopFuture<Connection?>](), eventLoop: loop)
+        let connected = ClientBootstrap(group: loop)
             .connectTimeout(.seconds(5))
-            .connect(host: target.host, port: target.port) { channel in
+            .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    if let tls = target.tls {
-                        let name = (try? SocketAddress(ipAddress: target.host, port: 0)) == nil ? target.host : nil
-                        try channel.pipeline.syncOperations.addHandler(
-                            NIOSSLClientHandler(context: NIOSSLContext(configuration: tls), serverHostname: name))
-                    }
-                    let upgrader = NIOTypedWebSocketClientUpgrader<Connection?>(maxFrameSize: frameLimit) {
-                        channel, _ in
-                        channel.eventLoop.makeCompletedFuture {
-                            let pipeline = channel.pipeline.syncOperations
-                            try pipeline.addHandler(IdleStateHandler(readTimeout: silence))
-                            try pipeline.addHandler(CloseWhenIdle())
-                            try pipeline.addHandler(
-                                NIOWebSocketFrameAggregator(
-                                    minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 64,
-                                    maxAccumulatedFrameSize: frameLimit))
-                            return try Connection(wrappingChannelSynchronously: channel)
-                        }
-                    }
-                    let head = HTTPRequestHead(
-                        version: .http1_1, method: .GET, uri: target.path, headers: target.headers)
-                    let configuration = NIOTypedHTTPClientUpgradeConfiguration<Connection?>(
-                        upgradeRequestHead: head, upgraders: [upgrader]
-                    ) { channel in
-                        channel.close().map { nil }
-                    }
-                    let upgrade = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
-                        configuration: .init(upgradeConfiguration: configuration))
-                    // A server that takes the connection and says nothing.
-                    let deadline = channel.eventLoop.scheduleTask(in: .seconds(10)) { channel.close(promise: nil) }
-                    upgrade.whenComplete { _ in deadline.cancel() }
-                    return upgrade
+                    upgrades.value[ObjectIdentifier(channel)] = try Self.upgrade(channel, target, silence, frameLimit)
                 }
             }
-        return try await upgrade.get()
+            .connect(host: target.host, port: target.port)
+            .flatMap { channel in
+                upgrades.value[ObjectIdentifier(channel)] ?? channel.eventLoop.makeSucceededFuture(nil)
+            }
+        return try await connected.getCancellable { late in
+            Task { try await late?.executeThenClose { _, _ in } }
+        }
+    }
+
+    private static func upgrade(
+        _ channel: any Channel, _ target: Target, _ silence: TimeAmount, _ frameLimit: Int
+    ) throws -> EventLoopFuture<Connection?> {
+        if let tls = target.tls {
+            let name = (try? SocketAddress(ipAddress: target.host, port: 0)) == nil ? target.host : nil
+            try channel.pipeline.syncOperations.addHandler(
+                NIOSSLClientHandler(context: NIOSSLContext(configuration: tls), serverHostname: name))
+        }
+        let upgrader = NIOTypedWebSocketClientUpgrader<Connection?>(maxFrameSize: frameLimit) { channel, _ in
+            channel.eventLoop.makeCompletedFuture {
+                let pipeline = channel.pipeline.syncOperations
+                try pipeline.addHandler(IdleStateHandler(readTimeout: silence))
+                try pipeline.addHandler(CloseWhenIdle())
+                try pipeline.addHandler(
+                    NIOWebSocketFrameAggregator(
+                        minNonFinalFragmentSize: 0, maxAccumulatedFrameCount: 64, maxAccumulatedFrameSize: frameLimit))
+                return try Connection(wrappingChannelSynchronously: channel)
+            }
+        }
+        let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: target.path, headers: target.headers)
+        let configuration = NIOTypedHTTPClientUpgradeConfiguration<Connection?>(
+            upgradeRequestHead: head, upgraders: [upgrader]
+        ) { channel in
+            channel.close().map { nil }
+        }
+        let upgrade = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
+            configuration: .init(upgradeConfiguration: configuration))
+        // A server that takes the connection and says nothing.
+        let deadline = channel.eventLoop.scheduleTask(in: .seconds(10)) { channel.close(promise: nil) }
+        upgrade.whenComplete { _ in deadline.cancel() }
+        return upgrade
     }
 }
 

@@ -815,6 +815,18 @@ def test_tls(world, tmp_path, certificates, mutual, own, authority):
     assert caller.get("cart")[:2] == ((200, None) if works else (503, "not_ready"))
 
 
+def test_tls_is_renewed(world, tmp_path, certificates):
+    good = instances(1, world(Instance).port)
+    center = world(Center, lambda handler, _: handler.found(*good), tls=tls_of(certificates, mutual=False))
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes((certificates / "other.crt").read_bytes())
+    keys = {"ssl.registry.Consumer.verifyPeer": "true", "ssl.registry.Consumer.caFile": authority}
+    caller = world(Caller, tmp_path / "web", center.port, "https", **keys)
+    assert caller.get("cart")[:2] == (503, "not_ready")
+    authority.write_bytes((certificates / "ca.crt").read_bytes())
+    eventually(lambda: caller.get("cart")[0] == 200, "not renewed", seconds=15)
+
+
 def test_services_by_address(world, registry, tmp_path):
     service = world(Instance)
     register(registry, service)

@@ -487,6 +487,51 @@ def test_empty_answers_of_older_servers(kie, sidecar):
     assert len(kie.calls) - asked < 20 * (1 + time.monotonic() - began), "it is flooded"
 
 
+@pytest.mark.parametrize("body", [b"<html>Not Found</html>", b"", b'{"message": "no route matched"}'])
+def test_a_404_that_is_not_in_the_words_of_kie_takes_nothing_away(kie, sidecar, body):
+    kie.put(KEY, "12")
+    caller = sidecar(kie)
+    becomes(caller, 9)
+    kie.override = plain(body, 404)
+    kie.touch()
+    stays(caller, 9, lambda: caller.metric("mesher_config_server_up") == 0)
+    assert "status 404" in log(caller)
+    kie.override = None
+    kie.put(KEY, "16")
+    becomes(caller, 13, limit=10)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_what_vanishes_all_at_once_is_asked_for_once_more(kie, sidecar, status):
+    for number in range(8):
+        kie.put(f"mesher.test.{number}", "x")
+    kie.put(KEY, "12")
+    caller = sidecar(kie)
+    becomes(caller, 9)
+    lies = []
+
+    def lie(handler):
+        """Nothing is there, for one question about the service."""
+        if "serviceName" not in handler.path or lies:
+            return kie.respond(handler)
+        lies.append(handler.path)
+        body = {"error_msg": "key not exists"} if status == 404 else {"total": 0, "data": []}
+        return handler.answer(body, status, X_Kie_Revision="999")
+
+    kie.override = lie
+    kie.touch()
+    eventually(lambda: lies, "not asked")
+    asked = len(kie.calls)
+    stays(caller, 9, lambda: len(kie.calls) > asked + 1)
+    assert log(caller).count("settings of the configuration server have changed") <= 1
+    # What is said again is true.
+    kie.override = None
+    with kie.changed:
+        kie.documents.clear()
+    kie.touch()
+    becomes(caller, ALL)
+
+
 def test_a_server_that_does_not_wait_is_not_flooded(kie, sidecar):
     kie.ignores_wait = True
     caller = sidecar(kie)
@@ -608,6 +653,25 @@ def test_tls(world, sidecar, tmp_path, certificates):  # noqa: F811
     )
     eventually(lambda: "cannot be asked" in log(refused), lambda: log(refused), seconds=10)
     assert allowed(refused) == ALL
+
+
+def test_tls_is_renewed(world, tmp_path, certificates):  # noqa: F811
+    kie = world(Kie, tls=tls_of(certificates, mutual=True))
+    kie.put(KEY, "12")
+    own = {name: tmp_path / name for name in ("ca.crt", "client.crt", "client.key")}
+    for name, path in own.items():
+        path.write_bytes((certificates / ("other.crt" if name == "ca.crt" else name)).read_bytes())
+    tag = "ssl.configServer.Consumer"
+    keys = {f"{tag}.verifyPeer": "true", f"{tag}.caFile": own["ca.crt"], f"{tag}.certFile": own["client.crt"]}
+    keys |= {f"{tag}.keyFile": own["client.key"], f"{tag}.certPwdFile": certificates / "password"}
+    caller = world(Caller, tmp_path / "web", 1, **client(kie), **keys)
+    eventually(lambda: "cannot be asked" in log(caller), lambda: log(caller), seconds=10)
+    # What is of no use leaves the old one in its place.
+    own["ca.crt"].write_text("nonsense")
+    eventually(lambda: "TLS of the control plane not renewed" in log(caller), lambda: log(caller), seconds=10)
+    own["ca.crt"].write_bytes((certificates / "ca.crt").read_bytes())
+    becomes(caller, 9, limit=20)
+    assert "TLS of the control plane renewed" in log(caller)
 
 
 def test_login(kie, world, tmp_path):  # noqa: F811

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traces: headers that are continued and told on, and spans as a collector gets them, in each of the formats."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -428,6 +430,30 @@ def test_a_collector_that_is_away():
             collector.status = 500
             world.many(3)
             eventually(lambda: spans_by_result(metrics)["failed"] == 53, lambda: f"{spans_by_result(metrics)}")
+
+
+def test_a_collector_that_closes_its_connections_is_left_alone():
+    """It is tried again after a second, two, four; meanwhile spans wait."""
+    listener = harness.socket.create_server(("127.0.0.1", 0))
+    connections = []
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                listener.accept()[0].close()
+                connections.append(time.monotonic())
+
+    threading.Thread(target=accept, daemon=True).start()
+    uri = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v2/spans"
+    text = f"tracing.settings: {{URI: '{uri}', batchInterval: 50ms}}\n"
+    with World({"cart": [Application("cart")]}, chassis=TRACED, tracing=text) as world:
+        began = time.monotonic()
+        while time.monotonic() - began < 4:
+            assert world.ask().status == 200
+    listener.shutdown(harness.socket.SHUT_RDWR)
+    listener.close()
+    # The last one is that of the end.
+    assert 3 <= len(connections) <= 5, [each - began for each in connections]
 
 
 def test_secrets_of_the_collector_stay_secret():

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Common
 import Testing
 
 @testable import RegistryBridge
@@ -12,35 +13,60 @@ import Testing
         var pool = AddressPool(["a", "b"])
         for _ in 0..<3 {
             #expect(pool.pick(at: self.start) == "a")
-            pool.succeeded("a")
+            pool.succeeded("a", at: self.start)
         }
         pool.failed("a", at: self.start)
         #expect(pool.pick(at: self.start) == "b")
-        pool.succeeded("b")
+        pool.succeeded("b", at: self.start)
         #expect(pool.pick(at: self.start + .seconds(600)) == "b", "it does not go back by itself")
     }
 
-    @Test("leaves an address alone for 5 seconds, then twice as long, a minute at most")
-    func pauses() {
-        for (failures, pause) in [(1, 5), (2, 10), (3, 20), (4, 40), (5, 60), (9, 60)] {
-            var pool = AddressPool(["a", "b"])
-            for _ in 0..<failures { pool.failed("a", at: self.start) }
-            #expect(pool.pick(at: self.start) == "b")
-            // The other one fails so late that only the first can be open.
-            pool.failed("b", at: self.start + .seconds(pause) - .milliseconds(2))
-            pool.failed("b", at: self.start + .seconds(pause) - .milliseconds(2))
-            #expect(pool.pick(at: self.start + .seconds(pause)) == "a")
-        }
+    @Test("leaves an address alone that has failed, and hands out one attempt at a time when all have")
+    func turns() {
+        var pool = AddressPool(["a", "b"])
+        #expect(pool.take(at: self.start) == "a" && !pool.isServing("a"))
+        pool.succeeded("a", at: self.start)
+        #expect(pool.isServing("a"))
+        pool.failed("a", at: self.start)
+        #expect(pool.take(at: self.start) == "b" && pool.pause(at: self.start) == .zero)
+        pool.failed("b", at: self.start, retryAfter: .seconds(20))
+        let pause = pool.pause(at: self.start)
+        #expect(pause >= .milliseconds(500) && pause <= .seconds(1))
+        #expect(pool.take(at: self.start) == nil)
+        // Of several who wait, one calls; the others may as soon as it was answered.
+        #expect(pool.take(at: self.start + pause) == "a")
+        #expect(pool.take(at: self.start + pause) == nil)
+        pool.succeeded("a", at: self.start + pause)
+        #expect(pool.take(at: self.start + pause) == "a" && pool.take(at: self.start + pause) == "a")
     }
 
     @Test("asks the one that may be tried soonest when all have failed")
     func allFailed() {
         var pool = AddressPool(["a", "b"])
-        pool.failed("a", at: self.start)
-        pool.failed("a", at: self.start)
+        pool.failed("a", at: self.start, retryAfter: .seconds(9))
         pool.failed("b", at: self.start + .seconds(1))
-        #expect(pool.pick(at: self.start + .seconds(2)) == "b")
+        #expect(pool.pick(at: self.start + .seconds(1)) == "b")
         #expect(AddressPool([]).count == 0)
+    }
+
+    @Test(
+        "all callers of a server together call it ten times a minute at most when it does not serve", arguments: 1...5)
+    func budget(callers: Int) {
+        var pool = AddressPool(["a"])
+        var attempts = 0
+        // A tick of ten milliseconds, at which each caller tries; an attempt fails at the next one.
+        var failing = 0
+        for tick in 0..<6_000 {
+            let now = self.start + .milliseconds(10 * tick)
+            for _ in 0..<failing { pool.failed("a", at: now) }
+            failing = 0
+            for _ in 0..<callers where pool.take(at: now) != nil {
+                attempts += 1
+                failing += 1
+            }
+        }
+        // All may come at the start.
+        #expect(attempts > callers + 4 && attempts <= callers + 10)
     }
 
     @Test("members that the registry names come after the configured addresses, which stay")
@@ -55,19 +81,5 @@ import Testing
         #expect(pool.pick(at: self.start) == "b")
         pool.setMembers([])
         #expect(pool.count == 1 && pool.pick(at: self.start + .seconds(1)) == "a")
-    }
-}
-
-@Suite struct BackoffTests {
-    @Test("waits one second at first, then half as long again each time, half a minute at most")
-    func grows() {
-        var backoff = Backoff()
-        #expect(backoff.delay(noise: 0) == .seconds(1))
-        #expect(backoff.delay(noise: 1) == .milliseconds(2250))
-        #expect(backoff.delay(noise: -1) == .milliseconds(1125))
-        for _ in 0..<20 { _ = backoff.delay(noise: 0) }
-        #expect(backoff.delay(noise: 0) == .seconds(30))
-        backoff.reset()
-        #expect(backoff.delay(noise: 0) == .seconds(1))
     }
 }

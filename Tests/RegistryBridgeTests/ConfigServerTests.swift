@@ -56,6 +56,18 @@ import Testing
         }
     }
 
+    @Test(
+        "kie says in its own words that there is nothing; what others say is nothing",
+        arguments: [
+            (#"{"error_msg":"key not exists"}"#, true), (#"{"error_code":"404"}"#, true),
+            (#"{"errorCode":"404002","errorMessage":"no such record"}"#, true), ("", false), ("{}", false),
+            ("<html>Not Found</html>", false), ("404: Page Not Found", false),
+            (#"{"message":"no route matched"}"#, false),
+            (#"{"timestamp":1,"status":404,"error":"Not Found"}"#, false), (#"["error_msg"]"#, false),
+            (#"{"error_msg":null}"#, false),
+        ])
+    func refusals(body: String, isKie: Bool) { #expect(KieAnswer.isRefusal(Data(body.utf8)) == isKie) }
+
     @Test("more documents than a sidecar can have use for are refused")
     func tooMany() {
         let documents = (0...SettingValue.limit).map { #"{"key":"\#($0)","status":"enabled"}"# }

@@ -25,16 +25,23 @@ private final class ServiceCenterContract: RegistryContract {
     let inbox = Mailbox<DiscoveryMessage>("discovery", capacity: 16, whenFull: .dropNewest)
     let status = RegistryStatus()
     let client: ServiceCenterClient
+    /// Has not failed when the registry under test has, and so waits for nothing.
+    let writer: ServiceCenterClient
     let port: Int
     let directory = FileManager.default.temporaryDirectory.appendingPathComponent("state-\(UUID().uuidString)").path
     private let serving = Mutex<Task<Void, any Error>?>(nil)
     private let registered = Mutex<[Registered]>([])
 
-    init(port: Int) {
+    init(port: Int, pace: Reconnect.Pace = .usual) {
         self.port = port
-        self.client = ServiceCenterClient(
-            addresses: ["http://127.0.0.1:\(port)"], project: "default", tenant: "default", loops: self.loops,
-            logger: quiet)
+        let loops = self.loops
+        func client(_ pace: Reconnect.Pace) -> ServiceCenterClient {
+            ServiceCenterClient(
+                addresses: ["http://127.0.0.1:\(port)"], project: "default", tenant: "default", pace: pace,
+                loops: loops, logger: quiet)
+        }
+        self.client = client(pace)
+        self.writer = client(.usual)
     }
 
     var registry: any Registry {
@@ -56,17 +63,17 @@ private final class ServiceCenterContract: RegistryContract {
         let before = self.registered.withLock { $0 }
         for (name, instance, description) in wanted where !before.contains(where: { $0.description == description }) {
             let entity = ServiceEntity(appId: "shop", serviceName: name, version: instance.version)
-            let service = try await self.client.register(entity)
+            let service = try await self.writer.register(entity)
             let made = InstanceEntity(
                 instanceId: "i\(instance.port)", endpoints: ["rest://10.0.0.1:\(instance.port)"], hostName: "h",
                 status: instance.status)
-            try await self.client.register(made, of: service)
+            try await self.writer.register(made, of: service)
             self.registered.withLock {
                 $0.append(Registered(service: service, instance: "i\(instance.port)", description: description))
             }
         }
         for old in before where !wanted.contains(where: { $0.description == old.description }) {
-            try await self.client.remove(old.instance, of: old.service, timeout: .seconds(2))
+            try await self.writer.remove(old.instance, of: old.service, timeout: .seconds(2))
             self.registered.withLock { $0.removeAll { $0.description == old.description } }
         }
     }
@@ -91,6 +98,7 @@ private final class ServiceCenterContract: RegistryContract {
     func stop() async throws {
         self.serving.withLock { $0.take() }?.cancel()
         await self.client.close()
+        await self.writer.close()
         try? FileManager.default.removeItem(atPath: self.directory)
     }
 }
@@ -100,6 +108,30 @@ private final class ServiceCenterContract: RegistryContract {
     func contract() async throws {
         let contract = ServiceCenterContract(port: try await TestSidecar.freePort())
         try await contract.check()
+        try await contract.stop()
+    }
+
+    @Test("a registry that has served for a while is found soon after it was away, however long it was away before")
+    func anew() async throws {
+        // Ten seconds are one.
+        let contract = ServiceCenterContract(
+            port: try await TestSidecar.freePort(), pace: Reconnect.Pace.usual.scaled(by: 0.1))
+        let snapshot = Snapshot(ServiceDirectory.empty, on: contract.loops)
+        let registry = contract.registry
+        try await contract.set([:])
+        let following = Task { try await registry.follow(DirectoryPublisher(snapshot, ownApp: "shop")) }
+        #expect(await eventually { contract.status.current.isReachable })
+        // Away until the pauses are long, then there as long as it takes to be trusted.
+        try await contract.damage()
+        try await Task.sleep(for: .seconds(2))
+        try await contract.set([:])
+        #expect(await eventually { contract.status.current.isReachable })
+        try await Task.sleep(for: .seconds(1.1))
+        try await contract.damage()
+        try await contract.set([:])
+        #expect(await eventually(within: .seconds(1)) { contract.status.current.isReachable })
+        following.cancel()
+        _ = await following.result
         try await contract.stop()
     }
 

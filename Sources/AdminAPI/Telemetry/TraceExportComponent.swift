@@ -9,7 +9,8 @@ import NIOHTTP1
 
 /// Posts spans to a collector, or writes them to a file, in batches.
 ///
-/// That the collector is away is state, not failure: what cannot be posted is lost and counted, and traffic never waits.
+/// That the collector is away is state, not failure: what cannot be posted is lost and counted, what comes until the next
+/// attempt waits as long as there is room, and traffic never waits.
 package actor TraceExportComponent: Component {
     private let config: TracingConfig
     private let encoder: SpanEncoder
@@ -17,14 +18,17 @@ package actor TraceExportComponent: Component {
     private let loops: any EventLoopGroup
     private let logger: Logger
     private var isFailing = false
+    private var reconnect: Reconnect
 
     /// How often the queue is looked at.
     private static let look = Duration.milliseconds(100)
 
     /// A component that empties the queue of `telemetry`.
     package init(
-        _ config: TracingConfig, telemetry: Telemetry, loops: any EventLoopGroup, logger: Logger
+        _ config: TracingConfig, telemetry: Telemetry, pace: Reconnect.Pace = .usual, loops: any EventLoopGroup,
+        logger: Logger
     ) {
+        self.reconnect = Reconnect(pace)
         self.config = config
         self.encoder = telemetry.encoder ?? SpanEncoder(format: config.format, own: telemetry.own)
         self.queue = telemetry.spans
@@ -35,7 +39,9 @@ package actor TraceExportComponent: Component {
     package func run() async throws {
         let client = self.client(within: .seconds(10))
         while !Task.isCancelled {
-            await self.exportWhatIsDue(client, after: self.config.batchInterval)
+            if self.reconnect.pause(at: .now) == .zero {
+                await self.exportWhatIsDue(client, after: self.config.batchInterval)
+            }
             try? await Task.sleep(for: min(Self.look, self.config.batchInterval))
         }
         try? await client.shutdown()
@@ -60,9 +66,10 @@ package actor TraceExportComponent: Component {
 
     private func exportWhatIsDue(_ client: HTTPClient, after interval: Duration) async {
         while let (spans, count) = self.queue.take(self.config.batchSize, orAfter: interval) {
-            let failure: String?
+            var failure: String?
+            var retryAfter: Duration?
             switch self.config.destination {
-            case .http(let url): failure = await self.post(spans, to: url, client)
+            case .http(let url): (failure, retryAfter) = await self.post(spans, to: url, client)
             case .file(let path): failure = Self.append(spans, to: path)
             }
             self.queue.count(failure == nil ? .exported : .failed, count)
@@ -73,11 +80,19 @@ package actor TraceExportComponent: Component {
                 self.logger.notice("spans can be exported again")
             }
             self.isFailing = failure != nil
+            guard failure != nil else {
+                self.reconnect.answered(at: .now)
+                continue
+            }
+            self.reconnect.failed(at: .now, retryAfter: retryAfter)
+            return
         }
     }
 
-    /// - Returns: Why it has failed; `nil` when the collector has them.
-    private func post(_ spans: ByteBuffer, to url: String, _ client: HTTPClient) async -> String? {
+    /// - Returns: Why it has failed, `nil` when the collector has them; and how long it asks to be left alone.
+    private func post(
+        _ spans: ByteBuffer, to url: String, _ client: HTTPClient
+    ) async -> (failure: String?, retryAfter: Duration?) {
         let frame = self.encoder.frame
         var request = HTTPClientRequest(url: url)
         request.method = .POST
@@ -90,9 +105,11 @@ package actor TraceExportComponent: Component {
         do {
             let response = try await client.execute(request, timeout: .seconds(10))
             _ = try? await response.body.collect(upTo: 64 * 1024)
-            return (200...299).contains(response.status.code) ? nil : "\(url): status \(response.status.code)"
+            if (200...299).contains(response.status.code) { return (nil, nil) }
+            let retryAfter = Duration(retryAfter: response.headers.first(name: "Retry-After"), at: Date())
+            return ("\(url): status \(response.status.code)", retryAfter)
         } catch {
-            return "\(url): \(error)"
+            return ("\(url): \(error)", nil)
         }
     }
 

@@ -18,6 +18,8 @@ package enum DiscoveryMessage: Sendable {
     case consumerChanged
     /// The registry says that an instance has changed.
     case instanceChanged(WatchEvent)
+    /// The addresses of a host by whose name an endpoint is known.
+    case addressesChanged
     /// Whatever has changed until now may have been missed.
     case caughtUp
 }

@@ -25,6 +25,7 @@ actor ConfigCenterSource: ConfigServer {
     private let query: String
     private let loops: any EventLoopGroup
     private let logger: Logger
+    private let pace: Reconnect.Pace
     private let nudges = Mailbox<Nudge>("config center", capacity: 1, whenFull: .dropNewest)
 
     private static let pingInterval = Duration.seconds(7.5)
@@ -34,9 +35,10 @@ actor ConfigCenterSource: ConfigServer {
     private static let dimensionLimit = 256
 
     init(
-        _ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient, loops: any EventLoopGroup,
-        logger: Logger
+        _ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient,
+        pace: Reconnect.Pace = .usual, loops: any EventLoopGroup, logger: Logger
     ) {
+        self.pace = pace
         self.client = client
         self.config = config
         let project = ConfigServerClient.escaped(config.project)
@@ -62,18 +64,25 @@ actor ConfigCenterSource: ConfigServer {
     }
 
     private func poll(_ report: @Sendable (ConfigServerReport) async -> Void) async {
-        var backoff = Backoff()
+        var reconnect = Reconnect(self.pace)
+        var known: [String: String]?
+        var doubt = SettingsDoubt()
         while !Task.isCancelled {
             let next: ContinuousClock.Instant
             do throws(ConfigServerFailure) {
                 let (settings, address) = try await self.ask()
-                await report(.settings(settings, from: "config center \(address)"))
-                backoff.reset()
-                next = .now + self.config.interval * Double.random(in: 0.9...1.1)
+                reconnect.answered(at: .now)
+                if doubt.believes(settings, after: known, isCertain: true) {
+                    known = settings
+                    await report(.settings(settings, from: "config center \(address)"))
+                    next = .now + self.config.interval * Double.random(in: 0.9...1.1)
+                } else {
+                    next = .now + SettingsDoubt.pause
+                }
             } catch {
                 if Task.isCancelled { return }
                 await report(.failed(error.text))
-                next = .now + min(backoff.delay(noise: .random(in: -1...1)), self.config.interval)
+                next = .now + min(reconnect.failed(at: .now), self.config.interval)
             }
             if self.config.isFindingMembers { await self.findMembers() }
             _ = await self.nudges.receiveAll(until: next)
@@ -100,22 +109,22 @@ actor ConfigCenterSource: ConfigServer {
         else { return }
         let scheme = self.config.tls == nil ? "http" : "https"
         let addresses = members.filter { $0.status == "UP" && ($0.isHttps ?? false) == (self.config.tls != nil) }
-            .flatMap { $0.endpoints ?? [] }.compactMap { try? Endpoint($0) }
+            .flatMap { $0.endpoints ?? [] }.compactMap { try? EndpointText($0) }
             .map { "\(scheme)://\(PushSocket.Target.bracketed($0.host)):\($0.port)" }
         if !addresses.isEmpty { await self.client.setMembers(addresses) }
     }
 
     /// Keeps a socket open on which the server tells of changes.
     private func watch() async {
-        var backoff = Backoff()
+        var reconnect = Reconnect(self.pace)
         while !Task.isCancelled {
             do {
-                try await self.watchOnce { backoff.reset() }
+                try await self.watchOnce { reconnect.answered(at: .now) }
             } catch {
                 if Task.isCancelled { return }
                 self.logger.debug("watch of the configuration server ended", metadata: ["error": "\(error)"])
             }
-            try? await Task.sleep(for: backoff.delay(noise: .random(in: -1...1)))
+            try? await Task.sleep(for: reconnect.failed(at: .now))
         }
     }
 
@@ -161,6 +170,6 @@ actor ConfigCenterSource: ConfigServer {
         headers.replaceOrAdd(name: "Host", value: "\(PushSocket.Target.bracketed(plain)):\(self.config.pushPort)")
         return PushSocket.Target(
             host: plain, port: self.config.pushPort, path: "\(self.path)/refresh/items\(self.query)", headers: headers,
-            tls: self.client.tls)
+            tls: await self.client.currentTLS())
     }
 }

@@ -4,7 +4,6 @@ package import Common
 package import Logging
 package import NIOCore
 import NIOHTTP1
-package import NIOSSL
 
 /// Follows the settings that a configuration server has for this sidecar, and passes them on when they change.
 ///
@@ -13,7 +12,8 @@ package actor ConfigServerComponent: Component {
     private let config: ConfigServerConfig
     private let scope: ConfigServerScope
     private let login: ServiceCenterClient?
-    private let tls: NIOSSL.TLSConfiguration?
+    private let tls: ControlTLS?
+    private let pace: Reconnect.Pace
     private let inbox: Mailbox<ConfigMessage>
     private let status: ConfigServerStatus
     private let loops: any EventLoopGroup
@@ -24,15 +24,17 @@ package actor ConfigServerComponent: Component {
     ///
     /// - Parameter login: The registry whose accounts the server may know too.
     /// - Parameter tls: How to speak TLS to it; `nil` when its addresses are `http`.
+    /// - Parameter pace: How fast it is tried again.
     package init(
         _ config: ConfigServerConfig, scope: ConfigServerScope, login: ServiceCenterClient?,
-        tls: NIOSSL.TLSConfiguration?, inbox: Mailbox<ConfigMessage>, status: ConfigServerStatus,
+        tls: ControlTLS?, inbox: Mailbox<ConfigMessage>, status: ConfigServerStatus, pace: Reconnect.Pace = .usual,
         loops: any EventLoopGroup, logger: Logger
     ) {
         self.config = config
         self.scope = scope
         self.login = login
         self.tls = tls
+        self.pace = pace
         self.inbox = inbox
         self.status = status
         self.loops = loops
@@ -42,13 +44,15 @@ package actor ConfigServerComponent: Component {
     package func run() async throws {
         let headers = self.config.kind == .kie ? [:] : ConfigCenterSource.headers(self.config, self.scope)
         let client = ConfigServerClient(
-            self.config.addresses, headers: headers, login: self.login, tls: self.tls, loops: self.loops)
+            self.config.addresses, headers: headers, login: self.login, tls: self.tls, pace: self.pace,
+            loops: self.loops)
         let server: any ConfigServer
         switch self.config.kind {
-        case .kie: server = KieSource(self.config, scope: self.scope, client: client)
+        case .kie: server = KieSource(self.config, scope: self.scope, client: client, pace: self.pace)
         case .configCenter:
             server = ConfigCenterSource(
-                self.config, scope: self.scope, client: client, loops: self.loops, logger: self.logger)
+                self.config, scope: self.scope, client: client, pace: self.pace, loops: self.loops,
+                logger: self.logger)
         }
         await server.follow { await self.take($0) }
         await client.close()

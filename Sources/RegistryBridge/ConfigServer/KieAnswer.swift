@@ -50,6 +50,24 @@ struct KieAnswer: Decodable {
     }
 }
 
+extension KieAnswer {
+    private struct Refusal: Decodable {
+        let error_msg: String?
+        let error_code: String?
+        let errorMessage: String?
+        let errorCode: String?
+    }
+
+    /// Whether the body of an answer is kie's own way to say that there is nothing.
+    ///
+    /// - Source: the error documents of kie before and after its version 0.2.
+    static func isRefusal(_ body: Data) -> Bool {
+        guard let found = try? JSONDecoder().decode(Refusal.self, from: body) else { return false }
+        return found.error_msg != nil || found.error_code != nil
+            || found.errorMessage != nil && found.errorCode != nil
+    }
+}
+
 /// What was wrong with JSON, in a few words and without what it said.
 enum DecodingText {
     static func of(_ error: any Error) -> String {

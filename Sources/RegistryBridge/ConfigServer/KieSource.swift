@@ -16,6 +16,7 @@ actor KieSource: ConfigServer {
         let labels: [(String, String)]
         var revision: Int64?
         var settings: [String: String]?
+        var doubt = SettingsDoubt()
         var failure: String?
     }
 
@@ -27,6 +28,8 @@ actor KieSource: ConfigServer {
         case waited
         /// Nothing is there, and so nothing to wait with.
         case empty
+        /// Too much is gone to be believed before it was said once more.
+        case doubtful
     }
 
     private enum News: Sendable { case some }
@@ -34,6 +37,7 @@ actor KieSource: ConfigServer {
     private let client: ConfigServerClient
     private let path: String
     private let interval: Duration
+    private let pace: Reconnect.Pace
     /// `nil` to poll at each interval.
     private let wait: Duration?
     private var dimensions: [Dimension]
@@ -45,7 +49,11 @@ actor KieSource: ConfigServer {
     /// kie's own maximum.
     private static let longestWait = Duration.seconds(300)
 
-    init(_ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient) {
+    init(
+        _ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient,
+        pace: Reconnect.Pace = .usual
+    ) {
+        self.pace = pace
         self.client = client
         self.path = "/v1/\(ConfigServerClient.escaped(config.project))/kie/kv"
         self.interval = config.interval
@@ -66,7 +74,7 @@ actor KieSource: ConfigServer {
     }
 
     private func follow(_ index: Int) async {
-        var backoff = Backoff()
+        var reconnect = Reconnect(self.pace)
         var emptyAnswers = 0
         var failures = 0
         while !Task.isCancelled {
@@ -74,7 +82,7 @@ actor KieSource: ConfigServer {
             let pause: Duration
             do throws(ConfigServerFailure) {
                 let outcome = try await self.ask(index)
-                backoff.reset()
+                reconnect.answered(at: .now)
                 failures = 0
                 self.dimensions[index].failure = nil
                 self.news.send(.some)
@@ -91,7 +99,7 @@ actor KieSource: ConfigServer {
                 if failures == 1, .now - began < (self.wait ?? .zero) + .seconds(1) { continue }
                 self.dimensions[index].failure = error.text
                 self.news.send(.some)
-                pause = min(backoff.delay(noise: .random(in: -1...1)), self.interval)
+                pause = min(reconnect.failed(at: .now), self.interval)
             }
             try? await Task.sleep(for: pause)
         }
@@ -115,8 +123,13 @@ actor KieSource: ConfigServer {
             if let revision { self.dimensions[index].revision = revision }
             return .waited
         case 404:
+            // Proxies and wrong addresses answer so, too.
+            guard revision != nil || KieAnswer.isRefusal(answer.body) else {
+                throw ConfigServerFailure("\(answer.address): status 404, and not in the words of kie")
+            }
+            guard let hasChanged = self.take([:], index, isCertain: false) else { return .doubtful }
             self.dimensions[index].revision = revision ?? revisionBefore
-            return self.take([:], index) ? .changed : .empty
+            return hasChanged ? .changed : .empty
         default:
             let settings: [String: String]
             do {
@@ -124,15 +137,23 @@ actor KieSource: ConfigServer {
             } catch {
                 throw ConfigServerFailure("\(answer.address): \(error.text)")
             }
+            guard let hasChanged = self.take(settings, index, isCertain: true) else { return .doubtful }
             self.dimensions[index].revision = revision
-            return self.take(settings, index) ? .changed : .same
+            return hasChanged ? .changed : .same
         }
     }
 
-    /// - Returns: Whether it is anything new.
-    private func take(_ settings: [String: String], _ index: Int) -> Bool {
-        defer { self.dimensions[index].settings = settings }
-        return self.dimensions[index].settings != settings
+    /// - Parameter isCertain: Whether the answer lists what there is.
+    /// - Returns: Whether it is anything new; `nil` when it is to be said once more.
+    private func take(_ settings: [String: String], _ index: Int, isCertain: Bool) -> Bool? {
+        let known = self.dimensions[index].settings
+        guard self.dimensions[index].doubt.believes(settings, after: known, isCertain: isCertain) else {
+            // Asked without a revision, it says everything at once.
+            self.dimensions[index].revision = nil
+            return nil
+        }
+        self.dimensions[index].settings = settings
+        return known != settings
     }
 
     /// How things stand; `nil` before everything was answered once.
@@ -148,12 +169,15 @@ actor KieSource: ConfigServer {
 
     /// How long not to ask: not at all when the server has kept the question, and never so little that it is flooded.
     private func pause(after outcome: Outcome, _ time: Duration, emptyAnswers: Int) -> Duration {
-        guard let wait = self.wait else { return self.interval * Double.random(in: 0.9...1.1) }
+        guard let wait = self.wait else {
+            return outcome == .doubtful ? SettingsDoubt.pause : self.interval * Double.random(in: 0.9...1.1)
+        }
         switch outcome {
         case .changed: return .milliseconds(50)
         case .waited: return time >= wait * 0.5 ? .zero : .seconds(1)
         case .same: return .milliseconds(500)
         case .empty: return min(.milliseconds(250) * emptyAnswers, .seconds(2))
+        case .doubtful: return SettingsDoubt.pause
         }
     }
 

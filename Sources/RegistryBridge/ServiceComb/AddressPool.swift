@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which of several addresses of one registry to ask: pure, with the time passed in.
+import Common
+
+/// Which of several addresses of one server to ask: pure, with the time passed in.
 ///
-/// It stays with one address while that works, since the answers of another may lag behind. One that fails is left alone
-/// for 5 seconds, then twice as long each time, a minute at most; if all have failed, the one that may be tried soonest.
+/// It stays with one address while that works, since the answers of another may lag behind. One that fails is left alone as
+/// ``Reconnect`` says; whoever calls the server shares that, so that all of them together do not call it more often.
 struct AddressPool {
     private struct Entry {
         let address: String
-        var failures = 0
-        var notBefore: ContinuousClock.Instant?
+        var reconnect: Reconnect
     }
 
     private let configured: [String]
+    private let pace: Reconnect.Pace
     private var entries: [Entry]
     private var current = 0
 
-    init(_ addresses: [String]) {
+    init(_ addresses: [String], pace: Reconnect.Pace = .usual) {
         self.configured = addresses
-        self.entries = addresses.map { Entry(address: $0) }
+        self.pace = pace
+        self.entries = addresses.map { Entry(address: $0, reconnect: Reconnect(pace)) }
     }
 
     /// Takes the registry's own word on its members; the configured addresses stay.
@@ -27,7 +30,7 @@ struct AddressPool {
         var addresses = self.configured
         for member in members where !addresses.contains(member) { addresses.append(member) }
         self.entries = addresses.map { address in
-            before.first { $0.address == address } ?? Entry(address: address)
+            before.first { $0.address == address } ?? Entry(address: address, reconnect: Reconnect(self.pace))
         }
         self.current = addresses.firstIndex { $0 == current } ?? 0
     }
@@ -35,27 +38,45 @@ struct AddressPool {
     /// How many there are.
     var count: Int { self.entries.count }
 
-    /// The one to ask now.
+    /// The one to ask now, or the one that may be asked soonest when all have failed.
     mutating func pick(at now: ContinuousClock.Instant) -> String {
-        guard !self.entries.isEmpty else { return "" }
+        guard let index = self.best(at: now) else { return "" }
+        self.current = index
+        return self.entries[index].address
+    }
+
+    /// Takes the next attempt; `nil` when all have failed and none is to be asked yet.
+    mutating func take(at now: ContinuousClock.Instant) -> String? {
+        guard let index = self.best(at: now), self.entries[index].reconnect.takeTurn(at: now) else { return nil }
+        self.current = index
+        return self.entries[index].address
+    }
+
+    /// How long until an address may be asked; zero when one may.
+    func pause(at now: ContinuousClock.Instant) -> Duration {
+        self.entries.lazy.map { $0.reconnect.pause(at: now) }.min() ?? .zero
+    }
+
+    /// Whether an address has answered since it failed last.
+    func isServing(_ address: String) -> Bool {
+        self.entries.first { $0.address == address }?.reconnect.isServing ?? false
+    }
+
+    mutating func succeeded(_ address: String, at now: ContinuousClock.Instant) {
+        guard let index = self.entries.firstIndex(where: { $0.address == address }) else { return }
+        self.entries[index].reconnect.answered(at: now)
+    }
+
+    /// - Parameter retryAfter: What the server has asked for, if it has.
+    mutating func failed(_ address: String, at now: ContinuousClock.Instant, retryAfter: Duration? = nil) {
+        guard let index = self.entries.firstIndex(where: { $0.address == address }) else { return }
+        self.entries[index].reconnect.failed(at: now, retryAfter: retryAfter)
+    }
+
+    private func best(at now: ContinuousClock.Instant) -> Int? {
         let order = self.entries.indices.map { (self.current + $0) % self.entries.count }
-        let isOpen = { (index: Int) in self.entries[index].notBefore.map { $0 <= now } ?? true }
-        self.current =
-            order.first(where: isOpen)
-            ?? order.min { (self.entries[$0].notBefore ?? now) < (self.entries[$1].notBefore ?? now) } ?? 0
-        return self.entries[self.current].address
-    }
-
-    mutating func succeeded(_ address: String) {
-        guard let index = self.entries.firstIndex(where: { $0.address == address }) else { return }
-        self.entries[index].failures = 0
-        self.entries[index].notBefore = nil
-    }
-
-    mutating func failed(_ address: String, at now: ContinuousClock.Instant) {
-        guard let index = self.entries.firstIndex(where: { $0.address == address }) else { return }
-        let pause = Duration.seconds(5 << min(self.entries[index].failures, 4))
-        self.entries[index].failures += 1
-        self.entries[index].notBefore = now + min(pause, .seconds(60))
+        let pauses = order.map { (index: $0, pause: self.entries[$0].reconnect.pause(at: now)) }
+        // The first of those that are equal.
+        return pauses.min { $0.pause < $1.pause }?.index
     }
 }

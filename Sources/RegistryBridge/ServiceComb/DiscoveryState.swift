@@ -95,6 +95,11 @@ struct DiscoveryState {
         for demand in self.entries.keys where names.contains(demand.name) { self.entries[demand]?.lastUsed = now }
     }
 
+    /// These services are to be published anew.
+    mutating func touch(_ demands: some Sequence<ServiceDemand>) {
+        for demand in demands where self.entries[demand] != nil { self.changes.insert(demand) }
+    }
+
     /// Forgets services that nobody uses.
     mutating func forgetUnused(at now: ContinuousClock.Instant) {
         let unused = self.entries.filter { $0.value.lastUsed + Self.idleLimit < now }.keys

@@ -19,7 +19,7 @@ package actor RegistrarComponent: Component {
     private let readiness: Readiness
     private let discovery: Mailbox<DiscoveryMessage>
     private let logger: Logger
-    private var backoff = Backoff()
+    private var reconnect = Reconnect()
     /// How often in a row the registry has said that it knows nothing.
     private var losses = 0
     /// The registration of the instance that is on its way to the registry.
@@ -55,13 +55,13 @@ package actor RegistrarComponent: Component {
                     try await self.settleStatus()
                 }
                 pause = self.registration.interval
-                self.backoff.reset()
+                self.reconnect.answered(at: .now)
                 self.losses = 0
                 self.report(nil)
             } catch {
                 // Cut off by the end of the process, which is nobody's failure.
                 if Task.isCancelled { return }
-                pause = self.handle(error)
+                pause = max(self.handle(error), await self.client.pause)
             }
             await self.wait(pause * Double.random(in: 0.9...1.1))
         }
@@ -250,7 +250,7 @@ package actor RegistrarComponent: Component {
             }
             self.losses += 1
             // A registry that loses it again and again is not to be flooded.
-            return self.losses == 1 ? .zero : self.backoff.delay(noise: .random(in: -1...1))
+            return self.losses == 1 ? .zero : self.reconnect.failed(at: .now)
         case .serviceMissing, .serviceExists, .versionMissing:
             self.logger.warning("the registry has lost the service, which registers again")
             self.state.update {
@@ -259,10 +259,10 @@ package actor RegistrarComponent: Component {
                 $0.losses += 1
             }
             self.losses += 1
-            return self.losses == 1 ? .zero : self.backoff.delay(noise: .random(in: -1...1))
+            return self.losses == 1 ? .zero : self.reconnect.failed(at: .now)
         default:
             self.report("\(failure)")
-            return min(self.backoff.delay(noise: .random(in: -1...1)), self.registration.interval)
+            return min(self.reconnect.failed(at: .now), self.registration.interval)
         }
     }
 

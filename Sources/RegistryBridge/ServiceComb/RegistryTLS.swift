@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import Common
+import Common
 import Foundation
-package import NIOSSL
+import NIOSSL
 
 /// Makes what the TLS library wants of what the configuration says.
-package enum RegistryTLS {
+enum RegistryTLS {
     /// - Throws: A mistake that names the file.
-    package static func configuration(_ config: ClientTLSConfig) throws(ConfigProblem) -> TLSConfiguration {
+    static func configuration(_ config: ClientTLSConfig) throws(ConfigProblem) -> TLSConfiguration {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = config.oldest == "TLSv1.3" ? .tlsv13 : .tlsv12
         // As in the original: encrypted, but anybody may answer, unless the configuration wants to know.
@@ -31,15 +31,6 @@ package enum RegistryTLS {
             tls.privateKey = .privateKey(key)
         }
         return tls
-    }
-
-    /// The same for what may have none.
-    package static func configuration(of config: ClientTLSConfig?) throws(MesherError) -> TLSConfiguration? {
-        do throws(ConfigProblem) {
-            return try config.map(Self.configuration)
-        } catch {
-            throw .configuration([error])
-        }
     }
 
     private static func read<Value>(_ path: String, _ body: () throws -> Value) throws(ConfigProblem) -> Value {

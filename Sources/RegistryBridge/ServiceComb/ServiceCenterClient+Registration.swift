@@ -83,7 +83,8 @@ extension ServiceCenterClient {
     /// Removes an instance; one that is gone already is as good.
     func remove(_ instance: String, of service: String, timeout: Duration) async throws(Failure) {
         do {
-            _ = try await self.call(.DELETE, "/microservices/\(service)/instances/\(instance)", timeout: timeout)
+            _ = try await self.call(
+                .DELETE, "/microservices/\(service)/instances/\(instance)", timeout: timeout, isLast: true)
         } catch {
             guard error.code == .instanceMissing || error.code == .serviceMissing else { throw error }
         }

@@ -7,7 +7,6 @@ package import Logging
 package import NIOCore
 import NIOHTTP1
 import NIOHTTPCompression
-package import NIOSSL
 
 /// Speaks service-center's API v4.
 ///
@@ -41,6 +40,7 @@ package actor ServiceCenterClient {
     struct Answer {
         let status: Int
         let revision: String?
+        let retryAfter: Duration?
         let body: Data
     }
 
@@ -49,12 +49,14 @@ package actor ServiceCenterClient {
     private let tenant: String
     private var addresses: AddressPool
     private let isLocal: Bool
-    private let tls: TLSConfiguration?
+    private let tls: ControlTLS?
     private var login: RegistryLogin?
     private let logger: Logger
     private var loggingIn: Task<Void, Never>?
     /// How often the registry has answered, so that whoever wants to know whether it is there need not ask.
     private(set) var answers = 0
+    /// Why the registry could not be reached last.
+    private var failure = ""
 
     /// The largest answer that is taken: some 50,000 instances.
     private static let bodyLimit = 16 << 20
@@ -66,11 +68,10 @@ package actor ServiceCenterClient {
     /// - Parameter account: Who logs in, if anybody does.
     package init(
         addresses: [String], project: String, tenant: String, account: RegistryConfig.Account? = nil,
-        tls: TLSConfiguration? = nil, loops: any EventLoopGroup, logger: Logger
+        tls: ControlTLS? = nil, pace: Reconnect.Pace = .usual, loops: any EventLoopGroup, logger: Logger
     ) {
         var configuration = HTTPClient.Configuration(
-            tlsConfiguration: tls, redirectConfiguration: .disallow,
-            decompression: .enabled(limit: .size(Self.bodyLimit)))
+            redirectConfiguration: .disallow, decompression: .enabled(limit: .size(Self.bodyLimit)))
         self.tls = tls
         self.logger = logger
         self.login = account.map { RegistryLogin($0) }
@@ -81,7 +82,7 @@ package actor ServiceCenterClient {
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
         self.client = HTTPClient(eventLoopGroupProvider: .shared(loops), configuration: configuration)
-        self.addresses = AddressPool(addresses)
+        self.addresses = AddressPool(addresses, pace: pace)
         self.isLocal = addresses.contains {
             $0.contains("://127.") || $0.contains("://localhost") || $0.contains("://[::1]")
         }
@@ -114,8 +115,14 @@ package actor ServiceCenterClient {
         if let token = self.login?.token { headers.add(name: "Authorization", value: "Bearer \(token)") }
         return PushSocket.Target(
             host: host, port: port, path: "/v4/\(self.project)/registry/microservices/\(service)/watcher",
-            headers: headers, tls: self.tls)
+            headers: headers, tls: self.tls?.current)
     }
+
+    /// Whether the registry has answered since it failed last.
+    var isServing: Bool { self.addresses.isServing(self.addresses.pick(at: .now)) }
+
+    /// How long until it may be called again; zero when it may.
+    var pause: Duration { self.addresses.pause(at: .now) }
 
     /// The registry has answered a watcher with anything but a socket, which is how it refuses a token.
     func watchRefused() { self.tokenRefused() }
@@ -137,15 +144,17 @@ package actor ServiceCenterClient {
         if !members.isEmpty { self.addresses.setMembers(members) }
     }
 
-    /// Makes one call; when the registry cannot be reached, once more at its next address.
+    /// Makes one call; when the registry cannot be reached, once more at its next address, or at the same when that has
+    /// served until now: it may have closed the connection meanwhile.
     ///
     /// - Parameter path: Below `/v4/{project}/{family}`.
     /// - Parameter isOpen: Whether the call needs no login, and must come without one: service-center 2.2 checks the
     ///   permissions of a token that is there.
+    /// - Parameter isLast: Called also when the registry is left alone because it has failed.
     func call(
         _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], consumer: String? = nil,
         body: (any Encodable & Sendable)? = nil, family: String = "registry",
-        timeout: Duration = ServiceCenterClient.timeout, isOpen: Bool = false
+        timeout: Duration = ServiceCenterClient.timeout, isOpen: Bool = false, isLast: Bool = false
     ) async throws(Failure) -> Answer {
         let data: Data?
         do {
@@ -155,10 +164,14 @@ package actor ServiceCenterClient {
         }
         if !isOpen { await self.logInIfDue() }
         let path = "/v4/\(self.project)/\(family)\(path)\(Self.text(query))"
+        let (wasServing, began) = (self.isServing, ContinuousClock.now)
         do {
+            return try await self.attempt(
+                method, path, consumer, data, timeout, isOpen: isOpen, isUrgent: isLast)
+        } catch .unreachable where self.addresses.pause(at: .now) == .zero {
             return try await self.attempt(method, path, consumer, data, timeout, isOpen: isOpen)
-        } catch .unreachable where self.addresses.count > 1 {
-            return try await self.attempt(method, path, consumer, data, timeout, isOpen: isOpen)
+        } catch .unreachable where wasServing && ContinuousClock.now - began < .seconds(1) {
+            return try await self.attempt(method, path, consumer, data, timeout, isOpen: isOpen, isUrgent: true)
         } catch .refused(let error, let status) {
             guard !isOpen, case .renew = self.login?.refused(error.errorCode) else {
                 throw .refused(error, status: status)
@@ -202,9 +215,11 @@ package actor ServiceCenterClient {
 
     private func attempt(
         _ method: HTTPMethod, _ path: String, _ consumer: String?, _ body: Data?, _ timeout: Duration,
-        isOpen: Bool = false
+        isOpen: Bool = false, isUrgent: Bool = false
     ) async throws(Failure) -> Answer {
-        let address = self.addresses.pick(at: .now)
+        guard let address = self.addresses.take(at: .now) ?? (isUrgent ? self.addresses.pick(at: .now) : nil) else {
+            throw .unreachable(self.failure)
+        }
         var request = HTTPClientRequest(url: "\(address)\(path)")
         request.method = method
         request.headers.add(name: "Content-Type", value: "application/json")
@@ -216,38 +231,48 @@ package actor ServiceCenterClient {
         }
         if let consumer { request.headers.add(name: "X-ConsumerId", value: consumer) }
         if let body { request.body = .bytes(ByteBuffer(bytes: body)) }
+        request.tlsConfiguration = self.tls?.current
         let answer: Answer
         do {
             let whole = try await self.client.whole(request, limit: Self.bodyLimit, timeout: timeout)
             answer = Answer(
-                status: whole.status, revision: whole.headers.first(name: "X-Resource-Revision"), body: whole.body)
+                status: whole.status, revision: whole.headers.first(name: "X-Resource-Revision"),
+                retryAfter: Duration(retryAfter: whole.headers.first(name: "Retry-After"), at: Date()), body: whole.body
+            )
         } catch is NIOTooManyBytesError {
             throw .unreadable("the answer of \(address) is larger than \(Self.bodyLimit) bytes")
         } catch {
-            self.addresses.failed(address, at: .now)
-            throw .unreachable("\(address): \(ConnectionFailure.text(error, within: timeout))")
+            throw self.failed(address, ConnectionFailure.text(error, within: timeout))
         }
         return try self.judge(answer, from: address)
     }
 
     private func judge(_ answer: Answer, from address: String) throws(Failure) -> Answer {
         if answer.status == 200 || answer.status == 304 {
-            self.addresses.succeeded(address)
+            self.addresses.succeeded(address, at: .now)
             self.answers += 1
             return answer
         }
         let error = try? JSONDecoder().decode(ServiceCenterError.self, from: answer.body)
         // 400002: the server calls itself unhealthy.
         if answer.status >= 500 || error?.errorCode == "400002" {
-            self.addresses.failed(address, at: .now)
-            throw .unreachable("\(address) answers \(error.map { "\($0)" } ?? "\(answer.status)")")
+            throw self.failed(address, "it answers \(error.map { "\($0)" } ?? "\(answer.status)")", answer.retryAfter)
         }
-        if answer.status == 404, error == nil { throw .unknownPath(address) }
+        if answer.status == 404, error == nil {
+            self.addresses.succeeded(address, at: .now)
+            throw .unknownPath(address)
+        }
         guard let error else {
             throw .unreadable("\(address) answers \(answer.status), and not as a service-center does")
         }
-        self.addresses.succeeded(address)
+        self.addresses.succeeded(address, at: .now)
         throw .refused(error, status: answer.status)
+    }
+
+    private func failed(_ address: String, _ text: String, _ retryAfter: Duration? = nil) -> Failure {
+        self.addresses.failed(address, at: .now, retryAfter: retryAfter)
+        self.failure = "\(address): \(text)"
+        return .unreachable(self.failure)
     }
 
     private static func text(_ query: [(String, String)]) -> String {

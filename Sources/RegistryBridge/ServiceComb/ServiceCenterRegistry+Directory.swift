@@ -21,7 +21,7 @@ extension ServiceCenterRegistry {
                 var instances: [Instance] = []
                 for demand in demands.sorted() {
                     let entities = self.services[demand] ?? []
-                    instances += ServiceCenterRegistry.instances(entities, app: demand.app, &builder).made
+                    instances += ServiceCenterRegistry.instances(entities, app: demand.app, &builder, nil)?.made ?? []
                 }
                 builder.add(name, instances)
             }
@@ -29,30 +29,38 @@ extension ServiceCenterRegistry {
         }
     }
 
-    /// The instances that can be called; of several endpoints of one protocol the first.
+    /// The instances that can be called.
+    ///
+    /// Of several endpoints of one protocol the first one counts. An instance is there once for each address that the name of
+    /// its host has.
+    ///
+    /// - Parameter hosts: What is known of names; `nil` where they are not looked up.
+    /// - Returns: `nil` while a name is being looked up.
     static func instances(
-        _ entities: [InstanceEntity], app: String, _ builder: inout ServiceDirectoryBuilder
-    ) -> (made: [Instance], ignored: Int) {
+        _ entities: [InstanceEntity], app: String, _ builder: inout ServiceDirectoryBuilder, _ hosts: NameBook?
+    ) -> (made: [Instance], ignored: Int)? {
         var made: [Instance] = []
         var ignored = 0
         for entity in entities {
-            var endpoints: [Endpoint] = []
+            var texts: [EndpointText] = []
             for text in entity.endpoints ?? [] {
-                guard let endpoint = try? builder.endpoint(text) else {
+                guard let endpoint = try? EndpointText(text) else {
                     ignored += 1
                     continue
                 }
-                if !endpoints.contains(where: { $0.protocolName == endpoint.protocolName }) {
-                    endpoints.append(endpoint)
-                }
+                if !texts.contains(where: { $0.protocolName == endpoint.protocolName }) { texts.append(endpoint) }
             }
-            guard !endpoints.isEmpty else { continue }
-            made.append(
-                Instance(
-                    id: entity.instanceId ?? endpoints[0].description, version: entity.version ?? "", app: app,
-                    status: InstanceStatus(rawValue: entity.status ?? "UP") ?? .outOfService,
-                    properties: entity.properties ?? [:], endpoints: endpoints,
-                    region: entity.dataCenterInfo?.region ?? "", zone: entity.dataCenterInfo?.availableZone ?? ""))
+            guard case .known(let places) = builder.places(of: texts, hosts) else { return nil }
+            for endpoints in places where !endpoints.isEmpty {
+                let id = entity.instanceId ?? endpoints[0].description
+                made.append(
+                    Instance(
+                        id: places.count > 1 ? "\(id)@\(endpoints[0].host)" : id, version: entity.version ?? "",
+                        app: app,
+                        status: InstanceStatus(rawValue: entity.status ?? "UP") ?? .outOfService,
+                        properties: entity.properties ?? [:], endpoints: endpoints,
+                        region: entity.dataCenterInfo?.region ?? "", zone: entity.dataCenterInfo?.availableZone ?? ""))
+            }
         }
         return (made, ignored)
     }

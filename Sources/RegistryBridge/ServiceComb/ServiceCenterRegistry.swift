@@ -75,6 +75,10 @@ package actor ServiceCenterRegistry: Registry {
     private let status: RegistryStatus
     private let cache: DiscoveryCache
     private let watcher: Watcher
+    /// The addresses of endpoints by host name.
+    private let hosts: NameBook
+    /// The names of hosts in the endpoints of a service, if any.
+    private var hostNames: [ServiceDemand: Set<String>] = [:]
     private let loops: any EventLoopGroup
     private let logger: Logger
 
@@ -87,7 +91,7 @@ package actor ServiceCenterRegistry: Registry {
     private var answers = 0
     /// Until when nothing is taken away on the registry's word.
     private var doubts = ContinuousClock.now
-    private var backoff = Backoff()
+    private var reconnect = Reconnect()
     private var names: (all: [ServiceEntity], until: ContinuousClock.Instant)?
     /// Absences or readiness have changed since the last publication.
     private var hasNews = false
@@ -99,11 +103,15 @@ package actor ServiceCenterRegistry: Registry {
     private var cannotSave = false
 
     /// A registry that begins with `saved`.
+    ///
+    /// - Parameter resolver: Looks up the names of endpoints.
     package init(
         _ setup: Setup, client: ServiceCenterClient, registration: RegistrationState,
         registrar: Mailbox<RegistryMessage>, inbox: Mailbox<DiscoveryMessage>, status: RegistryStatus,
-        cache: DiscoveryCache, saved: Saved, loops: any EventLoopGroup, logger: Logger
+        cache: DiscoveryCache, saved: Saved, resolver: NameResolver = .shared, loops: any EventLoopGroup,
+        logger: Logger
     ) {
+        self.hosts = NameBook(resolver) { inbox.send(.addressesChanged) }
         self.setup = setup
         self.client = client
         self.registration = registration
@@ -137,7 +145,7 @@ package actor ServiceCenterRegistry: Registry {
                     nextPoll = await self.poll(wanted, directory)
                 } else if !wanted.isEmpty {
                     let isFine = await self.ask(wanted, directory)
-                    if !isFine { nextPoll = min(nextPoll, .now + self.backoff.delay(noise: .random(in: -1...1))) }
+                    if !isFine { nextPoll = min(nextPoll, .now + (await self.pause)) }
                 }
                 if let index = nextIndex, index <= .now { nextIndex = await self.index() }
                 self.publish(to: directory)
@@ -159,6 +167,7 @@ package actor ServiceCenterRegistry: Registry {
             switch message {
             case .serviceWanted, .serviceRefuses: break
             case .caughtUp, .consumerChanged: isDue = true
+            case .addressesChanged: self.state.touch(self.hostNames.keys)
             case .instanceChanged(let event): isDue = self.state.apply(event) == .ask || isDue
             }
         }
@@ -194,13 +203,16 @@ package actor ServiceCenterRegistry: Registry {
         // A service that is known of another application may have come to the own one.
         let own = self.state.entries.keys.map { ServiceDemand(app: self.setup.app, name: $0.name) }
         guard await self.ask(wanted.union(self.state.entries.keys).union(own), directory) else {
-            return .now + min(self.backoff.delay(noise: .random(in: -1...1)), self.setup.interval)
+            return .now + min(await self.pause, self.setup.interval)
         }
         self.state.forgetUnused(at: .now)
         if self.setup.isFindingMembers { try? await self.client.findMembers() }
         if self.setup.isProbing { await self.probe() }
         return .now + self.setup.interval * Double.random(in: 0.9...1.1)
     }
+
+    /// How long to leave a registry alone that has failed.
+    private var pause: Duration { get async { max(self.reconnect.pause(at: .now), await self.client.pause) } }
 
     /// Asks for these services; without any, whether the registry answers.
     ///
@@ -240,9 +252,11 @@ package actor ServiceCenterRegistry: Registry {
             self.remember(unanswered.sorted(), .unreachable, for: Self.unreachableFor)
             self.hasNews = self.hasNews || !self.isSynced
             self.isSynced = true
+            self.reconnect.answered(at: .now)
             self.report(nil)
             return true
         } catch {
+            self.reconnect.failed(at: .now)
             self.state.markStale()
             let missing = demands.filter { self.state.entries[$0] == nil }
             self.remember(missing.sorted(), .unreachable, for: Self.unreachableFor)
@@ -324,7 +338,7 @@ package actor ServiceCenterRegistry: Registry {
             var builder = ServiceDirectoryBuilder(
                 upon: ServiceDirectory(self.indexed, isSynced: true), ownApp: self.setup.app)
             for (owner, instances) in services.sorted(by: { $0.key.text < $1.key.text }) {
-                builder.add(owner.name, Self.instances(instances, app: owner.app, &builder).made)
+                builder.add(owner.name, Self.instances(instances, app: owner.app, &builder, nil)?.made ?? [])
             }
             let indexed = builder.added
             if indexed != self.indexed { self.hasNews = true }
@@ -338,10 +352,13 @@ package actor ServiceCenterRegistry: Registry {
     /// Tries the instances that are held, and lets those go that take no connection.
     private func probe() async {
         let held = self.state.held.prefix(Self.probeLimit)
-        let dead = await withTaskGroup(of: (demand: ServiceDemand, id: String)?.self) { [loops] group in
+        let dead = await withTaskGroup(of: (demand: ServiceDemand, id: String)?.self) { [loops, hosts] group in
             for (demand, instance) in held {
                 group.addTask {
-                    let endpoints = (instance.endpoints ?? []).compactMap { try? Endpoint($0) }
+                    let endpoints = (instance.endpoints ?? []).compactMap { try? EndpointText($0) }.flatMap { text in
+                        let addresses = text.address == nil ? hosts[text.host] ?? [] : [text.host]
+                        return addresses.compactMap { try? Endpoint(text.text(at: $0)) }
+                    }
                     for endpoint in endpoints where await Self.takesConnections(endpoint, loops) { return nil }
                     return (demand, instance.instanceId ?? "")
                 }
@@ -389,6 +406,7 @@ package actor ServiceCenterRegistry: Registry {
         }
         guard self.hasNews || !changes.isEmpty else { return }
         self.hasNews = false
+        if !changes.isEmpty { self.followHosts(of: changes) }
         directory.publish { builder in
             builder.isSynced = self.isSynced
             builder.isComplete = false
@@ -400,10 +418,20 @@ package actor ServiceCenterRegistry: Registry {
                 if !changed.contains(name), builder.keep(name) { continue }
                 var instances: [Instance] = []
                 var ignored = 0
+                var isWaiting = false
                 for demand in demands.sorted() {
-                    let read = Self.instances(known[demand]?.instances ?? [], app: demand.app, &builder)
+                    let entities = known[demand]?.instances ?? []
+                    guard let read = Self.instances(entities, app: demand.app, &builder, self.hosts) else {
+                        isWaiting = true
+                        break
+                    }
                     instances += read.made
                     ignored += read.ignored
+                }
+                if isWaiting {
+                    // Its names are being looked up: it stays as it was, or whoever asks for it waits.
+                    _ = builder.keep(name)
+                    continue
                 }
                 builder.add(name, instances)
                 if ignored > 0 {
@@ -422,6 +450,16 @@ package actor ServiceCenterRegistry: Registry {
                     "instances": "\(known[demand]?.instances.count ?? 0)",
                 ])
         }
+    }
+
+    /// Has the names of hosts looked up that stand in the endpoints of these services.
+    private func followHosts(of services: Set<ServiceDemand>) {
+        for service in services {
+            let endpoints = self.state.entries[service]?.instances.flatMap { $0.endpoints ?? [] } ?? []
+            let names = endpoints.compactMap { try? EndpointText($0) }.filter { $0.address == nil }.map(\.host)
+            self.hostNames[service] = names.isEmpty ? nil : Set(names)
+        }
+        self.hosts.use(self.hostNames.values.reduce(into: []) { $0.formUnion($1) })
     }
 
     private func report(_ failure: String?) {

@@ -8,8 +8,8 @@ import NIOWebSocket
 
 /// Has service-center push the changes of the services that this sidecar has looked up.
 ///
-/// A connection that ends or falls silent is opened again after a second, then later and later. Events between two
-/// connections are lost, so everything is asked for after each connect.
+/// A connection that ends or falls silent is opened again after a second, then later and later, and not while the registry
+/// does not answer calls either. Events between two connections are lost, so everything is asked for after each connect.
 ///
 /// - Source: the traps of service-center 2.1's watcher: an unknown service is told in plain words after a good handshake, a
 ///   refused token is answered 200, and a dead connection may stay open for two minutes.
@@ -30,19 +30,20 @@ struct Watcher: Sendable {
     let registrar: Mailbox<RegistryMessage>
     let inbox: Mailbox<DiscoveryMessage>
     let status: RegistryStatus
+    var pace = Reconnect.Pace.usual
     let loops: any EventLoopGroup
     let logger: Logger
 
     /// Watches until cancelled.
     func run() async {
-        var backoff = Backoff()
+        var reconnect = Reconnect(self.pace)
         while !Task.isCancelled {
-            guard let service = self.registration.current.serviceID else {
-                try? await Task.sleep(for: .milliseconds(200))
+            guard let service = self.registration.current.serviceID, await self.client.isServing else {
+                try? await Task.sleep(for: min(max(await self.client.pause, .milliseconds(200)), .seconds(1)))
                 continue
             }
             do {
-                try await self.watch(service) { backoff.reset() }
+                try await self.watch(service) { reconnect.answered(at: .now) }
             } catch End.refused {
                 await self.client.watchRefused()
             } catch End.unknownService {
@@ -52,7 +53,7 @@ struct Watcher: Sendable {
                 self.logger.debug("watch ended", metadata: ["error": "\(error)"])
             }
             self.status.update { $0.isWatching = false }
-            try? await Task.sleep(for: backoff.delay(noise: .random(in: -1...1)))
+            try? await Task.sleep(for: reconnect.failed(at: .now))
         }
     }
 

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Endpoints and external hosts by name: looked up, looked up again, and nobody waits for a name that is not theirs."""
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from governance import World
+from test_discovery import Caller, registry, world  # noqa: F401
+
+from harness import eventually, free_port
+
+FILE = {"cse.service.registry.type": "file", "cse.service.registry.address": "services.yaml"}
+
+
+class Instance:
+    """Answers with the address that it was asked at."""
+
+    def __init__(self, address, port):
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one piece
+
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(address)))
+                self.end_headers()
+                self.wfile.write(address.encode())
+
+            def log_message(self, *_):
+                """Not to the terminal."""
+
+        self.server = ThreadingHTTPServer((address, port), Handler)
+        self.server.daemon_threads = True
+        Thread(target=self.server.serve_forever, args=[0.01], daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Names:
+    """What the sidecars of a test take for DNS; `-` for a name that is never answered."""
+
+    def __init__(self, path):
+        self.path, self.names = path, {}
+        self.set()
+
+    def set(self, **names):
+        self.names |= {name.replace("_", "-"): addresses for name, addresses in names.items()}
+        new = self.path.with_suffix(".new")
+        new.write_text("".join(f"{name} {addresses}\n" for name, addresses in self.names.items()))
+        new.rename(self.path)
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    library = tmp_path_factory.mktemp("names") / "names.so"
+    source = Path(__file__).with_name("names.c")
+    subprocess.run(["clang", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library, source], check=True)
+    return library
+
+
+@pytest.fixture
+def names(library, tmp_path, monkeypatch):
+    names = Names(tmp_path / "names")
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("NAMES", str(names.path))
+    return names
+
+
+@pytest.fixture
+def instances(world):  # noqa: F811
+    """Three instances on one port of three addresses; gives the port."""
+    addresses = ["127.0.0.5", "127.0.0.6", "127.0.0.7"]
+    port = free_port(*addresses)
+    for address in addresses:
+        world(Instance, address, port)
+    return port
+
+
+def answers(caller, service, count=12):
+    """Who answers; every request has to be answered."""
+    found = [caller.get(service) for _ in range(count)]
+    assert {status for status, *_ in found} == {200}, found
+    return {body for *_, body in found}
+
+
+def follows(caller, service, names):
+    """Traffic goes to the addresses of a name, then to those that it has instead, and on when there is no answer."""
+    assert answers(caller, service) == {"127.0.0.5", "127.0.0.6"}
+    names.set(cart_host="127.0.0.6 127.0.0.7")
+    eventually(
+        lambda: answers(caller, service) == {"127.0.0.6", "127.0.0.7"}, "not looked up again", seconds=15
+    )
+    names.set(cart_host="")
+    began = time.monotonic()
+    while time.monotonic() - began < 6:
+        assert answers(caller, service) == {"127.0.0.6", "127.0.0.7"}
+
+
+def test_a_file_registry(names, instances, world, tmp_path):  # noqa: F811
+    names.set(cart_host="127.0.0.5 127.0.0.6", dead="-")
+    folder = tmp_path / "web"
+    folder.mkdir()
+    entries = {"cart": f"rest://Cart-Host:{instances}", "slow": "rest://dead:1", "plain": f"rest://127.0.0.5:{instances}"}
+    services = "".join(f'- {{name: {name}, instance: ["{endpoint}"]}}\n' for name, endpoint in entries.items())
+    (folder / "services.yaml").write_text(f"service:\n{services}")
+    caller = world(Caller, folder, 1, **FILE)
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(caller.get, "slow")
+        began = time.monotonic()
+        assert answers(caller, "plain") == {"127.0.0.5"}
+        assert answers(caller, "cart") == {"127.0.0.5", "127.0.0.6"}
+        assert time.monotonic() - began < 1.5
+        assert slow.result()[:2] in [(502, "no_endpoint"), (503, "not_ready")]
+    eventually(lambda: caller.get("slow")[:2] == (502, "no_endpoint"), "the wait never ends")
+    follows(caller, "cart", names)
+
+
+def test_service_center(names, instances, registry, world, tmp_path):  # noqa: F811
+    names.set(cart_host="127.0.0.5 127.0.0.6", dead="-")
+    for name, endpoint in [("cart", f"rest://cart-host:{instances}"), ("slow", "rest://dead:1")]:
+        service = registry.service(appId="shop", serviceName=name)
+        registry.instance(service, endpoints=[endpoint])
+    caller = world(Caller, tmp_path / "web", registry.port)
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(caller.get, "slow")
+        began = time.monotonic()
+        assert answers(caller, "cart") == {"127.0.0.5", "127.0.0.6"}
+        assert time.monotonic() - began < 1.5
+        assert slow.result()[0] in (502, 503)
+    follows(caller, "cart", names)
+
+
+def test_external_hosts(names, instances):
+    """Names whose DNS does not answer hold up those of no other rule."""
+    port = instances
+    names.set(alive="127.0.0.9 127.0.0.5", **{f"n{number}.dead": "-" for number in range(30)})
+    rules = f"egressRule: {{a: [{{hosts: ['*.dead', alive], ports: [{{port: {port}, protocol: HTTP}}]}}]}}\n"
+    with World({}, egress=rules, mesher="mesher.egress.allowLoopback: true\n") as mesh, ThreadPoolExecutor(30) as pool:
+        dead = [pool.submit(mesh.ask, f"n{number}.dead") for number in range(30)]
+        began = time.monotonic()
+        # The first address takes no connection; the next request goes to the second one.
+        eventually(lambda: mesh.ask("alive").status == 200, "held up", seconds=1)
+        assert mesh.many(5, "alive") == {"127.0.0.5": 5}
+        assert time.monotonic() - began < 1
+        assert {each.result().error for each in dead} == {"no_endpoint"}
+        # As long as for a connection, which is a second.
+        assert time.monotonic() - began < 4
