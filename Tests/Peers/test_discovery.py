@@ -4,6 +4,7 @@
 import base64
 import contextlib
 import gzip
+import hashlib
 import http.client
 import json
 import os
@@ -132,6 +133,7 @@ class Center:
         self.calls, self.logins, self.is_over = [], [], False
         self.find = find
         self.account, self.tokens, self.life, self.members = account, set(), 3600, []
+        self.ends_watches = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -156,6 +158,8 @@ class Center:
                     # A socket is refused in its own way.
                     refusal = b"" if self.path.endswith("/watcher") else error("401204", "unauthorized")
                     self.answer(refusal, 401 if refusal else 200)
+                elif outer.ends_watches and self.path.endswith("/watcher"):
+                    self.end_watch()
                 elif "action?type=query" in self.path:
                     outer.find(self, json.loads(body))
                 elif self.path.endswith("/microservices") and self.command == "GET":
@@ -172,6 +176,16 @@ class Center:
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
+
+            def end_watch(self):
+                """A good handshake, and the end."""
+                seal = hashlib.sha1(f"{self.headers['Sec-WebSocket-Key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode())
+                self.send_response(101)
+                self.send_header("Upgrade", "websocket")
+                self.send_header("Connection", "Upgrade")
+                self.send_header("Sec-WebSocket-Accept", base64.b64encode(seal.digest()).decode())
+                self.end_headers()
+                self.close_connection = True
 
             def log_in(self, account):
                 outer.logins.append(account)
@@ -375,6 +389,23 @@ def test_the_watch_comes_back_and_catches_up(world, registry, tmp_path):
     eventually(lambda: caller.metric("mesher_registry_watching") == 1, "not watching again")
     # It has registered anew by itself, or the watch would not be there.
     assert again.find("web", app="shop")[0] == 200
+
+
+def test_a_watch_that_does_not_last_is_opened_later_and_later(world, tmp_path):
+    center = world(Center, lambda handler, _: handler.found())
+    center.ends_watches = True
+    keys = {"cse.service.registry.watch": True, "cse.service.registry.refreshInterval": "300s"}
+    world(Caller, tmp_path / "web", center.port, **keys)
+
+    def watches():
+        return sum(path.endswith("/watcher") for _, path, _ in list(center.calls))
+
+    eventually(watches, "no watcher")
+    began = time.monotonic()
+    eventually(lambda: time.monotonic() - began > 6, "the clock stands", seconds=10)
+    # After a second, two, four, each half as long at least; and as many questions, since something may have been missed.
+    assert 2 <= watches() <= 4
+    assert sum("/health" in path for _, path, _ in list(center.calls)) <= 6, center.calls
 
 
 def test_a_registry_that_has_lost_everything_is_not_believed_at_once(world, registry, tmp_path):

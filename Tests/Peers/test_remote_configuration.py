@@ -353,7 +353,7 @@ def test_only_what_is_enabled_and_strongest(kie, sidecar):
     caller = sidecar(kie)
     eventually(lambda: caller.metric("mesher_config_server_settings") == 3, "not read")
     assert allowed(caller) == ALL
-    assert "cse.unknown.key: warning: unknown key" in log(caller)
+    eventually(lambda: "cse.unknown.key: warning: unknown key" in log(caller), lambda: log(caller))
     assert "spring" not in log(caller), "the application's own settings are none of our business"
     kie.put(KEY, "12")
     becomes(caller, 9)
