@@ -68,7 +68,9 @@ struct ExternalDestinations: Sendable {
         switch exchange.worker.addresses.look(
             host, port: port, for: known.asker, within: self.limit, at: exchange.worker.now)
         {
-        case .pending(let future): return .wait(future)
+        case .pending(let future):
+            exchange.hasAwaitedService = true
+            return .wait(future)
         case .unknown: return .refused(ProxyError(.noEndpoint, "the address of [\(host)] is not known"))
         case .endpoint(let endpoint):
             // Only now: a name may lead anywhere.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preloaded into a sidecar: the names in the file that NAMES names have the addresses that stand behind them, one name a
-// line. A name with "-" behind it is never answered; all others are the system's.
+// line. "-" is never answered, "~2" after two seconds; all other names are the system's.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>
@@ -25,6 +25,10 @@ int getaddrinfo(
         struct addrinfo **last = found;
         while ((word = strtok_r(NULL, " \n", &rest))) {
             if (!strcmp(word, "-")) for (;;) pause();
+            if (*word == '~') {
+                sleep(atoi(word + 1));
+                continue;
+            }
             struct addrinfo numeric = *hints;
             numeric.ai_flags = AI_NUMERICHOST;
             if ((failure = system(word, port, &numeric, last))) return failure;

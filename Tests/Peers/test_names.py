@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Endpoints and external hosts by name: looked up, looked up again, and nobody waits for a name that is not theirs."""
 
+import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,7 @@ class Instance:
 
 
 class Names:
-    """What the sidecars of a test take for DNS; `-` for a name that is never answered."""
+    """What the sidecars of a test take for DNS; `-` for a name that is never answered, `~2` for one that takes 2 s."""
 
     def __init__(self, path):
         self.path, self.names = path, {}
@@ -152,3 +153,22 @@ def test_external_hosts(names, instances):
         assert {each.result().error for each in dead} == {"no_endpoint"}
         # As long as for a connection, which is a second.
         assert time.monotonic() - began < 4
+
+
+def test_the_wait_for_dns_is_part_of_the_time_to_connect(names):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        # Its queue is full: nobody connects any more.
+        queued = [socket.socket() for _ in range(4)]
+        for each in queued:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        names.set(slow="~2 127.0.0.1")
+        rules = f"egressRule: {{a: [{{hosts: [slow], ports: [{{port: {port}, protocol: HTTP}}]}}]}}\n"
+        settings = "mesher.egress.allowLoopback: true\nmesher.timeouts.connect: 3s\n"
+        with World({}, egress=rules, mesher=settings) as mesh:
+            began = time.monotonic()
+            assert mesh.ask("slow").error == "connect_failed"
+            assert 2.5 < time.monotonic() - began < 4
+        for each in queued:
+            each.close()

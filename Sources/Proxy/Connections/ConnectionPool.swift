@@ -231,7 +231,7 @@ package final class ConnectionPool {
     private func connect(_ group: Group, for ticket: Ticket, isTunnel: Bool) {
         group.count += 1
         let worker = group.worker
-        let settings = ticket.driver.settings
+        let settings = Self.settings(of: ticket.driver)
         worker.metrics.upstreamConnects.add()
         let kind: ConnectionKind = isTunnel ? .plain : group.tls == nil ? .http1 : .secured(.http1)
         self.dial(group, kind, settings) { result in
@@ -265,6 +265,15 @@ package final class ConnectionPool {
         }
     }
 
+    /// What a driver's connection obeys: the wait for the address of a host takes part of the time to connect.
+    private static func settings(of driver: ExchangeDriver) -> ProxySettings {
+        var settings = driver.settings
+        guard driver.exchange.isExternal, driver.exchange.hasAwaitedService else { return settings }
+        let waited = driver.worker.now - driver.exchange.startedAt
+        settings.connect = max(settings.connect - waited, .milliseconds(100))
+        return settings
+    }
+
     private static func failure(_ ticket: Ticket) -> ProxyError {
         ProxyError(.connectFailed, ticket.driver.connectFailure)
     }
@@ -283,7 +292,9 @@ package final class ConnectionPool {
             return .ready(connection.makeStream())
         }
         group.waiting.append(ticket)
-        if !group.shared.contains(where: { $0.isPending }) { self.connectShared(group, ticket.driver.settings) }
+        if !group.shared.contains(where: { $0.isPending }) {
+            self.connectShared(group, Self.settings(of: ticket.driver))
+        }
         return .pending
     }
 
@@ -295,7 +306,9 @@ package final class ConnectionPool {
                 continue
             }
             guard let connection = group.shared.first(where: { $0.isAvailable }) else {
-                if !group.shared.contains(where: { $0.isPending }) { self.connectShared(group, ticket.driver.settings) }
+                if !group.shared.contains(where: { $0.isPending }) {
+                    self.connectShared(group, Self.settings(of: ticket.driver))
+                }
                 return
             }
             group.waiting.removeFirst()

@@ -254,8 +254,8 @@ package actor ServiceCenterClient {
             return answer
         }
         let error = try? JSONDecoder().decode(ServiceCenterError.self, from: answer.body)
-        // 400002: the server calls itself unhealthy.
-        if answer.status >= 500 || error?.errorCode == "400002" {
+        // 400002: the server calls itself unhealthy; 429: it has too much to do.
+        if answer.status >= 500 || answer.status == 429 || error?.errorCode == "400002" {
             throw self.failed(address, "it answers \(error.map { "\($0)" } ?? "\(answer.status)")", answer.retryAfter)
         }
         if answer.status == 404, error == nil {
