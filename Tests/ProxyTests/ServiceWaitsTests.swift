@@ -19,7 +19,8 @@ import Testing
             switch message {
             case .serviceWanted(let demand): self.asked.withLock { $0.append(demand.name) }
             case .serviceRefuses(let demand): self.refusing.withLock { $0.append(demand.name) }
-            case .consumerChanged, .instanceChanged, .caughtUp: Issue.record("nobody asks for \(message)")
+            case .consumerChanged, .instanceChanged, .addressesChanged, .caughtUp:
+                Issue.record("nobody asks for \(message)")
             }
             return true
         }

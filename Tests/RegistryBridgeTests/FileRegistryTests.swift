@@ -134,10 +134,12 @@ private struct FileRegistryContract: RegistryContract {
         try await self.following(text, names) { snapshot, path in
             #expect(await eventually { self.urls(snapshot, "cart") == ["rest://10.0.0.1:1"] })
             let before = snapshot.current
-            #expect(before.isSynced && before["slow"] == nil && !before.settles("slow", at: .now()))
+            #expect(
+                before.isSynced && before["slow"] == nil
+                    && !before.settles(ServiceDemand(app: "default", name: "slow"), at: .now()))
             answer.signal()
             #expect(await eventually { self.urls(snapshot, "slow") == ["rest://127.0.0.1:1"] })
-            #expect(snapshot.current.settles("nobody", at: .now()))
+            #expect(snapshot.current.settles(ServiceDemand(app: "default", name: "nobody"), at: .now()))
             // A name that is added leaves the service as it was until it is known.
             let more = text.replacing("'rest://10.0.0.1:1'", with: "'rest://10.0.0.1:1', 'rest://later:1'")
             try more.write(toFile: path, atomically: true, encoding: .utf8)

@@ -187,7 +187,7 @@ package actor ServiceCenterRegistry: Registry {
             case .serviceRefuses(let demand):
                 // A registry that pushes has said already what it knows.
                 if !self.status.current.isWatching, self.state.mayAsk(demand, at: .now) { demands.insert(demand) }
-            case .consumerChanged, .instanceChanged, .caughtUp: break
+            case .consumerChanged, .instanceChanged, .addressesChanged, .caughtUp: break
             }
         }
         return demands
