@@ -126,21 +126,18 @@ struct DestinationStage: Stage {
         if directory.isComplete || exchange.requestHeaders.withBytes(in: name, { RegistryNames.isName($0) }) {
             let (now, demands) = (exchange.worker.now, self.governance.demands(for: text))
             let missing = demands.filter { directory.absence(of: $0, at: now) == nil }
-            if !missing.isEmpty { return Self.wait(for: missing, &exchange) }
+            if !missing.isEmpty {
+                // All at once; the request goes on with the first answer.
+                guard let future = exchange.worker.waits.wait(for: missing, &exchange) else {
+                    return .reject(ProxyError(.notReady))
+                }
+                return .again(future)
+            }
             isReachable = demands.allSatisfy { directory.absence(of: $0, at: now) == .unknown }
         }
         guard isReachable else { return .reject(ProxyError(.notReady)) }
         if exchange.request.method == .connect { return .reject(self.unlisted) }
         return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()"))
-    }
-
-    /// Has the registry asked for all of these at once; the request goes on when it has answered the first.
-    private static func wait(for demands: [ServiceDemand], _ exchange: inout Exchange) -> Verdict {
-        let futures = demands.compactMap { exchange.worker.waits.wait(for: $0) }
-        // The answers may come one by one.
-        guard exchange.awaitedServices < 3, let future = futures.first else { return .reject(ProxyError(.notReady)) }
-        exchange.awaitedServices += 1
-        return .again(future)
     }
 
     /// Answers CONNECT to a service: the requests inside are mesher's business like all others.

@@ -151,6 +151,20 @@ import Testing
         #expect(self.registry.asked == ["default/cart refuses"])
     }
 
+    @Test("a request does not wait for one answer after the other for ever")
+    func patience() throws {
+        let exchanges = TestExchange(try self.directory([:]), ask: self.registry.ask)
+        let chain = StageChain(try self.stages(Self.rule))
+        var exchange = try self.begin(exchanges)
+        _ = chain.advance(&exchange)
+        exchange.awaitsUntil = exchange.worker.now
+        guard case .fail(let error) = chain.advance(&exchange) else {
+            Issue.record("the request does not fail")
+            return
+        }
+        #expect(error.reason == .notReady)
+    }
+
     @Test("names that no service can have are not asked for", arguments: ["cart_", "x-", "cart.", ".cart"])
     func names(name: String) throws {
         let exchanges = TestExchange(try self.directory([:]), ask: self.registry.ask)

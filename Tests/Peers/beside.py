@@ -55,14 +55,27 @@ class Origin:
             def log_message(self, *_):
                 """Not to the terminal."""
 
+        self.connections = []
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
+        accept = self.server.get_request
+
+        def get_request():
+            accepted = accept()
+            self.connections.append(accepted[0])
+            return accepted
+
+        self.server.get_request = get_request
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def stop(self):
+        """Ends as a process does: its connections too."""
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class World:

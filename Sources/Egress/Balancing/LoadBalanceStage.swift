@@ -121,8 +121,7 @@ struct LoadBalanceStage: Stage {
             worker.waits.refuses(demand, at: worker.now)
             return nil
         }
-        guard exchange.awaitedServices < 3, let future = worker.waits.wait(for: demand) else { return nil }
-        exchange.awaitedServices += 1
+        guard let future = worker.waits.wait(for: [demand], &exchange) else { return nil }
         exchange.balancing.isAwaiting = true
         return future
     }

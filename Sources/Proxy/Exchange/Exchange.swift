@@ -62,8 +62,8 @@ package struct Exchange: ~Copyable {
     package var timeout: TimeAmount?
     /// Whether an injected delay is over: the fault stage.
     package var hasDelayed = false
-    /// How often the request has waited for the registry: the destination and the balancing stage.
-    package var awaitedServices = 0
+    /// Until when the request may wait for the registry; `nil` when it has not: the destination and the balancing stage.
+    package var awaitsUntil: NIODeadline?
     /// Where the request is in a trace: the tracing stage.
     package var trace: TraceContext?
     /// Bytes of the request's body so far: the driver.

@@ -52,6 +52,17 @@ package final class ServiceWaits {
         return promise.futureResult
     }
 
+    /// The same for a request, which may wait for one answer after the other, but not for long.
+    ///
+    /// - Returns: `nil` when its time is over.
+    package func wait(for demands: [ServiceDemand], _ exchange: inout Exchange) -> EventLoopFuture<Void>? {
+        let now = exchange.worker.now
+        let until = exchange.awaitsUntil ?? now + Self.limit
+        guard now < until else { return nil }
+        exchange.awaitsUntil = until
+        return demands.compactMap { self.wait(for: $0) }.first
+    }
+
     /// Has the registry asked again for a service of which no instance takes a connection, twice a second at most.
     package func refuses(_ demand: ServiceDemand, at now: NIODeadline) {
         guard let ask = self.ask else { return }
