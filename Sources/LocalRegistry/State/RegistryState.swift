@@ -277,6 +277,7 @@ struct RegistryState: Sendable {
     /// Ends an instance, which is shown for a while longer.
     mutating func remove(_ id: String, of serviceID: String, at now: Moment) throws(ServiceCenterError) {
         var held = try self.held(id, serviceID, "Instance's leaseId not exist.")
+        guard self.hold > 0 else { return self.forget(held, of: serviceID) }
         held.shownUntil = now.monotonic + self.hold
         self.instances[serviceID]?[id] = held
     }
@@ -285,12 +286,18 @@ struct RegistryState: Sendable {
     mutating func sweep(at now: Moment) {
         for (service, all) in self.instances {
             for (id, held) in all {
-                if held.shownUntil == nil, held.deadline <= now.monotonic { try? self.remove(id, of: service, at: now) }
-                guard let end = self.instances[service]?[id]?.shownUntil, end <= now.monotonic else { continue }
-                self.instances[service]?[id] = nil
-                if let entity = self.services[service] { self.note("DELETE", held.instance, entity) }
+                if let end = held.shownUntil {
+                    if end <= now.monotonic { self.forget(held, of: service) }
+                } else if held.deadline <= now.monotonic {
+                    try? self.remove(id, of: service, at: now)
+                }
             }
         }
+    }
+
+    private mutating func forget(_ held: Held, of serviceID: String) {
+        self.instances[serviceID]?[held.instance.instanceId ?? ""] = nil
+        if let service = self.services[serviceID] { self.note("DELETE", held.instance, service) }
     }
 
     /// - Parameter reason: The detail of the error when it does not live.

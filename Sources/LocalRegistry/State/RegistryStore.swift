@@ -25,20 +25,18 @@ actor RegistryStore {
     ) throws -> Result {
         var world = self.worlds[tenant] ?? RegistryState(tenant: tenant, edition: .random(in: 0...UInt64.max / 2))
         world.hold = self.hold
-        let now = self.now
-        world.sweep(at: now)
-        let result = Swift.Result { try body(&world, now) }
+        let result = Swift.Result { try body(&world, self.now) }
         self.tell(&world)
         // A question about a tenant that nobody has registered with leaves nothing behind.
         if self.worlds[tenant] != nil || !world.services.isEmpty { self.worlds[tenant] = world }
         return try result.get()
     }
 
-    /// Ends leases until cancelled.
+    /// Ends leases, and forgets what is deleted, until cancelled.
     func expire() async throws {
         while true {
             try await Task.sleep(for: .milliseconds(250))
-            for tenant in self.worlds.keys { try self.update(tenant) { _, _ in } }
+            for tenant in self.worlds.keys { try self.update(tenant) { world, now in world.sweep(at: now) } }
         }
     }
 
