@@ -39,11 +39,10 @@ def check(what):
 
 
 class Origin:
-    """A service that answers with its name."""
+    """A service that answers with its name, each request on a connection of its own: when it stops, all of it stops."""
 
     def __init__(self, name, port=0):
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
             wbufsize = -1  # head and body in one piece
 
             def do_GET(self):
