@@ -6,7 +6,8 @@ import Synchronization
 /// Looks up the addresses of host names, by the system's resolver and on threads of its own.
 ///
 /// The system's resolver blocks for as long as it likes: half a minute and more where no DNS server answers. So whoever asks
-/// has a number of threads that its names may hold at most, waits by a limit of its own, and takes nothing from others.
+/// has a number of threads that its names may hold at most, waits by a limit of its own, and takes nothing from others. Names
+/// that took long before hold half of them at most.
 package final class NameResolver: Sendable {
     /// Somebody whose names share threads.
     package struct Asker: Sendable, Hashable {
@@ -22,7 +23,7 @@ package final class NameResolver: Sendable {
         }
 
         /// The registry that services are found in.
-        package static let registry = Asker("registry", threads: 16)
+        package static let registry = Asker("registry", threads: 32)
     }
 
     /// Finds the addresses of a name, without brackets; `nil` when it has none, or when nobody can say.
@@ -38,32 +39,58 @@ package final class NameResolver: Sendable {
         let since: ContinuousClock.Instant
     }
 
+    private struct Running {
+        let question: Question
+        /// Whether it counts among the names that took long before.
+        let isSlow: Bool
+    }
+
     private struct State {
         /// In the order in which they came.
         var waiting: [Waiting] = []
         /// Names that are being looked up, by who asks.
         var running: [Asker: Int] = [:]
-        /// The same with those that wait.
+        /// Those of them that took long before.
+        var runningSlow: [Asker: Int] = [:]
+        /// All of them, with those that wait.
         var open: [Asker: Int] = [:]
+        /// Names that took long when they were looked up last.
+        var slow: Set<String> = []
         var threads = 0
         var listeners: [Question: [@Sendable ([String]?) -> Void]] = [:]
+
+        /// Whether a thread may be had for a question.
+        func hasRoom(for question: Question) -> Bool {
+            let asker = question.asker
+            guard self.running[asker, default: 0] < asker.threads else { return false }
+            return !self.slow.contains(question.name)
+                || self.runningSlow[asker, default: 0] < max(1, asker.threads / 2)
+        }
     }
 
     /// How many threads there are at most.
     private static let mostThreads = 64
     /// How many names of one asker may be looked up or wait.
     private static let capacity = 1_000
+    /// How many names are remembered to be slow.
+    private static let mostSlow = 10_000
     /// Nobody waits any longer for an answer to a question that is older.
     private static let patience = Duration.seconds(5)
 
     /// The process's own.
     package static let shared = NameResolver()
 
+    private let slowness: Duration
     private let lookUp: LookUp
     private let state = Mutex(State())
 
     /// A resolver that asks `lookUp`, which may block.
-    package init(_ lookUp: @escaping LookUp = NameResolver.system) { self.lookUp = lookUp }
+    ///
+    /// - Parameter slowness: What takes longer is slow.
+    package init(slowness: Duration = .seconds(2), _ lookUp: @escaping LookUp = NameResolver.system) {
+        self.slowness = slowness
+        self.lookUp = lookUp
+    }
 
     /// Looks a name up; those who ask for the same name meanwhile share the answer.
     ///
@@ -81,9 +108,7 @@ package final class NameResolver: Sendable {
             state.open[asker, default: 0] += 1
             state.listeners[question] = [listener]
             state.waiting.append(Waiting(question: question, since: .now))
-            guard state.threads < Self.mostThreads, state.running[asker, default: 0] < asker.threads else {
-                return (true, false)
-            }
+            guard state.threads < Self.mostThreads, state.hasRoom(for: question) else { return (true, false) }
             state.threads += 1
             return (true, true)
         }
@@ -103,40 +128,50 @@ package final class NameResolver: Sendable {
 
     /// Looks names up until there is none left that may be.
     private func work() {
-        while let question = self.next() {
-            let found = self.lookUp(question.name)
-            self.finish(question, found)
+        while let running = self.next() {
+            let began = ContinuousClock.now
+            let found = self.lookUp(running.question.name)
+            let isSlow = .now - began > self.slowness
+            self.state.withLock { state in
+                Self.end(running.question, &state.running)
+                if running.isSlow { Self.end(running.question, &state.runningSlow) }
+                if !isSlow {
+                    state.slow.remove(running.question.name)
+                } else if state.slow.count < Self.mostSlow {
+                    state.slow.insert(running.question.name)
+                }
+            }
+            self.answer(running.question, found)
         }
     }
 
-    private func next() -> Question? {
+    private static func end(_ question: Question, _ counts: inout [Asker: Int]) {
+        let left = counts[question.asker, default: 1] - 1
+        counts[question.asker] = left > 0 ? left : nil
+    }
+
+    private func next() -> Running? {
         var late: [Question] = []
-        defer { for question in late { self.finish(question, nil, wasRunning: false) } }
+        defer { for question in late { self.answer(question, nil) } }
         return self.state.withLock { state in
             let limit = ContinuousClock.now - Self.patience
             late = state.waiting.prefix { $0.since < limit }.map(\.question)
             state.waiting.removeFirst(late.count)
-            let index = state.waiting.firstIndex { waiting in
-                state.running[waiting.question.asker, default: 0] < waiting.question.asker.threads
-            }
-            guard let index else {
+            guard let index = state.waiting.firstIndex(where: { state.hasRoom(for: $0.question) }) else {
                 state.threads -= 1
                 return nil
             }
             let question = state.waiting.remove(at: index).question
+            let isSlow = state.slow.contains(question.name)
             state.running[question.asker, default: 0] += 1
-            return question
+            if isSlow { state.runningSlow[question.asker, default: 0] += 1 }
+            return Running(question: question, isSlow: isSlow)
         }
     }
 
-    private func finish(_ question: Question, _ found: [String]?, wasRunning: Bool = true) {
+    private func answer(_ question: Question, _ found: [String]?) {
         let listeners = self.state.withLock { state in
-            func end(_ counts: inout [Asker: Int]) {
-                let left = counts[question.asker, default: 1] - 1
-                counts[question.asker] = left > 0 ? left : nil
-            }
-            end(&state.open)
-            if wasRunning { end(&state.running) }
+            Self.end(question, &state.open)
             return state.listeners.removeValue(forKey: question) ?? []
         }
         for listener in listeners { listener(found) }

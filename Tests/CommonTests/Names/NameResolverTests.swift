@@ -18,7 +18,7 @@ private final class Names: Sendable {
     private let state = Mutex(State())
     private let end = DispatchSemaphore(value: 0)
 
-    var resolver: NameResolver { NameResolver { self.lookUp($0) } }
+    var resolver: NameResolver { NameResolver(slowness: .milliseconds(20)) { self.lookUp($0) } }
 
     var mostDead: Int { self.state.withLock { $0.mostDead } }
 
@@ -26,8 +26,10 @@ private final class Names: Sendable {
 
     func set(_ name: String, _ addresses: [String]?) { self.state.withLock { $0.answers[name] = addresses } }
 
+    var dead: Int { self.state.withLock { $0.dead } }
+
     /// The names that are dead are answered, as many as there may be.
-    func finish() { for _ in 0..<2_000 { self.end.signal() } }
+    func finish(_ count: Int = 2_000) { for _ in 0..<count { self.end.signal() } }
 
     private func lookUp(_ name: String) -> [String]? {
         self.state.withLock { state in
@@ -58,6 +60,25 @@ private final class Names: Sendable {
             #expect(await resolver.addresses(of: "cart", for: other) == ["10.0.0.1"])
         }
         #expect(await eventually { names.mostDead == 2 })
+        names.finish()
+    }
+
+    @Test("names that took long before leave threads to the others of whoever asks")
+    func slowNames() async throws {
+        let names = Names()
+        let resolver = names.resolver
+        names.set("cart", ["10.0.0.1"])
+        let told = Count()
+        for index in 0..<4 { resolver.ask("dead\(index)", for: .registry) { _ in told.add() } }
+        #expect(await eventually { names.mostDead == 4 })
+        try await Task.sleep(for: .milliseconds(40))
+        names.finish(4)
+        #expect(await eventually { told.count == 4 })
+        let asker = NameResolver.Asker("four", threads: 4)
+        for index in 0..<4 { resolver.ask("dead\(index)", for: asker) { _ in } }
+        #expect(await eventually { names.dead == 2 })
+        #expect(await resolver.addresses(of: "cart", for: asker) == ["10.0.0.1"])
+        #expect(names.dead == 2)
         names.finish()
     }
 
