@@ -71,6 +71,8 @@ package final class HTTP2ClientConnection: HTTP2Connection {
     /// An upstream that has answered early resets the stream: RFC 9113 §8.1.
     override var countsResets: Bool { false }
 
+    override var heedsLastBytes: Bool { true }
+
     override func isIdle(_ id: UInt32) -> Bool { id & 1 == 0 || id >= self.nextStream }
 
     override func headersOnNewStream(_ id: UInt32, _ block: RawSpan, endStream: Bool) {

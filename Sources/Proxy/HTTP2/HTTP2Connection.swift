@@ -47,6 +47,8 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
     private var unread: ByteBuffer?
     /// What the channel has read inside a write that failed.
     private var early: ByteBuffer?
+    /// Whether the channel has become inactive behind that, and not by an end of ours.
+    private var hasLastBytes = false
     /// Written while the channel took no more: heads and control frames, which no window bounds.
     final var backlog = 0
     /// Whether the peer is not read from until it takes what it was sent.
@@ -131,6 +133,10 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
     /// A client only: two ends of mesher that did so to each other would wait for ever.
     var stallLimit: TimeAmount? { nil }
 
+    /// Whether what came right before the end of the channel is looked at: answers are, and not what a client asks that
+    /// is gone.
+    var heedsLastBytes: Bool { false }
+
     /// A PING of ours was answered.
     func pingAnswered() {}
 
@@ -148,6 +154,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
 
     package func channelInactive(context: ChannelHandlerContext) {
         self.context = nil
+        self.hasLastBytes = !self.isClosed && self.early != nil && self.heedsLastBytes
         self.isClosed = true
         self.endOnce()
         self.loseStreamsLater()
@@ -164,7 +171,10 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
     }
 
     func eventEnds() {
-        if let bytes = self.early.take() { self.received(bytes) }
+        if let bytes = self.early.take() {
+            self.received(bytes)
+            self.hasLastBytes = false
+        }
         if self.hasStreamsToLose {
             self.hasStreamsToLose = false
             self.loseStreams()
@@ -211,7 +221,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
             return
         }
         var offset = 0
-        reading: while !self.isClosed {
+        reading: while !self.isClosed || self.hasLastBytes {
             if self.output.readableBytes > Self.outputLimit, self.isStalled() { break }
             switch self.parser.next(input.readableBytesSpan, at: &offset) {
             case .incomplete: break reading
@@ -254,6 +264,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
 
     /// Ends the connection for what the peer did.
     final func fail(_ code: HTTP2ErrorCode) {
+        self.hasLastBytes = false
         guard !self.isClosed else { return }
         self.worker.metrics.count(code)
         if code == .enhanceYourCalm { self.worker.metrics.count(.http2Frames) }

@@ -140,6 +140,41 @@ import Testing
         #expect(Set(other.streams.flatMap { $0.news() }) == ["request /0 end", "request /1 end"])
     }
 
+    @Test("what is read inside a write that fails came before the end")
+    func readInsideWrite() throws {
+        let opened = try Self.open()
+        let second = opened.bench.begin(["POST /1 HTTP/1.1"])
+        let (channel, wire) = (opened.upstream.channel, opened.upstream.wire)
+        wire.onWrite = {
+            wire.onWrite = {}
+            channel.pipeline.fireChannelRead(
+                Frames.answer(1, "a") + Frames.frame(.goAway, payload: [0, 0, 0, 1, 0, 0, 0, 0]))
+            channel.close(promise: nil)
+        }
+        opened.bench.loop.run()
+        #expect(opened.client.news() == ["response 200", "body 'a' end", "ended"])
+        // Nobody has looked at the other one.
+        #expect(second.news() == [])
+        #expect(opened.bench.connectShared().streams.map { $0.news() } == [["request /1 end"]])
+    }
+
+    @Test("what is read there and broken ends it, and what is behind is not looked at")
+    func brokenInsideWrite() throws {
+        let opened = try Self.open()
+        let (channel, wire) = (opened.upstream.channel, opened.upstream.wire)
+        let second = opened.bench.begin(["POST /1 HTTP/1.1"])
+        wire.onWrite = {
+            wire.onWrite = {}
+            channel.pipeline.fireChannelRead(Frames.data(0, "on no stream") + Frames.answer(1, "a"))
+            channel.close(promise: nil)
+        }
+        opened.bench.loop.run()
+        #expect(second.news() == ["reply 502 upstream_reset", "ended"])
+        // GET may be sent once more, and is.
+        #expect(opened.client.news() == [])
+        #expect(opened.bench.connectShared().streams.map { $0.news() } == [["request /0 end"]])
+    }
+
     // MARK: Streams
 
     @Test("a stream is used again, by one request at a time, however the one before has ended")
