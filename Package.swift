@@ -64,30 +64,42 @@ let package = Package(
             dependencies: ["CMesher", "CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
             swiftSettings: settings),
         .target(
-            name: "Proxy", dependencies: ["Common", basicContainers, logging, nioCore, nioPosix, nioSSL, nioTLS],
+            name: "Proxy",
+            dependencies: ["CMesher", "Common", basicContainers, logging, nioCore, nioPosix, nioSSL, nioTLS],
+            swiftSettings: settings),
+        // Named by everybody who serves or calls HTTP off the request path.
+        .target(
+            name: "ControlHTTP",
+            dependencies: [
+                "Common", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPTypes,
+            ],
             swiftSettings: settings),
         .target(name: "Ingress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
         .target(name: "Egress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),
         .target(
             name: "RegistryBridge",
             dependencies: [
-                "Common", asyncHTTPClient, logging, nioCore, nioHTTP1, nioHTTPCompression, nioPosix, nioSSL,
-                nioWebSocket,
+                "Common", "ControlHTTP", asyncHTTPClient, logging, nioCore, nioHTTP1, nioHTTPCompression, nioPosix,
+                nioSSL, nioWebSocket,
             ],
             swiftSettings: settings),
         .target(
             name: "HealthAgent",
-            dependencies: ["Common", asyncHTTPClient, logging, nioCore, nioHPACK, nioHTTP1, nioHTTP2, nioPosix],
+            dependencies: [
+                "Common", "ControlHTTP", asyncHTTPClient, logging, nioCore, nioHPACK, nioHTTP1, nioHTTP2, nioPosix,
+            ],
             swiftSettings: settings),
         .target(
             name: "AdminAPI",
-            dependencies: ["CMesher", "Common", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1],
+            dependencies: [
+                "CMesher", "Common", "ControlHTTP", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1,
+            ],
             resources: [.embedInCode("Resources/page.html")], swiftSettings: settings),
         .target(
             name: "LocalRegistry",
             dependencies: [
-                "Common", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPCompression, nioHTTPTypes,
-                nioWebSocket,
+                "Common", "ControlHTTP", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPCompression,
+                nioHTTPTypes, nioWebSocket,
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -120,12 +132,20 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "HealthAgentTests",
-            dependencies: ["Common", "HealthAgent", "TestSupport", asyncHTTPClient, logging, nioPosix],
+            dependencies: ["Common", "HealthAgent", "TestSupport", asyncHTTPClient, logging, nioCore, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ControlHTTPTests",
+            dependencies: [
+                "Common", "ControlHTTP", "TestSupport", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore,
+                nioHTTP1, nioPosix,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "AdminAPITests",
             dependencies: [
-                "AdminAPI", "CMesher", "Common", httpTypes, hummingbird, logging, nioCore, nioEmbedded,
+                "AdminAPI", "CMesher", "Common", "TestSupport", httpTypes, hummingbird, logging, nioCore, nioEmbedded,
+                nioPosix,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -2,6 +2,7 @@
 
 import AsyncHTTPClient
 package import Common
+import ControlHTTP
 import Foundation
 import NIOCore
 import NIOHTTP1
@@ -39,8 +40,7 @@ package enum AdminClient {
     private static func ask<Answer: Decodable & Sendable>(
         _ path: String, at address: String, body: (some Encodable & Sendable)?, otherwise remedy: String
     ) async throws(Failure) -> Answer {
-        let response: HTTPClientResponse
-        let answer: ByteBuffer
+        let answer: HTTPClient.WholeAnswer
         do {
             var request = HTTPClientRequest(url: "http://\(address)/v1/mesher/\(path)")
             if let body {
@@ -50,22 +50,20 @@ package enum AdminClient {
             }
             let client = Self.client()
             defer { Task { try? await client.shutdown() } }
-            response = try await client.execute(request, timeout: .seconds(5))
-            answer = try await response.body.collect(upTo: Self.limit)
+            answer = try await client.whole(request, limit: Self.limit, timeout: .seconds(5))
         } catch {
             throw Failure(
                 description: "no sidecar answers at \(address) (\(error)); start it with cse.protocols.rest-admin, "
                     + remedy)
         }
-        let data = Data(answer.readableBytesView)
-        guard response.status == .ok else {
-            let mistake = try? JSONDecoder().decode(Mistake.self, from: data)
+        guard answer.status == 200 else {
+            let mistake = try? JSONDecoder().decode(Mistake.self, from: answer.body)
             throw Failure(
                 description: mistake?.error
-                    ?? String(buffer: answer).trimmingCharacters(in: .whitespacesAndNewlines))
+                    ?? String(decoding: answer.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))
         }
         do {
-            return try JSONDecoder().decode(Answer.self, from: data)
+            return try JSONDecoder().decode(Answer.self, from: answer.body)
         } catch {
             throw Failure(description: "\(address) is no sidecar of this version: \(error)")
         }

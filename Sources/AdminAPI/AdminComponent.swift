@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
+import ControlHTTP
 import Hummingbird
 import HummingbirdCore
 package import Logging
@@ -16,10 +17,12 @@ package actor AdminComponent: Component {
         case profiles
     }
 
-    /// Connections at a time: whoever looks after the sidecar must not take the descriptors that traffic needs.
-    package static let mostConnections = 64
-    /// How long a connection may be without a request, or a request without its end.
-    private static let idle = TimeAmount.seconds(15)
+    /// Few places: whoever looks after the sidecar must not take the descriptors that traffic needs.
+    static let limits = ServerLimits(places: 64, reserved: 8, probes: ["/healthz", "/readyz"])
+    /// Connections at a time: some more than there are places, for whom others have to go.
+    package static let mostConnections = AdminComponent.limits.places + 16
+    /// How long what is being answered may go on when the process stops.
+    package static let drainLimit = Duration.seconds(2)
 
     private let kind: Kind
     private let address: ListenAddress
@@ -27,6 +30,7 @@ package actor AdminComponent: Component {
     private let loops: any EventLoopGroup
     private let logger: Logger
     private let onListening: @Sendable (any Channel) async -> Void
+    private let server = OrderlyServer()
 
     /// A component that listens on `address`, on `loops` that serve no traffic.
     ///
@@ -45,23 +49,25 @@ package actor AdminComponent: Component {
     }
 
     package func run() async throws {
-        var quiet = self.logger
-        quiet.logLevel = .critical  // the server's ways of starting and stopping are not news
         let (table, what, path) =
             switch self.kind {
             case .api: (AdminRoutes(state: self.state).table, "admin API serves", "")
             case .profiles: (ProfilingRoutes(state: self.state).table, "profiles can be taken", "debug/pprof/")
             }
-        let application = Application(
-            responder: table,
-            server: .http1(configuration: .init(idleTimeout: Self.idle)),
-            configuration: ApplicationConfiguration(
-                address: .hostname(self.address.host, port: self.address.port), serverName: nil),
-            onServerRunning: { [logger, address, onListening] channel in
-                await onListening(channel)
-                logger.notice("\(what)", metadata: ["url": "http://\(address)/\(path)"])
-            },
-            eventLoopGroupProvider: .shared(self.loops), logger: quiet)
-        try await application.run()
+        let (address, loops, logger, onListening) = (self.address, self.loops, self.logger, self.onListening)
+        try await self.server.run { quiet in
+            let application = Application(
+                responder: table, server: .limited(Self.limits),
+                configuration: ApplicationConfiguration(
+                    address: .hostname(address.host, port: address.port), serverName: nil),
+                onServerRunning: { channel in
+                    await onListening(channel)
+                    logger.notice("\(what)", metadata: ["url": "http://\(address)/\(path)"])
+                },
+                eventLoopGroupProvider: .shared(loops), logger: quiet)
+            try await application.run()
+        }
     }
+
+    package func drain() async { await self.server.drain() }
 }

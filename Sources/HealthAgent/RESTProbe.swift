@@ -2,6 +2,7 @@
 
 import AsyncHTTPClient
 import Common
+import ControlHTTP
 import Foundation
 import NIOCore
 import NIOHTTP1
@@ -25,24 +26,25 @@ struct RESTProbe: Probe {
         // Nothing is kept between two checks: what is asked is whether the application takes new connections too.
         request.headers.add(name: "Connection", value: "close")
         do {
-            let response = try await self.client.execute(request, timeout: TimeAmount(self.timeout))
-            let body =
-                self.expectation.body == nil
-                ? ByteBuffer() : try await response.body.collect(upTo: Self.bodyLimit)
-            return self.judge(status: Int(response.status.code), body: body)
+            // The body is waited for whatever is expected of it: what hangs after its head is not well.
+            let answer = try await self.client.whole(
+                request, limit: Self.bodyLimit, timeout: self.timeout, cutsBody: self.expectation.body == nil)
+            return self.judge(status: answer.status, body: answer.body)
         } catch is NIOTooManyBytesError {
             return "the body is longer than \(Self.bodyLimit) bytes"
+        } catch let error as HTTPClientError where error == .deadlineExceeded {
+            return "no answer from port \(self.port) ended in time"
         } catch {
             return "no answer from port \(self.port): \(error)"
         }
     }
 
-    private func judge(status: Int, body: ByteBuffer) -> String? {
+    private func judge(status: Int, body: Data) -> String? {
         if let wanted = self.expectation.status, status != wanted {
             return "status is not \(wanted) but \(status)"
         }
         if let pattern = self.expectation.body {
-            let bytes = Array(buffer: body)
+            let bytes = Array(body)
             return unsafe pattern.isFound(in: bytes.span.bytes) ? nil : "body does not match \(pattern.text)"
         }
         if self.expectation.status == nil, !(200..<400).contains(status) { return "status is \(status)" }

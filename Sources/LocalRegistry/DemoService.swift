@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import ControlHTTP
 import Foundation
 import Hummingbird
 package import Logging
@@ -13,6 +14,7 @@ package actor DemoService: Component {
     private let loops: any EventLoopGroup
     private let logger: Logger
     private let onServing: @Sendable () async -> Void
+    private let server = OrderlyServer()
 
     /// A service on 127.0.0.1.
     ///
@@ -40,13 +42,16 @@ package actor DemoService: Component {
         router.get("/headers") { request, _ in
             request.headers.map { "\($0.name): \($0.value)\n" }.joined()
         }
-        var quiet = self.logger
-        quiet.logLevel = .critical  // its ways of starting and stopping are not news
-        let application = Application(
-            router: router,
-            configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: self.port), serverName: nil),
-            onServerRunning: { _ in await self.onServing() }, eventLoopGroupProvider: .shared(self.loops), logger: quiet
-        )
-        try await application.run()
+        let (port, loops, onServing) = (self.port, self.loops, self.onServing)
+        let responder = router.buildResponder()
+        try await self.server.run { quiet in
+            let application = Application(
+                responder: responder, server: .limited(ServerLimits(places: 256)),
+                configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: port), serverName: nil),
+                onServerRunning: { _ in await onServing() }, eventLoopGroupProvider: .shared(loops), logger: quiet)
+            try await application.run()
+        }
     }
+
+    package func drain() async { await self.server.drain() }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
+import ControlHTTP
 import Hummingbird
 import HummingbirdCore
 package import Logging
@@ -20,6 +21,7 @@ package actor LocalRegistryComponent: Component {
     private let logger: Logger
     private let onListening: @Sendable (any Channel) async -> Void
     private let onServing: @Sendable (_ port: Int) async -> Void
+    private let server = OrderlyServer()
 
     /// A registry on `address`.
     ///
@@ -47,24 +49,32 @@ package actor LocalRegistryComponent: Component {
         let faults = self.allowsFaults ? Faults() : nil
         let routes = RegistryRoutes(
             store: store, address: self.address.description, version: self.version, faults: faults)
-        var quiet = self.logger
-        quiet.logLevel = .critical  // its ways of starting and stopping are not news
-        let (onListening, onServing) = (self.onListening, self.onServing)
-        let application = Application(
-            responder: routes.makeTable(),
-            server: HTTPServerBuilder { RegistryChannel(responder: $0, store: store, faults: faults) },
-            configuration: ApplicationConfiguration(
-                address: .hostname(self.address.host, port: self.address.port), serverName: nil),
-            onServerRunning: {
-                await onListening($0)
-                await onServing($0.localAddress?.port ?? 0)
-            },
-            eventLoopGroupProvider: .shared(self.loops), logger: quiet)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await application.run() }
+            group.addTask { try await self.serve(routes, store, faults) }
             group.addTask { try await store.expire() }
             try await group.next()
             group.cancelAll()
         }
     }
+
+    private func serve(_ routes: RegistryRoutes, _ store: RegistryStore, _ faults: Faults?) async throws {
+        let (address, loops) = (self.address, self.loops)
+        let (onListening, onServing) = (self.onListening, self.onServing)
+        let table = routes.makeTable()
+        try await self.server.run { quiet in
+            let application = Application(
+                responder: table,
+                server: HTTPServerBuilder { RegistryChannel(responder: $0, store: store, faults: faults) },
+                configuration: ApplicationConfiguration(
+                    address: .hostname(address.host, port: address.port), serverName: nil),
+                onServerRunning: {
+                    await onListening($0)
+                    await onServing($0.localAddress?.port ?? 0)
+                },
+                eventLoopGroupProvider: .shared(loops), logger: quiet)
+            try await application.run()
+        }
+    }
+
+    package func drain() async { await self.server.drain() }
 }

@@ -240,14 +240,14 @@ package struct Assembly: Sendable {
                     + incomingListeners.map { Self.shown($0, "incoming", isFirst: $0 === incoming) },
                 startTime: ProcessClock.startTime)
             let admit = self.adminGate(metrics)
-            supervisor.add("admin") {
+            supervisor.add("admin", drainLimit: AdminComponent.drainLimit) {
                 AdminComponent(
                     address: address, state: state, loops: controlLoops, logger: logger, onListening: admit)
             }
             supervisor.add("monitor") { TrafficMonitorComponent(monitor) }
             if let profiling = config.admin.profiling {
                 let admit = self.adminGate(metrics)
-                supervisor.add("profiling") {
+                supervisor.add("profiling", drainLimit: AdminComponent.drainLimit) {
                     AdminComponent(
                         .profiles, address: profiling, state: state, loops: controlLoops, logger: logger,
                         onListening: admit)

@@ -43,6 +43,25 @@ import Testing
         await long.stop()
     }
 
+    @Test("has failed when the body does not end in time, whether or not it is looked at", arguments: [nil, "x"])
+    func hangingBody(pattern: String?) async throws {
+        let origin = try await TestOrigin.start { _ in "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx" }
+        let expectation = HealthCheckConfig.Expectation(
+            body: try pattern.map { text throws(ConfigMistake) in try RegularExpression(text) })
+        let failure = try await self.check(origin.port, expectation)
+        #expect(failure == "no answer from port \(origin.port) ended in time")
+        await origin.stop()
+    }
+
+    @Test("looks at no body longer than 1 MiB where none is expected")
+    func longBody() async throws {
+        let origin = try await TestOrigin.start { _ in
+            "HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + String(repeating: "x", count: 2_000_000)
+        }
+        #expect(try await self.check(origin.port, .init()) == nil)
+        await origin.stop()
+    }
+
     private func check(_ port: Int, _ expectation: HealthCheckConfig.Expectation) async throws -> String? {
         let client = HTTPClient(
             eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton),

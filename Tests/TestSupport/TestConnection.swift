@@ -49,9 +49,12 @@ package final class TestConnection: Sendable {
     }
 
     /// Connects to `address`.
-    package static func open(_ address: SocketAddress) async throws -> TestConnection {
+    ///
+    /// - Parameter isReading: Whether it takes what it is sent.
+    package static func open(_ address: SocketAddress, isReading: Bool = true) async throws -> TestConnection {
         let received = Received()
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.autoRead, value: isReading)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Handler(received))

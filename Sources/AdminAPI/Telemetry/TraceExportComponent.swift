@@ -2,6 +2,7 @@
 
 import AsyncHTTPClient
 package import Common
+import ControlHTTP
 import Foundation
 package import Logging
 package import NIOCore
@@ -15,6 +16,7 @@ package actor TraceExportComponent: Component {
     private let config: TracingConfig
     private let encoder: SpanEncoder
     private let queue: SpanQueue
+    private let patience: Duration
     private let loops: any EventLoopGroup
     private let logger: Logger
     private var isFailing = false
@@ -22,13 +24,18 @@ package actor TraceExportComponent: Component {
 
     /// How often the queue is looked at.
     private static let look = Duration.milliseconds(100)
+    /// How much of an answer is read.
+    private static let answerLimit = 1 << 20
 
     /// A component that empties the queue of `telemetry`.
+    ///
+    /// - Parameter patience: How long a collector may take for its answer, all of it.
     package init(
-        _ config: TracingConfig, telemetry: Telemetry, pace: Reconnect.Pace = .usual, loops: any EventLoopGroup,
-        logger: Logger
+        _ config: TracingConfig, telemetry: Telemetry, pace: Reconnect.Pace = .usual, patience: Duration = .seconds(10),
+        loops: any EventLoopGroup, logger: Logger
     ) {
         self.reconnect = Reconnect(pace)
+        self.patience = patience
         self.config = config
         self.encoder = telemetry.encoder ?? SpanEncoder(format: config.format, own: telemetry.own)
         self.queue = telemetry.spans
@@ -37,10 +44,10 @@ package actor TraceExportComponent: Component {
     }
 
     package func run() async throws {
-        let client = self.client(within: .seconds(10))
+        let client = self.client()
         while !Task.isCancelled {
             if self.reconnect.pause(at: .now) == .zero {
-                await self.exportWhatIsDue(client, after: self.config.batchInterval)
+                await self.exportWhatIsDue(client, after: self.config.batchInterval, within: self.patience)
             }
             try? await Task.sleep(for: min(Self.look, self.config.batchInterval))
         }
@@ -49,27 +56,26 @@ package actor TraceExportComponent: Component {
 
     /// The last spans, before the end.
     package func drain() async {
-        let client = self.client(within: .seconds(2))
-        await self.exportWhatIsDue(client, after: .zero)
+        let client = self.client()
+        await self.exportWhatIsDue(client, after: .zero, within: min(self.patience, .seconds(2)))
         try? await client.shutdown()
     }
 
-    private func client(within time: TimeAmount) -> HTTPClient {
+    private func client() -> HTTPClient {
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
         configuration.timeout.connect = .seconds(2)
-        configuration.timeout.read = time
         // A port that is refused is an answer: whoever waits for more of it waits in vain.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
         return HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
     }
 
-    private func exportWhatIsDue(_ client: HTTPClient, after interval: Duration) async {
+    private func exportWhatIsDue(_ client: HTTPClient, after interval: Duration, within time: Duration) async {
         while let (spans, count) = self.queue.take(self.config.batchSize, orAfter: interval) {
             var failure: String?
             var retryAfter: Duration?
             switch self.config.destination {
-            case .http(let url): (failure, retryAfter) = await self.post(spans, to: url, client)
+            case .http(let url): (failure, retryAfter) = await self.post(spans, to: url, client, within: time)
             case .file(let path): failure = Self.append(spans, to: path)
             }
             self.queue.count(failure == nil ? .exported : .failed, count)
@@ -91,7 +97,7 @@ package actor TraceExportComponent: Component {
 
     /// - Returns: Why it has failed, `nil` when the collector has them; and how long it asks to be left alone.
     private func post(
-        _ spans: ByteBuffer, to url: String, _ client: HTTPClient
+        _ spans: ByteBuffer, to url: String, _ client: HTTPClient, within time: Duration
     ) async -> (failure: String?, retryAfter: Duration?) {
         let frame = self.encoder.frame
         var request = HTTPClientRequest(url: url)
@@ -103,11 +109,12 @@ package actor TraceExportComponent: Component {
         body.writeBytes(frame.end)
         request.body = .bytes(body)
         do {
-            let response = try await client.execute(request, timeout: .seconds(10))
-            _ = try? await response.body.collect(upTo: 64 * 1024)
-            if (200...299).contains(response.status.code) { return (nil, nil) }
-            let retryAfter = Duration(retryAfter: response.headers.first(name: "Retry-After"), at: Date())
-            return ("\(url): status \(response.status.code)", retryAfter)
+            let answer = try await client.whole(request, limit: Self.answerLimit, timeout: time, cutsBody: true)
+            if (200...299).contains(answer.status) { return (nil, nil) }
+            let retryAfter = Duration(retryAfter: answer.headers.first(name: "Retry-After"), at: Date())
+            return ("\(url): status \(answer.status)", retryAfter)
+        } catch let error as HTTPClientError where error == .deadlineExceeded {
+            return ("\(url): no whole answer within \(time)", nil)
         } catch {
             return ("\(url): \(error)", nil)
         }

@@ -7,6 +7,7 @@
 #include "Demangle.h"
 #include "Gzip.h"
 #include "Profiler.h"
+#include "SessionCache.h"
 
 /// Gives memory that was freed back to the system.
 void cmesher_trim_memory(void);

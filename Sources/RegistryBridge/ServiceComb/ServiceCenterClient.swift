@@ -2,6 +2,7 @@
 
 import AsyncHTTPClient
 package import Common
+import ControlHTTP
 import Foundation
 package import Logging
 package import NIOCore

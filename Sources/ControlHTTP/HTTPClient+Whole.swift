@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import AsyncHTTPClient
-import Foundation
+package import AsyncHTTPClient
+package import Foundation
 import NIOCore
-import NIOHTTP1
+package import NIOHTTP1
 import Synchronization
 
 extension HTTPClient {
     /// An answer with all of its body.
-    struct WholeAnswer: Sendable {
-        let status: Int
-        let headers: HTTPHeaders
-        let body: Data
+    package struct WholeAnswer: Sendable {
+        /// The status code.
+        package let status: Int
+        /// The fields of its head.
+        package let headers: HTTPHeaders
+        /// As long as the caller allows.
+        package let body: Data
     }
 
     /// Makes a call and takes the whole answer.
@@ -21,39 +24,45 @@ extension HTTPClient {
     ///
     /// - Parameter limit: The most bytes that a body may have; `NIOTooManyBytesError` beyond.
     /// - Parameter silence: The longest that nothing of a body may come, for calls whose head takes its time.
-    func whole(
-        _ request: HTTPClientRequest, limit: Int, timeout: Duration, silence: Duration? = nil
+    /// - Parameter cutsBody: Whether a longer body is cut off at the limit instead.
+    /// - Throws: `HTTPClientError.deadlineExceeded` when the answer has not ended in `timeout`; what the library throws.
+    package func whole(
+        _ request: HTTPClientRequest, limit: Int, timeout: Duration, silence: Duration? = nil, cutsBody: Bool = false
     ) async throws -> WholeAnswer {
         try await Self.within(timeout) {
             let response = try await self.execute(request, timeout: TimeAmount(timeout))
-            let body = try await Self.collect(response.body, limit, silence)
+            let body = try await Self.collect(response.body, limit, silence, cutsBody: cutsBody)
             return WholeAnswer(
                 status: Int(response.status.code), headers: response.headers, body: Data(body.readableBytesView))
         }
     }
 
     private static func collect(
-        _ body: HTTPClientResponse.Body, _ limit: Int, _ silence: Duration?
+        _ body: HTTPClientResponse.Body, _ limit: Int, _ silence: Duration?, cutsBody: Bool
     ) async throws -> ByteBuffer {
-        guard let silence else { return try await body.collect(upTo: limit) }
         let progress = Progress()
         return try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
             group.addTask {
                 var whole = ByteBuffer()
                 for try await var piece in body {
-                    guard whole.readableBytes + piece.readableBytes <= limit else {
-                        throw NIOTooManyBytesError(maxBytes: limit)
+                    let rest = limit - whole.readableBytes
+                    if piece.readableBytes > rest {
+                        guard cutsBody else { throw NIOTooManyBytesError(maxBytes: limit) }
+                        if let first = piece.readSlice(length: rest) { whole.writeImmutableBuffer(first) }
+                        break
                     }
                     whole.writeBuffer(&piece)
                     progress.lastPiece.withLock { $0 = .now }
                 }
                 return whole
             }
-            group.addTask {
-                while true {
-                    let end = progress.lastPiece.withLock { $0 } + silence
-                    if end <= .now { throw HTTPClientError.readTimeout }
-                    try await _Concurrency.Task.sleep(until: end)
+            if let silence {
+                group.addTask {
+                    while true {
+                        let end = progress.lastPiece.withLock { $0 } + silence
+                        if end <= .now { throw HTTPClientError.readTimeout }
+                        try await _Concurrency.Task.sleep(until: end)
+                    }
                 }
             }
             return try await Self.first(of: &group)
