@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Common
 import NIOCore
 import NIOHPACK
 import NIOHTTP2
@@ -29,13 +30,27 @@ struct GRPCProbe: Probe {
                         ) { $0.close() }
                     }
                 }
-                .connect(host: "127.0.0.1", port: Int(self.port)).get()
+                .connect(to: SocketAddress(ipAddress: "127.0.0.1", port: Int(self.port)))
+                .getCancellable(late: { $0.close(promise: nil) })
             let answer = await self.ask(channel, multiplexer)
-            try? await channel.close().get()
+            channel.close(promise: nil)
             return answer
         } catch {
             return "cannot connect to port \(self.port)"
         }
+    }
+
+    /// Field 1, a text, when there is one; its length is written seven bits at a time, the lowest first.
+    static func request(_ service: String) -> [UInt8] {
+        guard !service.isEmpty else { return [] }
+        var request: [UInt8] = [0x0a]
+        var rest = service.utf8.count
+        while rest > 0x7f {
+            request.append(UInt8(rest & 0x7f) | 0x80)
+            rest >>= 7
+        }
+        request.append(UInt8(rest))
+        return request + service.utf8
     }
 
     private func ask(
@@ -54,7 +69,8 @@ struct GRPCProbe: Probe {
             }
         }
         channel.closeFuture.whenComplete { _ in result.succeed("port \(port) closed the connection: no gRPC there?") }
-        let answer = try? await result.futureResult.get()
+        // Whoever is cancelled looks at no answer.
+        let answer = try? await result.futureResult.value()
         timer.cancel()
         return answer ?? nil
     }
@@ -83,9 +99,7 @@ private final class HealthCall: ChannelInboundHandler {
             ("user-agent", "mesher"),
         ])
         context.write(Self.wrapOutboundOut(.headers(.init(headers: headers))), promise: nil)
-        // Field 1, a text, when there is one.
-        let name = Array(self.service.utf8.prefix(100))
-        let request: [UInt8] = name.isEmpty ? [] : [0x0a, UInt8(name.count)] + name
+        let request = GRPCProbe.request(self.service)
         var message = ByteBuffer()
         message.writeInteger(UInt8(0))
         message.writeInteger(UInt32(request.count))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Common
 import NIOCore
 import NIOPosix
 
@@ -13,8 +14,9 @@ struct TCPProbe: Probe {
         do {
             let channel = try await ClientBootstrap(group: self.loops)
                 .connectTimeout(TimeAmount(self.timeout))
-                .connect(host: "127.0.0.1", port: Int(self.port)).get()
-            try? await channel.close().get()
+                .connect(to: SocketAddress(ipAddress: "127.0.0.1", port: Int(self.port)))
+                .getCancellable(late: { $0.close(promise: nil) })
+            channel.close(promise: nil)
             return nil
         } catch {
             return "cannot connect to port \(self.port)"

@@ -4,12 +4,16 @@
 import contextlib
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+import harness
 import wire
+from governance import World
 from harness import Client, answer, eventually
 from life import INCOMING, OUTGOING, in_parallel, living
 
@@ -188,6 +192,53 @@ def test_a_signal_without_traffic_ends_at_once(record_property):
     record_property("exit", f"{taken * 1000:.0f} ms")
     print(f"idle: exit {taken * 1000:.0f} ms after TERM")
     assert taken <= 1
+
+
+@pytest.fixture
+def frozen():
+    """The port of an application that is stopped as a debugger stops it: the kernel accepts for it, nobody answers."""
+    port = harness.free_port("127.0.0.1")
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: harness.listens("127.0.0.1", port), "the application does not start")
+        process.send_signal(signal.SIGSTOP)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_frozen_application_does_not_hold_up_a_stop(frozen, record_property):
+    """Checks of every kind are in flight, and would wait for ten seconds."""
+    checks = ", ".join(f"{{port: {frozen}, protocol: {kind}}}" for kind in ("rest", "grpc", "tcp"))
+    with World({}, mesher=f"localHealthCheck: [{checks}]\n") as world:
+        connected = lambda: open_connections(frozen) >= 2  # noqa: E731
+        eventually(connected, "no check is in flight")
+        began = time.monotonic()
+        world.sidecar.process.send_signal(signal.SIGTERM)
+        assert world.sidecar.process.wait(20) == 0
+        taken = time.monotonic() - began
+    record_property("exit", f"{taken * 1000:.0f} ms")
+    assert taken <= 1
+
+
+def open_connections(port):
+    """How many clients are connected to a port of 127.0.0.1."""
+    with open("/proc/net/tcp") as table:
+        lines = [line.split() for line in table][1:]
+    return sum(fields[2] == f"0100007F:{port:04X}" and fields[3] == "01" for fields in lines)
+
+
+def test_30_stops_say_nothing_but_that_they_are_stops():
+    """Nothing asks an event loop for something once it has ended: the library would say so."""
+    for _ in range(30):
+        with living() as mesh:
+            mesh.ask()
+            mesh.sidecar.process.send_signal(signal.SIGTERM)
+            assert mesh.sidecar.process.wait(5) == 0
+            lines = mesh.sidecar.log.read_text().splitlines()
+            assert lines[-1].endswith("mesher: stopped") and not [line for line in lines if "ERROR" in line], lines[-5:]
 
 
 def test_killed_under_traffic_and_started_again(record_property):
