@@ -108,11 +108,12 @@ class Authority:
         ends=30 * DAY,
         rsa=False,
         is_authority=False,
+        speaks=False,
     ):
         """A certificate and its key, in files of this name. `starts` and `ends` are seconds from now.
 
         `san` are names as (tag, octets), `[]` an extension without any; without names there is no extension.
-        Without `usage` the certificate does not say what it is for.
+        Without `usage` the certificate does not say what it is for. An authority that `speaks` may be a peer as well.
         """
         san = names(dns, uris, ips) or None if san is None else san
         name = name or secrets.token_hex(8)
@@ -126,7 +127,7 @@ class Authority:
             "authorityKeyIdentifier = keyid",
         ]
         if is_authority:
-            extensions.append("keyUsage = critical, keyCertSign, cRLSign")
+            extensions.append("keyUsage = critical, keyCertSign, cRLSign" + (", digitalSignature" if speaks else ""))
         elif usage:
             extensions += ["keyUsage = critical, digitalSignature, keyEncipherment", f"extendedKeyUsage = {usage}"]
         if san is not None:

@@ -399,7 +399,7 @@ BUYER = f"{SPIFFE}buyer"
         "uri": {"uris": [BUYER]},
         "dns": {"dns": ["buyer.shop"]},
         "one of several": {"dns": ["a.shop", "buyer.shop"], "uris": [f"{SPIFFE}a"]},
-        "uri among dns": {"dns": ["a.shop"], "uris": [f"{SPIFFE}a", BUYER]},
+        "uri among dns": {"dns": ["a.shop", "b.shop"], "uris": [BUYER]},
     },
 )
 def test_names_that_are_taken(named, app, ca, san):
@@ -434,8 +434,23 @@ def test_names_that_are_taken(named, app, ca, san):
 def test_names_that_are_refused(named, app, ca, san):
     """The name is compared octet by octet with those of the certificate that are of its kind, and never with CN."""
     # The library may refuse the odd ones already for their form.
-    reasons = ["wrong_name", *(["other"] if "san" in san else [])]
+    reasons = ["wrong_name", *(["other", "several_identities"] if "san" in san else [])]
     Door(named, INCOMING).refuses(client_context(ca, ca.issue(**san)), *reasons)
+    assert app.octets == b""
+
+
+@table(
+    "options, reason",
+    {
+        "two identities": ({"uris": [BUYER, f"{SPIFFE}a"]}, "several_identities"),
+        "two, and a name": ({"dns": ["buyer.shop"], "uris": [f"{SPIFFE}a", "urn:b"]}, "several_identities"),
+        "an authority": ({"uris": [BUYER], "is_authority": True, "speaks": True}, "authority"),
+        "an authority by name": ({"dns": ["buyer.shop"], "is_authority": True, "speaks": True}, "authority"),
+    },
+)
+def test_certificates_that_are_no_identity(named, app, ca, options, reason):
+    """One URI and no more, and never the certificate of an authority, whatever else stands in it."""
+    Door(named, INCOMING).refuses(client_context(ca, ca.issue(**options)), reason)
     assert app.octets == b""
 
 
@@ -491,7 +506,8 @@ def shop(ca, other, shared_app):
     serve("marked", query="?sslEnabled=true")
     serve("renamed", ca.issue(dns=["other.example"]))
     serve("wild", ca.issue(dns=["*.shop.example"]))
-    serve("spiffe", ca.issue(uris=[f"{SPIFFE}a", f"{SPIFFE}spiffe"]))
+    serve("spiffe", ca.issue(dns=["a"], uris=[f"{SPIFFE}spiffe"]))
+    serve("signer", ca.issue(dns=["signer"], is_authority=True, speaks=True))
     serve("several", ca.issue(dns=["third.example"]))
     serve("below", ca.below().issue(dns=["below"]))
     serve("serveronly", ca.issue(dns=["serveronly"], usage=SERVER))
@@ -507,6 +523,8 @@ def shop(ca, other, shared_app):
     for name, (make, _) in impostors(ca, other).items():
         serve(name, make(dns=[name]))
     serve("clientonly", ca.issue(dns=["clientonly"], usage=CLIENT))
+    serve("spiffetwo", ca.issue(uris=[f"{SPIFFE}a", f"{SPIFFE}spiffe"]))
+    serve("spiffesigner", ca.issue(uris=[f"{SPIFFE}spiffe"], is_authority=True, speaks=True))
     for name, san in (WRONG_NAMES | WRONG_WILDCARDS | WRONG_IDENTITIES).items():
         serve(name, ca.issue(usage=BOTH, **san))
     serve("broken", ca.issue(dns=["broken"], rsa=True), versions=[V10, V11])
@@ -527,6 +545,8 @@ def shop(ca, other, shared_app):
     tags |= {
         "renamed.rest.Consumer": {"serverName": "other.example"},
         "spiffe.rest.Consumer": {"subjectAltNames": f"{SPIFFE}spiffe"},
+        "spiffetwo.rest.Consumer": {"subjectAltNames": f"{SPIFFE}spiffe"},
+        "spiffesigner.rest.Consumer": {"subjectAltNames": f"{SPIFFE}spiffe"},
         "several.rest.Consumer": {"subjectAltNames": f"{SPIFFE}x, second.example,third.example"},
         "anybody.rest.Consumer": {"verifyPeer": False},
         "suite.rest.Consumer": {"cipherSuits": "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"},
@@ -571,9 +591,9 @@ def test_whom_it_calls(shop, name, asked):
     assert (handshake.error, handshake.version, handshake.name) == (None, "TLSv1.3", asked)
 
 
-@pytest.mark.parametrize("name", ["spiffe", "several"])
+@pytest.mark.parametrize("name", ["spiffe", "several", "signer"])
 def test_identities(shop, name):
-    """subjectAltNames takes the place of the name that is compared."""
+    """subjectAltNames takes the place of the name that is compared; without a URI a server may be an authority."""
     assert called(shop, name).error is None
 
 
@@ -609,6 +629,11 @@ def uncalled(shop, name, *reasons):
 @pytest.mark.parametrize("name", IMPOSTORS)
 def test_whom_it_does_not_call(shop, ca, other, name):
     uncalled(shop, name, *impostors(ca, other)[name][1])
+
+
+@pytest.mark.parametrize("name, reason", [("spiffetwo", "several_identities"), ("spiffesigner", "authority")])
+def test_certificates_that_are_no_identity_of_servers(shop, name, reason):
+    uncalled(shop, name, reason)
 
 
 @pytest.mark.parametrize("name", ["broken", "behind"])
@@ -1042,6 +1067,35 @@ def test_authorities_are_replaced(ca, other, app, tmp_path):
             assert not is_taken(address, old, session), "its session is as good as a certificate"
             assert is_taken(address, new)
             assert kept.get().status == 200, "an open connection was closed"
+
+
+@table("version, options, is_resumed", {
+    "tickets": (V12, 0, True), "tickets of TLS 1.3": (V13, 0, True), "none": (V12, ssl.OP_NO_TICKET, False),
+})  # fmt: skip
+def test_sessions_are_kept_by_clients_alone(ca, app, version, options, is_resumed):
+    """A ticket resumes a session; who takes none begins anew, as the sidecar remembers nobody."""
+    with secure.running("web", {PROVIDER: ca.issue(dns=["web"]).keys}, rest_port=app.port) as sidecar:
+        context, session = client_context(ca, versions=[version]), None
+        context.options |= options
+        for _ in range(2):
+            with secure.Client((INCOMING, sidecar.port), context, session=session) as client:
+                assert client.get().status == 200
+                was_resumed, session = client.sock.session_reused, client.sock.session
+        assert was_resumed is is_resumed
+
+
+@pytest.mark.parametrize("end", [socket.socket.close, harness.end_with_reset], ids=["fin", "rst"])
+def test_who_only_looks_whether_a_port_is_open(ca, app, end):
+    """A TCP probe is `closed`, one counter and few lines for all of them, and each of these says how many it stands for."""
+    with secure.running("web", {PROVIDER: ca.issue(dns=["web"]).keys}, rest_port=app.port) as sidecar:
+        began = time.monotonic()
+        for _ in range(300):
+            end(socket.create_connection((INCOMING, sidecar.port)))
+        counted = lambda: sidecar.failures() == {("server", "closed"): 300}  # noqa: E731
+        eventually(counted, lambda: f"{sidecar.failures()}")
+        seconds = int(time.monotonic() - began) + 1
+        lines = sidecar.lines("TLS handshake failed")
+        assert 1 <= len(lines) <= 5 * (seconds + 1) < 300, len(lines)
 
 
 def test_a_session_is_no_longer_good_than_the_certificate(ca, app):

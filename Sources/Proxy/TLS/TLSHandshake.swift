@@ -65,9 +65,10 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
-        guard !self.material.tag.verifiesPeer || self.material.accepts(certificate, service: self.service) else {
-            self.fail("wrong_name", context)
-            return
+        if self.material.tag.verifiesPeer,
+            let reason = self.material.refusal(of: certificate, service: self.service)
+        {
+            return self.fail(reason, context)
         }
         // A session that is resumed has not been looked at again: its certificate may have ended meanwhile.
         if self.material.tag.verifiesPeer, let certificate {

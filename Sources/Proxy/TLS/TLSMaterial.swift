@@ -81,24 +81,34 @@ package final class TLSMaterial: Sendable {
         }
     }
 
-    /// Whether a peer with this certificate is one that is wanted.
+    /// Why a peer with this certificate, which the library has verified, is not one that is wanted.
     ///
     /// - Parameter service: The called service, whose name a server has to prove unless the tag names others.
-    func accepts(_ certificate: NIOSSLCertificate?, service: String?) -> Bool {
-        var wanted = self.tag.subjectNames
-        if wanted.isEmpty {
-            guard self.tag.side == .consumer, let name = self.serverName(of: service) else { return true }
-            wanted = [name]
-        }
-        guard let certificate else { return false }
-        let presented = certificate._subjectAlternativeNames().compactMap { name -> SubjectName.Presented? in
+    /// - Returns: `nil` when it is, else a word for metrics and log.
+    /// - Source: the X.509 SVID standard §2, §4.1, §5.2: one URI, and no authority. A server without a URI has another kind of
+    ///   certificate, which may well have signed itself.
+    func refusal(of certificate: NIOSSLCertificate?, service: String?) -> String? {
+        let names = certificate.map { Array($0._subjectAlternativeNames()) } ?? []
+        let presented = names.compactMap { name -> SubjectName.Presented? in
             switch name.nameType {
             case .dnsName: .dns(Array(name.contents))
             case .uri: .uri(Array(name.contents))
             default: nil
             }
         }
-        return SubjectName.matches(presented, anyOf: wanted)
+        let uris = presented.filter { if case .uri = $0 { true } else { false } }
+        if uris.count > 1 { return "several_identities" }
+        if let certificate, self.tag.side == .provider || !uris.isEmpty {
+            guard let bytes = try? certificate.toDERBytes(), !CertificateUse.isAuthority(bytes) else {
+                return "authority"
+            }
+        }
+        var wanted = self.tag.subjectNames
+        if wanted.isEmpty {
+            guard self.tag.side == .consumer, let name = self.serverName(of: service) else { return nil }
+            wanted = [name]
+        }
+        return SubjectName.matches(presented, anyOf: wanted) ? nil : "wrong_name"
     }
 
     /// What a server is asked to be.
@@ -180,7 +190,9 @@ package final class TLSMaterial: Sendable {
         var configuration = configuration
         configuration.applicationProtocols = protocols
         do {
-            return try NIOSSLContext(configuration: configuration)
+            let context = try NIOSSLContext(configuration: configuration)
+            context.keepNoSessions()
+            return context
         } catch {
             throw tag.problem(
                 TrafficTLSConfig.Keys.keyFile,

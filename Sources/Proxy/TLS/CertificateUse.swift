@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a certificate may be used for, as far as the TLS library does not look.
+///
+/// Pure.
+enum CertificateUse {
+    /// Whether a certificate is one that signs others: `cA`, `keyCertSign` or `cRLSign` is set.
+    ///
+    /// - Parameter certificate: DER, of which the library has made sense already.
+    /// - Returns: Also `true` for what cannot be read.
+    /// - Source: RFC 5280 §4.1, §4.2.1.3, §4.2.1.9; the X.509 SVID standard §5.
+    static func isAuthority(_ certificate: [UInt8]) -> Bool {
+        guard let extensions = Self.extensions(certificate) else { return true }
+        for (identifier, value) in extensions {
+            switch identifier {
+            case [0x55, 0x1d, 0x13]:
+                // SEQUENCE { cA BOOLEAN DEFAULT FALSE, … }
+                var reader = DERReader(value)
+                guard let fields = reader.next(0x30) else { return true }
+                var inner = DERReader(fields)
+                if let flag = inner.next(0x01), flag != [0] { return true }
+            case [0x55, 0x1d, 0x0f]:
+                // BIT STRING: how many bits are unused, then the bits, the first one highest.
+                var reader = DERReader(value)
+                guard let bits = reader.next(0x03), bits.count >= 2 else { return true }
+                if bits[bits.startIndex + 1] & 0b0000_0110 != 0 { return true }
+            default: break
+            }
+        }
+        return false
+    }
+
+    /// The extensions by object identifier; `nil` for what is no certificate.
+    private static func extensions(
+        _ certificate: [UInt8]
+    ) -> [(identifier: ArraySlice<UInt8>, value: ArraySlice<UInt8>)]? {
+        var outer = DERReader(certificate[...])
+        guard let whole = outer.next(0x30) else { return nil }
+        var signed = DERReader(whole)
+        guard let content = signed.next(0x30) else { return nil }
+        var fields = DERReader(content)
+        while let (tag, value) = fields.next() {
+            guard tag == 0xa3 else { continue }
+            var explicit = DERReader(value)
+            guard let list = explicit.next(0x30) else { return nil }
+            var entries = DERReader(list)
+            var found: [(ArraySlice<UInt8>, ArraySlice<UInt8>)] = []
+            while let entry = entries.next(0x30) {
+                var parts = DERReader(entry)
+                guard let identifier = parts.next(0x06), var part = parts.next() else { return nil }
+                // Whether it is critical, which is left out where it is not.
+                if part.tag == 0x01 {
+                    guard let next = parts.next() else { return nil }
+                    part = next
+                }
+                guard part.tag == 0x04 else { return nil }
+                found.append((identifier, part.value))
+            }
+            return entries.isAtEnd ? found : nil
+        }
+        return fields.isAtEnd ? [] : nil
+    }
+}
+
+/// Reads one element of DER after the other.
+private struct DERReader {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ bytes: ArraySlice<UInt8>) { self.rest = bytes }
+
+    var isAtEnd: Bool { self.rest.isEmpty }
+
+    /// The next element; `nil` at the end, and for one that is not whole.
+    mutating func next() -> (tag: UInt8, value: ArraySlice<UInt8>)? {
+        var rest = self.rest
+        guard let tag = rest.popFirst(), let first = rest.popFirst() else { return nil }
+        var length = Int(first)
+        if first >= 0x80 {
+            let count = Int(first & 0x7f)
+            guard (1...3).contains(count), rest.count >= count else { return nil }
+            length = rest.prefix(count).reduce(0) { $0 << 8 | Int($1) }
+            rest.removeFirst(count)
+        }
+        guard rest.count >= length else { return nil }
+        self.rest = rest.dropFirst(length)
+        return (tag, rest.prefix(length))
+    }
+
+    /// The value of the next element, if it has this tag; else it stays the next one.
+    mutating func next(_ tag: UInt8) -> ArraySlice<UInt8>? {
+        let before = self.rest
+        if let element = self.next(), element.tag == tag { return element.value }
+        self.rest = before
+        return nil
+    }
+}
