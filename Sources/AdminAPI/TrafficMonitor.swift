@@ -37,6 +37,7 @@ package final class TrafficMonitor: Sendable {
 
     /// Remembers what is counted now; once a second.
     func look() {
+        self.metrics.forgetSilentCallers(at: self.clock())
         let reading = self.read(self.inspect())
         self.readings.withLock { readings in
             if readings.count >= Self.window { readings.removeFirst() }
@@ -79,7 +80,9 @@ package final class TrafficMonitor: Sendable {
             Self.flow(totals, old ?? RequestTotals(), seconds)
         }
         let callers = now.callers.filter { $0.value.requests > 0 }.map { name, totals in
-            TrafficDocument.Caller(name: name, flow: flow(totals, before.callers[name]))
+            // One that was forgotten meanwhile has begun anew.
+            let old = before.callers[name].flatMap { $0.requests <= totals.requests ? $0 : nil }
+            return TrafficDocument.Caller(name: name, flow: flow(totals, old))
         }
         let known = Dictionary(inspections.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         let names = Set(known.keys).union(now.services.filter { $0.value.requests > 0 }.keys).subtracting([ownName])

@@ -52,6 +52,12 @@ package final class RequestCounters: Sendable {
     /// Answers of mesher in place of a call that it refused: status 200, without a body.
     package let fallbacks = Counter()
     private let reasons = InlineArray<32, Atomic<Int>> { _ in Atomic(0) }
+    private let retired = Atomic(false)
+
+    /// Whether nobody reads them any more, so that others are to be asked for.
+    package var isRetired: Bool { self.retired.load(ordering: .relaxed) }
+
+    func retire() { self.retired.store(true, ordering: .relaxed) }
 
     /// All zero.
     package init() {}

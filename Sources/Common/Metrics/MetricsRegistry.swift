@@ -14,7 +14,7 @@ package final class MetricsRegistry: Sendable {
 
     private struct State {
         var requests: [MetricLabels: [RequestCounters]] = [:]
-        var callers: [String: [RequestCounters]] = [:]
+        var callers = CallerTable()
         var counters: [CounterKey: [Counter]] = [:]
         var help: [String: String] = [:]
         var collectors: [@Sendable () -> [MetricFamily]] = []
@@ -22,14 +22,15 @@ package final class MetricsRegistry: Sendable {
 
     /// Called services, each with its versions and applications, that have counters of their own.
     package static let mostLabels = 10_000
-    /// Callers that have.
-    package static let mostCallers = 100
     /// Longer names are none that a registry would take.
     package static let longestCaller = 128
     /// Who counts for all callers beyond.
     package static let otherCaller = "other"
+    /// Who counts for those that say no name.
+    package static let unknownCaller = "unknown"
 
     private let state = Mutex(State())
+    private let forgotten = Atomic<Int>(0)
     private let startTime: Double
     /// The labels of the sidecar's own service.
     package let ownLabels: MetricLabels
@@ -56,18 +57,20 @@ package final class MetricsRegistry: Sendable {
 
     /// Counters of the incoming requests of one caller, for one event loop alone.
     ///
-    /// - Parameter name: What the caller says of itself; beyond ``mostCallers`` nobody new gets counters.
-    /// - Returns: `nil` when the name is one too many: ``otherCaller`` counts.
+    /// - Parameter name: What the caller says of itself.
+    /// - Returns: `nil` when the name is too long, or one too many: ``otherCaller`` counts.
     package func callerCounters(_ name: String) -> RequestCounters? {
         guard name.utf8.count <= Self.longestCaller else { return nil }
-        return self.state.withLock { state in
-            guard name == Self.otherCaller || state.callers[name] != nil || state.callers.count < Self.mostCallers
-            else { return nil }
-            let counters = RequestCounters()
-            state.callers[name, default: []].append(counters)
-            return counters
-        }
+        return self.state.withLock { $0.callers.counters(name) }
     }
+
+    /// Has callers that have been silent for ten minutes make room for others, if there is no place left.
+    package func forgetSilentCallers(at now: ContinuousClock.Instant) {
+        if self.state.withLock({ $0.callers.age(at: now) }) { self.forgotten.wrappingAdd(1, ordering: .releasing) }
+    }
+
+    /// Another number whenever counters of callers have been retired, and places are free.
+    package var callerGeneration: Int { self.forgotten.load(ordering: .acquiring) }
 
     /// A counter for one thread alone; equal names and labels are added up.
     ///
@@ -94,7 +97,7 @@ package final class MetricsRegistry: Sendable {
 
     /// What was counted of each caller, by name.
     package var callerTotals: [(name: String, totals: RequestTotals)] {
-        self.state.withLock { $0.callers }.map { ($0.key, RequestTotals($0.value)) }.sorted { $0.name < $1.name }
+        self.state.withLock { $0.callers.shards }.map { ($0.key, RequestTotals($0.value)) }.sorted { $0.name < $1.name }
     }
 
     /// Everything as it stands, by name.

@@ -96,6 +96,8 @@ struct SourceCache {
     static let unknown = RequestSource("", origin: .unknown)
 
     private var entries: [Entry?] = Array(repeating: nil, count: Self.size)
+    /// Of the callers' counters that the entries have.
+    private var generation = 0
 
     /// The caller that the value `bytes` of the header `name` stands for.
     ///
@@ -103,6 +105,11 @@ struct SourceCache {
     mutating func source(
         _ name: HeaderName, _ bytes: RawSpan, _ metrics: WorkerMetrics, _ read: (RawSpan) -> String?
     ) -> RequestSource? {
+        let generation = metrics.callerGeneration
+        if generation != self.generation {
+            self.generation = generation
+            for index in self.entries.indices { self.entries[index] = nil }
+        }
         var hash: UInt32 = 0x811c_9dc5
         for index in 0..<bytes.byteCount { hash = (hash ^ UInt32(bytes.byte(at: index))) &* 0x0100_0193 }
         let place = Int(hash ^ hash >> 15) & (Self.size - 1)

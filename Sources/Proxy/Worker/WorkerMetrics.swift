@@ -13,6 +13,7 @@ package final class WorkerMetrics {
     private var http2Errors: [HTTP2ErrorCode: Counter] = [:]
     private let unresolved: RequestCounters
     private var callers: [String: RequestCounters] = [:]
+    private var generation = 0
     private let unknownCaller: RequestCounters
     private let otherCallers: RequestCounters
     /// Counts the answers of the local application.
@@ -34,7 +35,7 @@ package final class WorkerMetrics {
     init(_ registry: MetricsRegistry) {
         self.registry = registry
         self.unresolved = registry.requestCounters(.service("unknown", app: "", version: ""))
-        self.unknownCaller = registry.callerCounters("unknown") ?? RequestCounters()
+        self.unknownCaller = registry.callerCounters(MetricsRegistry.unknownCaller) ?? RequestCounters()
         self.otherCallers = registry.callerCounters(MetricsRegistry.otherCaller) ?? RequestCounters()
         self.own = registry.requestCounters(registry.ownLabels)
         self.limits = Dictionary(uniqueKeysWithValues: zip(Limit.allCases, Self.limitCounters(registry)))
@@ -97,8 +98,16 @@ package final class WorkerMetrics {
         caller.record(status: status, nanoseconds: nanoseconds, isTimed: false)
     }
 
+    /// Another number whenever the counters of a caller may be others than before.
+    var callerGeneration: Int { self.registry.callerGeneration }
+
     /// The counters of a caller, which are made when it is seen first.
     func counters(ofCaller name: String) -> RequestCounters {
+        let generation = self.callerGeneration
+        if generation != self.generation {
+            self.generation = generation
+            self.callers = self.callers.filter { !$0.value.isRetired }
+        }
         if let counters = self.callers[name] { return counters }
         guard let counters = self.registry.callerCounters(name) else { return self.otherCallers }
         self.callers[name] = counters

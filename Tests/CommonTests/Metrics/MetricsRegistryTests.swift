@@ -27,7 +27,7 @@ import Testing
     @Test("beyond 100 callers nobody new has counters; each loop has its own of a known one")
     func callers() throws {
         let registry = self.registry()
-        for number in 0..<MetricsRegistry.mostCallers {
+        for number in 0..<100 {
             let counters = try #require(registry.callerCounters("c\(number)"))
             counters.record(status: 200, nanoseconds: 1, isTimed: false)
         }
@@ -36,9 +36,29 @@ import Testing
         try #require(registry.callerCounters("other")).record(status: 200, nanoseconds: 1, isTimed: false)
         try #require(registry.callerCounters("other")).record(status: 200, nanoseconds: 1, isTimed: false)
         let totals = Dictionary(registry.callerTotals.map { ($0.name, $0.totals) }) { first, _ in first }
-        #expect(totals.count == MetricsRegistry.mostCallers + 1 && totals["late"] == nil)
+        #expect(totals.count == 101 && totals["late"] == nil)
         #expect(totals["c0"]?.requests == 2 && totals["c0"]?.failures == 1 && totals["c1"]?.requests == 1)
         #expect(totals["other"]?.requests == 2)
+    }
+
+    @Test("made-up callers take the places of others for ten minutes after their last request, not for ever")
+    func silentCallers() throws {
+        let registry = self.registry()
+        _ = registry.callerCounters("unknown")
+        let shards = try (0..<100).map { try #require(registry.callerCounters("c\($0)")) }
+        for each in shards { each.record(status: 200, nanoseconds: 1, isTimed: false) }
+        let begin = ContinuousClock.now
+        registry.forgetSilentCallers(at: begin)
+        shards[7].record(status: 200, nanoseconds: 1, isTimed: false)
+        registry.forgetSilentCallers(at: begin + .seconds(599))
+        #expect(registry.callerGeneration == 0 && registry.callerCounters("shop") == nil)
+        registry.forgetSilentCallers(at: begin + .seconds(600))
+        #expect(registry.callerGeneration == 1 && shards[6].isRetired && !shards[7].isRetired)
+        #expect(registry.callerCounters("shop") != nil)
+        #expect(registry.callerTotals.map(\.name) == ["c7", "shop", "unknown"])
+        registry.forgetSilentCallers(at: begin + .seconds(6000))
+        registry.forgetSilentCallers(at: begin + .seconds(60_000))
+        #expect(registry.callerGeneration == 1, "there are places left")
     }
 
     @Test("callers are told by name, those without a request not at all")
