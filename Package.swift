@@ -126,7 +126,8 @@ let package = Package(
         .testTarget(
             name: "RegistryBridgeTests",
             dependencies: [
-                "Common", "LocalRegistry", "RegistryBridge", "TestSupport", asyncHTTPClient, logging, nioCore, nioHTTP1,
+                "Common", "ControlHTTP", "LocalRegistry", "RegistryBridge", "TestSupport", asyncHTTPClient, logging,
+                nioCore, nioHTTP1,
                 nioPosix, nioWebSocket,
             ],
             swiftSettings: settings),

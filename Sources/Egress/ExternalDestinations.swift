@@ -69,7 +69,7 @@ struct ExternalDestinations: Sendable {
             host, port: port, for: known.asker, within: self.limit, at: exchange.worker.now)
         {
         case .pending(let future):
-            exchange.awaitedServices += 1
+            exchange.awaitsUntil = exchange.worker.now + self.limit
             return .wait(future)
         case .unknown: return .refused(ProxyError(.noEndpoint, "the address of [\(host)] is not known"))
         case .endpoint(let endpoint):

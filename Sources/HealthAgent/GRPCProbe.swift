@@ -70,7 +70,7 @@ struct GRPCProbe: Probe {
         }
         channel.closeFuture.whenComplete { _ in result.succeed("port \(port) closed the connection: no gRPC there?") }
         // Whoever is cancelled looks at no answer.
-        let answer = try? await result.futureResult.value()
+        let answer = try? await result.futureResult.getCancellable()
         timer.cancel()
         return answer ?? nil
     }

@@ -2,6 +2,7 @@
 
 import AsyncHTTPClient
 import Common
+import ControlHTTP
 import Logging
 import NIOCore
 import NIOHTTP1

@@ -268,7 +268,7 @@ package final class ConnectionPool {
     /// What a driver's connection obeys: the wait for the address of a host takes part of the time to connect.
     private static func settings(of driver: ExchangeDriver) -> ProxySettings {
         var settings = driver.settings
-        guard driver.exchange.isExternal, driver.exchange.awaitedServices > 0 else { return settings }
+        guard driver.exchange.isExternal, driver.exchange.awaitsUntil != nil else { return settings }
         let waited = driver.worker.now - driver.exchange.startedAt
         settings.connect = max(settings.connect - waited, .milliseconds(100))
         return settings

@@ -62,7 +62,8 @@ package struct Exchange: ~Copyable {
     package var timeout: TimeAmount?
     /// Whether an injected delay is over: the fault stage.
     package var hasDelayed = false
-    /// Until when the request may wait for the registry; `nil` when it has not: the destination and the balancing stage.
+    /// Until when the request may wait for the registry, or for the address of a host; `nil` when it has not: the
+    /// destination and the balancing stage.
     package var awaitsUntil: NIODeadline?
     /// Where the request is in a trace: the tracing stage.
     package var trace: TraceContext?
