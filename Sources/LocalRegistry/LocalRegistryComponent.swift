@@ -11,8 +11,16 @@ package import NIOCore
 ///
 /// For development and tests. What is registered ends with the process, and nobody needs to log in.
 package actor LocalRegistryComponent: Component {
-    /// Connections at a time: what a machine full of sidecars needs, each with a watcher.
-    package static let mostConnections = 512
+    /// Many places, of which a sidecar has two; whoever is idle keeps its own for a minute.
+    ///
+    /// - Source: service-center 2.2 for the minute.
+    private static let limits = {
+        var limits = ServerLimits(places: 4_096)
+        limits.request = .seconds(60)
+        return limits
+    }()
+    /// Connections at a time: some more than there are places, for whom others have to go.
+    package static let mostConnections = LocalRegistryComponent.limits.places + 16
 
     private let address: ListenAddress
     private let version: String
@@ -60,11 +68,13 @@ package actor LocalRegistryComponent: Component {
     private func serve(_ routes: RegistryRoutes, _ store: RegistryStore, _ faults: Faults?) async throws {
         let (address, loops) = (self.address, self.loops)
         let (onListening, onServing) = (self.onListening, self.onServing)
-        let table = routes.makeTable()
+        let (table, places) = (routes.makeTable(), ServerPlaces(Self.limits))
         try await self.server.run { quiet in
             let application = Application(
                 responder: table,
-                server: HTTPServerBuilder { RegistryChannel(responder: $0, store: store, faults: faults) },
+                server: HTTPServerBuilder {
+                    RegistryChannel(responder: $0, store: store, faults: faults, places: places)
+                },
                 configuration: ApplicationConfiguration(
                     address: .hostname(address.host, port: address.port), serverName: nil),
                 onServerRunning: {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import ControlHTTP
 import HTTPTypes
 import HummingbirdCore
 import Logging
@@ -27,33 +28,37 @@ struct RegistryChannel: ServerChildChannel, HTTPChannelHandler {
         let connection: EventLoopFuture<Connection>
     }
 
-    private static let idleHandler = "idle"
     /// The shortest answer that is compressed.
     private static let compressed = 1_400
 
     let responder: Responder
     let store: RegistryStore
     let faults: Faults?
+    let places: ServerPlaces
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
-            try pipeline.addHandler(IdleStateHandler(allTimeout: ConnectionLimits.idle), name: Self.idleHandler)
+            // Without a place it is being closed, and nothing comes of the rest.
+            let served = NIOLoopBound(ServedConnection(channel, self.places), eventLoop: channel.eventLoop)
             let upgrader = NIOTypedWebSocketServerUpgrader<Connection>(
                 maxFrameSize: 4_096,
                 shouldUpgrade: { channel, head in self.delay(head, on: channel) },
                 upgradePipelineHandler: { channel, head in
-                    channel.eventLoop.makeCompletedFuture { try self.upgrade(channel, head) }
+                    channel.eventLoop.makeCompletedFuture {
+                        served.value?.upgraded()
+                        return try self.upgrade(channel, head)
+                    }
                 })
             let upgrades = NIOTypedHTTPServerUpgradeConfiguration<Connection>(upgraders: [upgrader]) { channel in
-                channel.eventLoop.makeCompletedFuture { try Self.serve(channel) }
+                channel.eventLoop.makeCompletedFuture { try self.serve(channel, served.value) }
             }
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(upgradeConfiguration: upgrades)
-            configuration.decoderConfiguration.maxHeaderListSize = ConnectionLimits.head
-            configuration.decoderConfiguration.maxHeaderFieldSize = ConnectionLimits.head
+            configuration.decoderConfiguration.maxHeaderListSize = HeadLimit.octets
+            configuration.decoderConfiguration.maxHeaderFieldSize = HeadLimit.octets
             let connection = try pipeline.configureUpgradableHTTPServerPipeline(configuration: configuration)
             try pipeline.addHandler(
-                ConnectionLimits(),
+                HeadLimit(),
                 position: .after(try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)))
             try pipeline.addHandler(
                 UpgradeFilter { self.isWanted($0) },
@@ -73,12 +78,15 @@ struct RegistryChannel: ServerChildChannel, HTTPChannelHandler {
     }
 
     /// What is no upgrade.
-    private static func serve(_ channel: any Channel) throws -> Connection {
+    private func serve(_ channel: any Channel, _ served: ServedConnection?) throws -> Connection {
         let compressor = HTTPResponseCompressor { head, _ in
             let length = head.headers.first(name: "Content-Length").flatMap(Int.init) ?? 0
             return length < Self.compressed ? .doNotCompress : .compressIfPossible
         }
         try channel.pipeline.syncOperations.addHandlers([compressor, HTTP1ToHTTPServerCodec(secure: false)])
+        if let served {
+            try channel.pipeline.syncOperations.addHandler(ServedConnectionHandler(self.places, served))
+        }
         return .http(
             try NIOAsyncChannel(
                 wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)))
@@ -87,7 +95,6 @@ struct RegistryChannel: ServerChildChannel, HTTPChannelHandler {
     private func upgrade(_ channel: any Channel, _ head: HTTPRequestHead) throws -> Connection {
         let pipeline = channel.pipeline.syncOperations
         pipeline.removeHandler(try pipeline.handler(type: UpgradeFilter.self), promise: nil)
-        pipeline.removeHandler(name: Self.idleHandler, promise: nil)
         if self.faults?.peek("GET", head.uri)?.lose == .after {
             _ = self.faults?.take("GET", head.uri)
             channel.close(promise: nil)
