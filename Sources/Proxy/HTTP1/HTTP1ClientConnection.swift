@@ -81,6 +81,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     package func channelInactive(context: ChannelHandlerContext) {
         if self.isIdle { self.worker.pool.removeIdle(self) }
         self.isIdle = false
+        // Inside a write, which has failed: an answer that its end would complete may have had more to come.
+        if self.input == .body, !self.isClosing, self.worker.isInEvent { self.hasFailed = true }
         self.isClosing = true
         self.isLost = true
         self.context = nil
