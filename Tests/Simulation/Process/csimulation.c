@@ -47,7 +47,7 @@ void simulation_make_deterministic(char *const *arguments) {
     execv("/proc/self/exe", arguments);
 }
 
-enum { most_decisions = 1 << 20, most_notes = 60, note_size = 200 };
+enum { most_decisions = 1 << 20, most_notes = 2000, note_size = 200 };
 
 static struct {
     uint64_t seed;

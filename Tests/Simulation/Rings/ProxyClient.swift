@@ -6,13 +6,13 @@ import NIOCore
 import SimulationSupport
 
 /// An HTTP/1.1 client of the ring with upstreams: it knows what it has sent, and judges what it gets.
-final class ProxyClient {
+final class ProxyClient: RingClient {
     let name: String
     let channel: SimulatedChannel
     private(set) weak var handler: HTTP1ServerConnection?
-    private let ring: ProxyWorld
+    private unowned let ring: ProxyWorld
     private let wire: SimulatedWire
-    private var peer: SimulatedSocket { self.wire.far }
+    var peer: SimulatedSocket { self.wire.far }
     private(set) var requests: [Asked] = []
     private var unsent = ByteBuffer()
     private var sent = 0
@@ -28,6 +28,8 @@ final class ProxyClient {
     /// The answer that is read, or the last one that was, says that none follows.
     private var isLast = false
     private var isTunnel = false
+    /// Where the first request begins that waits for the answer to CONNECT.
+    private var insideAt: Int?
     private var tunnelLength = 0
     private var hasSeenEnd = false
     /// It has done what costs a client its answers: reset, or kept mesher waiting for longer than the limits allow.
@@ -53,27 +55,20 @@ final class ProxyClient {
         self.lastRead = ring.loop.now
         self.reader = MessageReader(name)
         self.readsAtOnce = !schedule.happens(oneIn: 2)
-        // As the listener does it.
-        try self.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
-        try self.channel.syncOptions?.setOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
-        try self.channel.syncOptions?.setOption(
-            .writeBufferWaterMark, value: ring.settings.writeBufferWaterMark)
-        budget.enter()
-        let handler = HTTP1ServerConnection(
-            worker: ring.world.worker, plans: ring.plans.reader(for: ring.loop), budget: budget)
-        self.handler = handler
-        try self.channel.pipeline.syncOperations.addHandler(handler)
         self.writeRequests()
-        ring.world.add(self.channel)
-        self.channel.becomeAccepted()
+        self.handler = try ring.accept(self.channel, budget)
     }
 
     private func writeRequests() {
         let schedule = self.ring.schedule
+        if schedule.happens(oneIn: 8) {
+            self.unsent.writeString("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n")
+            self.insideAt = self.unsent.writerIndex
+        }
         for _ in 0..<schedule.draw(1...5) {
             let kind = schedule.draw(12)
             let isHTTP10 = schedule.happens(oneIn: 10)
-            let isUpgrade = kind == 10 && !isHTTP10
+            let isUpgrade = kind == 10 && !isHTTP10 && !self.ring.hasStreams
             let method = [3: "HEAD", 4: "POST", 5: "POST", 6: "POST", 7: "POST"][kind] ?? "GET"
             var length = 0
             if method == "POST" {
@@ -108,7 +103,9 @@ final class ProxyClient {
                     self.unsent.writeString("\r\n")
                     offset += count
                 }
-                self.unsent.writeString("0\r\n\r\n")
+                asked.hasTrailers = schedule.happens(oneIn: 3)
+                self.unsent.writeString(
+                    asked.hasTrailers ? "0\r\nX-Trailer: r\(asked.number)\r\n\r\n" : "0\r\n\r\n")
             } else {
                 if method == "POST" { self.unsent.writeString("Content-Length: \(length)\r\n") }
                 self.unsent.writeString("\r\n")
@@ -141,7 +138,7 @@ final class ProxyClient {
             if self.isTunnel { self.sendTunnel(most) }
             return
         }
-        let count = min(most, self.unsent.readableBytes, self.peer.space)
+        let count = min(most, (self.insideAt ?? .max) - self.sent, self.unsent.readableBytes, self.peer.space)
         guard count > 0, let slice = self.unsent.readSlice(length: count), (try? self.peer.write(slice)) != nil else {
             return
         }
@@ -204,6 +201,10 @@ final class ProxyClient {
     var hasSomethingToRead: Bool {
         self.peer.isOpen && !self.hasSeenEnd && (self.wire.near.canTransmit || self.peer.isReadable)
     }
+
+    var hasHandler: Bool { self.handler != nil }
+
+    func disturb() {}
 
     func halfClose() {
         guard self.peer.isOpen, !self.peer.isOutputShut, !self.peer.isReset else { return }
@@ -291,6 +292,10 @@ final class ProxyClient {
             throw Violation("answer", "\(self.name): not a status line: \(head.line)")
         }
         if self.isLast { throw Violation("answer", "\(self.name): bytes behind the last answer") }
+        if self.insideAt.take() != nil, status == 200 {
+            self.isInterim = true
+            return self.reader.goOn(.none)
+        }
         guard self.complete < self.requests.count else { throw Violation("order", "\(self.name): one answer too many") }
         let asked = self.requests[self.complete]
         let number = head.number("x-answer")
@@ -351,7 +356,9 @@ final class ProxyClient {
         self.ring.note("\(self.name): the answer to \(asked.number) is complete")
         if let answer = self.answer, !answer.isBroken, !(answer.framing == .tunnel) {
             let length = asked.method == "HEAD" ? 0 : answer.length
-            guard answer.isComplete, self.received == length else {
+            // A length says where a body ends, before its upstream does.
+            let isEnded = answer.isComplete || !(answer.framing == .chunked || answer.framing == .untilClose)
+            guard isEnded, self.received == length else {
                 throw Violation(
                     "cut", "\(self.name): the answer to \(asked.number) ends after \(self.received) of \(length) bytes")
             }
@@ -362,6 +369,14 @@ final class ProxyClient {
                     "cut",
                     "\(self.name): the answer to \(asked.number) was cut after \(self.received) of \(length) bytes, and cannot be told from a whole one"
                 )
+            }
+        }
+        if let answer = self.answer {
+            let trailer = answer.hasTrailers && self.reader.isChunked ? "a\(answer.number)" : nil
+            guard self.reader.trailer == trailer else {
+                throw Violation(
+                    "trailers",
+                    "\(self.name): the answer to \(asked.number) ends with \(self.reader.trailer ?? "no trailers")")
             }
         }
         self.answer = nil
@@ -421,8 +436,11 @@ final class ProxyClient {
         let asked = self.requests.filter { $0.isSent }
         if self.complete >= asked.count || (self.isLast && !self.reader.isWithin) { return }
         let next = asked[self.complete]
-        // A cut that it sees: what was not written of earlier answers goes with that of the one that failed.
-        if asked[self.complete...].contains(where: { $0.served.contains { $0.isBroken && $0.hasBegun } }) { return }
+        // A cut that it sees: what was not written of earlier answers goes with that of the one that failed. The last one
+        // may have failed behind what is its end in HTTP/1.1.
+        if asked[max(0, self.complete - 1)...].contains(where: { $0.served.contains { $0.isBroken && $0.hasBegun } }) {
+            return
+        }
         let answers = next.served.map { "\($0.isComplete ? "complete" : "incomplete")" }
         throw Violation(
             "lost",

@@ -13,6 +13,7 @@ final class ProxyWorld {
         let endpoints: [Endpoint]
 
         func onRequest(_ exchange: inout Exchange) -> Verdict {
+            if exchange.request.method == .connect { return .reply(.established) }
             let path = exchange.requestHeaders.string(in: exchange.request.path)
             guard let number = Int(path.dropFirst()) else { return .reply(LocalReply(status: 400)) }
             exchange.endpoint = self.endpoints[number % self.endpoints.count]
@@ -54,6 +55,8 @@ final class ProxyWorld {
     }
 
     private static let places = [1, 2].map { Endpoint(loopbackPort: 8000 + UInt16($0), protocolName: "rest") }
+    /// Those that speak HTTP/2.
+    private static let streamPlaces = [3, 4].map { Endpoint(loopbackPort: 8000 + UInt16($0), protocolName: "grpc") }
 
     let schedule: Schedule
     let world: World
@@ -63,14 +66,22 @@ final class ProxyWorld {
     private let opener: Opener
     var asked: [Asked] = []
     var served: [Served] = []
-    private(set) var upstreams: [ScriptedUpstream] = []
+    private(set) var upstreams: [any RingUpstream] = []
     /// Those that may still do something.
-    private(set) var live: [ScriptedUpstream] = []
+    private(set) var live: [any RingUpstream] = []
+    /// Nobody does anything, and time passes.
+    var isPassing = false
+    private(set) var isDraining = false
     /// Everybody behaves from here on.
     var isEnding = false
+    /// Whether any of it is HTTP/2.
+    let hasStreams: Bool
+    /// Whether any upstream has done what may cost a request its answer.
+    var hasBlemish = false
 
-    init(_ schedule: Schedule) {
+    init(_ schedule: Schedule, hasStreams: Bool) {
         self.schedule = schedule
+        self.hasStreams = hasStreams
         var opener: Opener?
         self.world = World(schedule) { loop in
             let made = Opener(loop, schedule)
@@ -79,15 +90,35 @@ final class ProxyWorld {
         }
         guard let opener else { preconditionFailure("a worker without a connector") }
         self.opener = opener
-        self.endpoints = Array(Self.places.prefix(schedule.pick([1, 2])))
         var settings = World.settings
+        if hasStreams {
+            let kinds = [[true], [true, true], [true, false], [false, false]][schedule.draw(4)]
+            self.endpoints = kinds.enumerated().map { ($1 ? Self.streamPlaces : Self.places)[$0] }
+            settings.http2Streams = schedule.pick([100, 100, 3])
+        } else {
+            self.endpoints = Array(Self.places.prefix(schedule.pick([1, 2])))
+        }
         settings.buffer = schedule.pick([4096, 16_384])
         settings.tunnel = .seconds(400)
         self.settings = settings
-        let plan = TrafficPlan(
-            direction: .outgoing, chain: StageChain([ChoiceStage(endpoints: self.endpoints)]), settings: settings)
+        let plan = Self.plan(self.endpoints, settings, isDraining: false)
         self.plans = Snapshot(plan, on: self.world.loop)
         opener.ring = self
+    }
+
+    private static func plan(_ endpoints: [Endpoint], _ settings: ProxySettings, isDraining: Bool) -> TrafficPlan {
+        TrafficPlan(
+            direction: .outgoing, chain: StageChain([ChoiceStage(endpoints: endpoints)]), settings: settings,
+            isDraining: isDraining)
+    }
+
+    /// mesher says farewell to all of its clients.
+    func drain() {
+        if self.isDraining { return }
+        self.isDraining = true
+        self.note("mesher drains")
+        self.plans.publish(Self.plan(self.endpoints, self.settings, isDraining: true))
+        self.world.worker.closeIdleConnections()
     }
 
     var loop: SimulatedLoop { self.world.loop }
@@ -97,20 +128,37 @@ final class ProxyWorld {
 
     func note(_ text: @autoclosure () -> String) { self.world.note(text()) }
 
+    /// What a client's channel gets, as the listener does it.
+    func accept(_ channel: SimulatedChannel, _ budget: ConnectionBudget) throws -> HTTP1ServerConnection {
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
+        try channel.syncOptions?.setOption(.writeBufferWaterMark, value: self.settings.writeBufferWaterMark)
+        budget.enter()
+        let handler = HTTP1ServerConnection(
+            worker: self.world.worker, plans: self.plans.reader(for: self.loop), budget: budget)
+        try channel.pipeline.syncOperations.addHandler(handler)
+        self.world.add(channel)
+        channel.becomeAccepted()
+        return handler
+    }
+
     private func called(_ address: SocketAddress, _ channel: SimulatedChannel, _ wire: SimulatedWire) {
         let number = self.upstreams.count
         let name = "upstream \(number)"
         let place = self.endpoints.firstIndex { $0.address == address } ?? -1
-        let upstream = ScriptedUpstream(self, name, place, channel, wire)
+        let isStreams = place >= 0 && self.endpoints[place].protocolName == "grpc"
+        let upstream: any RingUpstream =
+            isStreams
+            ? StreamUpstream(self, name, place, channel, wire) : ScriptedUpstream(self, name, place, channel, wire)
         self.upstreams.append(upstream)
         self.live.append(upstream)
         self.world.add(channel)
         self.note("mesher connects: \(name)")
-        switch self.schedule.draw(8) {
-        case 0...3: upstream.accept()
-        case 7: upstream.refuse()
-        default: break
-        }
+        let choice = self.schedule.draw(8)
+        if choice < 4 { return upstream.accept() }
+        // Whoever takes its time may take too long.
+        self.hasBlemish = true
+        if choice == 7 { upstream.refuse() }
     }
 
     /// Forgets those that have nothing to do any more.
@@ -118,13 +166,27 @@ final class ProxyWorld {
 
     func timePassed() { for upstream in self.live { upstream.timePassed() } }
 
-    /// What waits to be written to upstreams is bounded.
-    func checkHeld() throws {
-        // A read, and what a client's kernel has behind its FIN.
-        let writable = self.settings.buffer + 2 * 65_536 + 1024
-        for upstream in self.live where upstream.channel.bufferedBytes > writable {
-            throw Violation(
-                "held", "\(upstream.name): \(upstream.channel.bufferedBytes) bytes of requests wait, \(writable) may")
+    /// An upstream is handed a request: whether it may be.
+    func serve(_ asked: Asked, _ name: String) throws -> Served {
+        guard asked.served.count < 4 else { throw Violation("twice", "request \(asked.number) is sent once more") }
+        let served = Served(number: self.served.count, asked: asked, now: self.loop.now)
+        self.served.append(served)
+        asked.served.append(served)
+        self.note("\(name) has the head of request \(asked.number), and will answer \(served.number)")
+        return served
+    }
+
+    /// No request was served twice, unless it may be.
+    func checkServed() throws {
+        for asked in self.asked {
+            // Who has said nothing of its settings, or that it has not looked at the request, has not served it.
+            let served = asked.served.filter { !$0.isUnseen && $0.connection?.hasToldSettings != false }
+            let isLegal = asked.isReplayable && served.count { !$0.isBroken } <= 1
+            guard served.count <= 1 || isLegal else {
+                throw Violation("twice", "request \(asked.number) is served by \(served.map { $0.number })")
+            }
         }
     }
+
+    func checkHeld() throws { for upstream in self.live { try upstream.checkHeld(self.settings) } }
 }

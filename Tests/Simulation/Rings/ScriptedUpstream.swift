@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Common
 import NIOCore
 @testable import Proxy
 import SimulationSupport
 
 /// One connection of an HTTP/1.1 upstream that answers as a schedule says, and judges what it is asked.
-final class ScriptedUpstream {
+final class ScriptedUpstream: RingUpstream {
     private enum Fault {
         case none, reset, close, halfClose, silence
     }
@@ -13,9 +14,9 @@ final class ScriptedUpstream {
     let name: String
     let channel: SimulatedChannel
     let endpoint: Int
-    private let ring: ProxyWorld
+    private unowned let ring: ProxyWorld
     private let wire: SimulatedWire
-    private var peer: SimulatedSocket { self.wire.far }
+    var peer: SimulatedSocket { self.wire.far }
     private var reader: MessageReader
     private(set) var served: Served?
     private var out = ByteBuffer()
@@ -87,6 +88,7 @@ final class ScriptedUpstream {
     }
 
     private func closeNow() {
+        self.ring.hasBlemish = true
         // What was not read, or is on its way, resets the connection.
         if let served = self.served {
             let isUntilClose = served.framing == .untilClose && served.isHeadSent && !served.isComplete
@@ -127,9 +129,13 @@ final class ScriptedUpstream {
     /// Since when there is something to read.
     private var unreadSince: NIODeadline?
 
-    func timePassed() {
+    func noteUnread() {
         let hasUnread = self.peer.receiveQueue.readableBytes > 0 || self.wire.near.sendQueue.readableBytes > 0
         if hasUnread || self.reader.isWithin, self.unreadSince == nil { self.unreadSince = self.now }
+    }
+
+    func timePassed() {
+        self.noteUnread()
         guard let served = self.served ?? self.last else { return }
         if self.couldAct, self.now - served.movedAt > .seconds(4) { served.isBroken = true }
         if !self.couldAct { served.movedAt = self.now }
@@ -161,11 +167,18 @@ final class ScriptedUpstream {
             served.received += bytes.readableBytes
         case .end:
             guard let served = self.served ?? self.last else { return }
-            guard served.received == served.asked.length, served.asked.isSent else {
+            // A length says where a body ends, before its client does.
+            guard served.received == served.asked.length, served.asked.isSent || !self.reader.isChunked else {
                 throw Violation(
                     "request",
                     "\(self.name): request \(served.asked.number) ends after \(served.received) of \(served.asked.length)"
                 )
+            }
+            let asked = served.asked
+            guard self.reader.trailer == (asked.hasTrailers && self.reader.isChunked ? "r\(asked.number)" : nil) else {
+                throw Violation(
+                    "trailers",
+                    "\(self.name): request \(asked.number) ends with \(self.reader.trailer ?? "no trailers")")
             }
             served.isRequestComplete = true
             if served.isComplete { self.served = nil }
@@ -184,12 +197,12 @@ final class ScriptedUpstream {
         guard self.endpoint == number % self.ring.endpoints.count else {
             throw Violation("request", "\(self.name): request \(number) is for another endpoint")
         }
-        let served = Served(number: self.ring.served.count, asked: asked, now: self.now)
+        guard head["x-mark"].map(String.init) == asked.mark else {
+            throw Violation("request", "\(self.name): request \(number) is not its own")
+        }
+        let served = try self.ring.serve(asked, self.name)
         if let since = self.unreadSince, self.now - since > .seconds(4) { served.isBroken = true }
-        self.ring.served.append(served)
-        asked.served.append(served)
         self.served = served
-        self.ring.note("\(self.name) has the head of request \(number), and will answer \(served.number)")
         if asked.isUpgrade != (head["upgrade"] == "websocket") {
             throw Violation("request", "\(self.name): an upgrade that was not asked for, or none")
         }
@@ -213,10 +226,8 @@ final class ScriptedUpstream {
 
     private func plan(_ served: Served, _ asked: Asked) {
         let schedule = self.schedule
-        served.length = [0, 10, 700, 6000, 60_000, 300_000][min(schedule.draw(6), schedule.draw(6))]
-        if served.length > 10 { served.length = schedule.draw(1...served.length) }
+        served.plan(schedule)
         served.framing = schedule.pick([.length, .chunked, .untilClose])
-        served.status = schedule.pick([200, 200, 200, 404, 503, 204, 304])
         self.interimsLeft = schedule.pick([0, 0, 0, 1, 2])
         self.closesAfter = schedule.happens(oneIn: 5)
         if asked.isUpgrade, !schedule.happens(oneIn: 4) {
@@ -225,6 +236,7 @@ final class ScriptedUpstream {
         } else if asked.method == "HEAD" || served.status == 204 || served.status == 304 {
             served.framing = .none
         }
+        served.hasTrailers = served.framing == .chunked && schedule.happens(oneIn: 3)
         self.fault = schedule.happens(oneIn: 6) ? schedule.pick([.close, .reset, .halfClose, .silence]) : .none
         self.faultAt = schedule.happens(oneIn: 2) ? schedule.draw(served.length + 1) : -schedule.draw(2)
         self.answersEarly = schedule.happens(oneIn: 4)
@@ -277,7 +289,7 @@ final class ScriptedUpstream {
         let count = min(served.length - served.sent, [5000, 65_536, 100, 1][min(served.number % 4, 3)])
         if count == 0 {
             guard served.framing == .chunked else { return false }
-            self.out.writeString("0\r\n\r\n")
+            self.out.writeString(served.hasTrailers ? "0\r\nX-Trailer: a\(served.number)\r\n\r\n" : "0\r\n\r\n")
             served.framing = .length
             return true
         }
@@ -356,6 +368,7 @@ final class ScriptedUpstream {
     }
 
     private func fail(_ served: Served) {
+        self.ring.hasBlemish = true
         self.ring.note("\(self.name) fails: \(self.fault)")
         switch self.fault {
         case .none: break
@@ -401,6 +414,17 @@ final class ScriptedUpstream {
         }
         if served.isComplete { self.peer.close() }
     }
+
+    /// What waits to be written is bounded: a read, and what a client's kernel has behind its FIN.
+    func checkHeld(_ settings: ProxySettings) throws {
+        let writable = settings.buffer + 2 * 65_536 + 1024
+        guard self.channel.bufferedBytes <= writable else {
+            throw Violation(
+                "held", "\(self.name): \(self.channel.bufferedBytes) bytes of requests wait, \(writable) may")
+        }
+    }
+
+    func checkGivenUp() {}
 
     func end() { self.wire.cut() }
 }

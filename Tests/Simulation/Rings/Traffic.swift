@@ -25,6 +25,20 @@ final class Asked {
     var isTunnelEnded = false
     /// Its client has done something that the upstream need not be told in order: reset, or silence.
     var isBroken = false
+    /// Its client does not wait for its answer any more, and mesher was told.
+    var isGivenUp = false
+    /// Whether its body ends with trailers.
+    var hasTrailers = false
+    /// Who asks, which its head says as well.
+    var mark: String?
+    /// Its client has as many streams open as mesher takes.
+    var mayBeRefused = false
+    var openedAt = NIODeadline.uptimeNanoseconds(0)
+    /// Whether it is a call of gRPC, and how long that may take.
+    var isGRPC = false
+    var timeout: TimeAmount?
+    /// Whether it may be sent again when its connection has ended under it.
+    var isReplayable: Bool { self.length == 0 && !self.isChunked && !self.hasTrailers && self.method != "POST" }
 
     init(
         number: Int, method: String, length: Int, isChunked: Bool, isHTTP10: Bool, isUpgrade: Bool, start: Int
@@ -69,6 +83,23 @@ final class Served {
     /// Whether it sees the end of a tunnel.
     var hasSeenEnd = false
     var movedAt: NIODeadline
+    /// Whether its body ends with trailers.
+    var hasTrailers = false
+    /// Its upstream has said that it has not looked at the request.
+    var isUnseen = false
+    /// The connection of HTTP/2 that it came on.
+    weak var connection: StreamUpstream?
+    /// Whether the answer may come before the end of the request.
+    var isEarly = false
+    /// Whether an interim answer was sent.
+    var hasSaidAnything = false
+    /// How much of the body goes into a frame.
+    var pieces = 0
+    /// The code with which its stream is reset, and where in the answer.
+    var fault: Int?
+    var faultAt = 0
+    /// Where it ends in all that its upstream sends.
+    var end: Int?
 
     init(number: Int, asked: Asked, now: NIODeadline) {
         self.number = number
@@ -77,6 +108,13 @@ final class Served {
     }
 
     var seed: Int { self.number &* 257 &+ 50_000 }
+
+    /// What is the same for upstreams of either protocol.
+    func plan(_ schedule: Schedule) {
+        self.length = [0, 10, 700, 6000, 60_000, 300_000][min(schedule.draw(6), schedule.draw(6))]
+        if self.length > 10 { self.length = schedule.draw(1...self.length) }
+        self.status = schedule.pick([200, 200, 200, 404, 503, 204, 304])
+    }
 }
 
 /// Bytes of which every piece tells where it is from.
@@ -148,6 +186,9 @@ struct MessageReader {
     private let who: String
     private var state = State.head
     private var buffer = ByteBuffer()
+    /// Whether the message that is read, or was, is chunked, and the trailer that it has.
+    private(set) var isChunked = false
+    private(set) var trailer: String?
 
     init(_ who: String) { self.who = who }
 
@@ -165,6 +206,8 @@ struct MessageReader {
 
     /// How the message goes on whose head was read.
     mutating func goOn(_ body: Body) {
+        self.trailer = nil
+        self.isChunked = if case .chunked = body { true } else { false }
         switch body {
         case .none: self.state = .over
         case .length(let length): self.state = length == 0 ? .over : .length(length)
@@ -199,7 +242,13 @@ struct MessageReader {
                 self.state = .chunkSize
             case .trailers:
                 guard let line = try self.line() else { return nil }
-                guard line.isEmpty else { throw self.violation("trailers that nobody has sent: \(line)") }
+                guard line.isEmpty else {
+                    guard let value = line.lowercased().split(separator: ": ").last, self.trailer == nil,
+                        line.lowercased().hasPrefix("x-trailer: ")
+                    else { throw self.violation("trailers that nobody has sent: \(line)") }
+                    self.trailer = String(value)
+                    continue
+                }
                 self.state = .over
             case .untilClose:
                 guard let piece = self.take(.max) else { return nil }

@@ -24,6 +24,8 @@ final class World {
     let worker: Worker
     /// Looks whether every rule holds; called after each event.
     var check: () throws -> Void = {}
+    /// Peers act at any time: also when the channels of a turn have had their events, and the tasks have not run.
+    var beforeTasks: () throws -> Void = {}
     private var channels: [SimulatedChannel] = []
     private var handled: [ObjectIdentifier] = []
     private var isRunningTasks = false
@@ -76,6 +78,7 @@ final class World {
                 try self.check()
                 return true
             }
+            if !self.handled.isEmpty { try self.beforeTasks() }
             self.handled.removeAll(keepingCapacity: true)
             self.isRunningTasks = true
         }
@@ -130,5 +133,6 @@ final class World {
         self.worker.stopReporting()
         self.loop.shutDown()
         self.check = {}
+        self.beforeTasks = {}
     }
 }

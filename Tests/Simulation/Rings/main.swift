@@ -18,9 +18,9 @@ struct Order {
     var ignored: Set<String> = []
 
     static let usage = """
-        usage: simulate [--ring a|b] [--seeds FROM..TO] [--seconds N] [--ignore RULE,…]
+        usage: simulate [--ring a|b|s|p|h] [--seeds FROM..TO] [--seconds N] [--ignore RULE,…]
                simulate --replay RING:DECISION,…
-               simulate --ring a|b --show SEED
+               simulate --ring a|b|s|p|h --show SEED
         """
 
     init?(_ arguments: [String]) {
@@ -61,11 +61,19 @@ switch order.ring {
 case "a": campaign = Campaign(ring: "a", body: ExchangeRing(ignored: order.ignored).run)
 case "s": campaign = Campaign(ring: "s", body: ServerRing(ignored: order.ignored).run)
 case "p": campaign = Campaign(ring: "p", body: ProxyRing(ignored: order.ignored).run)
+case "h": campaign = Campaign(ring: "h", body: ProxyRing(hasStreams: true, ignored: order.ignored).run)
 case "b":
     let server = ServerRing(ignored: order.ignored)
     let proxy = ProxyRing(ignored: order.ignored)
+    let streams = ProxyRing(hasStreams: true, ignored: order.ignored)
     // What the clients' side alone can show needs many clients that ask a lot.
-    campaign = Campaign(ring: "b") { try $0.draw(4) == 0 ? server.run($0) : proxy.run($0) }
+    campaign = Campaign(ring: "b") { schedule in
+        switch schedule.draw(8) {
+        case 0, 1: try server.run(schedule)
+        case 2...4: try proxy.run(schedule)
+        default: try streams.run(schedule)
+        }
+    }
 default:
     print("simulate: there is no ring \(order.ring)")
     exit(2)

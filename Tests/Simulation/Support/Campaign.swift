@@ -18,6 +18,8 @@ package struct Campaign {
     private let ring: String
     private let body: (Schedule) throws -> Void
     private static let longest: UInt32 = 20
+    /// Lines of a failure; `--replay` shows all.
+    private static let shown: UInt32 = 60
 
     /// - Parameter body: One schedule, from an empty world to an empty world.
     package init(ring: String, body: @escaping (Schedule) throws -> Void) {
@@ -88,7 +90,7 @@ package struct Campaign {
         shrinker.run()
         _ = self.run(shrinker.decisions, isTraced: true)
         print("simulate: \(first.count) decisions, shrunk to \(shrinker.decisions.count); what happens in them:")
-        self.printTrace()
+        self.printTrace(last: Self.shown)
         print("simulate: \(rule): \(Self.failureText)")
         let list = shrinker.decisions.map(String.init).joined(separator: ",")
         print("simulate: scripts/simulate --replay \"\(self.ring):\(list)\"")
@@ -142,8 +144,11 @@ package struct Campaign {
         (0..<simulation_decision_count()).map { simulation_decision($0) }
     }
 
-    private func printTrace() {
-        for index in 0..<simulation_note_count() { unsafe print("  \(String(cString: simulation_note_at(index)))") }
+    private func printTrace(last most: UInt32 = .max) {
+        let count = simulation_note_count()
+        for index in count - min(count, most)..<count {
+            unsafe print("  \(String(cString: simulation_note_at(index)))")
+        }
     }
 
     private static func text(_ seconds: Double) -> String { "\((seconds * 10).rounded() / 10)" }
