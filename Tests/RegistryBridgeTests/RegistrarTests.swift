@@ -172,8 +172,8 @@ private func usual(_ question: ScriptedCenter.Question) -> ScriptedCenter.Answer
             #expect(status.withLock { $0 } == "OUTOFSERVICE")
             // The application falls ill meanwhile; whoever takes the decision back gets the truth.
             member.set(isHealthy: false)
-            #expect(
-                await eventually { member.state.current.losses == 2 && member.state.current.decided == .outOfService })
+            await lose(4)
+            #expect(await eventually { member.state.current.decided == .outOfService })
             #expect(status.withLock { $0 } == "OUTOFSERVICE")
             status.withLock { $0 = "UP" }
             #expect(await eventually { status.withLock { $0 } == "DOWN" })

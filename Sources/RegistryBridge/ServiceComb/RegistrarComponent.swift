@@ -155,7 +155,7 @@ package actor RegistrarComponent: Component {
             $0.isRegistered = true
             // An instance that the registry has already it takes for a heartbeat: what it keeps is the status of an earlier
             // call, of which nobody has heard.
-            $0.told = state.mayBeRegistered && state.decided == nil ? nil : own
+            $0.told = state.mayBeRegistered ? nil : own
         }
         self.logger.notice(
             "instance registered",
@@ -208,11 +208,7 @@ package actor RegistrarComponent: Component {
         }
         switch known {
         case .up, .down, nil:
-            if state.told == status {
-                self.decide(known == status ? nil : known)
-                return
-            }
-            if known != status {
+            if state.told != status, known != status {
                 try await self.client.setStatus(status, of: id, of: service)
                 self.logger.notice("status told to the registry", metadata: ["status": "\(status.rawValue)"])
             }

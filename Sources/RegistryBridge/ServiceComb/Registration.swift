@@ -65,7 +65,7 @@ package final class RegistrationState: Sendable {
         var isLeaving = false
         /// What the registry was told last; `nil` when it may have kept something else.
         var told: InstanceStatus?
-        /// The status that somebody else has given the instance, which outlasts its registration.
+        /// A status that somebody else has given the instance, neither `UP` nor `DOWN`: it outlasts the registration.
         var decided: InstanceStatus?
         /// How often the registry has lost the instance or the service.
         var losses = 0
