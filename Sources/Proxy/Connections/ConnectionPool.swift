@@ -391,12 +391,3 @@ package final class ConnectionPool {
         self.forgetIfUnused(group)
     }
 }
-
-/// A closure that is put off to the end of an event; for what is rare.
-private final class PutOff: EventTail {
-    private let body: () -> Void
-
-    init(_ body: @escaping () -> Void) { self.body = body }
-
-    func eventEnds() { self.body() }
-}

@@ -243,7 +243,7 @@ package actor ServiceCenterClient {
         } catch is NIOTooManyBytesError {
             throw .unreadable("the answer of \(address) is larger than \(Self.bodyLimit) bytes")
         } catch {
-            throw self.failed(address, ConnectionFailure.text(error, within: timeout))
+            throw self.failed(address, "\(address): \(ConnectionFailure.text(error, within: timeout))")
         }
         return try self.judge(answer, from: address)
     }
@@ -257,7 +257,8 @@ package actor ServiceCenterClient {
         let error = try? JSONDecoder().decode(ServiceCenterError.self, from: answer.body)
         // 400002: the server calls itself unhealthy; 429: it has too much to do.
         if answer.status >= 500 || answer.status == 429 || error?.errorCode == "400002" {
-            throw self.failed(address, "it answers \(error.map { "\($0)" } ?? "\(answer.status)")", answer.retryAfter)
+            let said = error.map { "\($0)" } ?? "\(answer.status)"
+            throw self.failed(address, "\(address) answers \(said)", answer.retryAfter)
         }
         if answer.status == 404, error == nil {
             self.addresses.succeeded(address, at: .now)
@@ -272,7 +273,7 @@ package actor ServiceCenterClient {
 
     private func failed(_ address: String, _ text: String, _ retryAfter: Duration? = nil) -> Failure {
         self.addresses.failed(address, at: .now, retryAfter: retryAfter)
-        self.failure = "\(address): \(text)"
+        self.failure = text
         return .unreachable(self.failure)
     }
 
