@@ -35,7 +35,8 @@ package final class ServedConnection {
         self.isReserved = place.isReserved
         self.times = ServedTimes(places.limits, at: .now())
         try? channel.pipeline.syncOperations.addHandler(StopHandler(self))
-        self.limitBuffers(to: places.limits.buffer)
+        // The kernel would take megabytes of answers that nobody reads, for which all of them would have to be made.
+        try? channel.syncOptions?.setOption(ChannelOptions.socketOption(.so_sndbuf), value: .init(places.limits.buffer))
         self.lookLater()
     }
 
@@ -63,13 +64,15 @@ package final class ServedConnection {
         if self.isIdle != wasIdle { self.places.set(self.id, isIdle: self.isIdle) }
     }
 
-    /// Keeps so little of what is written in buffers, here and in the kernel, which would take megabytes.
-    ///
-    /// So nothing is made for long for a client that does not read, and it shows soon.
-    func limitBuffers(to bytes: Int) {
-        let options = self.channel.syncOptions
-        try? options?.setOption(ChannelOptions.socketOption(.so_sndbuf), value: .init(bytes))
-        try? options?.setOption(ChannelOptions.writeBufferWaterMark, value: .init(low: 1, high: bytes))
+    /// What has been written and the client's side has not taken: here, and in the kernel.
+    private var unsent: Int {
+        var unsent = (try? self.channel.syncOptions?.getOption(ChannelOptions.bufferedWritableBytes)) ?? 0
+        if let socket = self.channel as? any SocketOptionProvider {
+            let memory: EventLoopFuture<SocketMemory> = socket.unsafeGetSocketOption(
+                level: .socket, name: SocketMemory.option)
+            memory.assumeIsolated().whenSuccess { unsent += $0.queued }
+        }
+        return unsent
     }
 
     private func lookLater(in time: TimeAmount = ServedConnection.interval) {
@@ -78,7 +81,7 @@ package final class ServedConnection {
 
     private func look() {
         guard self.channel.isActive else { return }
-        let unsent = (try? self.channel.syncOptions?.getOption(ChannelOptions.bufferedWritableBytes)) ?? 0
+        let unsent = self.unsent
         guard self.times.isOverdue(at: .now(), unsent: unsent) else { return self.lookLater() }
         // By a reset: with FIN the kernel would keep for minutes what the client does not take.
         if unsent > 0, let socket = self.channel as? any SocketOptionProvider {
@@ -86,6 +89,18 @@ package final class ServedConnection {
         }
         self.channel.close(promise: nil)
     }
+}
+
+/// What the kernel keeps for a socket.
+///
+/// - Source: socket(7), SO_MEMINFO; the order is that of linux/sock_diag.h.
+private struct SocketMemory: BitwiseCopyable, Sendable {
+    private let counts: InlineArray<9, UInt32>
+
+    static let option = NIOBSDSocket.Option(rawValue: 55)
+
+    /// Bytes that wait until the other side confirms them, overhead included.
+    var queued: Int { Int(self.counts[5]) }
 }
 
 /// Hears that the server is stopping, whatever the connection speaks.

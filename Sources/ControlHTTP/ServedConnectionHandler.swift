@@ -46,9 +46,6 @@ package final class ServedConnectionHandler: ChannelDuplexHandler, RemovableChan
         guard let connection = self.connection else { return context.write(data, promise: promise) }
         switch Self.unwrapOutboundIn(data) {
         case .head(var head):
-            if head.headerFields[.contentType] == "text/event-stream" {
-                connection.limitBuffers(to: connection.limits.streamBuffer)
-            }
             guard connection.isReserved else { break }
             head.headerFields[.connection] = "close"
             return context.write(Self.wrapOutboundOut(.head(head)), promise: promise)

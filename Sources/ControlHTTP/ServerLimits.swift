@@ -19,10 +19,10 @@ package struct ServerLimits: Sendable {
     /// See ``answer``.
     package var least = 4096
 
-    /// How much of an answer may wait for its client, here and once more in the kernel.
-    package var buffer = 32 << 10
-    /// The same for a stream of events, which has no end.
-    package var streamBuffer = 2 << 10
+    /// How much of its answers may wait for a client in the kernel, which doubles it for its own needs.
+    ///
+    /// Several segments of the loopback device, of 64 KiB each: with less, each would wait for the last one's confirmation.
+    package var buffer = 128 << 10
 
     /// Limits of a server that has so many places, of which it keeps some for probes.
     package init(places: Int, reserved: Int = 0, probes: Set<String> = []) {
