@@ -95,6 +95,25 @@ def test_a_service_has_the_same_id_in_every_registry(registry):
     ), "as the real one computes it"
 
 
+def test_who_comes_early_does_not_wait_in_vain():
+    """Every connection that is made while it starts is answered or ended."""
+    for _ in range(20):
+        port = free_port("127.0.0.1")
+        command = [binary(), "registry", "--listen", f"127.0.0.1:{port}"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            answer = b""
+            while not answer:
+                with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as early:
+                    early.settimeout(4)
+                    early.sendall(f"GET {BASE}/health HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    answer = early.recv(12)
+        finally:
+            process.kill()
+            process.wait()
+        assert answer == b"HTTP/1.1 200"
+
+
 def test_a_client_that_reads_nothing_is_let_go(registry):
     """It asks again and again, and takes no answer."""
     service = registry.service(properties={f"key{index}": "value" * 100 for index in range(400)})
