@@ -438,7 +438,9 @@ final class ProxyClient: RingClient {
         let next = asked[self.complete]
         // A cut that it sees: what was not written of earlier answers goes with that of the one that failed. The last one
         // may have failed behind what is its end in HTTP/1.1.
-        if asked[max(0, self.complete - 1)...].contains(where: { $0.served.contains { $0.isBroken && $0.hasBegun } }) {
+        if self.requests[max(0, self.complete - 1)...].contains(where: {
+            $0.served.contains { $0.isBroken && $0.hasBegun }
+        }) {
             return
         }
         let answers = next.served.map { "\($0.isComplete ? "complete" : "incomplete")" }

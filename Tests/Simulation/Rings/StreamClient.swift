@@ -254,7 +254,7 @@ final class StreamClient: StreamPeer, RingClient {
     /// Whether all that was asked is answered.
     var isSatisfied: Bool {
         let mayGoOn = self.mayOpen && self.canSend
-        return !mayGoOn && self.streams.allSatisfy { $0.isAnswered || $0.id > self.lastServed }
+        return !mayGoOn && self.pings.isEmpty && self.streams.allSatisfy { $0.isAnswered || $0.id > self.lastServed }
     }
 
     override func timePassed() {
