@@ -38,7 +38,7 @@ final class Asked {
     var isGRPC = false
     var timeout: TimeAmount?
     /// Whether it may be sent again when its connection has ended under it.
-    var isReplayable: Bool { self.length == 0 && !self.isChunked && !self.hasTrailers && self.method != "POST" }
+    var isReplayable: Bool { self.length == 0 && !self.isChunked && self.method != "POST" }
 
     init(
         number: Int, method: String, length: Int, isChunked: Bool, isHTTP10: Bool, isUpgrade: Bool, start: Int
