@@ -30,21 +30,31 @@ class Deaf:
     """Clients that send something and never read."""
 
     def __init__(self, world, count, octets):
-        self.sockets = []
-        for _ in range(count):
-            sock = socket.socket()
-            # Little room, so that it is full soon.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            sock.connect(("127.0.0.1", world.sidecar.admin))
-            sock.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                sock.send(octets)
-            self.sockets.append(sock)
+        self.world, self.octets = world, octets
+        self.sockets = [self._open() for _ in range(count)]
+
+    def _open(self):
+        sock = socket.socket()
+        # Little room, so that it is full soon.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.connect(("127.0.0.1", self.world.sidecar.admin))
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            sock.send(self.octets)
+        return sock
+
+    @staticmethod
+    def _is_closed(sock):
+        # TCP_INFO begins with the state; 1 is ESTABLISHED.
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != 1
 
     def closed(self):
         """How many the sidecar has closed."""
-        # TCP_INFO begins with the state; 1 is ESTABLISHED.
-        return sum(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != 1 for each in self.sockets)
+        return sum(map(self._is_closed, self.sockets))
+
+    def refill(self):
+        """Others in place of those that were closed: of many at once, some are taken for idle before they have asked."""
+        self.sockets = [self._open() if self._is_closed(each) else each for each in self.sockets]
 
     def __enter__(self):
         return self
@@ -76,9 +86,15 @@ def test_probes_are_answered_whatever_64_clients_do(world, octets, record_proper
 
 def test_operators_get_a_word_while_all_places_are_busy(world):
     """503 and a remedy on the places for probes; an answer again when the others have had their time."""
-    with Deaf(world, 64, DRIP):
+    with Deaf(world, 64, DRIP) as deaf:
         asked = lambda: world.sidecar.ask("/v1/mesher/version")  # noqa: E731
-        found = eventually(lambda: (answer := asked()).status == 503 and answer, "operators are answered")
+
+        def refused():
+            deaf.refill()
+            answer = asked()
+            return answer.status == 503 and answer
+
+        found = eventually(refused, "operators are answered")
         assert b"56 connections are busy" in found.body
         assert slowest_probe(world) < QUICK
         eventually(lambda: asked().status == 200, "operators are shut out", seconds=20)
