@@ -71,7 +71,8 @@ let package = Package(
         .target(
             name: "ControlHTTP",
             dependencies: [
-                "Common", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPTypes,
+                "Common", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPCompression,
+                nioHTTPTypes, nioPosix, nioSSL,
             ],
             swiftSettings: settings),
         .target(name: "Ingress", dependencies: ["Common", "Proxy", logging, nioCore], swiftSettings: settings),

@@ -52,8 +52,9 @@ package enum AdminClient {
             defer { Task { try? await client.shutdown() } }
             answer = try await client.whole(request, limit: Self.limit, timeout: .seconds(5))
         } catch {
+            let words = ConnectionFailure.text(error, within: .seconds(5))
             throw Failure(
-                description: "no sidecar answers at \(address) (\(error)); start it with cse.protocols.rest-admin, "
+                description: "no sidecar answers at \(address) (\(words)); start it with cse.protocols.rest-admin, "
                     + remedy)
         }
         guard answer.status == 200 else {

@@ -35,7 +35,7 @@ struct RESTProbe: Probe {
         } catch let error as HTTPClientError where error == .deadlineExceeded {
             return "no answer from port \(self.port) ended in time"
         } catch {
-            return "no answer from port \(self.port): \(error)"
+            return "no answer from port \(self.port): \(ConnectionFailure.text(error, within: self.timeout))"
         }
     }
 

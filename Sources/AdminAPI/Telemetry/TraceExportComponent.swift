@@ -116,7 +116,7 @@ package actor TraceExportComponent: Component {
         } catch let error as HTTPClientError where error == .deadlineExceeded {
             return ("\(url): no whole answer within \(time)", nil)
         } catch {
-            return ("\(url): \(error)", nil)
+            return ("\(url): \(ConnectionFailure.text(error, within: time))", nil)
         }
     }
 

@@ -44,7 +44,13 @@ actor ConfigCenterSource: ConfigServer {
         let project = ConfigServerClient.escaped(config.project)
         self.path = config.version == "v2" ? "/configuration/v2" : "/v3/\(project)/configuration"
         let dimension = "\(scope.service)@\(scope.app)#\(scope.version)"
-        self.query = "?dimensionsInfo=\(ConfigServerClient.escaped(String(dimension.prefix(Self.dimensionLimit))))"
+        if dimension.count > Self.dimensionLimit {
+            logger.warning(
+                "config center takes no name of a service, its application and version of more than 256 characters in all",
+                metadata: ["name": "\(dimension)"])
+        }
+        // Whole: a shorter name would be another service's.
+        self.query = "?dimensionsInfo=\(ConfigServerClient.escaped(dimension))"
         self.loops = loops
         self.logger = logger
     }

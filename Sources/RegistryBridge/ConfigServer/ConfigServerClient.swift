@@ -121,7 +121,7 @@ actor ConfigServerClient {
             throw ConfigServerFailure("\(address): the answer is larger than \(Self.bodyLimit) bytes")
         } catch {
             if !Task.isCancelled { self.addresses.failed(address, at: .now) }
-            throw ConfigServerFailure("\(address): \(error)")
+            throw ConfigServerFailure("\(address): \(ConnectionFailure.text(error, within: timeout))")
         }
         switch answer.status {
         case 200, 304, 404: break

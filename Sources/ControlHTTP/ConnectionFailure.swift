@@ -9,11 +9,11 @@ import NIOSSL
 
 /// Why a server of the control plane could not be asked, in the words of people: libraries' errors are dumps of their
 /// values, and those of TLS hold paths of the machine that built them.
-enum ConnectionFailure {
-    /// The words for an error.
+package enum ConnectionFailure {
+    /// The words for an error of a client, of its connection or of TLS.
     ///
     /// - Parameter limit: How long the answer was waited for.
-    static func text(_ error: any Error, within limit: Duration) -> String {
+    package static func text(_ error: any Error, within limit: Duration) -> String {
         switch error {
         case let error as HTTPClientError: self.text(error, limit)
         case let error as NIOConnectionError:
