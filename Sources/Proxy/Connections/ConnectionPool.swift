@@ -124,6 +124,7 @@ package final class ConnectionPool {
         let isTunnel = driver.exchange.request.method == .connect
         guard group.tls != nil || !endpoint.usesTLS || isTunnel else {
             let name = "\(group.service).\(endpoint.protocolName).Consumer"
+            self.forgetIfUnused(group)
             return .refused(
                 ProxyError(.connectFailed, "the instance wants TLS, and nothing below ssl.\(name) says how"))
         }
@@ -268,7 +269,8 @@ package final class ConnectionPool {
     /// What a driver's connection obeys: the wait for the address of a host takes part of the time to connect.
     private static func settings(of driver: ExchangeDriver) -> ProxySettings {
         var settings = driver.settings
-        guard driver.exchange.isExternal, driver.exchange.awaitsUntil != nil else { return settings }
+        let isFirst = driver.exchange.attempts == 1
+        guard isFirst, driver.exchange.isExternal, driver.exchange.awaitsUntil != nil else { return settings }
         let waited = driver.worker.now - driver.exchange.startedAt
         settings.connect = max(settings.connect - waited, .milliseconds(100))
         return settings

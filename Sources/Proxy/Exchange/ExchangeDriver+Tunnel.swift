@@ -89,8 +89,8 @@ extension ExchangeDriver {
     package func tunnelLost(_ number: UInt64, isBroken: Bool) {
         guard self.ticket == number, self.phase == .tunnel else { return }
         self.exchange.attempt.upstream = nil
-        let isEnding = self.call.isTunnelInputClosed || self.call.isTunnelOutputClosed
-        if isBroken, !isEnding {
+        // Once it has said that it sends no more, nothing of it is missing.
+        if isBroken, !self.call.isTunnelOutputClosed {
             self.fail(ProxyError(.upstreamReset))
         } else {
             let isToldAlready = self.call.isTunnelOutputClosed

@@ -45,6 +45,9 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     var isClosing = false
     /// The channel is closed, and whoever waits has not been told.
     private var isLost = false
+    /// The upstream has closed its sending side, in order.
+    private var hasEnded = false
+    private var isInputEnding = false
     private var hasFailed = false
     private var mayHaveDrained = false
     /// Everything that the client has sent through a tunnel is sent on.
@@ -81,8 +84,6 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     package func channelInactive(context: ChannelHandlerContext) {
         if self.isIdle { self.worker.pool.removeIdle(self) }
         self.isIdle = false
-        // Inside a write, which has failed: an answer that its end would complete may have had more to come.
-        if self.input == .body, !self.isClosing, self.worker.isInEvent { self.hasFailed = true }
         self.isClosing = true
         self.isLost = true
         self.context = nil
@@ -106,8 +107,10 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     }
 
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard self.input == .tunnel, event as? ChannelEvent == .inputClosed, let ticket = self.ticket else { return }
-        self.worker.event { ticket.driver.tunnelOutputEnded(ticket.number) }
+        guard event as? ChannelEvent == .inputClosed else { return }
+        self.hasEnded = true
+        self.isInputEnding = true
+        self.worker.putOff(self)
     }
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -125,6 +128,10 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
 
     package func eventEnds() {
         if let bytes = self.early.take() { self.received(bytes) }
+        if self.isInputEnding {
+            self.isInputEnding = false
+            self.inputEnded()
+        }
         if self.isWrittenOut {
             self.isWrittenOut = false
             self.deadline = .distantFuture
@@ -141,13 +148,27 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         }
     }
 
+    /// The upstream sends no more, which is told apart from its loss where the connection's end is that of an answer.
+    private func inputEnded() {
+        guard let ticket = self.ticket else { return self.close() }
+        switch self.input {
+        case .tunnel: ticket.driver.tunnelOutputEnded(ticket.number)
+        case .body where self.body.endsWithConnection:
+            self.ticket = nil
+            self.close()
+            ticket.driver.responseBody(ticket.number, nil, isComplete: true)
+        case .nothing, .head, .body: self.close()
+        }
+    }
+
     private func lost() {
         self.worker.pool.closed(self)
         guard let ticket = self.ticket.take() else { return }
         let driver = ticket.driver
         switch self.input {
-        case .tunnel: driver.tunnelLost(ticket.number, isBroken: self.hasFailed)
-        case .body where self.body.endsWithConnection && !self.hasFailed:
+        case .tunnel: driver.tunnelLost(ticket.number, isBroken: self.hasFailed || !self.hasEnded)
+        // The farewell of TLS may have come together with the head. Without TLS nothing tells a lost answer from a whole one.
+        case .body where self.body.endsWithConnection && self.group.tls != nil && !self.hasFailed:
             driver.responseBody(ticket.number, nil, isComplete: true)
         case .nothing, .head, .body:
             driver.upstreamFailed(
@@ -212,6 +233,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         self.keepsAlive = driver.exchange.response.keepsAlive
         self.body = BodyReader(driver.exchange.response, to: driver.exchange.request.method)
         let length = self.body.knownRemaining
+        if self.body.endsWithConnection { self.allowHalfClosure() }
         var piece = BodyReader.Piece(data: nil, next: .end)
         if !self.body.isComplete { piece = self.takeBody(&input, driver) }
         self.input = .body
@@ -281,6 +303,10 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     func becomeTunnel() {
         self.input = .tunnel
         // Each side of a tunnel may end by itself.
+        self.allowHalfClosure()
+    }
+
+    private func allowHalfClosure() {
         try? self.context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
     }
 }

@@ -80,9 +80,14 @@ extension HTTP1ServerConnection: Downstream {
     package func abortResponse(_ driver: ExchangeDriver) {
         guard let context = self.context else { return }
         self.state.requestFailed()
+        if self.state.input == .tunnel {
+            // What an upstream has broken off ends like that on this side too.
+            if driver.exchange.outcome == .diedInBody { self.breakOff(context) } else { context.close(promise: nil) }
+            return
+        }
         if self.framing == .untilClose { return self.breakOff(context) }
         // Answers to earlier requests may not be with the kernel yet: a client that takes them gets them first.
-        if self.isWritable, self.state.input != .tunnel { self.end() } else { context.close(promise: nil) }
+        if self.isWritable { self.end(lingers: true) } else { context.close(promise: nil) }
     }
 
     /// Closes with a reset: an orderly end would look like the end of the body.

@@ -130,7 +130,7 @@ enum RequestTarget {
         var index = range.lowerBound
         while index < range.upperBound {
             let byte = input.byte(at: index)
-            if byte &- 0x21 >= 0x5f || byte == .hash { return false }
+            if byte &- 0x21 >= 0x5e || byte == .hash { return false }
             index &+= 1
         }
         return true
