@@ -59,7 +59,7 @@ package actor AdminComponent: Component {
             let application = Application(
                 responder: table, server: .limited(Self.limits),
                 configuration: ApplicationConfiguration(
-                    address: .hostname(address.host, port: address.port), serverName: nil),
+                    address: .hostname(address.host, port: address.port), serverName: nil, backlog: 4_096),
                 onServerRunning: { channel in
                     await onListening(channel)
                     logger.notice("\(what)", metadata: ["url": "http://\(address)/\(path)"])

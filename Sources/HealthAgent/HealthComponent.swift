@@ -2,6 +2,7 @@
 
 import AsyncHTTPClient
 package import Common
+import ControlHTTP
 package import Logging
 package import NIOCore
 
@@ -30,6 +31,10 @@ package actor HealthComponent: Component {
     package func run() async throws {
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
         configuration.httpVersion = .http1Only
+        // No longer than a probe waits, and once: what nobody waits for any more would only hold up the end.
+        let longest = self.checks.map { Self.timeout(of: $0) }.max() ?? .seconds(10)
+        configuration.timeout.connect = TimeAmount(longest)
+        configuration.connectionPool.retryConnectionEstablishment = false
         let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
         let result: Result<Void, any Error>
         do {
@@ -38,7 +43,7 @@ package actor HealthComponent: Component {
         } catch {
             result = .failure(error)
         }
-        try await client.shutdown()
+        await client.close()
         try result.get()
     }
 
@@ -74,9 +79,12 @@ package actor HealthComponent: Component {
         }
     }
 
+    /// How long a check may take.
+    private static func timeout(of check: HealthCheckConfig) -> Duration { min(check.interval, .seconds(10)) }
+
     /// The table of probes: a method of checking, and what does it.
     private func probe(_ check: HealthCheckConfig, _ client: HTTPClient) -> any Probe {
-        let timeout = min(check.interval, .seconds(10))
+        let timeout = Self.timeout(of: check)
         return switch check.method {
         case .tcp: TCPProbe(port: check.port, timeout: timeout, loops: self.loops)
         case .rest(let path, let expectation):

@@ -4,7 +4,6 @@ import Common
 import ControlHTTP
 import Foundation
 import Hummingbird
-package import Logging
 package import NIOCore
 
 /// A service to call in a first try: it greets whoever is named in the path, and tells what it was sent.
@@ -12,7 +11,6 @@ package actor DemoService: Component {
     private let name: String
     private let port: Int
     private let loops: any EventLoopGroup
-    private let logger: Logger
     private let onServing: @Sendable () async -> Void
     private let server = OrderlyServer()
 
@@ -21,13 +19,12 @@ package actor DemoService: Component {
     /// - Parameter name: What it calls itself in its answers.
     /// - Parameter onServing: Called when it accepts requests.
     package init(
-        name: String, port: Int, loops: any EventLoopGroup, logger: Logger,
+        name: String, port: Int, loops: any EventLoopGroup,
         onServing: @escaping @Sendable () async -> Void = {}
     ) {
         self.name = name
         self.port = port
         self.loops = loops
-        self.logger = logger
         self.onServing = onServing
     }
 

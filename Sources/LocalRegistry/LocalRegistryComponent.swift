@@ -4,12 +4,12 @@ package import Common
 import ControlHTTP
 import Hummingbird
 import HummingbirdCore
-package import Logging
 package import NIOCore
 
 /// A service-center for one machine: the part of API v4 that clients use, in memory.
 ///
-/// For development and tests. What is registered ends with the process, and nobody needs to log in.
+/// For development and tests. What is registered ends with the process. Nobody needs to log in, unless a test has made
+/// accounts at `/faults`.
 package actor LocalRegistryComponent: Component {
     /// Many places, of which a sidecar has two; whoever is idle keeps its own for a minute.
     ///
@@ -26,7 +26,6 @@ package actor LocalRegistryComponent: Component {
     private let version: String
     private let allowsFaults: Bool
     private let loops: any EventLoopGroup
-    private let logger: Logger
     private let onListening: @Sendable (any Channel) async -> Void
     private let onServing: @Sendable (_ port: Int) async -> Void
     private let server = OrderlyServer()
@@ -40,14 +39,13 @@ package actor LocalRegistryComponent: Component {
     ///   in a tight loop.
     package init(
         address: ListenAddress, version: String, allowsFaults: Bool = false, loops: any EventLoopGroup,
-        logger: Logger, onServing: @escaping @Sendable (_ port: Int) async -> Void = { _ in },
+        onServing: @escaping @Sendable (_ port: Int) async -> Void = { _ in },
         onListening: @escaping @Sendable (any Channel) async -> Void = { _ in }
     ) {
         self.address = address
         self.version = version
         self.allowsFaults = allowsFaults
         self.loops = loops
-        self.logger = logger
         self.onListening = onListening
         self.onServing = onServing
     }

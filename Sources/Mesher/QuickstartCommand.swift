@@ -102,11 +102,10 @@ struct QuickstartCommand: AsyncParsableCommand {
         let (servicePort, registryPort) = (self.servicePort, self.registryPort)
         supervisor.add("local-registry", restart: RestartPolicy(limit: 0)) {
             LocalRegistryComponent(
-                address: ListenAddress(loopback: registryPort), version: BuildInfo.sourceVersion, loops: loops,
-                logger: logger)
+                address: ListenAddress(loopback: registryPort), version: BuildInfo.sourceVersion, loops: loops)
         }
         supervisor.add("demo", restart: RestartPolicy(limit: 0)) {
-            DemoService(name: Self.serviceName, port: servicePort, loops: loops, logger: logger)
+            DemoService(name: Self.serviceName, port: servicePort, loops: loops)
         }
         return supervisor.makeGroup(stopWithin: .seconds(5))
     }

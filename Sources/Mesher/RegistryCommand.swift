@@ -17,8 +17,8 @@ struct RegistryCommand: AsyncParsableCommand {
         discussion: """
             Serves the part of Apache ServiceComb service-center's API v4 that
             sidecars and go-chassis clients use. Everything is in memory: what is
-            registered ends with the process. Not for production: no login, no
-            storage, one machine.
+            registered ends with the process. Not for production: no storage, one
+            machine, and no login but for tests, which make accounts at /faults.
 
             Examples:
               mesher registry
@@ -53,7 +53,7 @@ struct RegistryCommand: AsyncParsableCommand {
             metrics: MetricsRegistry(startTime: ProcessClock.startTime, own: MetricLabels()), logger: logger)
         supervisor.add("local-registry", restart: RestartPolicy(limit: 0)) {
             LocalRegistryComponent(
-                address: address, version: version, allowsFaults: allowsFaults, loops: loops, logger: logger,
+                address: address, version: version, allowsFaults: allowsFaults, loops: loops,
                 onServing: { port in
                     logger.notice("registry serves", metadata: ["address": "\(address.host):\(port)"])
                 },

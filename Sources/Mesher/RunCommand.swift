@@ -19,7 +19,8 @@ struct RunCommand: AsyncParsableCommand {
             Examples:
               mesher --service-ports rest:8080,grpc:9000
               CHASSIS_CONF_DIR=/etc/mesher mesher --workers 2
-              mesher --cse.service.registry.address=/etc/mesher/services.yaml
+              CSE_REGISTRY_ADDR=/etc/mesher/services.yaml \\
+                mesher --cse.service.registry.type=file
             """)
 
     @OptionGroup var options: ConfigurationOptions

@@ -37,4 +37,23 @@ import Testing
         running.cancel()
         _ = await running.result
     }
+
+    @Test("ends soon although the application accepts nothing")
+    func full() async throws {
+        let listener = try await FullListener.start()
+        let check = HealthCheckConfig(
+            port: try #require(UInt16(exactly: listener.port)), method: .rest(path: "/health", .init()),
+            interval: .seconds(30))
+        let component = HealthComponent(
+            [check], health: LocalHealth(), loops: MultiThreadedEventLoopGroup.singleton,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let running = Task { try await component.run() }
+        // Long enough for the connect to be underway.
+        try await Task.sleep(for: .milliseconds(300))
+        let began = ContinuousClock.now
+        running.cancel()
+        _ = await running.result
+        #expect(ContinuousClock.now - began < .seconds(2))
+        await listener.stop()
+    }
 }

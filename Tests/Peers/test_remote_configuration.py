@@ -147,7 +147,7 @@ class Kie(Server):
         if is_known:
             return handler.answer(b"", 304)
         if not found and self.empty_is_404:
-            return handler.answer({"error_code": "404"}, 404)
+            return handler.answer({"error_msg": "can not find any key value"}, 404)
         return handler.answer({"total": len(found), "data": found}, X_Kie_Revision=str(revision))
 
 
@@ -487,7 +487,15 @@ def test_empty_answers_of_older_servers(kie, sidecar):
     assert len(kie.calls) - asked < 20 * (1 + time.monotonic() - began), "it is flooded"
 
 
-@pytest.mark.parametrize("body", [b"<html>Not Found</html>", b"", b'{"message": "no route matched"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Not Found</html>",
+        b"",
+        b'{"message": "no route matched"}',
+        b'{"error_msg": "404 Route Not Found"}',
+    ],
+)
 def test_a_404_that_is_not_in_the_words_of_kie_takes_nothing_away(kie, sidecar, body):
     kie.put(KEY, "12")
     caller = sidecar(kie)

@@ -89,4 +89,22 @@ import Testing
         try await addresses.eventLoop.submit { addresses.value.failed(first, of: "host") }.get()
         #expect(try await self.look(addresses, "host") === second)
     }
+
+    @Test("when the loop is about to end nobody waits any longer, and nobody begins to")
+    func stop() async throws {
+        let names = Names()
+        let addresses = try await self.addresses(names)
+        let wait = try await addresses.eventLoop.submit { () -> EventLoopFuture<Void>? in
+            let asker = NameResolver.Asker("rule", threads: 2)
+            let answer = addresses.value.look("dead", port: 80, for: asker, within: .seconds(5), at: .now())
+            guard case .pending(let future) = answer else { return nil }
+            return future
+        }.get()
+        let began = ContinuousClock.now
+        try await addresses.eventLoop.submit { addresses.value.stop() }.get()
+        try await #require(wait).get()
+        #expect(try await self.look(addresses, "dead") == nil)
+        #expect(ContinuousClock.now - began < .seconds(2))
+        names.end.signal()
+    }
 }

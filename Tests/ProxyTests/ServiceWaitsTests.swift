@@ -102,6 +102,32 @@ import Testing
         waits.stop()
     }
 
+    @Test("of several names any answer will do, and they are waited for as long as is said")
+    func several() {
+        let loop = EmbeddedEventLoop()
+        let registry = Registry()
+        let waits = ServiceWaits(eventLoop: loop, ask: registry.ask)
+        let done = NIOLoopBoundBox(0, eventLoop: loop)
+        let demands = [self.demand("cart"), self.demand("stock")]
+        self.count(waits.wait(forFirstOf: demands, within: .seconds(1)), done)
+        #expect(registry.asked.withLock { $0 } == ["cart", "stock"])
+        #expect(done.value == 0)
+        // Not the first of them.
+        waits.arrived(self.directory(["stock"]))
+        #expect(done.value == 1)
+        #expect(waits.count == 1)
+        self.count(waits.wait(forFirstOf: demands, within: .milliseconds(500)), done)
+        loop.advanceTime(by: .milliseconds(499))
+        #expect(done.value == 1)
+        loop.advanceTime(by: .milliseconds(1))
+        #expect(done.value == 2)
+        // What comes later changes nothing.
+        waits.arrived(self.directory(["cart", "stock"]))
+        #expect(done.value == 2)
+        #expect(waits.count == 0)
+        #expect(waits.wait(forFirstOf: [], within: .seconds(1)) == nil)
+    }
+
     @Test("of a service that refuses it is said twice a second")
     func refusals() {
         let loop = EmbeddedEventLoop()

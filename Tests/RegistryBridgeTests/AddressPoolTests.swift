@@ -69,6 +69,16 @@ import Testing
         #expect(attempts > callers + 4 && attempts <= callers + 10)
     }
 
+    @Test("an address that is written twice is one, and left alone like any other")
+    func twice() {
+        var pool = AddressPool(["a", "a"])
+        pool.failed("a", at: self.start)
+        #expect(pool.count == 1 && pool.take(at: self.start) == nil)
+        pool = AddressPool(["a", "b", "a"])
+        pool.setMembers(["c", "c", "b"])
+        #expect(pool.count == 3 && pool.pick(at: self.start) == "a")
+    }
+
     @Test("members that the registry names come after the configured addresses, which stay")
     func members() {
         var pool = AddressPool(["a"])

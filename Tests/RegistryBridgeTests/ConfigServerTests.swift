@@ -59,7 +59,10 @@ import Testing
     @Test(
         "kie says in its own words that there is nothing; what others say is nothing",
         arguments: [
-            (#"{"error_msg":"key not exists"}"#, true), (#"{"error_code":"404"}"#, true),
+            (#"{"error_msg":"can not find any key value"}"#, true),
+            (#"{"error_code":"404","error_msg":"key not exists"}"#, true),
+            (#"{"error_msg":"404 Route Not Found"}"#, false), (#"{"error_code":"404"}"#, false),
+            (#"{"errorMessage":"no such record"}"#, false), (#"{"errorCode":"404002"}"#, false),
             (#"{"errorCode":"404002","errorMessage":"no such record"}"#, true), ("", false), ("{}", false),
             ("<html>Not Found</html>", false), ("404: Page Not Found", false),
             (#"{"message":"no route matched"}"#, false),

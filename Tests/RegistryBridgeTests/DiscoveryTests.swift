@@ -249,6 +249,38 @@ private func failed(_ indexes: [Int], _ code: String, _ detail: String) -> Scrip
         }
     }
 
+    @Test("a server that answers everything with a page is no registry")
+    func page() async throws {
+        let center = try await ScriptedCenter.start { _ in (200, "<html>welcome</html>") }
+        let discovery = Discovery(center)
+        try await discovery.run {
+            #expect(await eventually { discovery.status.current.failure != nil })
+            #expect(!discovery.snapshot.current.isSynced)
+            await #expect(throws: ServiceCenterClient.Failure.self) { try await discovery.client.ping() }
+            #expect(await discovery.client.answers == 0)
+        }
+    }
+
+    @Test("a registry that keeps the list of all names to itself answers for one name all the same")
+    func spelling() async throws {
+        let center = try await ScriptedCenter.start { question in
+            if question.path.hasSuffix("/microservices") {
+                return (403, #"{"errorCode":"403205","errorMessage":"No permission(s)"}"#)
+            }
+            guard question.isBatch else { return (200, "{}") }
+            return failed(Array(question.services.indices), "400012", "no such service")
+        }
+        let discovery = Discovery(center)
+        discovery.want("nosuch")
+        try await discovery.run {
+            #expect(await eventually { discovery.absence("nosuch") == .unknown })
+            discovery.want("neither")
+            #expect(await eventually { discovery.absence("neither") == .unknown })
+            #expect(discovery.status.current.isReachable && discovery.status.current.failure == nil)
+            #expect(center.questions("GET", "/microservices").count == 1)
+        }
+    }
+
     @Test("what was saved is for its owner alone, and for the applications that it came from")
     func cache() async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("state-\(UUID().uuidString)").path

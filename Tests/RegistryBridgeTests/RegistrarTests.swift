@@ -181,6 +181,28 @@ private func usual(_ question: ScriptedCenter.Question) -> ScriptedCenter.Answer
         }
     }
 
+    @Test("a registry that wants to be left alone for longer than a lease lives is told that the instance lives")
+    func pauses() async throws {
+        let isBusy = Mutex(false)
+        let center = try await ScriptedCenter.start { question in
+            if isBusy.withLock({ $0 }) { return (429, "") }
+            return usual(question)
+        }
+        let member = Member(center)
+        try await member.run {
+            #expect(await eventually { member.state.isRegistered })
+            center.retryAfter.withLock { $0 = 60 }
+            isBusy.withLock { $0 = true }
+            #expect(await eventually { await member.client.pause > .seconds(30) })
+            let beats = center.questions("PUT", "/heartbeat").count
+            #expect(await eventually { center.questions("PUT", "/heartbeat").count > beats + 3 })
+            // Nobody else may call meanwhile.
+            let lists = center.questions("GET", "/microservices").count
+            await #expect(throws: ServiceCenterClient.Failure.self) { _ = try await member.client.services() }
+            #expect(center.questions("GET", "/microservices").count == lists)
+        }
+    }
+
     @Test("a stop during the registration ends it after its answer, so that nothing is left behind")
     func stopWhileRegistering() async throws {
         let gate = Gate()
@@ -211,6 +233,29 @@ private func usual(_ question: ScriptedCenter.Question) -> ScriptedCenter.Answer
             #expect(center.questions.filter { $0.method == "DELETE" }.count == 1)
             #expect(!member.state.isRegistered)
         }
+    }
+
+    @Test("an end that has found nothing is repeated when the registration had no answer, until it finds something")
+    func lateRegistration() async throws {
+        let ends = Mutex(0)
+        let center = try await ScriptedCenter.start { question in
+            guard question.method == "DELETE" else { return usual(question) }
+            let number = ends.withLock { value in
+                value += 1
+                return value
+            }
+            if number == 1 { return (400, #"{"errorCode":"400017","errorMessage":"Instance does not exist"}"#) }
+            return (200, "")
+        }
+        let member = Member(center)
+        member.state.update {
+            $0.serviceID = "S1"
+            $0.mayBeRegistered = true
+        }
+        await member.registrar.drain()
+        #expect(ends.withLock { $0 } == 2 && !member.state.current.mayBeRegistered)
+        await member.client.close()
+        await center.stop()
     }
 
     @Test("what is registered is what the registry takes")

@@ -42,9 +42,10 @@ final class ScriptedCenter: Sendable {
             let (channel, center) = (context.channel, self.center)
             Task {
                 if let answer = await center.answer(question) {
+                    let pause = center.retryAfter.withLock { $0 }.map { "\r\nRetry-After: \($0)" } ?? ""
                     let text =
                         "HTTP/1.1 \(answer.status) x\r\nConnection: close\r\nContent-Length: \(answer.body.utf8.count)"
-                        + "\r\n\r\n\(answer.body)"
+                        + "\(pause)\r\n\r\n\(answer.body)"
                     try? await channel.writeAndFlush(ByteBuffer(string: text)).get()
                 }
                 try? await channel.close().get()
@@ -54,6 +55,8 @@ final class ScriptedCenter: Sendable {
 
     private let answer: @Sendable (Question) async -> Answer?
     private let asked = Mutex<[Question]>([])
+    /// How many seconds every answer asks to be left alone.
+    let retryAfter = Mutex<Int?>(nil)
     private let channel = Mutex<(any Channel)?>(nil)
 
     private init(_ answer: @escaping @Sendable (Question) async -> Answer?) { self.answer = answer }

@@ -89,7 +89,7 @@ private final class ServiceCenterContract: RegistryContract {
     private func serve() async throws {
         let (started, start) = AsyncStream.makeStream(of: Int.self)
         let component = LocalRegistryComponent(
-            address: try ListenAddress("127.0.0.1:\(self.port)"), version: "1", loops: self.loops, logger: quiet
+            address: try ListenAddress("127.0.0.1:\(self.port)"), version: "1", loops: self.loops
         ) { start.yield($0) }
         self.serving.withLock { $0 = Task { try await component.run() } }
         for await _ in started { break }

@@ -51,14 +51,14 @@ package actor TraceExportComponent: Component {
             }
             try? await Task.sleep(for: min(Self.look, self.config.batchInterval))
         }
-        try? await client.shutdown()
+        await client.close()
     }
 
     /// The last spans, before the end.
     package func drain() async {
         let client = self.client()
         await self.exportWhatIsDue(client, after: .zero, within: min(self.patience, .seconds(2)))
-        try? await client.shutdown()
+        await client.close()
     }
 
     private func client() -> HTTPClient {

@@ -48,6 +48,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     /// The upstream has closed its sending side, in order.
     private var hasEnded = false
     private var isInputEnding = false
+    /// Our side of a tunnel is closed: the end of the other one closes the channel, without a word of its own.
+    private var isOutputClosed = false
     private var hasFailed = false
     private var mayHaveDrained = false
     /// Everything that the client has sent through a tunnel is sent on.
@@ -135,6 +137,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         if self.isWrittenOut {
             self.isWrittenOut = false
             self.deadline = .distantFuture
+            self.isOutputClosed = true
             // With the other way ended too, this closes the connection.
             self.context?.close(mode: .output, promise: nil)
         }
@@ -166,7 +169,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
         guard let ticket = self.ticket.take() else { return }
         let driver = ticket.driver
         switch self.input {
-        case .tunnel: driver.tunnelLost(ticket.number, isBroken: self.hasFailed || !self.hasEnded)
+        case .tunnel:
+            driver.tunnelLost(ticket.number, isBroken: self.hasFailed || !self.hasEnded && !self.isOutputClosed)
         // The farewell of TLS may have come together with the head. Without TLS nothing tells a lost answer from a whole one.
         case .body where self.body.endsWithConnection && self.group.tls != nil && !self.hasFailed:
             driver.responseBody(ticket.number, nil, isComplete: true)

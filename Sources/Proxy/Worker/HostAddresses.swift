@@ -64,6 +64,8 @@ package final class HostAddresses {
         let key = Place(host: host, port: port)
         let entry = self.entries[key] ?? Entry()
         if now < entry.until { return entry.endpoints.first.map { .endpoint($0) } ?? .unknown }
+        // Nobody would answer any more.
+        if self.life.isOver.load(ordering: .relaxed) { return .unknown }
         let lookUp = entry.lookUp ?? self.ask(key, asker, limit)
         if let endpoint = entry.endpoints.first { return .endpoint(endpoint) }
         return .pending(lookUp.futureResult)
@@ -78,8 +80,14 @@ package final class HostAddresses {
         self.entries[key]?.endpoints = Array(entry.endpoints.dropFirst()) + [endpoint]
     }
 
-    /// Nothing is learned any more; called when the loop is about to end.
-    package func stop() { self.life.isOver.store(true, ordering: .relaxed) }
+    /// Nothing is learned any more, and nobody waits any longer; called when the loop is about to end.
+    package func stop() {
+        self.life.isOver.store(true, ordering: .relaxed)
+        let lookUps = self.entries.values.compactMap { $0.lookUp }
+        // Before anybody goes on, who might look again.
+        self.entries.removeAll()
+        for lookUp in lookUps { lookUp.succeed() }
+    }
 
     private func ask(_ key: Place, _ asker: NameResolver.Asker, _ limit: TimeAmount) -> EventLoopPromise<Void> {
         if self.entries.count >= Self.capacity { self.entries = self.entries.filter { $0.value.lookUp != nil } }

@@ -54,13 +54,34 @@ package final class ServiceWaits {
 
     /// The same for a request, which may wait for one answer after the other, but not for long.
     ///
-    /// - Returns: `nil` when its time is over.
+    /// It goes on with the first answer to any of its demands.
+    ///
+    /// - Returns: `nil` when its time is over, or when too many wait already.
     package func wait(for demands: [ServiceDemand], _ exchange: inout Exchange) -> EventLoopFuture<Void>? {
         let now = exchange.worker.now
+        // Mostly one name, and nothing waited for before: the common wait is as long as that of the request.
+        if exchange.awaitsUntil == nil, demands.count == 1, let demand = demands.first {
+            exchange.awaitsUntil = now + Self.limit
+            return self.wait(for: demand)
+        }
         let until = exchange.awaitsUntil ?? now + Self.limit
         guard now < until else { return nil }
         exchange.awaitsUntil = until
-        return demands.compactMap { self.wait(for: $0) }.first
+        return self.wait(forFirstOf: demands, within: until - now)
+    }
+
+    /// Succeeds when the directory knows more of any of `demands`, or when the time is over.
+    ///
+    /// - Returns: `nil` when none of them can be waited for.
+    func wait(forFirstOf demands: [ServiceDemand], within time: TimeAmount) -> EventLoopFuture<Void>? {
+        let answers = demands.compactMap { self.wait(for: $0) }
+        guard !answers.isEmpty else { return nil }
+        // The first one to complete it counts.
+        let promise = self.eventLoop.makePromise(of: Void.self)
+        let timeout = self.eventLoop.assumeIsolated().scheduleTask(in: time) { promise.succeed() }
+        for answer in answers { answer.cascade(to: promise) }
+        promise.futureResult.assumeIsolated().whenComplete { _ in timeout.cancel() }
+        return promise.futureResult
     }
 
     /// Has the registry asked again for a service of which no instance takes a connection, twice a second at most.

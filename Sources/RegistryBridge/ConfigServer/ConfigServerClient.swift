@@ -41,7 +41,7 @@ actor ConfigServerClient {
     ) {
         var configuration = HTTPClient.Configuration(
             redirectConfiguration: .disallow, decompression: .enabled(limit: .size(Self.bodyLimit)))
-        configuration.timeout.connect = .seconds(5)
+        configuration.timeout.connect = .seconds(2)
         configuration.connectionPool.idleTimeout = .seconds(50)
         // Whether and when to try again is decided here, not below.
         configuration.connectionPool.retryConnectionEstablishment = false
@@ -54,7 +54,7 @@ actor ConfigServerClient {
     }
 
     /// Closes the connections; nothing may be called afterwards.
-    func close() async { try? await self.client.shutdown() }
+    func close() async { await self.client.close() }
 
     /// The address that is asked now.
     func address() -> String { self.addresses.pick(at: .now) }
@@ -77,21 +77,22 @@ actor ConfigServerClient {
     ///
     /// Waits for the turn first, which no time limit counts.
     ///
-    /// - Parameter isRepeated: Whether to ask once more at once, at the next address if there is one: what fails most often is
-    ///   a connection that the server has closed meanwhile.
+    /// - Parameter isRepeated: Whether to ask once more at once, at the next address if there is one, at the same only after
+    ///   no answer at all: what fails most often is a connection that the server has closed meanwhile.
     func get(_ path: String, timeout: Duration = ConfigServerClient.timeout, isRepeated: Bool = true)
         async throws(ConfigServerFailure) -> Answer
     {
         let address = try await self.turn()
         let wasServing = self.addresses.isServing(address)
         let deadline = ContinuousClock.now + timeout
+        var isCutOff = false
         do {
-            return try await self.attempt(address, path, timeout)
+            return try await self.attempt(address, path, timeout, &isCutOff)
         } catch {
             guard isRepeated, ContinuousClock.now + .seconds(1) < deadline, !Task.isCancelled,
-                let next = self.addresses.take(at: .now) ?? (wasServing ? address : nil)
+                let next = self.addresses.take(at: .now) ?? (wasServing && isCutOff ? address : nil)
             else { throw error }
-            return try await self.attempt(next, path, timeout)
+            return try await self.attempt(next, path, timeout, &isCutOff)
         }
     }
 
@@ -105,8 +106,9 @@ actor ConfigServerClient {
         throw ConfigServerFailure("the question was given up")
     }
 
+    /// - Parameter isCutOff: Becomes true when nothing was heard of the server.
     private func attempt(
-        _ address: String, _ path: String, _ timeout: Duration
+        _ address: String, _ path: String, _ timeout: Duration, _ isCutOff: inout Bool
     ) async throws(ConfigServerFailure) -> Answer {
         var request = HTTPClientRequest(url: "\(address)\(path)")
         request.headers = await self.allHeaders()
@@ -120,6 +122,7 @@ actor ConfigServerClient {
             self.addresses.failed(address, at: .now)
             throw ConfigServerFailure("\(address): the answer is larger than \(Self.bodyLimit) bytes")
         } catch {
+            isCutOff = true
             if !Task.isCancelled { self.addresses.failed(address, at: .now) }
             throw ConfigServerFailure("\(address): \(ConnectionFailure.text(error, within: timeout))")
         }

@@ -58,12 +58,18 @@ extension KieAnswer {
         let errorCode: String?
     }
 
+    /// What the first versions of kie say when there is nothing: a message without a code.
+    private static let nothing = "can not find any key value"
+
     /// Whether the body of an answer is kie's own way to say that there is nothing.
+    ///
+    /// A message alone is not enough, unless it is the very one of kie: gateways answer in the same form, and they say
+    /// nothing of the settings.
     ///
     /// - Source: the error documents of kie before and after its version 0.2.
     static func isRefusal(_ body: Data) -> Bool {
         guard let found = try? JSONDecoder().decode(Refusal.self, from: body) else { return false }
-        return found.error_msg != nil || found.error_code != nil
+        return found.error_msg == Self.nothing || found.error_msg != nil && found.error_code != nil
             || found.errorMessage != nil && found.errorCode != nil
     }
 }

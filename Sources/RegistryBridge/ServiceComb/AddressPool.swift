@@ -18,9 +18,12 @@ struct AddressPool {
     private var current = 0
 
     init(_ addresses: [String], pace: Reconnect.Pace = .usual) {
-        self.configured = addresses
+        // Written twice, an address that fails would be asked at once again.
+        self.configured = addresses.reduce(into: []) { known, address in
+            if !known.contains(address) { known.append(address) }
+        }
         self.pace = pace
-        self.entries = addresses.map { Entry(address: $0, reconnect: Reconnect(pace)) }
+        self.entries = self.configured.map { Entry(address: $0, reconnect: Reconnect(pace)) }
     }
 
     /// Takes the registry's own word on its members; the configured addresses stay.

@@ -22,6 +22,10 @@ package actor RegistrarComponent: Component {
     private var reconnect = Reconnect()
     /// How often in a row the registry has said that it knows nothing.
     private var losses = 0
+    /// When the registry was called last, or could have been.
+    private var asked = ContinuousClock.now
+    /// Whether to call the registry now even when it is to be left alone: a pause must not outlast the lease.
+    private var isUrgent = false
     /// The registration of the instance that is on its way to the registry.
     private var posting: Task<Failure?, Never>?
 
@@ -47,6 +51,8 @@ package actor RegistrarComponent: Component {
         await self.readiness.wait(for: .listeners)
         while !Task.isCancelled {
             let pause: Duration
+            self.isUrgent = ContinuousClock.now - self.asked >= self.registration.interval * 0.9
+            if self.isUrgent { self.asked = .now } else if await self.client.pause == .zero { self.asked = .now }
             do throws(Failure) {
                 try await self.registerService()
                 if self.registration.includesInstance {
@@ -61,7 +67,7 @@ package actor RegistrarComponent: Component {
             } catch {
                 // Cut off by the end of the process, which is nobody's failure.
                 if Task.isCancelled { return }
-                pause = max(self.handle(error), await self.client.pause)
+                pause = max(self.handle(error), min(await self.client.pause, self.registration.interval))
             }
             await self.wait(pause * Double.random(in: 0.9...1.1))
         }
@@ -72,31 +78,41 @@ package actor RegistrarComponent: Component {
         self.state.update { $0.isLeaving = true }
         let isAnswered = await self.endPosting()
         let state = self.state.current
-        var isRemoved = false
         guard let service = state.serviceID, state.mayBeRegistered, let id = self.registration.instance.instanceId
         else {
             return
         }
-        for _ in 0..<2 {
-            do {
-                try await self.client.remove(id, of: service, timeout: .seconds(2))
-                self.state.update {
-                    $0.isRegistered = false
-                    $0.mayBeRegistered = false
-                }
-                isRemoved = true
-                self.logger.notice("no longer registered", metadata: ["instance": "\(id)"])
-                break
-            } catch {
-                self.logger.warning("cannot end the registration", metadata: ["error": "\(error)"])
-            }
-        }
+        // A registration without an answer may come to the registry after its end, which then has found nothing.
+        let isCertain = isAnswered ?? state.isRegistered
+        var isOver = await self.end(id, of: service, timeout: .seconds(2), isCertain: isCertain)
         // Whoever has looked this instance up before still calls it for a moment.
-        try? await Task.sleep(for: self.registration.farewell)
-        // A registration without an answer may have come to the registry after its end.
-        if !isRemoved || !(isAnswered ?? state.isRegistered) {
-            try? await self.client.remove(id, of: service, timeout: .seconds(1))
+        let farewell = ContinuousClock.now + self.registration.farewell
+        let lastRepeat = min(farewell, ContinuousClock.now + .seconds(3))
+        while !isOver, !Task.isCancelled, ContinuousClock.now + .seconds(1) < lastRepeat {
+            try? await Task.sleep(for: .seconds(1))
+            isOver = await self.end(id, of: service, timeout: .seconds(1), isCertain: isCertain)
         }
+        try? await Task.sleep(until: farewell, clock: .continuous)
+        if !isOver { _ = await self.end(id, of: service, timeout: .seconds(1), isCertain: isCertain) }
+    }
+
+    /// Ends the registration.
+    ///
+    /// - Parameter isCertain: Whether the registry has the instance, unless it says that there is none.
+    /// - Returns: Whether it is over for good.
+    private func end(_ id: String, of service: String, timeout: Duration, isCertain: Bool) async -> Bool {
+        do {
+            guard try await self.client.remove(id, of: service, timeout: timeout) || isCertain else { return false }
+        } catch {
+            self.logger.warning("cannot end the registration", metadata: ["error": "\(error)"])
+            return false
+        }
+        self.state.update {
+            $0.isRegistered = false
+            $0.mayBeRegistered = false
+        }
+        self.logger.notice("no longer registered", metadata: ["instance": "\(id)"])
+        return true
     }
 
     /// Waits for the answer to a registration that is on its way, for a moment: its end must not come before it.
@@ -127,14 +143,14 @@ package actor RegistrarComponent: Component {
         guard self.state.current.serviceID == nil else { return }
         let service = self.registration.service
         let id: String
-        if let known = try await self.client.serviceID(of: service) {
+        if let known = try await self.client.serviceID(of: service, isUrgent: self.isUrgent) {
             id = known
             // Posting a known service again changes nothing, so its properties have to be put.
             if try await self.client.service(known)?.properties != service.properties {
                 try await self.client.setProperties(service.properties ?? [:], ofService: known)
             }
         } else {
-            id = try await self.client.register(service)
+            id = try await self.client.register(service, isUrgent: self.isUrgent)
         }
         self.state.update { $0.serviceID = id }
         self.discovery.send(.consumerChanged)
@@ -166,10 +182,10 @@ package actor RegistrarComponent: Component {
     }
 
     private func post(_ instance: InstanceEntity, of service: String) async throws(Failure) {
-        let client = self.client
+        let (client, isUrgent) = (self.client, self.isUrgent)
         let posting = Task { () async -> Failure? in
             do throws(Failure) {
-                try await client.register(instance, of: service)
+                try await client.register(instance, of: service, isUrgent: isUrgent)
                 return nil
             } catch {
                 return error
@@ -232,7 +248,7 @@ package actor RegistrarComponent: Component {
         guard state.isRegistered, !state.isLeaving, let service = state.serviceID,
             let id = self.registration.instance.instanceId
         else { return }
-        try await self.client.beat(id, of: service)
+        try await self.client.beat(id, of: service, isUrgent: self.isUrgent)
     }
 
     /// - Returns: How long to wait before the next attempt.

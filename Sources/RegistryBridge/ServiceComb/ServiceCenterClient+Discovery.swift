@@ -34,7 +34,8 @@ extension ServiceCenterClient {
     /// - Parameter services: Services, and the revisions that are known.
     /// - Parameter environment: Counts only without a consumer; with one the registry goes by the consumer's own.
     func find(
-        _ services: [(demand: ServiceDemand, revision: String?)], environment: String, consumer: String?
+        _ services: [(demand: ServiceDemand, revision: String?)], environment: String, consumer: String?,
+        isUrgent: Bool = false
     ) async throws(Failure) -> Findings {
         let lines = services.map { service in
             FindBodies.Request.Line(
@@ -47,7 +48,7 @@ extension ServiceCenterClient {
         do {
             answer = try await self.call(
                 .POST, "/instances/action", query: [("type", "query")], consumer: consumer,
-                body: FindBodies.Request(consumerServiceId: consumer, services: lines))
+                body: FindBodies.Request(consumerServiceId: consumer, services: lines), isUrgent: isUrgent)
         } catch {
             if case .refused(let refusal, _) = error, refusal.isAbout(consumer: consumer) {
                 return Findings(answers: services.map { _ in .failed }, isConsumerUnknown: true)
@@ -95,12 +96,22 @@ extension ServiceCenterClient {
         return try Self.read(ServiceBodies.Everything.self, answer).allServicesDetail ?? []
     }
 
-    /// Whether the registry answers at all: one that says that nobody may ask is there.
+    /// Whether the registry answers at all: one that says that nobody may ask is there, another server that answers
+    /// something is not.
     func ping() async throws(Failure) {
+        let answer: Answer
         do {
-            _ = try await self.call(.GET, "/health", isOpen: true)
+            answer = try await self.call(.GET, "/health", isOpen: true)
         } catch {
             guard case .refused(_, let status) = error, status == 401 || status == 403 else { throw error }
+            return
+        }
+        do {
+            _ = try Self.read(InstanceBodies.Many.self, answer)
+        } catch {
+            let text = "\(answer.address) does not answer as a service-center does"
+            self.failed(answer.address, text)
+            throw .unreadable(text)
         }
     }
 }

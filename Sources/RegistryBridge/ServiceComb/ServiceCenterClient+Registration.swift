@@ -20,7 +20,7 @@ extension ServiceCenterClient.Failure {
 /// The calls about what this sidecar itself is and where.
 extension ServiceCenterClient {
     /// The id of a service; `nil` when the registry does not know it.
-    func serviceID(of service: ServiceEntity) async throws(Failure) -> String? {
+    func serviceID(of service: ServiceEntity, isUrgent: Bool = false) async throws(Failure) -> String? {
         do {
             let answer = try await self.call(
                 .GET, "/existence",
@@ -28,7 +28,7 @@ extension ServiceCenterClient {
                     ("type", "microservice"), ("appId", service.appId ?? ""),
                     ("serviceName", service.serviceName ?? ""),
                     ("version", service.version ?? ""), ("env", service.environment ?? ""),
-                ])
+                ], isUrgent: isUrgent)
             return try Self.read(ServiceBodies.Identity.self, answer).serviceId
         } catch {
             // The second: it knows the service, and has not seen this version of it.
@@ -38,8 +38,9 @@ extension ServiceCenterClient {
     }
 
     /// Registers a service, and gives its id.
-    func register(_ service: ServiceEntity) async throws(Failure) -> String {
-        let answer = try await self.call(.POST, "/microservices", body: ServiceBodies.One(service: service))
+    func register(_ service: ServiceEntity, isUrgent: Bool = false) async throws(Failure) -> String {
+        let answer = try await self.call(
+            .POST, "/microservices", body: ServiceBodies.One(service: service), isUrgent: isUrgent)
         guard let id = try Self.read(ServiceBodies.Identity.self, answer).serviceId, !id.isEmpty else {
             throw .unreadable("the answer has no serviceId")
         }
@@ -58,14 +59,18 @@ extension ServiceCenterClient {
     }
 
     /// Registers an instance under the id that it has chosen, which makes the call repeatable.
-    func register(_ instance: InstanceEntity, of service: String) async throws(Failure) {
+    func register(
+        _ instance: InstanceEntity, of service: String, isUrgent: Bool = false
+    ) async throws(Failure) {
         let body = InstanceBodies.One(instance: instance)
-        _ = try await self.call(.POST, "/microservices/\(service)/instances", body: body)
+        _ = try await self.call(
+            .POST, "/microservices/\(service)/instances", body: body, isUrgent: isUrgent)
     }
 
     /// Renews the lease of an instance.
-    func beat(_ instance: String, of service: String) async throws(Failure) {
-        _ = try await self.call(.PUT, "/microservices/\(service)/instances/\(instance)/heartbeat")
+    func beat(_ instance: String, of service: String, isUrgent: Bool = false) async throws(Failure) {
+        _ = try await self.call(
+            .PUT, "/microservices/\(service)/instances/\(instance)/heartbeat", isUrgent: isUrgent)
     }
 
     /// The status that the registry has of an instance.
@@ -81,12 +86,17 @@ extension ServiceCenterClient {
     }
 
     /// Removes an instance; one that is gone already is as good.
-    func remove(_ instance: String, of service: String, timeout: Duration) async throws(Failure) {
+    ///
+    /// - Returns: Whether there was one.
+    @discardableResult
+    func remove(_ instance: String, of service: String, timeout: Duration) async throws(Failure) -> Bool {
         do {
             _ = try await self.call(
-                .DELETE, "/microservices/\(service)/instances/\(instance)", timeout: timeout, isLast: true)
+                .DELETE, "/microservices/\(service)/instances/\(instance)", timeout: timeout, isUrgent: true)
+            return true
         } catch {
             guard error.code == .instanceMissing || error.code == .serviceMissing else { throw error }
+            return false
         }
     }
 

@@ -21,7 +21,9 @@ package actor ServiceCenterClient {
         /// The registry has answered no.
         case refused(ServiceCenterError, status: Int)
         /// It could not be reached, did not answer in time, or is in trouble itself.
-        case unreachable(String)
+        ///
+        /// - Parameter isCutOff: Nothing was heard of it: the connection failed, or was closed before the answer.
+        case unreachable(String, isCutOff: Bool = false)
         /// It has no such call.
         case unknownPath(String)
         /// Its answer makes no sense.
@@ -31,7 +33,7 @@ package actor ServiceCenterClient {
         package var description: String {
             switch self {
             case .refused(let error, let status): error.errorCode == nil ? "status \(status): \(error)" : "\(error)"
-            case .unreachable(let text), .unreadable(let text): text
+            case .unreachable(let text, _), .unreadable(let text): text
             case .unknownPath(let address): "\(address) has no such call: it may be no service-center"
             }
         }
@@ -43,6 +45,8 @@ package actor ServiceCenterClient {
         let revision: String?
         let retryAfter: Duration?
         let body: Data
+        /// Who has answered.
+        let address: String
     }
 
     private let client: HTTPClient
@@ -54,14 +58,21 @@ package actor ServiceCenterClient {
     private var login: RegistryLogin?
     private let logger: Logger
     private var loggingIn: Task<Void, Never>?
-    /// How often the registry has answered, so that whoever wants to know whether it is there need not ask.
+    /// How often the registry has answered with something that it may have written: whoever wants to know whether it is
+    /// there need not ask.
     private(set) var answers = 0
     /// Why the registry could not be reached last.
     private var failure = ""
+    private let pace: Reconnect.Pace
+    /// When calls have failed lately.
+    private var failures: [ContinuousClock.Instant] = []
+    /// Until when the registry has asked to be left alone.
+    private var askedUntil = ContinuousClock.now
 
     /// The largest answer that is taken: some 50,000 instances.
     private static let bodyLimit = 16 << 20
     private static let timeout = Duration.seconds(10)
+    private static let tokenPath = "/v4/token"
 
     /// A client of the registry at `addresses`, which share one store.
     ///
@@ -76,7 +87,7 @@ package actor ServiceCenterClient {
         self.tls = tls
         self.logger = logger
         self.login = account.map { RegistryLogin($0) }
-        configuration.timeout.connect = .seconds(5)
+        configuration.timeout.connect = .seconds(2)
         // The server closes an idle connection after exactly a minute, without notice.
         configuration.connectionPool.idleTimeout = .seconds(50)
         // Whether and when to try again is decided here, not below.
@@ -84,6 +95,7 @@ package actor ServiceCenterClient {
         configuration.httpVersion = .http1Only
         self.client = HTTPClient(eventLoopGroupProvider: .shared(loops), configuration: configuration)
         self.addresses = AddressPool(addresses, pace: pace)
+        self.pace = pace
         self.isLocal = addresses.contains {
             $0.contains("://127.") || $0.contains("://localhost") || $0.contains("://[::1]")
         }
@@ -92,7 +104,7 @@ package actor ServiceCenterClient {
     }
 
     /// Closes the connections; nothing may be called afterwards.
-    package func close() async { try? await self.client.shutdown() }
+    package func close() async { await self.client.close() }
 
     /// What a call of another server that knows the same accounts has to say; `nil` when nobody logs in.
     func token() async -> String? {
@@ -125,6 +137,15 @@ package actor ServiceCenterClient {
     /// How long until it may be called again; zero when it may.
     var pause: Duration { self.addresses.pause(at: .now) }
 
+    /// Whether it may be called already during the pause because somebody waits: some seconds after the last failure,
+    /// so seldom that all calls together stay below ten a minute, and not when it has asked for the pause itself.
+    var mayHurry: Bool {
+        let now = ContinuousClock.now
+        guard self.askedUntil <= now, let last = self.failures.last else { return false }
+        let lately = self.failures.count { now - $0 < self.pace.first * 60 }
+        return now - last >= self.pace.first * 5 && lately < 7
+    }
+
     /// The registry has answered a watcher with anything but a socket, which is how it refuses a token.
     func watchRefused() { self.tokenRefused() }
 
@@ -151,11 +172,11 @@ package actor ServiceCenterClient {
     /// - Parameter path: Below `/v4/{project}/{family}`.
     /// - Parameter isOpen: Whether the call needs no login, and must come without one: service-center 2.2 checks the
     ///   permissions of a token that is there.
-    /// - Parameter isLast: Called also when the registry is left alone because it has failed.
+    /// - Parameter isUrgent: Called also when the registry is left alone because it has failed.
     func call(
         _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], consumer: String? = nil,
         body: (any Encodable & Sendable)? = nil, family: String = "registry",
-        timeout: Duration = ServiceCenterClient.timeout, isOpen: Bool = false, isLast: Bool = false
+        timeout: Duration = ServiceCenterClient.timeout, isOpen: Bool = false, isUrgent: Bool = false
     ) async throws(Failure) -> Answer {
         let data: Data?
         do {
@@ -168,10 +189,10 @@ package actor ServiceCenterClient {
         let (wasServing, began) = (self.isServing, ContinuousClock.now)
         do {
             return try await self.attempt(
-                method, path, consumer, data, timeout, isOpen: isOpen, isUrgent: isLast)
+                method, path, consumer, data, timeout, isOpen: isOpen, isUrgent: isUrgent)
         } catch .unreachable where self.addresses.pause(at: .now) == .zero {
             return try await self.attempt(method, path, consumer, data, timeout, isOpen: isOpen)
-        } catch .unreachable where wasServing && ContinuousClock.now - began < .seconds(1) {
+        } catch .unreachable(_, isCutOff: true) where wasServing && ContinuousClock.now - began < .seconds(1) {
             return try await self.attempt(method, path, consumer, data, timeout, isOpen: isOpen, isUrgent: true)
         } catch .refused(let error, let status) {
             guard !isOpen, case .renew = self.login?.refused(error.errorCode) else {
@@ -196,7 +217,7 @@ package actor ServiceCenterClient {
         do throws(Failure) {
             let body = RegistryLogin.Request(name: account.name, password: account.password)
             guard let data = try? JSONEncoder().encode(body) else { return }
-            let answer = try await self.attempt(.POST, "/v4/token", nil, data, Self.timeout, isOpen: true)
+            let answer = try await self.attempt(.POST, Self.tokenPath, nil, data, Self.timeout, isOpen: true)
             guard let token = try Self.read(RegistryLogin.Answer.self, answer).token, !token.isEmpty else {
                 throw .unreadable("the answer has no token")
             }
@@ -238,43 +259,58 @@ package actor ServiceCenterClient {
             let whole = try await self.client.whole(request, limit: Self.bodyLimit, timeout: timeout)
             answer = Answer(
                 status: whole.status, revision: whole.headers.first(name: "X-Resource-Revision"),
-                retryAfter: Duration(retryAfter: whole.headers.first(name: "Retry-After"), at: Date()), body: whole.body
-            )
+                retryAfter: Duration(retryAfter: whole.headers.first(name: "Retry-After"), at: Date()),
+                body: whole.body, address: address)
         } catch is NIOTooManyBytesError {
             throw .unreadable("the answer of \(address) is larger than \(Self.bodyLimit) bytes")
         } catch {
-            throw self.failed(address, "\(address): \(ConnectionFailure.text(error, within: timeout))")
+            self.failed(address, "\(address): \(ConnectionFailure.text(error, within: timeout))")
+            throw .unreachable(self.failure, isCutOff: true)
         }
-        return try self.judge(answer, from: address)
+        return try self.judge(answer, mayBeUnknown: path == Self.tokenPath)
     }
 
-    private func judge(_ answer: Answer, from address: String) throws(Failure) -> Answer {
+    /// - Parameter mayBeUnknown: The call is one that not every registry has.
+    private func judge(_ answer: Answer, mayBeUnknown: Bool) throws(Failure) -> Answer {
+        let address = answer.address
         if answer.status == 200 || answer.status == 304 {
             self.addresses.succeeded(address, at: .now)
-            self.answers += 1
+            // Any other server answers 200 too, mostly with a page.
+            if answer.body.first == UInt8(ascii: "{") { self.answers += 1 }
             return answer
         }
         let error = try? JSONDecoder().decode(ServiceCenterError.self, from: answer.body)
         // 400002: the server calls itself unhealthy; 429: it has too much to do.
         if answer.status >= 500 || answer.status == 429 || error?.errorCode == "400002" {
             let said = error.map { "\($0)" } ?? "\(answer.status)"
-            throw self.failed(address, "\(address) answers \(said)", answer.retryAfter)
+            self.failed(address, "\(address) answers \(said)", answer.retryAfter)
+            throw .unreachable(self.failure)
         }
-        if answer.status == 404, error == nil {
-            self.addresses.succeeded(address, at: .now)
-            throw .unknownPath(address)
-        }
-        guard let error else {
-            throw .unreadable("\(address) answers \(answer.status), and not as a service-center does")
+        // Other servers answer 404 with an object too, which has no such code.
+        guard let error, answer.status != 404 || error.errorCode != nil else {
+            if answer.status == 404, mayBeUnknown {
+                self.addresses.succeeded(address, at: .now)
+                throw .unknownPath(address)
+            }
+            // It may be no service-center, so the next address is asked from now on.
+            let failure: Failure =
+                answer.status == 404
+                ? .unknownPath(address)
+                : .unreadable("\(address) answers \(answer.status), and not as a service-center does")
+            self.failed(address, "\(failure)")
+            throw failure
         }
         self.addresses.succeeded(address, at: .now)
         throw .refused(error, status: answer.status)
     }
 
-    private func failed(_ address: String, _ text: String, _ retryAfter: Duration? = nil) -> Failure {
-        self.addresses.failed(address, at: .now, retryAfter: retryAfter)
+    /// Leaves an address alone for a while, for the reason that `text` gives.
+    func failed(_ address: String, _ text: String, _ retryAfter: Duration? = nil) {
+        let now = ContinuousClock.now
+        self.addresses.failed(address, at: now, retryAfter: retryAfter)
         self.failure = text
-        return .unreachable(self.failure)
+        self.failures = Array(self.failures.suffix(9)) + [now]
+        if let retryAfter { self.askedUntil = max(self.askedUntil, now + min(retryAfter, self.pace.mostAsked)) }
     }
 
     private static func text(_ query: [(String, String)]) -> String {

@@ -92,6 +92,8 @@ package actor ServiceCenterRegistry: Registry {
     /// Until when nothing is taken away on the registry's word.
     private var doubts = ContinuousClock.now
     private var reconnect = Reconnect()
+    /// Whether to ask even when the registry is to be left alone.
+    private var isHurried = false
     private var names: (all: [ServiceEntity], until: ContinuousClock.Instant)?
     /// Absences or readiness have changed since the last publication.
     private var hasNews = false
@@ -144,7 +146,10 @@ package actor ServiceCenterRegistry: Registry {
                 if isDue {
                     nextPoll = await self.poll(wanted, directory)
                 } else if !wanted.isEmpty {
+                    // A new service is found soon after an outage, however long the pauses have become.
+                    self.isHurried = await self.client.mayHurry
                     let isFine = await self.ask(wanted, directory)
+                    self.isHurried = false
                     if !isFine { nextPoll = min(nextPoll, .now + (await self.pause)) }
                 }
                 if let index = nextIndex, index <= .now { nextIndex = await self.index() }
@@ -242,7 +247,8 @@ package actor ServiceCenterRegistry: Registry {
             }
             let unknown = self.state.apply(answers, isDoubtful: .now < self.doubts, at: .now)
             for demand in demands { self.absences[demand] = nil }
-            if let spelled = try await self.spell(unknown), !spelled.isEmpty {
+            let spelled = await self.spell(unknown)
+            if !spelled.isEmpty {
                 _ = self.state.apply(try await self.find(spelled), at: .now)
             }
             let refused = Set(answers.filter { $0.answer.isRefusal }.map(\.demand))
@@ -287,7 +293,8 @@ package actor ServiceCenterRegistry: Registry {
     private func findAll(_ demands: [ServiceDemand]) async throws(Failure) -> [DiscoveryState.Answered] {
         let services = demands.map { ($0, self.state.entries[$0]?.revision) }
         let environment = self.setup.environment
-        var findings = try await self.client.find(services, environment: environment, consumer: self.consumer)
+        var findings = try await self.client.find(
+            services, environment: environment, consumer: self.consumer, isUrgent: self.isHurried)
         if findings.isConsumerUnknown, self.consumer != nil {
             self.logger.warning("the registry has lost the service that asks, which registers again")
             self.registration.lose(self.consumer)
@@ -301,11 +308,14 @@ package actor ServiceCenterRegistry: Registry {
     }
 
     /// Services whose names are these but for their case: many clients lower-case what they call.
-    private func spell(_ unknown: [ServiceDemand]) async throws(Failure) -> [ServiceDemand]? {
+    ///
+    /// Not every account may see the list of all names; without it there is no such service.
+    private func spell(_ unknown: [ServiceDemand]) async -> [ServiceDemand] {
         let lowered = unknown.filter { $0.name == $0.name.lowercased() }
-        guard !lowered.isEmpty else { return nil }
+        guard !lowered.isEmpty else { return [] }
         if self.names.map({ $0.until < .now }) ?? true {
-            self.names = (try await self.client.services(), .now + Self.namesFor)
+            let all = try? await self.client.services()
+            self.names = (all ?? [], .now + Self.namesFor)
         }
         return lowered.compactMap { demand in
             let similar = Set(
@@ -355,7 +365,10 @@ package actor ServiceCenterRegistry: Registry {
         let dead = await withTaskGroup(of: (demand: ServiceDemand, id: String)?.self) { [loops, hosts] group in
             for (demand, instance) in held {
                 group.addTask {
-                    let endpoints = (instance.endpoints ?? []).compactMap { try? EndpointText($0) }.flatMap { text in
+                    let texts = (instance.endpoints ?? []).compactMap { try? EndpointText($0) }
+                    // Where nobody knows the addresses yet, nothing could be tried.
+                    if texts.contains(where: { $0.address == nil && hosts[$0.host] == nil }) { return nil }
+                    let endpoints = texts.flatMap { text in
                         let addresses = text.address == nil ? hosts[text.host] ?? [] : [text.host]
                         return addresses.compactMap { try? Endpoint(text.text(at: $0)) }
                     }
