@@ -3,7 +3,6 @@
 package import Common
 package import Logging
 package import NIOCore
-import NIOPosix
 
 /// Finds services at a service-center: exactly those that traffic asks for, each when it is asked for first, and all of
 /// them again at an interval, or when the registry pushes a change.
@@ -12,38 +11,6 @@ import NIOPosix
 /// into one call. It lives as long as the process: what it knows outlasts the component that runs it.
 package actor ServiceCenterRegistry: Registry {
     private typealias Failure = ServiceCenterClient.Failure
-
-    /// What does not change.
-    package struct Setup: Sendable {
-        /// The caller's application, whose services are found.
-        package var app: String
-        /// The caller's environment.
-        package var environment: String
-        /// Between two polls.
-        package var interval: Duration
-        /// Whether the registry is to push changes.
-        package var isWatching: Bool
-        /// Whether to know the service of every address.
-        package var isIndexing: Bool
-        /// Whether the last instances of a service are tried before they go.
-        package var isProbing: Bool
-        /// Whether the registry's own members are asked too.
-        package var isFindingMembers: Bool
-
-        /// A setup.
-        package init(
-            app: String, environment: String, interval: Duration, isWatching: Bool, isIndexing: Bool = false,
-            isProbing: Bool = false, isFindingMembers: Bool = false
-        ) {
-            self.app = app
-            self.environment = environment
-            self.interval = interval
-            self.isWatching = isWatching
-            self.isIndexing = isIndexing
-            self.isProbing = isProbing
-            self.isFindingMembers = isFindingMembers
-        }
-    }
 
     /// Whose instances stand in the index.
     private struct Owner: Hashable {
@@ -381,13 +348,6 @@ package actor ServiceCenterRegistry: Registry {
             return dead
         }
         for (demand, id) in dead { self.state.release(id, of: demand) }
-    }
-
-    private static func takesConnections(_ endpoint: Endpoint, _ loops: any EventLoopGroup) async -> Bool {
-        let connecting = ClientBootstrap(group: loops).connectTimeout(.seconds(1)).connect(to: endpoint.address)
-        guard let channel = try? await connecting.get() else { return false }
-        try? await channel.close().get()
-        return true
     }
 
     private func remember(
