@@ -86,6 +86,9 @@ package final class Listener: Sendable {
         }
     }
 
+    /// The high mark that an accepted channel begins with; the low one is half of it.
+    static var usualMark: Int { 64 << 10 }
+
     /// Makes a connection of an accepted channel; see ``AcceptGate/SetUp``.
     private static func setUp(_ channel: any Channel, _ budget: ConnectionBudget, _ setup: Setup) throws {
         let plans = setup.plans.reader(for: channel.eventLoop)
@@ -93,7 +96,9 @@ package final class Listener: Sendable {
         let options = channel.syncOptions
         try options?.setOption(.allowRemoteHalfClosure, value: true)
         try options?.setOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
-        try options?.setOption(.writeBufferWaterMark, value: plans.value.settings.writeBufferWaterMark)
+        // Setting an option costs a hundredth of a connection that serves one request.
+        let mark = plans.value.settings.writeBufferWaterMark
+        if mark.high != Self.usualMark { try options?.setOption(.writeBufferWaterMark, value: mark) }
         guard let tls = setup.tls else {
             try channel.pipeline.syncOperations.addHandler(
                 HTTP1ServerConnection(worker: worker, plans: plans, isGRPC: setup.isGRPC, budget: budget))

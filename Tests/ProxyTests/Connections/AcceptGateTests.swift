@@ -165,4 +165,21 @@ import Testing
         typealias InboundIn = ByteBuffer
         func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.writeAndFlush(data, promise: nil) }
     }
+
+    @Test("channels begin with the marks that most listeners want, and are not told them")
+    func usualMark() async throws {
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let accepted = loops.next().makePromise(of: ChannelOptions.Types.WriteBufferWaterMark.self)
+        let server = try await ServerBootstrap(group: loops)
+            .childChannelInitializer { child in
+                child.getOption(.writeBufferWaterMark).map { accepted.succeed($0) }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let client = try await ClientBootstrap(group: loops).connect(to: #require(server.localAddress)).get()
+        let mark = try await accepted.futureResult.get()
+        #expect(mark.high == Listener.usualMark && mark.low == Listener.usualMark / 2)
+        try await client.close().get()
+        try await server.close().get()
+        try await loops.shutdownGracefully()
+    }
 }
