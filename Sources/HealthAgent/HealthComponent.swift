@@ -31,10 +31,9 @@ package actor HealthComponent: Component {
     package func run() async throws {
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
         configuration.httpVersion = .http1Only
-        // No longer than a probe waits, and once: what nobody waits for any more would only hold up the end.
+        // No longer than a probe waits. The library tries again until then, which an application that is just starting needs.
         let longest = self.checks.map { Self.timeout(of: $0) }.max() ?? .seconds(10)
         configuration.timeout.connect = TimeAmount(longest)
-        configuration.connectionPool.retryConnectionEstablishment = false
         let client = HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
         let result: Result<Void, any Error>
         do {

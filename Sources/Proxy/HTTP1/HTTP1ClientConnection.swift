@@ -109,7 +109,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     }
 
     package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard event as? ChannelEvent == .inputClosed else { return }
+        // TLS says first that its farewell is missing, and what comes after a failure is no end.
+        guard event as? ChannelEvent == .inputClosed, !self.hasFailed else { return }
         self.hasEnded = true
         self.isInputEnding = true
         self.worker.putOff(self)
