@@ -454,8 +454,8 @@ final class RingWorld: @unchecked Sendable {
     }
 
     private func expectedOfTunnel(_ call: Call, _ last: Trial) -> [Outcome] {
-        // A tunnel that breaks before either side has said that it is done.
-        if last.state == .failed, last.isBroken, !call.isInputEnded, !call.isOutputEnded { return [.diedInBody] }
+        // A tunnel that breaks before its upstream has said that it sends no more.
+        if last.state == .failed, last.isBroken, !call.isOutputEnded { return [.diedInBody] }
         return [.answered]
     }
 
