@@ -21,11 +21,12 @@ final class FailureList: Sendable {
     /// - Parameter time: When the request began, in microseconds since 1970.
     func add(_ record: ExchangeRecord, of records: ExchangeRecords, at time: Int) {
         let service = record.service?.name ?? records.string(records.host(record))
-        let target = records.target(record)
+        // Without the query, where secrets stand: anybody may read this who reaches the admin API.
+        let path = records.path(record)
         let failure = TrafficDocument.Failure(
             time: Double(time) / 1e6, direction: record.side == .consumer ? "outgoing" : "incoming", service: service,
             method: records.string(records.method(record)),
-            path: records.string(target.clamped(to: 0..<target.lowerBound + Self.longestPath)),
+            path: records.string(path.clamped(to: 0..<path.lowerBound + Self.longestPath)),
             status: record.status, reason: record.reason?.rawValue ?? "answered_\(record.status)",
             text: Self.text(record), endpoint: record.endpoint?.description, traceId: record.trace?.traceID,
             attempts: record.attempts, milliseconds: Double(record.duration.nanoseconds) / 1e6)

@@ -271,7 +271,7 @@ package struct TrafficDocument: Codable, Sendable {
         package var service: String
         /// Its method.
         package var method: String
-        /// Its path and query, perhaps cut.
+        /// Its path without the query, perhaps cut.
         package var path: String
         /// The answer's; 0 without one.
         package var status: Int

@@ -31,7 +31,7 @@ import Testing
         self.add(records, to: list, at: 1_700_000_000_500_000)
         let failure = try #require(list.newestFirst.first)
         #expect(failure.time == 1_700_000_000.5 && failure.direction == "outgoing" && failure.service == "cart")
-        #expect(failure.method == "PUT" && failure.path == "/items?x=1" && failure.status == 502)
+        #expect(failure.method == "PUT" && failure.path == "/items" && failure.status == 502)
         #expect(failure.reason == "connect_failed" && failure.text == "no connection to the instance could be made")
         #expect(failure.endpoint == "rest://[fd00::1]:8080" && failure.attempts == 2)
         #expect(failure.traceId == "00000000000000010000000000000002" && failure.milliseconds == 12.345)
