@@ -10,7 +10,7 @@ final class ProxyClient: RingClient {
     let name: String
     let channel: SimulatedChannel
     private(set) weak var handler: HTTP1ServerConnection?
-    private unowned let ring: ProxyWorld
+    unowned let ring: ProxyWorld
     private let wire: SimulatedWire
     var peer: SimulatedSocket { self.wire.far }
     private(set) var requests: [Asked] = []
@@ -217,23 +217,7 @@ final class ProxyClient: RingClient {
         self.peer.transmit()
     }
 
-    func reset() {
-        guard self.peer.isOpen else { return }
-        self.ring.note("\(self.name) resets the connection")
-        self.leave()
-        self.peer.reset()
-        self.peer.transmit()
-    }
-
-    func close() {
-        guard self.peer.isOpen else { return }
-        self.ring.note("\(self.name) closes")
-        self.leave()
-        self.peer.close()
-        while self.peer.transmit() {}
-    }
-
-    private func leave() {
+    func leave() {
         self.isExempt = true
         for asked in self.requests { asked.isBroken = true }
     }

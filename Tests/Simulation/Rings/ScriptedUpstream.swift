@@ -14,14 +14,14 @@ final class ScriptedUpstream: RingUpstream {
     let name: String
     let channel: SimulatedChannel
     let endpoint: Int
-    private unowned let ring: ProxyWorld
-    private let wire: SimulatedWire
+    unowned let ring: ProxyWorld
+    let wire: SimulatedWire
     var peer: SimulatedSocket { self.wire.far }
     private var reader: MessageReader
     private(set) var served: Served?
     private var out = ByteBuffer()
     /// Whether somebody has yet to accept or refuse.
-    private(set) var isWaiting = true
+    var isWaiting = true
     private var isSilent = false
     private var interimsLeft = 0
     private var closesAfter = false
@@ -38,42 +38,14 @@ final class ScriptedUpstream: RingUpstream {
         self.reader = MessageReader(name)
     }
 
-    var isOver: Bool { !self.isWaiting && (!self.peer.isOpen || self.peer.isReset) && self.channel.isClosed }
-
-    /// What the network has moved, and who has seen the end.
-    var moved: Int { self.wire.progress(of: self.channel, isOver: self.isOver) }
-
     private var schedule: Schedule { self.ring.schedule }
     private var now: NIODeadline { self.ring.loop.now }
-
-    // MARK: Connecting
-
-    func accept() {
-        guard self.isWaiting else { return }
-        self.isWaiting = false
-        self.ring.note("\(self.name) accepts")
-        self.wire.near.accept()
-    }
-
-    func refuse() {
-        guard self.isWaiting else { return }
-        self.isWaiting = false
-        self.ring.note("\(self.name) refuses")
-        self.wire.near.refuse()
-    }
 
     // MARK: What it does
 
     /// One of its moments: it reads some and writes some.
     func act(_ most: Int, writes: Bool = true) throws {
-        if self.isWaiting {
-            return self.ring.isEnding || !self.schedule.happens(oneIn: 6) ? self.accept() : self.refuse()
-        }
-        self.peer.transmit()
-        guard self.peer.isOpen, !self.isSilent else {
-            if !self.peer.isOpen { self.wire.near.transmit() }
-            return
-        }
+        guard self.mayAct(isSilent: self.isSilent) else { return }
         try self.receive(most)
         guard self.peer.isOpen else { return }
         if writes { self.send(most) }

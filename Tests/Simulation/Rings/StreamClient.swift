@@ -225,23 +225,7 @@ final class StreamClient: StreamPeer, RingClient {
         self.peer.transmit()
     }
 
-    func reset() {
-        guard self.peer.isOpen else { return }
-        self.ring.note("\(self.name) resets the connection")
-        self.leave()
-        self.peer.reset()
-        self.peer.transmit()
-    }
-
-    func close() {
-        guard self.peer.isOpen else { return }
-        self.ring.note("\(self.name) closes")
-        self.leave()
-        self.peer.close()
-        while self.peer.transmit() {}
-    }
-
-    private func leave() {
+    func leave() {
         self.excuseAll()
         for stream in self.streams where !stream.isOver { stream.asked.isGivenUp = true }
     }

@@ -13,7 +13,7 @@ final class StreamUpstream: StreamPeer, RingUpstream {
 
     let endpoint: Int
     /// Whether somebody has yet to accept or refuse.
-    private(set) var isWaiting = true
+    var isWaiting = true
     private(set) var isSilent = false
     private weak var handler: HTTP2ClientConnection?
     private let settings: [(key: Int, value: Int)]
@@ -49,37 +49,13 @@ final class StreamUpstream: StreamPeer, RingUpstream {
         super.init(ring, name, wire, channel, awaitsPreface: true)
     }
 
-    var isOver: Bool { !self.isWaiting && (!self.peer.isOpen || self.peer.isReset) && self.channel.isClosed }
-    var moved: Int { self.wire.progress(of: self.channel, isOver: self.isOver) }
-
     /// Whether mesher knows its settings: who has not said them may not have looked at a request either.
     private(set) var hasToldSettings = false
-
-    func accept() {
-        guard self.isWaiting else { return }
-        self.isWaiting = false
-        self.ring.note("\(self.name) accepts")
-        self.wire.near.accept()
-    }
-
-    func refuse() {
-        guard self.isWaiting else { return }
-        self.isWaiting = false
-        self.ring.note("\(self.name) refuses")
-        self.wire.near.refuse()
-    }
 
     // MARK: What it does
 
     func act(_ most: Int, writes: Bool = true) throws {
-        if self.isWaiting {
-            return self.ring.isEnding || !self.schedule.happens(oneIn: 6) ? self.accept() : self.refuse()
-        }
-        self.peer.transmit()
-        guard self.peer.isOpen, !self.isSilent else {
-            if !self.peer.isOpen { self.wire.near.transmit() }
-            return
-        }
+        guard self.mayAct(isSilent: self.isSilent) else { return }
         try self.receive(most)
         guard self.peer.isOpen else { return }
         self.failIfDue()
