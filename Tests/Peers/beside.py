@@ -17,7 +17,7 @@ from pathlib import Path
 
 from service_center import Center
 
-from harness import binary, eventually, free_port, listens
+from harness import Calls, binary, eventually, free_port, listens
 
 CHECKS = []
 # Texts that only a programmer reads, and paths of a build.
@@ -124,7 +124,7 @@ class World:
         self.stack.close()
 
 
-class Sidecar:
+class Sidecar(Calls):
     """The binary under test with a configuration of its own."""
 
     def __init__(self, world, directory, name, app=None, version="1.0.0", files=None, service="", **keys):
@@ -167,28 +167,6 @@ class Sidecar:
     def tail(self):
         return self.log.read_text(errors="replace")[-600:]
 
-    def get(self, host, path="/"):
-        """Status and body of a call through the sidecar."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        with contextlib.closing(connection):
-            connection.request("GET", f"http://{host}{path}", headers={"Host": host})
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-
-    def ask(self, path):
-        """Status and body of an answer of the admin API."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
-        with contextlib.closing(connection):
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-
-    def metric(self, name):
-        for line in self.ask("/v1/mesher/metrics")[1].splitlines():
-            if line.startswith(name) and line[len(name)] in " {":
-                return float(line.rsplit(" ", 1)[1])
-        return None
-
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -208,7 +186,7 @@ def _(world):
     world.provider("cart", world.origin())
     caller = world.sidecar()
     cart = world.center.name("cart")
-    assert caller.get(cart) == (200, "one")
+    assert caller.get(cart) == (200, None, "one")
     entry = eventually(lambda: world.center.exists("caller").body.get("serviceId"), "the consumer has no entry")
     world.center.call("DELETE", f"/microservices/{entry}?force=true")
     deadline, answers = time.monotonic() + 5, []
@@ -238,7 +216,7 @@ def _(world):
     rule = f"routeRule: {{{cart}: [{{precedence: 1, route: [{{weight: 100, tags: {{app: {other}}}}}]}}]}}\n"
     caller = world.sidecar(files={"router": rule})
     answer = lambda: caller.get(cart)  # noqa: E731
-    eventually(lambda: answer() == (200, "there"), lambda: f"answered {answer()}", seconds=5)
+    eventually(lambda: answer() == (200, None, "there"), lambda: f"answered {answer()}", seconds=5)
 
 
 @check("scope: full opens the service whatever properties.allowCrossApp says")
@@ -269,7 +247,7 @@ def _(world):
     try:
         time.sleep(0.3)
         status = caller.get(world.center.name("cart"))
-        if status != (200, "one"):
+        if status != (200, None, "one"):
             failures.append(f"the first call was answered {status}")
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline and not failures:
@@ -287,7 +265,7 @@ def _(world):
     world.center.instance(service, endpoints=[f"rest://localhost:{world.origin().port}"])
     caller = world.sidecar()
     answer = lambda: caller.get(world.center.name("cart"))  # noqa: E731
-    eventually(lambda: answer() == (200, "one"), lambda: f"answered {answer()}", seconds=5)
+    eventually(lambda: answer() == (200, None, "one"), lambda: f"answered {answer()}", seconds=5)
 
 
 @check("gRPC calls name their caller in x-cse-src-microservice")
@@ -331,12 +309,12 @@ def _(world):
     service, _ids = world.provider("cart", old)
     caller = world.sidecar(**{"cse.service.registry.refreshInterval": "60s"})
     cart = world.center.name("cart")
-    assert caller.get(cart) == (200, "old")
+    assert caller.get(cart) == (200, None, "old")
     old.stop()
     new = world.origin("new")
     world.center.instance(service, endpoints=[f"rest://127.0.0.1:{new.port}"])
     began = time.monotonic()
-    eventually(lambda: caller.get(cart) == (200, "new"), "the new instance is not called", seconds=10)
+    eventually(lambda: caller.get(cart) == (200, None, "new"), "the new instance is not called", seconds=10)
     took = time.monotonic() - began
     assert took < 5, f"called after {took:.1f} s"
 

@@ -7,6 +7,7 @@ answer) and ends in a failure when the fact does not come.
 
 import contextlib
 import fcntl
+import http.client
 import os
 import signal
 import socket
@@ -56,6 +57,33 @@ def listens(address, port):
     """Whether somebody takes connections there."""
     with socket.socket() as sock:
         return sock.connect_ex((address, port)) == 0
+
+
+class Calls:
+    """What a test asks a sidecar, whose outgoing and admin ports are `port` and `admin`."""
+
+    def get(self, service, path="/"):
+        """Status, reason of an error, and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", f"http://{service}{path}", headers={"Host": service})
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("x-mesher-error"), answer.read().decode()
+
+    def ask(self, path):
+        """Status and body of an answer of the admin API."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def metric(self, name):
+        """The value of the first series of a metric, which has to be there."""
+        for line in self.ask("/v1/mesher/metrics")[1].splitlines():
+            if line.startswith(name) and line[len(name)] in " {":
+                return float(line.rsplit(" ", 1)[1])
+        raise AssertionError(f"no metric {name}")
 
 
 class Sidecar:

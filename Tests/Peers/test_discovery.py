@@ -5,7 +5,6 @@ import base64
 import contextlib
 import gzip
 import hashlib
-import http.client
 import json
 import os
 import signal
@@ -19,12 +18,12 @@ import pytest
 from test_registration import Member
 from test_registry import Registry
 
-from harness import binary, eventually, free_port, listens
+from harness import Calls, binary, eventually, free_port, listens
 
 CALLER = "APPLICATION_ID: shop\nservice_description: {name: web}\n"
 
 
-class Caller:
+class Caller(Calls):
     """A sidecar called web that finds others at a registry."""
 
     def __init__(self, directory, registry_port, scheme="http", **keys):
@@ -52,27 +51,6 @@ class Caller:
             self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         for port in (self.port, self.admin):
             eventually(lambda port=port: listens("127.0.0.1", port), "the sidecar does not start", seconds=15)
-
-    def get(self, service, path="/"):
-        """Status, reason of an error, and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        with contextlib.closing(connection):
-            connection.request("GET", f"http://{service}{path}", headers={"Host": service})
-            answer = connection.getresponse()
-            return answer.status, answer.headers.get("x-mesher-error"), answer.read().decode()
-
-    def ask(self, path):
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
-        with contextlib.closing(connection):
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-
-    def metric(self, name):
-        for line in self.ask("/v1/mesher/metrics")[1].splitlines():
-            if line.startswith(name) and line[len(name)] in " {":
-                return float(line.rsplit(" ", 1)[1])
-        raise AssertionError(f"no metric {name}")
 
     def kill(self):
         self.process.kill()
