@@ -20,7 +20,7 @@ import Testing
         private let port = Mutex<Int?>(nil)
         private let held = Atomic<Int>(0)
         private let cut = Atomic<Int>(0)
-        private let isLetGo = Atomic(false)
+        private let gate = Gate()
         private let task = Mutex<Task<Void, any Error>?>(nil)
 
         /// Where it listens.
@@ -59,7 +59,7 @@ import Testing
             case "/held":
                 self.held.wrappingAdd(1, ordering: .relaxed)
                 defer { self.held.wrappingSubtract(1, ordering: .relaxed) }
-                while !self.isLetGo.load(ordering: .relaxed) { try await Task.sleep(for: .milliseconds(5)) }
+                await self.gate.pass()
             case "/much":
                 return Response(
                     status: .ok,
@@ -94,7 +94,7 @@ import Testing
         }
 
         func stop() async {
-            self.isLetGo.store(true, ordering: .relaxed)
+            self.gate.open()
             self.task.withLock { $0 }?.cancel()
             await self.orderly.drain()
         }

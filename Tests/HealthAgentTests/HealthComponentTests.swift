@@ -48,8 +48,7 @@ import Testing
             [check], health: LocalHealth(), loops: MultiThreadedEventLoopGroup.singleton,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let running = Task { try await component.run() }
-        // Long enough for the connect to be underway.
-        try await Task.sleep(for: .milliseconds(300))
+        #expect(await eventually { listener.isCalled })
         let began = ContinuousClock.now
         running.cancel()
         _ = await running.result

@@ -55,15 +55,7 @@ private final class Member: Sendable {
 
     /// Runs the registrar as long as `body` runs.
     func run(_ body: () async throws -> Void) async throws {
-        let running = Task { [registrar] in try await registrar.run() }
-        do {
-            try await body()
-        } catch {
-            running.cancel()
-            throw error
-        }
-        running.cancel()
-        _ = await running.result
+        try await whileRunning({ [registrar] in try await registrar.run() }, body)
         await self.client.close()
         await self.center.stop()
     }
