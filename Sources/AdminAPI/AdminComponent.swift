@@ -19,8 +19,8 @@ package actor AdminComponent: Component {
 
     /// Few places: whoever looks after the sidecar must not take the descriptors that traffic needs.
     static let limits = ServerLimits(places: 64, reserved: 8, probes: ["/healthz", "/readyz"])
-    /// Connections at a time: some more than there are places, for whom others have to go.
-    package static let mostConnections = AdminComponent.limits.places + 16
+    /// Connections to accept at a time.
+    package static let mostConnections = AdminComponent.limits.mostConnections
     /// How long what is being answered may go on when the process stops.
     package static let drainLimit = Duration.seconds(2)
 

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AsyncHTTPClient
+import Common
 import NIOCore
 import NIOHTTP1
 import NIOHTTPCompression
 import NIOPosix
 import NIOSSL
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// Why a server of the control plane could not be asked, in the words of people: libraries' errors are dumps of their
 /// values, and those of TLS hold paths of the machine that built them.
@@ -24,7 +29,9 @@ package enum ConnectionFailure {
         case let error as ChannelError: self.text(error)
         case let error as NIOSSLError: self.text(tls: "\(error)")
         case let error as BoringSSLError: self.text(tls: "\(error)")
-        case is NIOSSLExtraError: "the certificate does not name this host"
+        case let error as NIOSSLExtraError where error == .failedToValidateHostname:
+            "the certificate does not name this host"
+        case let error as NIOSSLExtraError: self.text(tls: "\(error)")
         case is HTTPParserError: "the answer is no HTTP"
         case is NIOHTTPDecompression.DecompressionError: "the answer cannot be unpacked"
         case is SocketAddressError: "no address is known of this host"
@@ -36,7 +43,8 @@ package enum ConnectionFailure {
     private static func text(_ error: HTTPClientError, _ limit: Duration) -> String {
         switch error {
         case .connectTimeout: "no connection in time"
-        case .deadlineExceeded, .readTimeout, .writeTimeout: "no answer within \(limit.components.seconds) s"
+        case .deadlineExceeded: "no whole answer within \(DurationText.write(limit))"
+        case .readTimeout, .writeTimeout: "the answer stopped coming"
         case .remoteConnectionClosed: "the connection was closed before the answer"
         case .tlsHandshakeTimeout: "no TLS handshake in time"
         case .invalidURL, .emptyHost, .emptyScheme: "the address makes no sense"
@@ -52,16 +60,15 @@ package enum ConnectionFailure {
         }
     }
 
-    /// The numbers are those of Linux.
     private static func text(errno: CInt) -> String {
         switch errno {
-        case 101: "the network cannot be reached"
-        case 103, 104, 32: "the connection was reset"
-        case 110: "no connection in time"
-        case 111: "connection refused"
-        case 113: "the host cannot be reached"
-        case 24, 23: "no more files can be opened"
-        case 99: "no local address is free"
+        case ENETUNREACH: "the network cannot be reached"
+        case ECONNABORTED, ECONNRESET, EPIPE: "the connection was reset"
+        case ETIMEDOUT: "no connection in time"
+        case ECONNREFUSED: "connection refused"
+        case EHOSTUNREACH: "the host cannot be reached"
+        case EMFILE, ENFILE: "no more files can be opened"
+        case EADDRNOTAVAIL: "no local address is free"
         default: "the connection failed (error \(errno))"
         }
     }

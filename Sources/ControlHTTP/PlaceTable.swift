@@ -69,7 +69,7 @@ struct PlaceTable {
     }
 
     private func longestIdle(isReserved: Bool) -> Int? {
-        let idle = self.entries.filter { $0.value.isReserved == isReserved && $0.value.idleSince != nil }
+        let idle = self.entries.lazy.filter { $0.value.isReserved == isReserved && $0.value.idleSince != nil }
         return idle.min { ($0.value.idleSince ?? 0) < ($1.value.idleSince ?? 0) }?.key
     }
 }

@@ -61,7 +61,7 @@ struct ServedTimes {
 
     /// Looks whether it is time to close.
     ///
-    /// - Parameter unsent: Bytes that have been written, and that the kernel has not taken.
+    /// - Parameter unsent: Bytes that have been written and the client has not confirmed, those in the kernel included.
     mutating func isOverdue(at now: NIODeadline, unsent: Int) -> Bool {
         if let end = self.end, now >= end { return true }
         let sent = self.written - unsent

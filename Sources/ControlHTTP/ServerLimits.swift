@@ -24,6 +24,9 @@ package struct ServerLimits: Sendable {
     /// Several segments of the loopback device, of 64 KiB each: with less, each would wait for the last one's confirmation.
     package var buffer = 128 << 10
 
+    /// Connections to accept at a time: some more than there are places, for whom others have to go.
+    package var mostConnections: Int { self.places + 16 }
+
     /// Limits of a server that has so many places, of which it keeps some for probes.
     package init(places: Int, reserved: Int = 0, probes: Set<String> = []) {
         self.places = places

@@ -32,8 +32,6 @@ struct RESTProbe: Probe {
             return self.judge(status: answer.status, body: answer.body)
         } catch is NIOTooManyBytesError {
             return "the body is longer than \(Self.bodyLimit) bytes"
-        } catch let error as HTTPClientError where error == .deadlineExceeded {
-            return "no answer from port \(self.port) ended in time"
         } catch {
             return "no answer from port \(self.port): \(ConnectionFailure.text(error, within: self.timeout))"
         }

@@ -19,8 +19,8 @@ package actor LocalRegistryComponent: Component {
         limits.request = .seconds(60)
         return limits
     }()
-    /// Connections at a time: some more than there are places, for whom others have to go.
-    package static let mostConnections = LocalRegistryComponent.limits.places + 16
+    /// Connections to accept at a time.
+    package static let mostConnections = LocalRegistryComponent.limits.mostConnections
 
     private let address: ListenAddress
     private let version: String

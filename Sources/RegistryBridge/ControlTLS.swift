@@ -75,6 +75,11 @@ package final class ControlTLS: Sendable {
         do {
             _ = try NIOSSLContext(configuration: configuration)
         } catch {
+            guard !config.certFile.isEmpty else {
+                throw ConfigProblem(
+                    at: ConfigLocation(config.caFile), key: "ssl", "no TLS can be made of these files and settings",
+                    remedy: "correct caFile, cipherSuits and protocol")
+            }
             throw ConfigProblem(
                 at: ConfigLocation(config.keyFile), key: "ssl",
                 "the key is not that of the certificate in \(config.certFile)",

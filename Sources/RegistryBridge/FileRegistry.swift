@@ -31,7 +31,7 @@ package struct FileRegistry: Registry {
 
     package func follow(_ directory: DirectoryPublisher) async throws {
         let news = Mailbox<News>("registry names", capacity: 1, whenFull: .dropNewest)
-        let names = NameBook(self.resolver) { news.send(.names) }
+        let names = NameBook(self.resolver) { _ in news.send(.names) }
         defer { names.use([]) }
         var watcher = FileWatcher(self.path)
         var services: [ServiceEntry]?
@@ -92,7 +92,7 @@ package struct FileRegistry: Registry {
         }
         let services = try Self.read(String(decoding: data, as: UTF8.self), source: path)
         let news = Mailbox<News>("registry names", capacity: 1, whenFull: .dropNewest)
-        let names = NameBook { news.send(.names) }
+        let names = NameBook { _ in news.send(.names) }
         names.use(Set(services.flatMap(\.names)))
         while names.isPending, !Task.isCancelled { _ = await news.receive() }
         var builder = ServiceDirectoryBuilder(upon: .empty, ownApp: ownApp)

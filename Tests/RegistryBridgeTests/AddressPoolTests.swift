@@ -24,9 +24,9 @@ import Testing
     @Test("leaves an address alone that has failed, and hands out one attempt at a time when all have")
     func turns() {
         var pool = AddressPool(["a", "b"])
-        #expect(pool.take(at: self.start) == "a" && !pool.isServing("a"))
+        #expect(pool.take(at: self.start) == "a" && !pool.isServing(at: self.start))
         pool.succeeded("a", at: self.start)
-        #expect(pool.isServing("a"))
+        #expect(pool.isServing(at: self.start))
         pool.failed("a", at: self.start)
         #expect(pool.take(at: self.start) == "b" && pool.pause(at: self.start) == .zero)
         pool.failed("b", at: self.start, retryAfter: .seconds(20))
@@ -91,5 +91,19 @@ import Testing
         #expect(pool.pick(at: self.start) == "b")
         pool.setMembers([])
         #expect(pool.count == 1 && pool.pick(at: self.start + .seconds(1)) == "a")
+    }
+
+    @Test(
+        "for somebody who waits it is called sooner, unless it has asked for the pause itself",
+        arguments: [nil, 60] as [Int?])
+    func hurry(retryAfter: Int?) {
+        var pool = AddressPool(["a"])
+        #expect(!pool.mayHurry(at: self.start))
+        pool.failed("a", at: self.start, retryAfter: retryAfter.map { .seconds($0) })
+        #expect(!pool.mayHurry(at: self.start + .seconds(4)))
+        #expect(pool.mayHurry(at: self.start + .seconds(5)) == (retryAfter == nil))
+        for number in 1...6 { pool.failed("a", at: self.start + .seconds(number)) }
+        // Seven in a minute are enough.
+        #expect(!pool.mayHurry(at: self.start + .seconds(50)))
     }
 }

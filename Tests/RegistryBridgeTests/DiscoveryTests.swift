@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import Dispatch
 import Foundation
 import Logging
 import NIOCore
@@ -22,7 +23,10 @@ private final class Discovery: Sendable {
     let directory = FileManager.default.temporaryDirectory.appendingPathComponent("state-\(UUID().uuidString)").path
     private let registry: ServiceCenterRegistry
 
-    init(_ center: ScriptedCenter, account: RegistryConfig.Account? = nil, interval: Duration = .seconds(60)) {
+    init(
+        _ center: ScriptedCenter, account: RegistryConfig.Account? = nil, interval: Duration = .seconds(60),
+        resolver: NameResolver = .shared
+    ) {
         self.center = center
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let loops = MultiThreadedEventLoopGroup.singleton
@@ -33,7 +37,8 @@ private final class Discovery: Sendable {
         self.registry = ServiceCenterRegistry(
             .init(app: "shop", environment: "", interval: interval, isWatching: false), client: self.client,
             registration: self.state, registrar: Mailbox("registry", capacity: 1, whenFull: .dropOldest),
-            inbox: self.inbox, status: self.status, cache: cache, saved: .init(cache), loops: loops, logger: quiet)
+            inbox: self.inbox, status: self.status, cache: cache, saved: .init(cache), resolver: resolver, loops: loops,
+            logger: quiet)
     }
 
     func want(_ name: String, of app: String = "shop") {
@@ -48,15 +53,7 @@ private final class Discovery: Sendable {
 
     func run(_ body: () async throws -> Void) async throws {
         let publisher = DirectoryPublisher(self.snapshot, ownApp: "shop")
-        let running = Task { [registry] in try await registry.follow(publisher) }
-        do {
-            try await body()
-        } catch {
-            running.cancel()
-            throw error
-        }
-        running.cancel()
-        _ = await running.result
+        try await whileRunning({ [registry] in try await registry.follow(publisher) }, body)
         await self.client.close()
         await self.center.stop()
         try? FileManager.default.removeItem(atPath: self.directory)
@@ -74,9 +71,11 @@ extension ScriptedCenter.Question {
 }
 
 /// An answer to a batch: an instance for each of these indexes.
-private func found(_ instances: [(index: Int, id: String)]) -> ScriptedCenter.Answer {
+private func found(
+    _ instances: [(index: Int, id: String)], at endpoint: String = "rest://10.0.0.1:80"
+) -> ScriptedCenter.Answer {
     let lines = instances.map { index, id in
-        #"{"index":\#(index),"rev":"r1","instances":[{"instanceId":"\#(id)","endpoints":["rest://10.0.0.1:80"],"status":"UP","version":"1.0.0"}]}"#
+        #"{"index":\#(index),"rev":"r1","instances":[{"instanceId":"\#(id)","endpoints":["\#(endpoint)"],"status":"UP","version":"1.0.0"}]}"#
     }
     return (200, #"{"services":{"updated":[\#(lines.joined(separator: ","))]}}"#)
 }
@@ -175,6 +174,37 @@ private func failed(_ indexes: [Int], _ code: String, _ detail: String) -> Scrip
             #expect(discovery.snapshot.current.settles(other, at: .now()))
             #expect(discovery.snapshot.current["cart"]?.instances.map(\.app).sorted() == ["other", "shop"])
             #expect(discovery.snapshot.current["cart"]?.defaultEndpoints.endpoints.count == 1)
+        }
+    }
+
+    @Test("of a service whose host is being looked up more is expected, and what was known of it stands meanwhile")
+    func pendingHost() async throws {
+        let center = try await ScriptedCenter.start { question in
+            guard question.isBatch else { return (200, "{}") }
+            return found(
+                question.services.enumerated().map { ($0.offset, "i-\($0.element.appId ?? "")") },
+                at: question.services.contains { $0.appId == "other" } ? "rest://slow:1" : "rest://10.0.0.1:1")
+        }
+        let answer = DispatchSemaphore(value: 0)
+        let names = NameResolver { _ in
+            answer.wait()
+            return ["10.0.0.2"]
+        }
+        let discovery = Discovery(center, resolver: names)
+        discovery.want("cart")
+        try await discovery.run {
+            #expect(await eventually { discovery.instances("cart") == ["i-shop"] })
+            let other = ServiceDemand(app: "other", name: "cart")
+            discovery.want("cart", of: "other")
+            #expect(await eventually { center.questions.contains { $0.body.contains("other") } })
+            // Whose answer comes after that one.
+            discovery.want("next")
+            #expect(await eventually { discovery.instances("next") == ["i-shop"] })
+            #expect(!discovery.snapshot.current.settles(other, at: .now()))
+            #expect(discovery.instances("cart") == ["i-shop"])
+            answer.signal()
+            #expect(await eventually { discovery.instances("cart") == ["i-other", "i-shop"] })
+            #expect(discovery.snapshot.current.settles(other, at: .now()))
         }
     }
 

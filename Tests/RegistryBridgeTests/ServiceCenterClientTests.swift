@@ -90,22 +90,6 @@ import Testing
         for each in [stranger, center] { await each.stop() }
     }
 
-    @Test(
-        "for somebody who waits it is called sooner, unless it has asked for the pause itself",
-        arguments: [nil, 60] as [Int?])
-    func hurry(retryAfter: Int?) async throws {
-        let center = try await ScriptedCenter.start { _ in (503, "") }
-        center.retryAfter.withLock { $0 = retryAfter }
-        // Five seconds are a tenth of one.
-        let client = self.client([center.address], pace: Reconnect.Pace.usual.scaled(by: 0.02))
-        #expect(await client.mayHurry == false)
-        await #expect(throws: ServiceCenterClient.Failure.self) { _ = try await client.services() }
-        try await Task.sleep(for: .milliseconds(200))
-        #expect(await client.mayHurry == (retryAfter == nil))
-        await client.close()
-        await center.stop()
-    }
-
     @Test("a registry that knows no tokens is asked without one")
     func noTokens() async throws {
         let center = try await ScriptedCenter.start { question in

@@ -113,8 +113,6 @@ package actor TraceExportComponent: Component {
             if (200...299).contains(answer.status) { return (nil, nil) }
             let retryAfter = Duration(retryAfter: answer.headers.first(name: "Retry-After"), at: Date())
             return ("\(url): status \(answer.status)", retryAfter)
-        } catch let error as HTTPClientError where error == .deadlineExceeded {
-            return ("\(url): no whole answer within \(time)", nil)
         } catch {
             return ("\(url): \(ConnectionFailure.text(error, within: time))", nil)
         }

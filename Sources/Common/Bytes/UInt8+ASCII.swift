@@ -54,6 +54,14 @@ extension UInt8 {
         return self < 0x80 && bits &>> UInt64(self & 0x3f) & 1 != 0
     }
 
+    /// The same without upper-case letters, as names are in HTTP/2: RFC 9113 §8.2.1.
+    @inlinable @inline(__always)
+    package var isLowercaseToken: Bool {
+        // ! # $ % & ' * + - . 0-9, then ^ _ ` a-z | ~
+        let bits: UInt64 = self & 0x40 == 0 ? 0x03ff_6cfa_0000_0000 : 0x57ff_ffff_c000_0000
+        return self < 0x80 && bits &>> UInt64(self & 0x3f) & 1 != 0
+    }
+
     /// The byte with `A`…`Z` turned to lower case, any other one as it is.
     @inlinable @inline(__always)
     package var lowercased: Self { self &- 0x41 < 26 ? self | 0x20 : self }

@@ -46,9 +46,7 @@ package struct ServerAddress: Sendable, Equatable {
         self.hadUser = at != nil
         if let at { rest = rest[rest.index(after: at)...] }
         guard let (host, port) = Self.split(rest) else { throw mistake }
-        let isAddress = host.contains(":")
-        guard isAddress ? Self.isIPv6(host) : RegistryNames.isName(String(host), limit: 253)
-        else { throw mistake }
+        guard Self.isAddress(host) || !host.contains(":") && HostName.isName(String(host)) else { throw mistake }
         self.host = String(host)
         if let port {
             guard !port.isEmpty, port.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(port),
@@ -60,7 +58,7 @@ package struct ServerAddress: Sendable, Equatable {
         }
     }
 
-    private static func isIPv6(_ host: Substring) -> Bool {
+    private static func isAddress(_ host: Substring) -> Bool {
         let bytes = Array(host.utf8)
         return IPLiteral(bytes.rawSpan) != nil
     }

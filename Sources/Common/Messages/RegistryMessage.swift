@@ -19,7 +19,7 @@ package enum DiscoveryMessage: Sendable {
     /// The registry says that an instance has changed.
     case instanceChanged(WatchEvent)
     /// The addresses of a host by whose name an endpoint is known.
-    case addressesChanged
+    case addressesChanged(String)
     /// Whatever has changed until now may have been missed.
     case caughtUp
 }

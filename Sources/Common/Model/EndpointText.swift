@@ -30,29 +30,13 @@ package struct EndpointText: Sendable, Hashable {
         let host = authority[..<colon].filter { $0 != "[" && $0 != "]" }
         self.address = try? SocketAddress(ipAddress: String(host), port: port)
         self.host = self.address == nil ? host.lowercased() : String(host)
-        guard self.address != nil || Self.isName(self.host) else { throw .host }
+        guard self.address != nil || HostName.isName(self.host) else { throw .host }
     }
 
     /// The endpoint's text with an address in the place of its host.
     package func text(at address: String) -> String {
         let host = address.contains(":") ? "[\(address)]" : address
         return "\(self.protocolName)://\(host):\(self.port)\(self.usesTLS ? "?sslEnabled=true" : "")"
-    }
-
-    /// Whether this is the name of a host, and nothing that could be meant as an address.
-    ///
-    /// - Source: RFC 1123 §2.1; underscores stand in names of containers.
-    private static func isName(_ host: String) -> Bool {
-        let labels = (host.hasSuffix(".") ? host.dropLast() : host[...]).split(
-            separator: ".", omittingEmptySubsequences: false)
-        let isShaped = labels.allSatisfy { label in
-            (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"
-                && label.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
-        }
-        guard isShaped, host.utf8.count <= 253, let last = labels.last, !last.allSatisfy(\.isNumber) else {
-            return false
-        }
-        return IPLiteral(Array(host.utf8).rawSpan) == nil
     }
 }
 

@@ -16,16 +16,16 @@ package final class NameBook: Sendable {
     private let asker: NameResolver.Asker
     private let limit: Duration
     private let refresh: Duration
-    private let onChange: @Sendable () -> Void
+    private let onChange: @Sendable (String) -> Void
     private let entries = Mutex<[String: Entry]>([:])
 
     /// A book without names.
     ///
     /// - Parameter limit: How long the first answer is waited for; one that comes later still counts.
-    /// - Parameter onChange: Called whenever the addresses of a name have changed, or the wait for them is over.
+    /// - Parameter onChange: Called with a name whenever its addresses have changed, or the wait for them is over.
     package init(
         _ resolver: NameResolver = .shared, for asker: NameResolver.Asker = .registry, limit: Duration = .seconds(2),
-        refresh: Duration = .seconds(5), onChange: @escaping @Sendable () -> Void
+        refresh: Duration = .seconds(5), onChange: @escaping @Sendable (String) -> Void
     ) {
         self.resolver = resolver
         self.asker = asker
@@ -81,6 +81,6 @@ package final class NameBook: Sendable {
             entries[name]?.addresses = addresses
             return true
         }
-        if hasChanged { self.onChange() }
+        if hasChanged { self.onChange(name) }
     }
 }

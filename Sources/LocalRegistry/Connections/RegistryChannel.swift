@@ -104,7 +104,7 @@ struct RegistryChannel: ServerChildChannel, HTTPChannelHandler {
         return .socket(
             RegistrySocket(
                 channel: try NIOAsyncChannel(wrappingChannelSynchronously: channel), path: path,
-                domain: head.headers.first(name: "X-Domain-Name"), store: self.store))
+                domain: head.headers.first(name: HTTPField.Name.domainName.rawName), store: self.store))
     }
 
     /// Whether a request becomes a WebSocket; otherwise the routes answer it.

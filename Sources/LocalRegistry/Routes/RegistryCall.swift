@@ -57,8 +57,8 @@ struct RegistryCall: Sendable {
 }
 
 extension HTTPField.Name {
-    static var domainName: Self { .init("X-Domain-Name") ?? .eTag }
-    static var consumerID: Self { .init("X-ConsumerId") ?? .eTag }
-    static var resourceRevision: Self { .init("X-Resource-Revision") ?? .eTag }
-    static var schemaSummary: Self { .init("X-Schema-Summary") ?? .eTag }
+    static let domainName = Self("X-Domain-Name") ?? .eTag
+    static let consumerID = Self("X-ConsumerId") ?? .eTag
+    static let resourceRevision = Self("X-Resource-Revision") ?? .eTag
+    static let schemaSummary = Self("X-Schema-Summary") ?? .eTag
 }

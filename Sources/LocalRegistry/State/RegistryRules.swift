@@ -9,15 +9,17 @@ enum RegistryRules {
     private static let environments = ["development", "testing", "acceptance", "production"]
 
     static func check(_ service: ServiceEntity) throws(ServiceCenterError) {
-        try Self.checkName(service.serviceName, "serviceName", 1...128)
-        try Self.checkName(service.appId, "appId", 0...160)
+        try Self.checkName(service.serviceName, "serviceName", 1...RegistryNames.nameLimit)
+        try Self.checkName(service.appId, "appId", 0...RegistryNames.appLimit)
         try Self.checkVersion(service.version ?? "")
         try Self.check(service.environment, "environment", Self.environments)
         try Self.check(service.level, "level", ["FRONT", "MIDDLE", "BACK"])
         try Self.check(service.status, "status", ["UP", "DOWN"])
         try Self.check(service.registerBy, "registerBy", ["SDK", "SIDECAR", "PLATFORM"])
         try Self.checkLength(service.description, "description", 0...256)
-        try Self.checkText(service.alias, "alias", 0...128) { Self.isInner($0) || $0 == UInt8(ascii: ":") }
+        try Self.checkText(service.alias, "alias", 0...RegistryNames.aliasLimit) {
+            Self.isInner($0) || $0 == UInt8(ascii: ":")
+        }
         try Self.checkText(service.serviceId, "serviceId", 0...64) { !Self.isSpace($0) }
         try Self.checkName(service.framework?.name, "framework.name", 0...64)
         try Self.checkLength(service.framework?.version, "framework.version", 0...64)
@@ -68,21 +70,15 @@ enum RegistryRules {
     /// What is looked for: a name or an alias.
     static func checkSearch(_ provider: RegistryState.Provider) throws(ServiceCenterError) {
         try Self.check(provider.environment, "environment", Self.environments)
-        try Self.checkName(provider.app, "appId", 1...160)
+        try Self.checkName(provider.app, "appId", 1...RegistryNames.appLimit)
         try Self.checkName(provider.name, "serviceName", 1...289, orColon: true)
     }
 
-    /// Three numbers at most, 0…32767 each; no rules such as `latest`.
+    /// Numbers; no rules such as `latest`.
     static func checkVersion(_ version: String, mayBeEmpty: Bool = true) throws(ServiceCenterError) {
         if version.isEmpty, mayBeEmpty { return }
         try Self.checkLength(version, "version", 1...64)
-        let parts = version.split(separator: ".", omittingEmptySubsequences: false)
-        func isPart(_ part: Substring) -> Bool {
-            part.utf8.allSatisfy { (0x30...0x39).contains($0) } && Int(part).map((0...32_767).contains) ?? false
-        }
-        guard parts.count <= 4, parts.allSatisfy(isPart) else {
-            throw Self.broken("version", "x[.y[.z]], each 0…32767")
-        }
+        guard RegistryNames.isVersion(version) else { throw Self.broken("version", "x[.y[.z[.w]]], each 0…32767") }
     }
 
     /// - Parameter needsSummary: Whether its summary may not be absent.
@@ -91,7 +87,7 @@ enum RegistryRules {
     ) throws(ServiceCenterError) {
         try Self.checkName(id, "schemaId", 1...160)
         guard text.nonEmpty != nil else { throw Self.broken("schema", "not empty") }
-        try Self.checkText(summary, "summary", (needsSummary ? 1 : 0)...128, Self.isAlphanumeric)
+        try Self.checkText(summary, "summary", (needsSummary ? 1 : 0)...128, RegistryNames.isAlphanumeric)
     }
 
     static func checkTags(_ tags: [String: String]) throws(ServiceCenterError) {
@@ -101,7 +97,7 @@ enum RegistryRules {
 
     static func checkTag(_ text: String) throws(ServiceCenterError) {
         try Self.checkText(text, "tags", 1...64, Self.isInner)
-        guard text.utf8.first.map({ Self.isAlphanumeric($0) && $0 > 0x39 }) == true else {
+        guard text.utf8.first.map({ RegistryNames.isAlphanumeric($0) && $0 > 0x39 }) == true else {
             throw Self.broken("tags", "a letter in front")
         }
     }
@@ -110,12 +106,8 @@ enum RegistryRules {
         try Self.checkText(id, "instanceId", 1...64, Self.isInner)
     }
 
-    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
-        (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
-    }
-
     private static func isInner(_ byte: UInt8) -> Bool {
-        Self.isAlphanumeric(byte) || byte == 0x5f || byte == 0x2d || byte == 0x2e
+        RegistryNames.isAlphanumeric(byte) || byte == 0x5f || byte == 0x2d || byte == 0x2e
     }
 
     private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
@@ -127,7 +119,8 @@ enum RegistryRules {
         try Self.checkLength(name, member, length)
         let isWell = name.utf8.allSatisfy { Self.isInner($0) || (orColon && $0 == UInt8(ascii: ":")) }
         let hasEnds =
-            (name.utf8.first.map(Self.isAlphanumeric) ?? true) && (name.utf8.last.map(Self.isAlphanumeric) ?? true)
+            (name.utf8.first.map(RegistryNames.isAlphanumeric) ?? true)
+            && (name.utf8.last.map(RegistryNames.isAlphanumeric) ?? true)
         guard isWell, hasEnds else {
             throw Self.broken(member, "letters, digits, _ - . with a letter or digit at both ends")
         }

@@ -29,7 +29,7 @@ extension RegistryState {
         guard let versions = self.identities[provider] ?? self.aliases[provider] else {
             throw ServiceCenterError(
                 .serviceMissing,
-                "\(Self.flag(own, environment)) find provider[\(provider.environment)/\(provider.app)/\(provider.name)]"
+                "\(Self.name("Consumer", own, in: environment)) find provider[\(provider.environment)/\(provider.app)/\(provider.name)]"
                     + " failed, provider does not exist")
         }
         let services = versions.values.sorted().compactMap { self.services[$0] }.filter { service in
@@ -50,7 +50,7 @@ extension RegistryState {
         guard self.has(tags, id) else {
             throw ServiceCenterError(
                 .serviceMissing,
-                "\(Self.flag(own, "")) find \(self.flag(service)) instances failed, provider instance"
+                "\(Self.name("Consumer", own)) find \(Self.name("provider", service)) instances failed, provider instance"
                     + " does not exist")
         }
         return Found(self.held(id))
@@ -63,7 +63,7 @@ extension RegistryState {
         guard let held = self.instances[id]?[instance] else {
             throw ServiceCenterError(
                 .instanceMissing,
-                "\(Self.flag(own, "")) find \(self.flag(service)) instance[\(instance)] failed, provider"
+                "\(Self.name("Consumer", own)) find \(Self.name("provider", service)) instance[\(instance)] failed, provider"
                     + " instance does not exist")
         }
         return Found([held])
@@ -111,13 +111,9 @@ extension RegistryState {
         return service
     }
 
-    private static func flag(_ own: ServiceEntity?, _ environment: String) -> String {
-        let names = [own?.environment ?? environment, own?.appId, own?.serviceName, own?.version].map { $0 ?? "" }
-        return "Consumer[\(own?.serviceId ?? "")][\(names.joined(separator: "/"))]"
-    }
-
-    private func flag(_ service: ServiceEntity) -> String {
-        let names = [service.environment, service.appId, service.serviceName, service.version].map { $0 ?? "" }
-        return "provider[\(service.serviceId ?? "")][\(names.joined(separator: "/"))]"
+    /// How errors name a service; `role` is what it is in the call.
+    private static func name(_ role: String, _ service: ServiceEntity?, in environment: String? = nil) -> String {
+        let names = [service?.environment ?? environment, service?.appId, service?.serviceName, service?.version]
+        return "\(role)[\(service?.serviceId ?? "")][\(names.map { $0 ?? "" }.joined(separator: "/"))]"
     }
 }

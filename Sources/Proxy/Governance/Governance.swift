@@ -16,6 +16,8 @@ package final class Governance: Sendable {
     package let caller: ServiceIdentity
     private let policies: Mutex<[String: ServicePolicy]>
     private let predecessors: [String: ServicePolicy]
+    /// See ``demands(for:)``; of services with route rules.
+    private let routedDemands: [String: [ServiceDemand]]
 
     /// More names than this are not remembered: every host that egress rules allow is one.
     private static let capacity = 100_000
@@ -27,6 +29,13 @@ package final class Governance: Sendable {
         self.caller = config.identity
         self.policies = Mutex([:])
         self.predecessors = previous?.all ?? [:]
+        let own = config.identity.app
+        self.routedDemands = Dictionary(
+            uniqueKeysWithValues: config.rules.routes.services.map { service, routes in
+                var apps = [own]
+                for case let app? in routes.subsets.map(\.app) where !apps.contains(app) { apps.append(app) }
+                return (service, apps.map { ServiceDemand(app: $0, name: service) })
+            })
     }
 
     /// What governs calls of a service; the same object for all event loops.
@@ -42,11 +51,7 @@ package final class Governance: Sendable {
     /// What calls of a service may need of the registry: the service of the caller's own application, then those of the
     /// applications that route rules lead to.
     package func demands(for service: String) -> [ServiceDemand] {
-        var apps = [self.caller.app]
-        for case let app? in (self.rules.routes[service]?.subsets ?? []).map(\.app) where !apps.contains(app) {
-            apps.append(app)
-        }
-        return apps.map { ServiceDemand(app: $0, name: service) }
+        self.routedDemands[service] ?? [ServiceDemand(app: self.caller.app, name: service)]
     }
 
     /// What is known of a service without making anything.

@@ -224,11 +224,7 @@ package struct HPACKDecoder: ~Copyable {
     /// - Source: RFC 9113 §8.2.1.
     private static func isName(_ name: RawSpan) -> Bool {
         guard name.byteCount > 0 else { return false }
-        for index in 0..<name.byteCount {
-            let byte = name.byte(at: index)
-            let bits: UInt64 = byte & 0x40 == 0 ? 0x03ff_6cfa_0000_0000 : 0x57ff_ffff_c000_0000
-            if byte >= 0x80 || bits &>> UInt64(byte & 0x3f) & 1 == 0 { return false }
-        }
+        for index in 0..<name.byteCount where !name.byte(at: index).isLowercaseToken { return false }
         return true
     }
 

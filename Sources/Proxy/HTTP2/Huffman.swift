@@ -109,6 +109,7 @@ package final class HuffmanDecoder: Sendable {
             guard index < group.count else { continue }
             guard index >= 0 else { return nil }
             available &-= group.length
+            // 256 is the end of the string.
             return UInt8(exactly: self.symbols[group.start &+ index])
         }
         return nil
@@ -132,6 +133,4 @@ package final class HuffmanDecoder: Sendable {
         24, 21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25, 25, 24, 24, 26, 23, 26, 27, 26,
         26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
     ]
-
-    private static let endOfString = 256
 }

@@ -82,8 +82,8 @@ actor ConfigServerClient {
     func get(_ path: String, timeout: Duration = ConfigServerClient.timeout, isRepeated: Bool = true)
         async throws(ConfigServerFailure) -> Answer
     {
+        let wasServing = self.addresses.isServing(at: .now)
         let address = try await self.turn()
-        let wasServing = self.addresses.isServing(address)
         let deadline = ContinuousClock.now + timeout
         var isCutOff = false
         do {
@@ -106,7 +106,7 @@ actor ConfigServerClient {
         throw ConfigServerFailure("the question was given up")
     }
 
-    /// - Parameter isCutOff: Becomes true when nothing was heard of the server.
+    /// - Parameter isCutOff: Becomes true when the connection failed before an answer was whole.
     private func attempt(
         _ address: String, _ path: String, _ timeout: Duration, _ isCutOff: inout Bool
     ) async throws(ConfigServerFailure) -> Answer {

@@ -16,6 +16,10 @@ struct AddressPool {
     private let pace: Reconnect.Pace
     private var entries: [Entry]
     private var current = 0
+    /// When calls have failed lately.
+    private var failures: [ContinuousClock.Instant] = []
+    /// Until when the server has asked to be left alone.
+    private var askedUntil: ContinuousClock.Instant?
 
     init(_ addresses: [String], pace: Reconnect.Pace = .usual) {
         // Written twice, an address that fails would be asked at once again.
@@ -60,9 +64,17 @@ struct AddressPool {
         self.entries.lazy.map { $0.reconnect.pause(at: now) }.min() ?? .zero
     }
 
-    /// Whether an address has answered since it failed last.
-    func isServing(_ address: String) -> Bool {
-        self.entries.first { $0.address == address }?.reconnect.isServing ?? false
+    /// Whether the address to ask now has answered since it failed last.
+    func isServing(at now: ContinuousClock.Instant) -> Bool {
+        self.best(at: now).map { self.entries[$0].reconnect.isServing } ?? false
+    }
+
+    /// Whether the server may be called already during the pause because somebody waits: some seconds after the last
+    /// failure, so seldom that all calls together stay below ten a minute, and not when it has asked for the pause itself.
+    func mayHurry(at now: ContinuousClock.Instant) -> Bool {
+        guard self.askedUntil.map({ $0 <= now }) ?? true, let last = self.failures.last else { return false }
+        let lately = self.failures.count { now - $0 < self.pace.first * 60 }
+        return now - last >= self.pace.first * 5 && lately < 7
     }
 
     mutating func succeeded(_ address: String, at now: ContinuousClock.Instant) {
@@ -72,6 +84,8 @@ struct AddressPool {
 
     /// - Parameter retryAfter: What the server has asked for, if it has.
     mutating func failed(_ address: String, at now: ContinuousClock.Instant, retryAfter: Duration? = nil) {
+        self.failures = Array(self.failures.suffix(9)) + [now]
+        if let retryAfter { self.askedUntil = max(self.askedUntil ?? now, now + min(retryAfter, self.pace.mostAsked)) }
         guard let index = self.entries.firstIndex(where: { $0.address == address }) else { return }
         self.entries[index].reconnect.failed(at: now, retryAfter: retryAfter)
     }

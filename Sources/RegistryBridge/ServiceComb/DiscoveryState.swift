@@ -59,8 +59,6 @@ struct DiscoveryState {
     static let smallest = 5
     /// After what time an answer without instances has to be given again before it is believed.
     static let confirmation = Duration.milliseconds(500)
-    /// The longest pause between two questions about instances that refuse.
-    private static let longestPause = Duration.seconds(16)
 
     private(set) var entries: [ServiceDemand: Entry] = [:]
     /// Services whose instances have changed since ``takeChanges()``.
@@ -93,11 +91,6 @@ struct DiscoveryState {
     /// Traffic has used these services, of whichever application.
     mutating func use(_ names: Set<String>, at now: ContinuousClock.Instant) {
         for demand in self.entries.keys where names.contains(demand.name) { self.entries[demand]?.lastUsed = now }
-    }
-
-    /// These services are to be published anew.
-    mutating func touch(_ demands: some Sequence<ServiceDemand>) {
-        for demand in demands where self.entries[demand] != nil { self.changes.insert(demand) }
     }
 
     /// Forgets services that nobody uses.
@@ -142,7 +135,7 @@ struct DiscoveryState {
     /// that has changed nothing.
     mutating func mayAsk(_ demand: ServiceDemand, at now: ContinuousClock.Instant) -> Bool {
         guard var entry = self.entries[demand], entry.refusesUntil.map({ $0 <= now }) ?? true else { return false }
-        entry.refusesUntil = now + min(.seconds(1 << entry.refusals), Self.longestPause)
+        entry.refusesUntil = now + .seconds(1 << entry.refusals)
         entry.refusals = min(entry.refusals + 1, 4)
         self.entries[demand] = entry
         return true

@@ -63,11 +63,6 @@ package actor ServiceCenterClient {
     private(set) var answers = 0
     /// Why the registry could not be reached last.
     private var failure = ""
-    private let pace: Reconnect.Pace
-    /// When calls have failed lately.
-    private var failures: [ContinuousClock.Instant] = []
-    /// Until when the registry has asked to be left alone.
-    private var askedUntil = ContinuousClock.now
 
     /// The largest answer that is taken: some 50,000 instances.
     private static let bodyLimit = 16 << 20
@@ -95,7 +90,6 @@ package actor ServiceCenterClient {
         configuration.httpVersion = .http1Only
         self.client = HTTPClient(eventLoopGroupProvider: .shared(loops), configuration: configuration)
         self.addresses = AddressPool(addresses, pace: pace)
-        self.pace = pace
         self.isLocal = addresses.contains {
             $0.contains("://127.") || $0.contains("://localhost") || $0.contains("://[::1]")
         }
@@ -132,19 +126,13 @@ package actor ServiceCenterClient {
     }
 
     /// Whether the registry has answered since it failed last.
-    var isServing: Bool { self.addresses.isServing(self.addresses.pick(at: .now)) }
+    var isServing: Bool { self.addresses.isServing(at: .now) }
 
     /// How long until it may be called again; zero when it may.
     var pause: Duration { self.addresses.pause(at: .now) }
 
-    /// Whether it may be called already during the pause because somebody waits: some seconds after the last failure,
-    /// so seldom that all calls together stay below ten a minute, and not when it has asked for the pause itself.
-    var mayHurry: Bool {
-        let now = ContinuousClock.now
-        guard self.askedUntil <= now, let last = self.failures.last else { return false }
-        let lately = self.failures.count { now - $0 < self.pace.first * 60 }
-        return now - last >= self.pace.first * 5 && lately < 7
-    }
+    /// Whether it may be called already during the pause because somebody waits.
+    var mayHurry: Bool { self.addresses.mayHurry(at: .now) }
 
     /// The registry has answered a watcher with anything but a socket, which is how it refuses a token.
     func watchRefused() { self.tokenRefused() }
@@ -262,8 +250,11 @@ package actor ServiceCenterClient {
                 retryAfter: Duration(retryAfter: whole.headers.first(name: "Retry-After"), at: Date()),
                 body: whole.body, address: address)
         } catch is NIOTooManyBytesError {
-            throw .unreadable("the answer of \(address) is larger than \(Self.bodyLimit) bytes")
+            self.failed(address, "the answer of \(address) is larger than \(Self.bodyLimit) bytes")
+            throw .unreadable(self.failure)
         } catch {
+            // Says nothing of the registry, which others go on calling.
+            if Task.isCancelled { throw .unreachable("the question was given up") }
             self.failed(address, "\(address): \(ConnectionFailure.text(error, within: timeout))")
             throw .unreachable(self.failure, isCutOff: true)
         }
@@ -306,11 +297,8 @@ package actor ServiceCenterClient {
 
     /// Leaves an address alone for a while, for the reason that `text` gives.
     func failed(_ address: String, _ text: String, _ retryAfter: Duration? = nil) {
-        let now = ContinuousClock.now
-        self.addresses.failed(address, at: now, retryAfter: retryAfter)
+        self.addresses.failed(address, at: .now, retryAfter: retryAfter)
         self.failure = text
-        self.failures = Array(self.failures.suffix(9)) + [now]
-        if let retryAfter { self.askedUntil = max(self.askedUntil, now + min(retryAfter, self.pace.mostAsked)) }
     }
 
     private static func text(_ query: [(String, String)]) -> String {

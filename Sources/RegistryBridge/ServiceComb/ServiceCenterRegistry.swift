@@ -46,6 +46,8 @@ package actor ServiceCenterRegistry: Registry {
     private let hosts: NameBook
     /// The names of hosts in the endpoints of a service, if any.
     private var hostNames: [ServiceDemand: Set<String>] = [:]
+    /// Services that are the same at other addresses since the last publication.
+    private var moved: Set<ServiceDemand> = []
     private let loops: any EventLoopGroup
     private let logger: Logger
 
@@ -54,13 +56,11 @@ package actor ServiceCenterRegistry: Registry {
     private var isSynced: Bool
     private var consumer: String?
     /// What the registry had lost when it was asked last, and how often it had answered.
-    private var losses = 0
-    private var answers = 0
+    private var seenLosses = 0
+    private var seenAnswers = 0
     /// Until when nothing is taken away on the registry's word.
     private var doubts = ContinuousClock.now
     private var reconnect = Reconnect()
-    /// Whether to ask even when the registry is to be left alone.
-    private var isHurried = false
     private var names: (all: [ServiceEntity], until: ContinuousClock.Instant)?
     /// Absences or readiness have changed since the last publication.
     private var hasNews = false
@@ -80,7 +80,7 @@ package actor ServiceCenterRegistry: Registry {
         cache: DiscoveryCache, saved: Saved, resolver: NameResolver = .shared, loops: any EventLoopGroup,
         logger: Logger
     ) {
-        self.hosts = NameBook(resolver) { inbox.send(.addressesChanged) }
+        self.hosts = NameBook(resolver) { inbox.send(.addressesChanged($0)) }
         self.setup = setup
         self.client = client
         self.registration = registration
@@ -114,9 +114,7 @@ package actor ServiceCenterRegistry: Registry {
                     nextPoll = await self.poll(wanted, directory)
                 } else if !wanted.isEmpty {
                     // A new service is found soon after an outage, however long the pauses have become.
-                    self.isHurried = await self.client.mayHurry
-                    let isFine = await self.ask(wanted, directory)
-                    self.isHurried = false
+                    let isFine = await self.ask(wanted, isUrgent: await self.client.mayHurry)
                     if !isFine { nextPoll = min(nextPoll, .now + (await self.pause)) }
                 }
                 if let index = nextIndex, index <= .now { nextIndex = await self.index() }
@@ -139,7 +137,8 @@ package actor ServiceCenterRegistry: Registry {
             switch message {
             case .serviceWanted, .serviceRefuses: break
             case .caughtUp, .consumerChanged: isDue = true
-            case .addressesChanged: self.state.touch(self.hostNames.keys)
+            case .addressesChanged(let name):
+                self.moved.formUnion(self.hostNames.lazy.filter { $0.value.contains(name) }.map(\.key))
             case .instanceChanged(let event): isDue = self.state.apply(event) == .ask || isDue
             }
         }
@@ -174,7 +173,7 @@ package actor ServiceCenterRegistry: Registry {
         self.state.use(Set(directory.current.all.filter { $0.use.take() }.map(\.name)), at: .now)
         // A service that is known of another application may have come to the own one.
         let own = self.state.entries.keys.map { ServiceDemand(app: self.setup.app, name: $0.name) }
-        guard await self.ask(wanted.union(self.state.entries.keys).union(own), directory) else {
+        guard await self.ask(wanted.union(self.state.entries.keys).union(own)) else {
             return .now + min(await self.pause, self.setup.interval)
         }
         self.state.forgetUnused(at: .now)
@@ -188,11 +187,12 @@ package actor ServiceCenterRegistry: Registry {
 
     /// Asks for these services; without any, whether the registry answers.
     ///
+    /// - Parameter isUrgent: Also when the registry is to be left alone.
     /// - Returns: Whether it did.
-    private func ask(_ demands: Set<ServiceDemand>, _ directory: DirectoryPublisher) async -> Bool {
+    private func ask(_ demands: Set<ServiceDemand>, isUrgent: Bool = false) async -> Bool {
         let registered = self.registration.current
-        if registered.losses != self.losses {
-            self.losses = registered.losses
+        if registered.losses != self.seenLosses {
+            self.seenLosses = registered.losses
             self.doubts = .now + Self.doubtFor
         }
         let consumer = registered.serviceID
@@ -209,14 +209,14 @@ package actor ServiceCenterRegistry: Registry {
                 let list = demands.filter { (self.state.entries[$0] != nil) == isKnown }.sorted()
                 for start in stride(from: 0, to: list.count, by: ServiceCenterClient.batch) {
                     let part = list[start..<min(start + ServiceCenterClient.batch, list.count)]
-                    answers += try await self.find(Array(part))
+                    answers += try await self.find(Array(part), isUrgent: isUrgent)
                 }
             }
             let unknown = self.state.apply(answers, isDoubtful: .now < self.doubts, at: .now)
             for demand in demands { self.absences[demand] = nil }
             let spelled = await self.spell(unknown)
             if !spelled.isEmpty {
-                _ = self.state.apply(try await self.find(spelled), at: .now)
+                _ = self.state.apply(try await self.find(spelled, isUrgent: isUrgent), at: .now)
             }
             let refused = Set(answers.filter { $0.answer.isRefusal }.map(\.demand))
             self.remember(unknown.filter { !refused.contains($0) }, .unknown, for: Self.unknownFor)
@@ -240,28 +240,33 @@ package actor ServiceCenterRegistry: Registry {
 
     /// Whether the registry is there; whoever else has had an answer since knows that.
     private func ping() async throws(Failure) {
-        if await self.client.answers == self.answers { try await self.client.ping() }
-        self.answers = await self.client.answers
+        if await self.client.answers == self.seenAnswers { try await self.client.ping() }
+        self.seenAnswers = await self.client.answers
     }
 
     /// One call; each half again by itself when the registry refuses the whole of it for the sake of one name.
-    private func find(_ demands: [ServiceDemand]) async throws(Failure) -> [DiscoveryState.Answered] {
+    private func find(
+        _ demands: [ServiceDemand], isUrgent: Bool
+    ) async throws(Failure) -> [DiscoveryState.Answered] {
         do {
-            return try await self.findAll(demands)
+            return try await self.findAll(demands, isUrgent: isUrgent)
         } catch {
             guard error.code == .invalidParameters else { throw error }
             if demands.count == 1 { return [(demands[0], .refused)] }
             let half = demands.count / 2
-            return try await self.find(Array(demands[..<half])) + self.find(Array(demands[half...]))
+            let (first, second) = (Array(demands[..<half]), Array(demands[half...]))
+            return try await self.find(first, isUrgent: isUrgent) + self.find(second, isUrgent: isUrgent)
         }
     }
 
     /// One call; again without a consumer when the registry does not know this sidecar's service any more.
-    private func findAll(_ demands: [ServiceDemand]) async throws(Failure) -> [DiscoveryState.Answered] {
+    private func findAll(
+        _ demands: [ServiceDemand], isUrgent: Bool
+    ) async throws(Failure) -> [DiscoveryState.Answered] {
         let services = demands.map { ($0, self.state.entries[$0]?.revision) }
         let environment = self.setup.environment
         var findings = try await self.client.find(
-            services, environment: environment, consumer: self.consumer, isUrgent: self.isHurried)
+            services, environment: environment, consumer: self.consumer, isUrgent: isUrgent)
         if findings.isConsumerUnknown, self.consumer != nil {
             self.logger.warning("the registry has lost the service that asks, which registers again")
             self.registration.lose(self.consumer)
@@ -371,13 +376,15 @@ package actor ServiceCenterRegistry: Registry {
 
     private func publish(to directory: DirectoryPublisher) {
         let changes = self.state.takeChanges()
+        let moved = self.moved
+        self.moved = []
         let known = self.state.entries
         self.status.update {
-            $0.services = known.count
+            $0.services = Set(known.keys.map(\.name)).count
             $0.staleServices = self.state.staleServices
             $0.heldInstances = self.state.heldInstances
         }
-        guard self.hasNews || !changes.isEmpty else { return }
+        guard self.hasNews || !changes.isEmpty || !moved.isEmpty else { return }
         self.hasNews = false
         if !changes.isEmpty { self.followHosts(of: changes) }
         directory.publish { builder in
@@ -385,8 +392,9 @@ package actor ServiceCenterRegistry: Registry {
             builder.isComplete = false
             builder.absences = self.absences
             builder.indexed = self.indexed
-            builder.known = Set(known.keys)
-            let changed = Set(changes.map(\.name))
+            // More is expected of those whose hosts are being looked up.
+            builder.known = Set(known.keys).subtracting(self.pendingHosts)
+            let changed = Set(changes.union(moved).map(\.name))
             for (name, demands) in Dictionary(grouping: known.keys, by: \.name) {
                 if !changed.contains(name), builder.keep(name) { continue }
                 var instances: [Instance] = []
@@ -402,7 +410,7 @@ package actor ServiceCenterRegistry: Registry {
                     ignored += read.ignored
                 }
                 if isWaiting {
-                    // Its names are being looked up: it stays as it was, or whoever asks for it waits.
+                    // Its names are being looked up: it stays as it was, and whoever asks for more of it waits.
                     _ = builder.keep(name)
                     continue
                 }
@@ -423,6 +431,11 @@ package actor ServiceCenterRegistry: Registry {
                     "instances": "\(known[demand]?.instances.count ?? 0)",
                 ])
         }
+    }
+
+    /// Services with an endpoint whose host is being looked up for the first time.
+    private var pendingHosts: [ServiceDemand] {
+        self.hostNames.compactMap { demand, names in names.contains { self.hosts[$0] == nil } ? demand : nil }
     }
 
     /// Has the names of hosts looked up that stand in the endpoints of these services.
