@@ -95,7 +95,6 @@ package final class Listener: Sendable {
         let worker = setup.workers.worker(of: channel.eventLoop)
         let options = channel.syncOptions
         try options?.setOption(.allowRemoteHalfClosure, value: true)
-        try options?.setOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
         // Setting an option costs a hundredth of a connection that serves one request.
         let mark = plans.value.settings.writeBufferWaterMark
         if mark.high != Self.usualMark { try options?.setOption(.writeBufferWaterMark, value: mark) }
@@ -112,6 +111,7 @@ package final class Listener: Sendable {
         _ tls: TLSMaterial, _ setup: Setup, _ worker: Worker, _ plans: Snapshot<TrafficPlan>.Reader,
         _ budget: ConnectionBudget, to channel: any Channel
     ) throws {
+        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
         guard let material = tls.context(.either) else { throw ChannelError.operationUnsupported }
         let handshake = TLSHandshake(
             tls, service: nil, metrics: worker.tlsMetrics, logger: setup.logger,

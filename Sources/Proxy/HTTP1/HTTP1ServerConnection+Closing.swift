@@ -34,8 +34,7 @@ extension HTTP1ServerConnection: ClientConnection, DeadlineOwner {
     }
 
     func flushOut(_ context: ChannelHandlerContext) {
-        context.flush()
-        MessageWriter.whenWritten(context, self.worker) {
+        MessageWriter.whenWritten(context, self.worker, isDirect: self.negotiated == nil) {
             self.isWrittenOut = true
             return self
         }

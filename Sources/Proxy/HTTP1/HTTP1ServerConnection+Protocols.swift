@@ -9,7 +9,7 @@ import NIOCore
 ///
 /// - Source: RFC 7301.
 package enum NegotiatedProtocol: Sendable {
-    /// Nothing: there is no TLS, or the client has not asked. The first bytes tell.
+    /// Nothing: the client has not asked. The first bytes tell.
     case none
     case http1
     case http2
@@ -131,6 +131,7 @@ extension HTTP1ServerConnection {
     }
 
     private func handOver(_ input: ByteBuffer, _ context: ChannelHandlerContext) {
+        self.readOnce(context)
         let connection = HTTP2ServerConnection(
             worker: self.worker, plans: self.plans, isGRPC: self.isGRPC, tunnelTarget: self.inside,
             budget: self.budget.take())

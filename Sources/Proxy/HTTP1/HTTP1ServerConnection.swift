@@ -18,8 +18,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     let worker: Worker
     let plans: Snapshot<TrafficPlan>.Reader
     let isGRPC: Bool
-    /// What TLS has agreed on, and nothing else is spoken then.
-    let negotiated: NegotiatedProtocol
+    /// What TLS has agreed on, and nothing else is spoken then; `nil` without TLS.
+    let negotiated: NegotiatedProtocol?
     /// Counts the connection, until it is closed or handed over.
     var budget: ConnectionBudget?
     /// The plan of the request in flight, or of the last one.
@@ -48,6 +48,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     var closing = Closing.not
     /// What the channel has said last; asking it costs more than a request should.
     var isWritable = true
+    /// Whether the channel may read several times in an event; see ``readOnce(_:)``.
+    var mayReadOften: Bool
     /// Whether our side of a tunnel is closed.
     var isOutputClosed = false
 
@@ -73,11 +75,11 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     /// A connection that obeys the newest plan of its listener.
     ///
     /// - Parameter isGRPC: Whether everything on the listener counts as gRPC.
-    /// - Parameter negotiated: What TLS has agreed on.
+    /// - Parameter negotiated: What TLS has agreed on; `nil` when nothing stands between this handler and the socket.
     /// - Parameter budget: Counts the connection; it is given back when the handler is removed.
     package init(
         worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool = false,
-        negotiated: NegotiatedProtocol = .none, budget: ConnectionBudget? = nil
+        negotiated: NegotiatedProtocol? = nil, budget: ConnectionBudget? = nil
     ) {
         self.worker = worker
         self.isGRPC = isGRPC
@@ -86,6 +88,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         self.negotiated = negotiated
         self.budget = budget
         self.mayBeHTTP2 = negotiated != .http1
+        self.mayReadOften = negotiated == nil
     }
 
     // MARK: Channel
@@ -126,6 +129,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let bytes = Self.unwrapInboundIn(data)
+        if self.mayReadOften, bytes.writableBytes == 0 { self.readOnce(context) }
         guard !self.worker.isInEvent else { return self.keepEarly(bytes) }
         self.worker.event { self.received(bytes) }
     }

@@ -66,9 +66,16 @@ enum MessageWriter {
     ///
     /// Closing earlier would throw away what waits: a channel whose input is shut gives up its pending writes with its
     /// output.
+    ///
+    /// - Parameter isDirect: Whether no handler in front of the socket, as that of TLS, can hold anything back. Then the
+    ///   channel is asked, which costs a sixth of a write that carries nothing.
     static func whenWritten(
-        _ context: ChannelHandlerContext, _ worker: Worker, _ written: @escaping () -> any EventTail
+        _ context: ChannelHandlerContext, _ worker: Worker, isDirect: Bool = false,
+        _ written: @escaping () -> any EventTail
     ) {
+        if isDirect, (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) == 0 {
+            return worker.putOff(written())
+        }
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenSuccess { worker.putOff(written()) }
         context.writeAndFlush(NIOAny(ByteBuffer()), promise: promise)

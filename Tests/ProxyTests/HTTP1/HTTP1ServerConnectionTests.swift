@@ -19,7 +19,9 @@ import Testing
     ) throws -> (bench: Bench, client: WiredChannel) {
         let bench = try Bench(values, verdict: verdict)
         let plans = Snapshot(bench.plan, on: bench.loop).reader(for: bench.loop)
-        return (bench, try WiredChannel(bench, HTTP1ServerConnection(worker: bench.worker, plans: plans)))
+        // As behind TLS: the wire stands in front of the channel and may hold everything back.
+        let connection = HTTP1ServerConnection(worker: bench.worker, plans: plans, negotiated: NegotiatedProtocol.none)
+        return (bench, try WiredChannel(bench, connection))
     }
 
     /// How many requests have begun.

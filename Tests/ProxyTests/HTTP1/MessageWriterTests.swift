@@ -156,6 +156,18 @@ import Testing
         #expect(writer.channel.wire.news() == ["head a"])
     }
 
+    @Test("where nothing stands in front of the channel, the channel is asked what waits, and nothing is written")
+    func askedDirectly() throws {
+        let writer = try Writer(Bench())
+        let tail = Tail()
+        writer.channel.wire.isFull = true
+        writer.bench.worker.event {
+            MessageWriter.whenWritten(writer.context, writer.bench.worker, isDirect: true) { tail }
+            #expect(tail.count == 0)
+        }
+        #expect(tail.count == 1)
+    }
+
     @Test("nobody is told when the channel is closed before")
     func neverWritten() throws {
         let writer = try Writer(Bench())

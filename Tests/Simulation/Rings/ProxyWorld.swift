@@ -131,7 +131,6 @@ final class ProxyWorld {
     /// What a client's channel gets, as the listener does it.
     func accept(_ channel: SimulatedChannel, _ budget: ConnectionBudget) throws -> HTTP1ServerConnection {
         try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
-        try channel.syncOptions?.setOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
         try channel.syncOptions?.setOption(.writeBufferWaterMark, value: self.settings.writeBufferWaterMark)
         budget.enter()
         let handler = HTTP1ServerConnection(
