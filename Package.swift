@@ -80,8 +80,7 @@ let package = Package(
         .target(
             name: "RegistryBridge",
             dependencies: [
-                "Common", "ControlHTTP", asyncHTTPClient, logging, nioCore, nioHTTP1, nioHTTPCompression, nioPosix,
-                nioSSL, nioWebSocket,
+                "Common", "ControlHTTP", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, nioSSL, nioWebSocket,
             ],
             swiftSettings: settings),
         .target(

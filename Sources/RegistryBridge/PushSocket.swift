@@ -14,11 +14,32 @@ enum PushSocket {
 
     /// Where to connect, and what to say there.
     struct Target: Sendable {
+        /// To connect to: an address.
         let host: String
         let port: Int
         let path: String
         let headers: HTTPHeaders
         let tls: NIOSSL.TLSConfiguration?
+        /// What the certificate has to be for; `nil` for an address.
+        let name: String?
+
+        /// A path of a server, with field `Host`.
+        ///
+        /// - Parameter port: Where the server listens for it; `nil` for the port that is configured.
+        /// - Returns: `nil` when nobody knows the address of its host.
+        init?(
+            _ place: ServerPlace, port: Int? = nil, path: String, headers: HTTPHeaders, tls: NIOSSL.TLSConfiguration?
+        ) {
+            guard place.isKnown, let server = try? ServerAddress(place.url) else { return nil }
+            self.host = place.address ?? server.host
+            self.port = port ?? server.port
+            self.path = path
+            var headers = headers
+            headers.replaceOrAdd(name: "Host", value: "\(Self.bracketed(server.host)):\(self.port)")
+            self.headers = headers
+            self.tls = tls
+            self.name = place.name
+        }
 
         /// A host as it stands in URLs.
         static func bracketed(_ host: String) -> String { host.contains(":") ? "[\(host)]" : host }
@@ -34,20 +55,17 @@ enum PushSocket {
         _ target: Target, silence: TimeAmount, frameLimit: Int, loops: any EventLoopGroup
     ) async throws -> Connection? {
         let loop = loops.next()
-        // A name with several addresses makes several channels, of which one is used.
-        let upgrades = NIOLoopBoundBox.makeBoxSendingValue(
-            [ObjectIdentifier: EventLoopFuture<Connection?>](), eventLoop: loop)
+        let upgrade = NIOLoopBoundBox.makeBoxSendingValue(EventLoopFuture<Connection?>?.none, eventLoop: loop)
+        let address = try SocketAddress(ipAddress: target.host, port: target.port)
         let connected = ClientBootstrap(group: loop)
             .connectTimeout(.seconds(5))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    upgrades.value[ObjectIdentifier(channel)] = try Self.upgrade(channel, target, silence, frameLimit)
+                    upgrade.value = try Self.upgrade(channel, target, silence, frameLimit)
                 }
             }
-            .connect(host: target.host, port: target.port)
-            .flatMap { channel in
-                upgrades.value[ObjectIdentifier(channel)] ?? channel.eventLoop.makeSucceededFuture(nil)
-            }
+            .connect(to: address)
+            .flatMap { channel in upgrade.value ?? channel.eventLoop.makeSucceededFuture(nil) }
         return try await connected.getCancellable { late in
             Task { try await late?.executeThenClose { _, _ in } }
         }
@@ -57,9 +75,8 @@ enum PushSocket {
         _ channel: any Channel, _ target: Target, _ silence: TimeAmount, _ frameLimit: Int
     ) throws -> EventLoopFuture<Connection?> {
         if let tls = target.tls {
-            let name = (try? SocketAddress(ipAddress: target.host, port: 0)) == nil ? target.host : nil
             try channel.pipeline.syncOperations.addHandler(
-                NIOSSLClientHandler(context: NIOSSLContext(configuration: tls), serverHostname: name))
+                NIOSSLClientHandler(context: NIOSSLContext(configuration: tls), serverHostname: target.name))
         }
         let upgrader = NIOTypedWebSocketClientUpgrader<Connection?>(maxFrameSize: frameLimit) { channel, _ in
             channel.eventLoop.makeCompletedFuture {

@@ -774,7 +774,7 @@ def test_compressed_answers(world, tmp_path):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """An authority, a server of 127.0.0.1 and a client that it vouches for, and another authority."""
+    """An authority, servers of 127.0.0.1 and of sc-host and a client that it vouches for, and another authority."""
     folder = tmp_path_factory.mktemp("certificates")
 
     def openssl(*arguments):
@@ -785,8 +785,8 @@ def certificates(tmp_path_factory):
             *("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()),
             *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt"),
         )
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-    for name in ("server", "client"):
+    for name, host in (("server", "IP:127.0.0.1"), ("client", "IP:127.0.0.1"), ("named", "DNS:sc-host")):
+        (folder / "san").write_text(f"subjectAltName={host}\n")
         openssl(
             *("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -passout pass:secret".split()),
             *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
@@ -799,9 +799,9 @@ def certificates(tmp_path_factory):
     return folder
 
 
-def tls_of(certificates, mutual):
+def tls_of(certificates, mutual, server="server"):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "server.crt", certificates / "server.key", "secret")
+    context.load_cert_chain(certificates / f"{server}.crt", certificates / f"{server}.key", "secret")
     context.load_verify_locations(certificates / "ca.crt")
     context.verify_mode = ssl.CERT_REQUIRED if mutual else ssl.CERT_NONE
     return context

@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 from governance import World
-from test_discovery import Caller, registry, world  # noqa: F401
+from test_discovery import Caller, Center, certificates, instances as found, registry, tls_of, world  # noqa: F401
 
 from harness import eventually, free_port
 
@@ -136,6 +136,41 @@ def test_service_center(names, instances, registry, world, tmp_path):  # noqa: F
         assert time.monotonic() - began < 1.5
         assert slow.result()[0] in (502, 503)
     follows(caller, "cart", names)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_service_center_by_name(names, world, tmp_path, certificates, scheme):  # noqa: F811
+    """It is asked at one address of its name after the other, also when its name cannot be looked up any more."""
+    names.set(sc_host="127.0.0.0 127.0.0.1")
+    port = free_port("127.0.0.1")
+    world(Instance, "127.0.0.1", port)
+    tls, told = None, set()
+    if scheme == "https":
+        tls = tls_of(certificates, mutual=False, server="named")
+        tls.sni_callback = lambda _socket, name, _context: told.add(name)
+
+    def find(handler, _):
+        told.add(handler.headers["Host"].split(":")[0])
+        handler.found(*found(1, port))
+
+    center = world(Center, find, tls=tls)
+    keys = {"verifyPeer": "true", "caFile": certificates / "ca.crt"} if tls else {}
+    caller = world(
+        Caller,
+        tmp_path / "web",
+        center.port,
+        **{f"ssl.registry.Consumer.{key}": value for key, value in keys.items()},
+        **{"cse.service.registry.address": f"{scheme}://sc-host:{center.port}"},
+    )
+    assert caller.get("cart")[0] == 200
+    names.set(sc_host="-")
+    # Every one of its connections ends, and the name is not answered for any more.
+    center.is_over = True
+    eventually(lambda: caller.metric("mesher_registry_up") == 0, "not noticed", seconds=15)
+    center.is_over = False
+    eventually(lambda: caller.metric("mesher_registry_up") == 1, "not found again", seconds=15)
+    eventually(lambda: caller.get("basket")[0] == 200, "not asked", seconds=5)
+    assert told == {"sc-host"}
 
 
 def test_external_hosts(names, instances):

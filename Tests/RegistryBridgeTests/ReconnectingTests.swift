@@ -142,8 +142,9 @@ private final class Useless: Sendable {
         let server = try await Useless.start(.silent)
         let port = server.port
         let connecting = Task {
-            let target = PushSocket.Target(host: "127.0.0.1", port: port, path: "/", headers: [:], tls: nil)
-            _ = try await PushSocket.connect(target, silence: .seconds(60), frameLimit: 1_024, loops: loops)
+            let place = ServerPlace(url: "http://127.0.0.1:\(port)", name: nil, address: nil)
+            let target = PushSocket.Target(place, path: "/", headers: [:], tls: nil)
+            _ = try await PushSocket.connect(#require(target), silence: .seconds(60), frameLimit: 1_024, loops: loops)
         }
         #expect(await eventually { server.count == 1 })
         let began = ContinuousClock.now

@@ -11,10 +11,12 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct ServiceCenterClientTests {
     private func client(
-        _ addresses: [String], account: RegistryConfig.Account? = nil, pace: Reconnect.Pace = .usual
+        _ addresses: [String], account: RegistryConfig.Account? = nil, pace: Reconnect.Pace = .usual,
+        resolver: NameResolver = .shared
     ) -> ServiceCenterClient {
         ServiceCenterClient(
             addresses: addresses, project: "default", tenant: "default", account: account, pace: pace,
+            resolver: resolver,
             loops: MultiThreadedEventLoopGroup.singleton,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
@@ -88,6 +90,48 @@ import Testing
         #expect(stranger.questions.count == 1 && center.questions.count == 1)
         await client.close()
         for each in [stranger, center] { await each.stop() }
+    }
+
+    /// Nobody listens at the first address.
+    private static let names = NameResolver { $0 == "sc.invalid" ? ["127.0.0.1", "127.0.0.0"] : nil }
+
+    @Test("a server by name is asked at the addresses of our resolver, one after the other, and told its name")
+    func named() async throws {
+        let center = try await ScriptedCenter.start { _ in (200, "{}") }
+        let port = center.address.split(separator: ":").last ?? ""
+        let client = self.client(["http://sc.invalid:\(port)"], resolver: Self.names)
+        for _ in 0..<2 { _ = try await client.services() }
+        #expect(center.questions.count == 2)
+        #expect(center.questions.allSatisfy { $0.head.lowercased().contains("host: sc.invalid:\(port)") })
+        let target = try #require(await client.watchTarget("s"))
+        #expect(target.host == "127.0.0.1" && target.name == "sc.invalid" && target.port == Int(port))
+        #expect(target.headers["Host"] == ["sc.invalid:\(port)"])
+        await client.close()
+        let configuration = ConfigServerClient(
+            ["http://sc.invalid:\(port)/kie"], headers: [:], login: nil, tls: nil, resolver: Self.names,
+            loops: MultiThreadedEventLoopGroup.singleton)
+        #expect(try await configuration.get("/").place.address == "127.0.0.1")
+        #expect(center.questions.last?.path == "/kie/")
+        await configuration.close()
+        await center.stop()
+    }
+
+    @Test("one whose name nobody knows gives way to the next, and is not asked at once again")
+    func unknownName() async throws {
+        let center = try await ScriptedCenter.start { _ in (200, "{}") }
+        let client = self.client(["http://nosuch.invalid:1", center.address], resolver: Self.names)
+        _ = try await client.services()
+        #expect(center.questions.count == 1)
+        await client.close()
+        await center.stop()
+        let lost = self.client(["http://nosuch.invalid:1"], resolver: Self.names)
+        await #expect {
+            try await lost.services()
+        } throws: {
+            "\($0)" == "http://nosuch.invalid:1: no address is known of this host"
+        }
+        #expect(await lost.pause > .zero)
+        await lost.close()
     }
 
     @Test("a registry that knows no tokens is asked without one")

@@ -13,6 +13,9 @@ package struct ServerAddress: Sendable, Equatable {
     /// Whether a user or a password stood before the host: nobody sends them, and nothing shows them.
     package let hadUser: Bool
 
+    /// Whether the host is a name, which has to be looked up.
+    package var isName: Bool { !Self.isAddress(self.host[...]) }
+
     /// `scheme://host:port/path`, always with the port.
     package var text: String {
         let host = self.host.contains(":") ? "[\(self.host)]" : self.host

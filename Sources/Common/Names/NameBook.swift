@@ -10,6 +10,8 @@ package final class NameBook: Sendable {
         /// Sorted, so that another order is no change; `nil` before the first answer, empty when there was none in time.
         var addresses: [String]?
         let following: Task<Void, Never>
+        /// Told when the wait for the first answer is over.
+        var waiting: [CheckedContinuation<Void, Never>] = []
     }
 
     private let resolver: NameResolver
@@ -25,7 +27,7 @@ package final class NameBook: Sendable {
     /// - Parameter onChange: Called with a name whenever its addresses have changed, or the wait for them is over.
     package init(
         _ resolver: NameResolver = .shared, for asker: NameResolver.Asker = .registry, limit: Duration = .seconds(2),
-        refresh: Duration = .seconds(5), onChange: @escaping @Sendable (String) -> Void
+        refresh: Duration = .seconds(5), onChange: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         self.resolver = resolver
         self.asker = asker
@@ -38,14 +40,30 @@ package final class NameBook: Sendable {
 
     /// Keeps these names, and no others, from now on.
     package func use(_ names: Set<String>) {
-        self.entries.withLock { entries in
+        let forgotten = self.entries.withLock { entries in
+            var forgotten: [CheckedContinuation<Void, Never>] = []
             for (name, entry) in entries where !names.contains(name) {
                 entry.following.cancel()
+                forgotten += entry.waiting
                 entries[name] = nil
             }
             for name in names where entries[name] == nil {
                 entries[name] = Entry(following: self.follow(name))
             }
+            return forgotten
+        }
+        for each in forgotten { each.resume() }
+    }
+
+    /// Returns when the wait for the first answer about a name is over; at once when it is not in use.
+    package func firstAnswer(about name: String) async {
+        await withCheckedContinuation { continuation in
+            let isOver = self.entries.withLock { entries in
+                guard let entry = entries[name], entry.addresses == nil else { return true }
+                entries[name]?.waiting.append(continuation)
+                return false
+            }
+            if isOver { continuation.resume() }
         }
     }
 
@@ -74,13 +92,15 @@ package final class NameBook: Sendable {
     package var isPending: Bool { self.entries.withLock { $0.values.contains { $0.addresses == nil } } }
 
     private func learn(_ name: String, _ found: [String]?) {
-        let hasChanged = self.entries.withLock { entries in
-            guard let known = entries[name] else { return false }
+        let (hasChanged, waiting) = self.entries.withLock { entries -> (Bool, [CheckedContinuation<Void, Never>]) in
+            guard let known = entries[name] else { return (false, []) }
             let addresses = found?.sorted() ?? known.addresses ?? []
-            guard addresses != known.addresses else { return false }
+            guard addresses != known.addresses else { return (false, []) }
             entries[name]?.addresses = addresses
-            return true
+            entries[name]?.waiting = []
+            return (true, known.waiting)
         }
+        for each in waiting { each.resume() }
         if hasChanged { self.onChange(name) }
     }
 }

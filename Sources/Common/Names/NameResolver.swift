@@ -24,6 +24,8 @@ package final class NameResolver: Sendable {
 
         /// The registry that services are found in.
         package static let registry = Asker("registry", threads: 32)
+        /// The servers of the control plane, whose names those of endpoints do not hold up.
+        package static let servers = Asker("servers", threads: 8)
     }
 
     /// Finds the addresses of a name, without brackets; `nil` when it has none, or when nobody can say.

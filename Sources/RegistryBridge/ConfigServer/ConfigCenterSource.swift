@@ -76,11 +76,11 @@ actor ConfigCenterSource: ConfigServer {
         while !Task.isCancelled {
             let next: ContinuousClock.Instant
             do throws(ConfigServerFailure) {
-                let (settings, address) = try await self.ask()
+                let (settings, url) = try await self.ask()
                 reconnect.answered(at: .now)
                 if doubt.believes(settings, after: known, isCertain: true) {
                     known = settings
-                    await report(.settings(settings, from: "config center \(address)"))
+                    await report(.settings(settings, from: "config center \(url)"))
                     next = .now + self.config.interval * Double.random(in: 0.9...1.1)
                 } else {
                     next = .now + SettingsDoubt.pause
@@ -97,15 +97,15 @@ actor ConfigCenterSource: ConfigServer {
         }
     }
 
-    private func ask() async throws(ConfigServerFailure) -> (settings: [String: String], address: String) {
+    private func ask() async throws(ConfigServerFailure) -> (settings: [String: String], url: String) {
         let answer = try await self.client.get("\(self.path)/items\(self.query)")
         guard answer.status == 200 else {
-            throw ConfigServerFailure("\(answer.address): status \(answer.status)")
+            throw ConfigServerFailure("\(answer.place): status \(answer.status)")
         }
         do {
-            return (try ConfigCenterAnswer.settings(answer.body), answer.address)
+            return (try ConfigCenterAnswer.settings(answer.body), answer.place.url)
         } catch {
-            throw ConfigServerFailure("\(answer.address): \(error.text)")
+            throw ConfigServerFailure("\(answer.place): \(error.text)")
         }
     }
 
@@ -170,12 +170,11 @@ actor ConfigCenterSource: ConfigServer {
     }
 
     private func target() async throws(End) -> PushSocket.Target {
-        guard let url = URL(string: await self.client.address()), let host = url.host else { throw .refused }
-        let plain = host.filter { $0 != "[" && $0 != "]" }
-        var headers = await self.client.allHeaders()
-        headers.replaceOrAdd(name: "Host", value: "\(PushSocket.Target.bracketed(plain)):\(self.config.pushPort)")
-        return PushSocket.Target(
-            host: plain, port: self.config.pushPort, path: "\(self.path)/refresh/items\(self.query)", headers: headers,
-            tls: await self.client.currentTLS())
+        guard let place = await self.client.place(),
+            let target = PushSocket.Target(
+                place, port: self.config.pushPort, path: "\(self.path)/refresh/items\(self.query)",
+                headers: await self.client.allHeaders(), tls: await self.client.currentTLS())
+        else { throw .refused }
+        return target
     }
 }

@@ -6,7 +6,6 @@ import ControlHTTP
 import Foundation
 import NIOCore
 import NIOHTTP1
-import NIOHTTPCompression
 import NIOSSL
 
 /// Asks a configuration server at one of its addresses.
@@ -19,11 +18,13 @@ actor ConfigServerClient {
         let status: Int
         let headers: HTTPHeaders
         let body: Data
-        let address: String
+        /// Who has answered.
+        let place: ServerPlace
     }
 
-    private let client: HTTPClient
+    private let client: ControlClient
     private var addresses: AddressPool
+    private let names: NameBook
     private let headers: HTTPHeaders
     private let login: ServiceCenterClient?
     private let tls: ControlTLS?
@@ -35,19 +36,16 @@ actor ConfigServerClient {
     /// - Parameter headers: What every question says.
     /// - Parameter login: A registry that the server shares its accounts with, if somebody logs in there.
     /// - Parameter tls: How to speak TLS; `nil` when the addresses are `http`.
+    /// - Parameter resolver: Looks up the names in `addresses`.
     init(
         _ addresses: [String], headers: HTTPHeaders, login: ServiceCenterClient?, tls: ControlTLS?,
-        pace: Reconnect.Pace = .usual, loops: any EventLoopGroup
+        pace: Reconnect.Pace = .usual, resolver: NameResolver = .shared, loops: any EventLoopGroup
     ) {
-        var configuration = HTTPClient.Configuration(
-            redirectConfiguration: .disallow, decompression: .enabled(limit: .size(Self.bodyLimit)))
-        configuration.timeout.connect = .seconds(2)
-        configuration.connectionPool.idleTimeout = .seconds(50)
-        // Whether and when to try again is decided here, not below.
-        configuration.connectionPool.retryConnectionEstablishment = false
-        configuration.httpVersion = .http1Only
-        self.client = HTTPClient(eventLoopGroupProvider: .shared(loops), configuration: configuration)
-        self.addresses = AddressPool(addresses, pace: pace)
+        self.client = ControlClient(bodyLimit: Self.bodyLimit, loops: loops)
+        let names = NameBook(resolver, for: .servers)
+        self.names = names
+        self.addresses = AddressPool(addresses, pace: pace) { names[$0] }
+        names.use(self.addresses.names)
         self.headers = headers
         self.login = login
         self.tls = tls
@@ -56,14 +54,17 @@ actor ConfigServerClient {
     /// Closes the connections; nothing may be called afterwards.
     func close() async { await self.client.close() }
 
-    /// The address that is asked now.
-    func address() -> String { self.addresses.pick(at: .now) }
+    /// Where the server is asked now.
+    func place() -> ServerPlace? { self.addresses.pick(at: .now) }
 
     /// How the next connection speaks TLS; `nil` when the addresses are `http`.
     func currentTLS() -> NIOSSL.TLSConfiguration? { self.tls?.current }
 
     /// Asks these too from now on.
-    func setMembers(_ members: [String]) { self.addresses.setMembers(members) }
+    func setMembers(_ members: [String]) {
+        self.addresses.setMembers(members)
+        self.names.use(self.addresses.names)
+    }
 
     /// What every question says, with the token if there is one.
     func allHeaders() async -> HTTPHeaders {
@@ -83,23 +84,26 @@ actor ConfigServerClient {
         async throws(ConfigServerFailure) -> Answer
     {
         let wasServing = self.addresses.isServing(at: .now)
-        let address = try await self.turn()
+        let place = try await self.turn()
         let deadline = ContinuousClock.now + timeout
         var isCutOff = false
         do {
-            return try await self.attempt(address, path, timeout, &isCutOff)
+            return try await self.attempt(place, path, timeout, &isCutOff)
         } catch {
             guard isRepeated, ContinuousClock.now + .seconds(1) < deadline, !Task.isCancelled,
-                let next = self.addresses.take(at: .now) ?? (wasServing && isCutOff ? address : nil)
+                let next = self.addresses.take(at: .now) ?? (wasServing && isCutOff ? place : nil)
             else { throw error }
             return try await self.attempt(next, path, timeout, &isCutOff)
         }
     }
 
-    /// The address to ask, when one may be asked.
-    private func turn() async throws(ConfigServerFailure) -> String {
+    /// Where to ask, when that may be.
+    private func turn() async throws(ConfigServerFailure) -> ServerPlace {
         while !Task.isCancelled {
-            if let address = self.addresses.take(at: .now) { return address }
+            if let place = self.addresses.pick(at: .now), !place.isKnown, let name = place.name {
+                await self.names.firstAnswer(about: name)
+            }
+            if let place = self.addresses.take(at: .now) { return place }
             // A little at least: another one may have taken the turn that was waited for.
             try? await Task.sleep(for: max(self.addresses.pause(at: .now), .milliseconds(1)))
         }
@@ -108,36 +112,40 @@ actor ConfigServerClient {
 
     /// - Parameter isCutOff: Becomes true when the connection failed before an answer was whole.
     private func attempt(
-        _ address: String, _ path: String, _ timeout: Duration, _ isCutOff: inout Bool
+        _ place: ServerPlace, _ path: String, _ timeout: Duration, _ isCutOff: inout Bool
     ) async throws(ConfigServerFailure) -> Answer {
-        var request = HTTPClientRequest(url: "\(address)\(path)")
+        guard place.isKnown else {
+            self.addresses.failed(place, at: .now)
+            throw ConfigServerFailure("\(place): no address is known of this host")
+        }
+        var request = HTTPClientRequest(url: "\(place.url)\(path)")
         request.headers = await self.allHeaders()
         request.headers.add(name: "Accept-Encoding", value: "gzip")
         request.tlsConfiguration = self.tls?.current
         let answer: HTTPClient.WholeAnswer
         do {
             answer = try await self.client.whole(
-                request, limit: Self.bodyLimit, timeout: timeout, silence: Self.timeout)
+                request, name: place.name, at: place.address, timeout: timeout, silence: Self.timeout)
         } catch is NIOTooManyBytesError {
-            self.addresses.failed(address, at: .now)
-            throw ConfigServerFailure("\(address): the answer is larger than \(Self.bodyLimit) bytes")
+            self.addresses.failed(place, at: .now)
+            throw ConfigServerFailure("\(place): the answer is larger than \(Self.bodyLimit) bytes")
         } catch {
             isCutOff = true
-            if !Task.isCancelled { self.addresses.failed(address, at: .now) }
-            throw ConfigServerFailure("\(address): \(ConnectionFailure.text(error, within: timeout))")
+            if !Task.isCancelled { self.addresses.failed(place, at: .now) }
+            throw ConfigServerFailure("\(place): \(ConnectionFailure.text(error, within: timeout))")
         }
         switch answer.status {
         case 200, 304, 404: break
         case 401:
             await self.login?.tokenRefused()
-            throw ConfigServerFailure("\(address): status 401, it wants to know who asks")
+            throw ConfigServerFailure("\(place): status 401, it wants to know who asks")
         default:
             let retryAfter = Duration(retryAfter: answer.headers.first(name: "Retry-After"), at: Date())
-            self.addresses.failed(address, at: .now, retryAfter: retryAfter)
-            throw ConfigServerFailure("\(address): status \(answer.status)")
+            self.addresses.failed(place, at: .now, retryAfter: retryAfter)
+            throw ConfigServerFailure("\(place): status \(answer.status)")
         }
-        self.addresses.succeeded(address, at: .now)
-        return Answer(status: answer.status, headers: answer.headers, body: answer.body, address: address)
+        self.addresses.succeeded(place, at: .now)
+        return Answer(status: answer.status, headers: answer.headers, body: answer.body, place: place)
     }
 
     /// A value as it may stand in the query of a URL.

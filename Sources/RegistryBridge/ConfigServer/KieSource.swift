@@ -67,8 +67,8 @@ actor KieSource: ConfigServer {
         await withTaskGroup(of: Void.self) { group in
             for index in self.dimensions.indices { group.addTask { await self.follow(index) } }
             while await self.news.receive() != nil {
-                let address = await self.client.address()
-                if let now = self.report(from: address) { await report(now) }
+                let place = await self.client.place()
+                if let now = self.report(from: place) { await report(now) }
             }
         }
     }
@@ -119,13 +119,13 @@ actor KieSource: ConfigServer {
         let revision = answer.headers.first(name: "X-Kie-Revision").flatMap { Int64($0) }
         switch answer.status {
         case 304:
-            guard dimension.settings != nil else { throw ConfigServerFailure("\(answer.address): unasked status 304") }
+            guard dimension.settings != nil else { throw ConfigServerFailure("\(answer.place): unasked status 304") }
             if let revision { self.dimensions[index].revision = revision }
             return .waited
         case 404:
             // Proxies and wrong addresses answer so, too.
             guard revision != nil || KieAnswer.isRefusal(answer.body) else {
-                throw ConfigServerFailure("\(answer.address): status 404, and not in the words of kie")
+                throw ConfigServerFailure("\(answer.place): status 404, and not in the words of kie")
             }
             guard let hasChanged = self.take([:], index, isCertain: false) else { return .doubtful }
             self.dimensions[index].revision = revision ?? revisionBefore
@@ -135,7 +135,7 @@ actor KieSource: ConfigServer {
             do {
                 settings = try KieAnswer.settings(answer.body)
             } catch {
-                throw ConfigServerFailure("\(answer.address): \(error.text)")
+                throw ConfigServerFailure("\(answer.place): \(error.text)")
             }
             guard let hasChanged = self.take(settings, index, isCertain: true) else { return .doubtful }
             self.dimensions[index].revision = revision
@@ -157,14 +157,14 @@ actor KieSource: ConfigServer {
     }
 
     /// How things stand; `nil` before everything was answered once.
-    private func report(from address: String) -> ConfigServerReport? {
+    private func report(from place: ServerPlace?) -> ConfigServerReport? {
         if let failure = self.dimensions.lazy.compactMap(\.failure).first { return .failed(failure) }
         var merged: [String: String] = [:]
         for dimension in self.dimensions {
             guard let settings = dimension.settings else { return nil }
             merged.merge(settings) { $1 }
         }
-        return .settings(merged, from: "kie \(address)")
+        return .settings(merged, from: "kie \(place?.url ?? "")")
     }
 
     /// How long not to ask: not at all when the server has kept the question, and never so little that it is flooded.

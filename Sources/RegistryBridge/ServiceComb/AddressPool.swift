@@ -2,17 +2,38 @@
 
 import Common
 
-/// Which of several addresses of one server to ask: pure, with the time passed in.
+/// Which of several addresses of one server to ask: pure, with the time and the addresses of names passed in.
+///
+/// A name is as many addresses as it stands for, from one question to the next.
 ///
 /// It stays with one address while that works, since the answers of another may lag behind. One that fails is left alone as
 /// ``Reconnect`` says; whoever calls the server shares that, so that all of them together do not call it more often.
 struct AddressPool {
     private struct Entry {
-        let address: String
+        let place: ServerPlace
         var reconnect: Reconnect
     }
 
+    /// A server as it is configured, or as another one names it.
+    private struct Server {
+        let url: String
+        let name: String?
+
+        init(_ url: String) {
+            self.url = url
+            self.name = (try? ServerAddress(url)).flatMap { $0.isName ? $0.host : nil }
+        }
+
+        func places(_ addresses: (String) -> [String]?) -> [ServerPlace] {
+            let known = self.name.flatMap(addresses) ?? []
+            if known.isEmpty { return [ServerPlace(url: self.url, name: self.name, address: nil)] }
+            return known.map { ServerPlace(url: self.url, name: self.name, address: $0) }
+        }
+    }
+
     private let configured: [String]
+    private var servers: [Server]
+    private let addresses: @Sendable (String) -> [String]?
     private let pace: Reconnect.Pace
     private var entries: [Entry]
     private var current = 0
@@ -21,51 +42,72 @@ struct AddressPool {
     /// Until when the server has asked to be left alone.
     private var askedUntil: ContinuousClock.Instant?
 
-    init(_ addresses: [String], pace: Reconnect.Pace = .usual) {
+    /// A pool of servers, each of which is asked as `http://host:port` says.
+    ///
+    /// - Parameter addresses: What the name of a host stands for now; `nil` or nothing as long as nobody knows.
+    init(
+        _ urls: [String], pace: Reconnect.Pace = .usual,
+        addresses: @escaping @Sendable (String) -> [String]? = { _ in nil }
+    ) {
         // Written twice, an address that fails would be asked at once again.
-        self.configured = addresses.reduce(into: []) { known, address in
-            if !known.contains(address) { known.append(address) }
-        }
+        self.configured = Self.unique(urls)
+        self.servers = self.configured.map { Server($0) }
         self.pace = pace
-        self.entries = self.configured.map { Entry(address: $0, reconnect: Reconnect(pace)) }
+        self.addresses = addresses
+        self.entries = []
+        self.lookUp()
+    }
+
+    private static func unique<Element: Equatable>(_ elements: [Element]) -> [Element] {
+        elements.reduce(into: []) { known, element in if !known.contains(element) { known.append(element) } }
     }
 
     /// Takes the registry's own word on its members; the configured addresses stay.
     mutating func setMembers(_ members: [String]) {
-        let before = self.entries
-        let current = before.isEmpty ? nil : before[self.current].address
-        var addresses = self.configured
-        for member in members where !addresses.contains(member) { addresses.append(member) }
-        self.entries = addresses.map { address in
-            before.first { $0.address == address } ?? Entry(address: address, reconnect: Reconnect(self.pace))
-        }
-        self.current = addresses.firstIndex { $0 == current } ?? 0
+        self.servers = Self.unique(self.configured + members).map { Server($0) }
+        self.lookUp()
     }
 
-    /// How many there are.
+    /// The names whose addresses are asked for.
+    var names: Set<String> { Set(self.servers.compactMap(\.name)) }
+
+    /// Takes over what the names stand for now; what is known of an address stays as long as that does.
+    private mutating func lookUp() {
+        let places = Self.unique(self.servers.flatMap { $0.places(self.addresses) })
+        guard places != self.entries.map(\.place) else { return }
+        let before = self.entries
+        let current = before.isEmpty ? nil : before[self.current].place
+        self.entries = places.map { place in
+            before.first { $0.place == place } ?? Entry(place: place, reconnect: Reconnect(self.pace))
+        }
+        self.current = places.firstIndex { $0 == current } ?? 0
+    }
+
+    /// How many places there are.
     var count: Int { self.entries.count }
 
     /// The one to ask now, or the one that may be asked soonest when all have failed.
-    mutating func pick(at now: ContinuousClock.Instant) -> String {
-        guard let index = self.best(at: now) else { return "" }
+    mutating func pick(at now: ContinuousClock.Instant) -> ServerPlace? {
+        guard let index = self.best(at: now) else { return nil }
         self.current = index
-        return self.entries[index].address
+        return self.entries[index].place
     }
 
     /// Takes the next attempt; `nil` when all have failed and none is to be asked yet.
-    mutating func take(at now: ContinuousClock.Instant) -> String? {
+    mutating func take(at now: ContinuousClock.Instant) -> ServerPlace? {
         guard let index = self.best(at: now), self.entries[index].reconnect.takeTurn(at: now) else { return nil }
         self.current = index
-        return self.entries[index].address
+        return self.entries[index].place
     }
 
     /// How long until an address may be asked; zero when one may.
-    func pause(at now: ContinuousClock.Instant) -> Duration {
-        self.entries.lazy.map { $0.reconnect.pause(at: now) }.min() ?? .zero
+    mutating func pause(at now: ContinuousClock.Instant) -> Duration {
+        self.lookUp()
+        return self.entries.lazy.map { $0.reconnect.pause(at: now) }.min() ?? .zero
     }
 
     /// Whether the address to ask now has answered since it failed last.
-    func isServing(at now: ContinuousClock.Instant) -> Bool {
+    mutating func isServing(at now: ContinuousClock.Instant) -> Bool {
         self.best(at: now).map { self.entries[$0].reconnect.isServing } ?? false
     }
 
@@ -77,20 +119,21 @@ struct AddressPool {
         return now - last >= self.pace.first * 5 && lately < 7
     }
 
-    mutating func succeeded(_ address: String, at now: ContinuousClock.Instant) {
-        guard let index = self.entries.firstIndex(where: { $0.address == address }) else { return }
+    mutating func succeeded(_ place: ServerPlace, at now: ContinuousClock.Instant) {
+        guard let index = self.entries.firstIndex(where: { $0.place == place }) else { return }
         self.entries[index].reconnect.answered(at: now)
     }
 
     /// - Parameter retryAfter: What the server has asked for, if it has.
-    mutating func failed(_ address: String, at now: ContinuousClock.Instant, retryAfter: Duration? = nil) {
+    mutating func failed(_ place: ServerPlace, at now: ContinuousClock.Instant, retryAfter: Duration? = nil) {
         self.failures = Array(self.failures.suffix(9)) + [now]
         if let retryAfter { self.askedUntil = max(self.askedUntil ?? now, now + min(retryAfter, self.pace.mostAsked)) }
-        guard let index = self.entries.firstIndex(where: { $0.address == address }) else { return }
+        guard let index = self.entries.firstIndex(where: { $0.place == place }) else { return }
         self.entries[index].reconnect.failed(at: now, retryAfter: retryAfter)
     }
 
-    private func best(at now: ContinuousClock.Instant) -> Int? {
+    private mutating func best(at now: ContinuousClock.Instant) -> Int? {
+        self.lookUp()
         let order = self.entries.indices.map { (self.current + $0) % self.entries.count }
         let pauses = order.map { (index: $0, pause: self.entries[$0].reconnect.pause(at: now)) }
         // The first of those that are equal.

@@ -109,8 +109,8 @@ extension ServiceCenterClient {
         do {
             _ = try Self.read(InstanceBodies.Many.self, answer)
         } catch {
-            let text = "\(answer.address) does not answer as a service-center does"
-            self.failed(answer.address, text)
+            let text = "\(answer.place) does not answer as a service-center does"
+            self.failed(answer.place, text)
             throw .unreadable(text)
         }
     }

@@ -7,7 +7,6 @@ import Foundation
 package import Logging
 package import NIOCore
 import NIOHTTP1
-import NIOHTTPCompression
 
 /// Speaks service-center's API v4.
 ///
@@ -46,13 +45,14 @@ package actor ServiceCenterClient {
         let retryAfter: Duration?
         let body: Data
         /// Who has answered.
-        let address: String
+        let place: ServerPlace
     }
 
-    private let client: HTTPClient
+    private let client: ControlClient
     private let project: String
     private let tenant: String
     private var addresses: AddressPool
+    private let names: NameBook
     private let isLocal: Bool
     private let tls: ControlTLS?
     private var login: RegistryLogin?
@@ -73,23 +73,20 @@ package actor ServiceCenterClient {
     ///
     /// - Parameter addresses: `http://host:port`, or `https://host:port` with `tls`.
     /// - Parameter account: Who logs in, if anybody does.
+    /// - Parameter resolver: Looks up the names in `addresses`.
     package init(
         addresses: [String], project: String, tenant: String, account: RegistryConfig.Account? = nil,
-        tls: ControlTLS? = nil, pace: Reconnect.Pace = .usual, loops: any EventLoopGroup, logger: Logger
+        tls: ControlTLS? = nil, pace: Reconnect.Pace = .usual, resolver: NameResolver = .shared,
+        loops: any EventLoopGroup, logger: Logger
     ) {
-        var configuration = HTTPClient.Configuration(
-            redirectConfiguration: .disallow, decompression: .enabled(limit: .size(Self.bodyLimit)))
         self.tls = tls
         self.logger = logger
         self.login = account.map { RegistryLogin($0) }
-        configuration.timeout.connect = .seconds(2)
-        // The server closes an idle connection after exactly a minute, without notice.
-        configuration.connectionPool.idleTimeout = .seconds(50)
-        // Whether and when to try again is decided here, not below.
-        configuration.connectionPool.retryConnectionEstablishment = false
-        configuration.httpVersion = .http1Only
-        self.client = HTTPClient(eventLoopGroupProvider: .shared(loops), configuration: configuration)
-        self.addresses = AddressPool(addresses, pace: pace)
+        self.client = ControlClient(bodyLimit: Self.bodyLimit, loops: loops)
+        let names = NameBook(resolver, for: .servers)
+        self.names = names
+        self.addresses = AddressPool(addresses, pace: pace) { names[$0] }
+        names.use(self.addresses.names)
         self.isLocal = addresses.contains {
             $0.contains("://127.") || $0.contains("://localhost") || $0.contains("://[::1]")
         }
@@ -112,17 +109,15 @@ package actor ServiceCenterClient {
     /// The watcher's socket of `service`, at the address that works now.
     func watchTarget(_ service: String) async -> PushSocket.Target? {
         await self.logInIfDue()
-        guard let url = URL(string: self.addresses.pick(at: .now)), let host = url.host, let port = url.port else {
-            return nil
-        }
+        await self.waitForName()
+        guard let place = self.addresses.pick(at: .now) else { return nil }
         var headers: HTTPHeaders = [
-            "Host": "\(PushSocket.Target.bracketed(host)):\(port)", "X-Domain-Name": self.tenant,
-            "User-Agent": "mesher/\(BuildInfo.sourceVersion)",
+            "X-Domain-Name": self.tenant, "User-Agent": "mesher/\(BuildInfo.sourceVersion)",
         ]
         if let token = self.login?.token { headers.add(name: "Authorization", value: "Bearer \(token)") }
         return PushSocket.Target(
-            host: host, port: port, path: "/v4/\(self.project)/registry/microservices/\(service)/watcher",
-            headers: headers, tls: self.tls?.current)
+            place, path: "/v4/\(self.project)/registry/microservices/\(service)/watcher", headers: headers,
+            tls: self.tls?.current)
     }
 
     /// Whether the registry has answered since it failed last.
@@ -151,7 +146,9 @@ package actor ServiceCenterClient {
             return "\(scheme)://\(PushSocket.Target.bracketed(endpoint.host)):\(endpoint.port)"
         }
         // Whoever answers is a member: an empty list says nothing.
-        if !members.isEmpty { self.addresses.setMembers(members) }
+        guard !members.isEmpty else { return }
+        self.addresses.setMembers(members)
+        self.names.use(self.addresses.names)
     }
 
     /// Makes one call; when the registry cannot be reached, once more at its next address, or at the same when that has
@@ -227,10 +224,15 @@ package actor ServiceCenterClient {
         _ method: HTTPMethod, _ path: String, _ consumer: String?, _ body: Data?, _ timeout: Duration,
         isOpen: Bool = false, isUrgent: Bool = false
     ) async throws(Failure) -> Answer {
-        guard let address = self.addresses.take(at: .now) ?? (isUrgent ? self.addresses.pick(at: .now) : nil) else {
+        await self.waitForName()
+        guard let place = self.addresses.take(at: .now) ?? (isUrgent ? self.addresses.pick(at: .now) : nil) else {
             throw .unreachable(self.failure)
         }
-        var request = HTTPClientRequest(url: "\(address)\(path)")
+        guard place.isKnown else {
+            self.failed(place, "\(place): no address is known of this host")
+            throw .unreachable(self.failure)
+        }
+        var request = HTTPClientRequest(url: "\(place.url)\(path)")
         request.method = method
         request.headers.add(name: "Content-Type", value: "application/json")
         request.headers.add(name: "User-Agent", value: "mesher/\(BuildInfo.sourceVersion)")
@@ -244,28 +246,34 @@ package actor ServiceCenterClient {
         request.tlsConfiguration = self.tls?.current
         let answer: Answer
         do {
-            let whole = try await self.client.whole(request, limit: Self.bodyLimit, timeout: timeout)
+            let whole = try await self.client.whole(request, name: place.name, at: place.address, timeout: timeout)
             answer = Answer(
                 status: whole.status, revision: whole.headers.first(name: "X-Resource-Revision"),
                 retryAfter: Duration(retryAfter: whole.headers.first(name: "Retry-After"), at: Date()),
-                body: whole.body, address: address)
+                body: whole.body, place: place)
         } catch is NIOTooManyBytesError {
-            self.failed(address, "the answer of \(address) is larger than \(Self.bodyLimit) bytes")
+            self.failed(place, "the answer of \(place) is larger than \(Self.bodyLimit) bytes")
             throw .unreadable(self.failure)
         } catch {
             // Says nothing of the registry, which others go on calling.
             if Task.isCancelled { throw .unreachable("the question was given up") }
-            self.failed(address, "\(address): \(ConnectionFailure.text(error, within: timeout))")
+            self.failed(place, "\(place): \(ConnectionFailure.text(error, within: timeout))")
             throw .unreachable(self.failure, isCutOff: true)
         }
         return try self.judge(answer, mayBeUnknown: path == Self.tokenPath)
     }
 
+    /// Waits until it is known what the name of the server to ask stands for, or that nobody says.
+    private func waitForName() async {
+        guard let place = self.addresses.pick(at: .now), !place.isKnown, let name = place.name else { return }
+        await self.names.firstAnswer(about: name)
+    }
+
     /// - Parameter mayBeUnknown: The call is one that not every registry has.
     private func judge(_ answer: Answer, mayBeUnknown: Bool) throws(Failure) -> Answer {
-        let address = answer.address
+        let place = answer.place
         if answer.status == 200 || answer.status == 304 {
-            self.addresses.succeeded(address, at: .now)
+            self.addresses.succeeded(place, at: .now)
             // Any other server answers 200 too, mostly with a page.
             if answer.body.first == UInt8(ascii: "{") { self.answers += 1 }
             return answer
@@ -274,30 +282,30 @@ package actor ServiceCenterClient {
         // 400002: the server calls itself unhealthy; 429: it has too much to do.
         if answer.status >= 500 || answer.status == 429 || error?.errorCode == "400002" {
             let said = error.map { "\($0)" } ?? "\(answer.status)"
-            self.failed(address, "\(address) answers \(said)", answer.retryAfter)
+            self.failed(place, "\(place) answers \(said)", answer.retryAfter)
             throw .unreachable(self.failure)
         }
         // Other servers answer 404 with an object too, which has no such code.
         guard let error, answer.status != 404 || error.errorCode != nil else {
             if answer.status == 404, mayBeUnknown {
-                self.addresses.succeeded(address, at: .now)
-                throw .unknownPath(address)
+                self.addresses.succeeded(place, at: .now)
+                throw .unknownPath("\(place)")
             }
             // It may be no service-center, so the next address is asked from now on.
             let failure: Failure =
                 answer.status == 404
-                ? .unknownPath(address)
-                : .unreadable("\(address) answers \(answer.status), and not as a service-center does")
-            self.failed(address, "\(failure)")
+                ? .unknownPath("\(place)")
+                : .unreadable("\(place) answers \(answer.status), and not as a service-center does")
+            self.failed(place, "\(failure)")
             throw failure
         }
-        self.addresses.succeeded(address, at: .now)
+        self.addresses.succeeded(place, at: .now)
         throw .refused(error, status: answer.status)
     }
 
     /// Leaves an address alone for a while, for the reason that `text` gives.
-    func failed(_ address: String, _ text: String, _ retryAfter: Duration? = nil) {
-        self.addresses.failed(address, at: .now, retryAfter: retryAfter)
+    func failed(_ place: ServerPlace, _ text: String, _ retryAfter: Duration? = nil) {
+        self.addresses.failed(place, at: .now, retryAfter: retryAfter)
         self.failure = text
     }
 
