@@ -87,6 +87,22 @@ private func failed(_ indexes: [Int], _ code: String, _ detail: String) -> Scrip
 }
 
 @Suite(.timeLimit(.minutes(1))) struct DiscoveryTests {
+    @Test("all addresses of a held instance are tried at the same time, a second in all")
+    func probe() async throws {
+        let (full, alive) = (try await FullListener.start(), try await ScriptedCenter.start { _ in nil })
+        let loops = MultiThreadedEventLoopGroup.singleton
+        let silent = try (0..<4).map { _ in try Endpoint("rest://127.0.0.1:\(full.port)") }
+        let port = alive.address.split(separator: ":").last ?? ""
+        let began = ContinuousClock.now
+        #expect(
+            await ServiceCenterRegistry.isTakingConnections(silent + [Endpoint("rest://127.0.0.1:\(port)")], loops))
+        #expect(ContinuousClock.now - began < .milliseconds(900))
+        #expect(await !ServiceCenterRegistry.isTakingConnections(silent, loops))
+        #expect(ContinuousClock.now - began < .milliseconds(2_500))
+        await full.stop()
+        await alive.stop()
+    }
+
     @Test("a name that the registry refuses does not hold up the others, and is not asked for at once again")
     func refusedNames() async throws {
         let center = try await ScriptedCenter.start { question in

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import NIOCore
-import NIOPosix
 
 /// What becomes of the registry's words in a directory.
 extension ServiceCenterRegistry {
@@ -65,13 +63,5 @@ extension ServiceCenterRegistry {
             }
         }
         return (made, ignored)
-    }
-
-    /// Whether somebody accepts connections there.
-    static func takesConnections(_ endpoint: Endpoint, _ loops: any EventLoopGroup) async -> Bool {
-        let connecting = ClientBootstrap(group: loops).connectTimeout(.seconds(1)).connect(to: endpoint.address)
-        guard let channel = try? await connecting.get() else { return false }
-        try? await channel.close().get()
-        return true
     }
 }

@@ -333,25 +333,8 @@ package actor ServiceCenterRegistry: Registry {
 
     /// Tries the instances that are held, and lets those go that take no connection.
     private func probe() async {
-        let held = self.state.held.prefix(Self.probeLimit)
-        let dead = await withTaskGroup(of: (demand: ServiceDemand, id: String)?.self) { [loops, hosts] group in
-            for (demand, instance) in held {
-                group.addTask {
-                    let texts = (instance.endpoints ?? []).compactMap { try? EndpointText($0) }
-                    // Where nobody knows the addresses yet, nothing could be tried.
-                    if texts.contains(where: { $0.address == nil && hosts[$0.host] == nil }) { return nil }
-                    let endpoints = texts.flatMap { text in
-                        let addresses = text.address == nil ? hosts[text.host] ?? [] : [text.host]
-                        return addresses.compactMap { try? Endpoint(text.text(at: $0)) }
-                    }
-                    for endpoint in endpoints where await Self.takesConnections(endpoint, loops) { return nil }
-                    return (demand, instance.instanceId ?? "")
-                }
-            }
-            var dead: [(demand: ServiceDemand, id: String)] = []
-            for await found in group { if let found { dead.append(found) } }
-            return dead
-        }
+        let held = Array(self.state.held.prefix(Self.probeLimit))
+        let dead = await Self.dead(among: held, self.hosts, self.loops)
         for (demand, id) in dead { self.state.release(id, of: demand) }
     }
 
