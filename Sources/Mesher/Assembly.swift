@@ -413,6 +413,7 @@ package struct Assembly: Sendable {
         let registry = ServiceCenterRegistry(
             .init(
                 app: identity.app, environment: identity.environment, interval: self.config.registry.refresh,
+                isRegistering: self.config.registry.isRegistering,
                 // The registry pushes to registered services only.
                 isWatching: self.config.registry.isWatching && self.config.registry.isRegistering,
                 isIndexing: self.config.registry.isIndexing,

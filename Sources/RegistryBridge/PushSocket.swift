@@ -12,6 +12,11 @@ enum PushSocket {
     /// The connection: frames in, frames out.
     typealias Connection = NIOAsyncChannel<WebSocketFrame, WebSocketFrame>
 
+    /// There is nobody to connect to: it was never asked for a socket.
+    struct NoConnection: Error {
+        let cause: any Error
+    }
+
     /// Where to connect, and what to say there.
     struct Target: Sendable {
         /// To connect to: an address.
@@ -22,6 +27,8 @@ enum PushSocket {
         let tls: NIOSSL.TLSConfiguration?
         /// What the certificate has to be for; `nil` for an address.
         let name: String?
+        /// The server that it is of.
+        let place: ServerPlace
 
         /// A path of a server, with field `Host`.
         ///
@@ -39,6 +46,7 @@ enum PushSocket {
             self.headers = headers
             self.tls = tls
             self.name = place.name
+            self.place = place
         }
 
         /// A host as it stands in URLs.
@@ -51,6 +59,7 @@ enum PushSocket {
     ///
     /// - Parameter frameLimit: The most bytes of a message.
     /// - Returns: `nil` when the server answers with anything but 101.
+    /// - Throws: ``NoConnection``; anything else from a server that has taken the connection.
     static func connect(
         _ target: Target, silence: TimeAmount, frameLimit: Int, loops: any EventLoopGroup
     ) async throws -> Connection? {
@@ -65,6 +74,7 @@ enum PushSocket {
                 }
             }
             .connect(to: address)
+            .flatMapErrorThrowing { throw NoConnection(cause: $0) }
             .flatMap { channel in upgrade.value ?? channel.eventLoop.makeSucceededFuture(nil) }
         return try await connected.getCancellable { late in
             Task { try await late?.executeThenClose { _, _ in } }

@@ -121,17 +121,51 @@ import Testing
         #expect(pool.count == 1 && pool.pick(at: self.start + .seconds(1))?.url == "a")
     }
 
-    @Test(
-        "for somebody who waits it is called sooner, unless it has asked for the pause itself",
-        arguments: [nil, 60] as [Int?])
-    func hurry(retryAfter: Int?) {
+    @Test("for somebody who waits it is called a second after it has failed, however long the pauses have become")
+    func hurry() {
         var pool = AddressPool(["a"])
-        #expect(!pool.mayHurry(at: self.start))
-        pool.failed(Self.place("a"), at: self.start, retryAfter: retryAfter.map { .seconds($0) })
-        #expect(!pool.mayHurry(at: self.start + .seconds(4)))
-        #expect(pool.mayHurry(at: self.start + .seconds(5)) == (retryAfter == nil))
-        for number in 1...6 { pool.failed(Self.place("a"), at: self.start + .seconds(number)) }
-        // Seven in a minute are enough.
-        #expect(!pool.mayHurry(at: self.start + .seconds(50)))
+        #expect(pool.hurriedPause(at: self.start) == .zero)
+        // Away for a minute, and nobody has waited.
+        var failed = self.start
+        while failed < self.start + .seconds(60) {
+            pool.failed(Self.place("a"), at: failed)
+            failed += pool.pause(at: failed)
+        }
+        let last = pool.hurriedPause(at: failed - .milliseconds(100))
+        #expect(last <= .milliseconds(100), "\(last)")
+        guard pool.take(at: failed) != nil else {
+            Issue.record("its turn has not come")
+            return
+        }
+        pool.failed(Self.place("a"), at: failed)
+        #expect(pool.pause(at: failed) > .seconds(10) && pool.hurriedPause(at: failed) == .seconds(1))
+        let hurried = failed + .seconds(1)
+        #expect(pool.hurriedPause(at: hurried) == .zero && pool.insist(at: hurried)?.url == "a")
+        // Not every request may call it.
+        #expect(pool.hurriedPause(at: hurried) > .seconds(7))
+    }
+
+    @Test("a server that has asked for a pause gets it, whoever waits")
+    func asked() {
+        var pool = AddressPool(["a"])
+        pool.failed(Self.place("a"), at: self.start, retryAfter: .seconds(60))
+        #expect(pool.hurriedPause(at: self.start + .seconds(59)) == .seconds(1))
+    }
+
+    @Test("with somebody who always waits, and a heartbeat that insists, too")
+    func insisting() {
+        var pool = AddressPool(["a"])
+        var attempts: [ContinuousClock.Instant] = []
+        for tick in 0..<30_000 {
+            let now = self.start + .milliseconds(10 * tick)
+            let mayInsist = tick % 2_700 == 0 && pool.mayInsist(at: now)
+            let place =
+                pool.take(at: now) ?? (mayInsist || pool.hurriedPause(at: now) == .zero ? pool.insist(at: now) : nil)
+            guard let place else { continue }
+            attempts.append(now)
+            pool.failed(place, at: now)
+        }
+        let most = attempts.map { first in attempts.count { $0 > first && $0 - first <= .seconds(60) } }.max() ?? 0
+        #expect(most <= 10 && most > 6, "\(most)")
     }
 }

@@ -18,6 +18,7 @@ private final class Discovery: Sendable {
     let client: ServiceCenterClient
     let state = RegistrationState()
     let inbox = Mailbox<DiscoveryMessage>("discovery", capacity: 64, whenFull: .dropNewest)
+    let registrar = Mailbox<RegistryMessage>("registry", capacity: 1, whenFull: .dropOldest)
     let status = RegistryStatus()
     let snapshot = Snapshot(ServiceDirectory.empty, on: MultiThreadedEventLoopGroup.singleton)
     let directory = FileManager.default.temporaryDirectory.appendingPathComponent("state-\(UUID().uuidString)").path
@@ -25,19 +26,19 @@ private final class Discovery: Sendable {
 
     init(
         _ center: ScriptedCenter, account: RegistryConfig.Account? = nil, interval: Duration = .seconds(60),
-        resolver: NameResolver = .shared
+        pace: Reconnect.Pace = .usual, resolver: NameResolver = .shared
     ) {
         self.center = center
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let loops = MultiThreadedEventLoopGroup.singleton
         self.client = ServiceCenterClient(
-            addresses: [center.address], project: "default", tenant: "default", account: account, loops: loops,
-            logger: quiet)
+            addresses: [center.address], project: "default", tenant: "default", account: account, pace: pace,
+            loops: loops, logger: quiet)
         let cache = DiscoveryCache(directory: self.directory, owner: ["shop"], registry: "r", logger: quiet)
         self.registry = ServiceCenterRegistry(
             .init(app: "shop", environment: "", interval: interval, isWatching: false), client: self.client,
-            registration: self.state, registrar: Mailbox("registry", capacity: 1, whenFull: .dropOldest),
-            inbox: self.inbox, status: self.status, cache: cache, saved: .init(cache), resolver: resolver, loops: loops,
+            registration: self.state, registrar: self.registrar, inbox: self.inbox, status: self.status, cache: cache,
+            saved: .init(cache), resolver: resolver, loops: loops,
             logger: quiet)
     }
 
@@ -92,10 +93,9 @@ private func failed(_ indexes: [Int], _ code: String, _ detail: String) -> Scrip
         let (full, alive) = (try await FullListener.start(), try await ScriptedCenter.start { _ in nil })
         let loops = MultiThreadedEventLoopGroup.singleton
         let silent = try (0..<4).map { _ in try Endpoint("rest://127.0.0.1:\(full.port)") }
-        let port = alive.address.split(separator: ":").last ?? ""
+        let last = try Endpoint(alive.address.replacing("http:", with: "rest:"))
         let began = ContinuousClock.now
-        #expect(
-            await ServiceCenterRegistry.isTakingConnections(silent + [Endpoint("rest://127.0.0.1:\(port)")], loops))
+        #expect(await ServiceCenterRegistry.isTakingConnections(silent + [last], loops))
         #expect(ContinuousClock.now - began < .milliseconds(900))
         #expect(await !ServiceCenterRegistry.isTakingConnections(silent, loops))
         #expect(ContinuousClock.now - began < .milliseconds(2_500))
@@ -124,6 +124,38 @@ private func failed(_ indexes: [Int], _ code: String, _ detail: String) -> Scrip
             discovery.want("e")
             #expect(await eventually { discovery.instances("e") == ["e"] })
             #expect(center.questions.filter { $0.isBatch && $0.body.contains("\"bad\"") }.count == asked)
+        }
+    }
+
+    @Test("a name that is new is found as soon as a registry that was away for long is back, and all is asked for anew")
+    func back() async throws {
+        let isAway = Mutex(false)
+        let center = try await ScriptedCenter.start { question in
+            if isAway.withLock({ $0 }) { return nil }
+            return question.isBatch ? found(question.services.indices.map { ($0, "i\($0)") }) : (200, "{}")
+        }
+        let discovery = Discovery(center, interval: .seconds(30), pace: Reconnect.Pace.usual.scaled(by: 0.1))
+        discovery.want("old")
+        try await discovery.run {
+            #expect(await eventually { !discovery.instances("old").isEmpty })
+            isAway.withLock { $0 = true }
+            discovery.want("other")
+            #expect(await eventually(within: .seconds(10)) { await discovery.client.pause > .seconds(1) })
+            // Its next turn is far, and it has failed just now.
+            isAway.withLock { $0 = false }
+            let asked = center.questions.count { $0.isBatch && $0.body.contains("\"old\"") }
+            discovery.want("new")
+            #expect(await eventually(within: .milliseconds(500)) { !discovery.instances("new").isEmpty })
+            #expect(discovery.status.current.isReachable)
+            #expect(
+                await eventually(within: .milliseconds(500)) {
+                    center.questions.count { $0.isBatch && $0.body.contains("\"old\"") } > asked
+                })
+            // Whoever registers is told, since the registry may have come back without anything.
+            guard case .registryReturned = await discovery.registrar.receive() else {
+                Issue.record("not told")
+                return
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 import AsyncHTTPClient
 import Common
 import ControlHTTP
+import LocalRegistry
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -30,7 +31,7 @@ private final class Useless: Sendable {
         self.connections = connections
     }
 
-    static func start(_ way: Way) async throws -> Useless {
+    static func start(_ way: Way, port: Int = 0) async throws -> Useless {
         let connections = Count()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -49,7 +50,7 @@ private final class Useless: Sendable {
                         withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
+            .bind(host: "127.0.0.1", port: port).get()
         return Useless(channel, connections)
     }
 
@@ -99,16 +100,89 @@ private final class Useless: Sendable {
         let running = try Self.run(Self.config(kind, port: server.port, pushPort: pushing.port), loops)
         #expect(await eventually { server.hasLived })
         #expect(server.early > 4 && server.early <= 11, "\(server.early)")
-        // The socket is made, and closed: that is no life either.
-        if kind == .configCenter {
-            #expect(await eventually { pushing.hasLived })
-            #expect(pushing.early > 4 && pushing.early <= 11, "\(pushing.early)")
-        } else {
-            #expect(pushing.count == 0)
-        }
+        // Nobody would answer there either.
+        #expect(pushing.count == 0)
         running.cancel()
         _ = await running.result
         for each in [server, pushing] { await each.stop() }
+        try await loops.shutdownGracefully()
+    }
+
+    @Test("one that answers, and makes sockets and closes them, sees as few of these")
+    func pushes() async throws {
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let server = try await ScriptedCenter.start { _ in (200, "{}") }
+        let pushing = try await Useless.start(.closingSockets)
+        let port = try #require(server.address.split(separator: ":").last.flatMap { Int($0) })
+        let running = try Self.run(Self.config(.configCenter, port: port, pushPort: pushing.port), loops)
+        #expect(await eventually { pushing.hasLived })
+        #expect(pushing.early > 4 && pushing.early <= 11, "\(pushing.early)")
+        running.cancel()
+        _ = await running.result
+        await server.stop()
+        await pushing.stop()
+        try await loops.shutdownGracefully()
+    }
+
+    /// A sidecar's registration, discovery and watch, which share a client.
+    private static func member(
+        _ client: ServiceCenterClient, _ status: RegistryStatus, _ state: RegistrationState,
+        _ inbox: Mailbox<DiscoveryMessage>, _ loops: any EventLoopGroup
+    ) throws -> @Sendable () async throws -> Void {
+        var registration = Registration(try TestSidecar.config([:]), version: "1")
+        registration.interval = .milliseconds(500)
+        let registrations = Mailbox<RegistryMessage>("registry", capacity: 4, whenFull: .dropOldest)
+        let registrar = RegistrarComponent(
+            registration, client: client, state: state, health: LocalHealth(), inbox: registrations, discovery: inbox,
+            readiness: Readiness([]), logger: Self.quiet)
+        let cache = DiscoveryCache(directory: "", owner: ["shop"], registry: "r", logger: Self.quiet)
+        let registry = ServiceCenterRegistry(
+            .init(app: "shop", environment: "", interval: .milliseconds(500), isWatching: true, isIndexing: true),
+            client: client, registration: state, registrar: registrations, inbox: inbox, status: status, cache: cache,
+            saved: .init(cache), loops: loops, logger: Self.quiet)
+        let snapshot = Snapshot(ServiceDirectory.empty, on: loops)
+        return {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await registrar.run() }
+                group.addTask { try await registry.follow(DirectoryPublisher(snapshot, ownApp: "shop")) }
+                group.addTask {
+                    // Requests for what nobody knows, all the time.
+                    for number in 0... {
+                        try await Task.sleep(for: .milliseconds(5))
+                        inbox.send(.serviceWanted(ServiceDemand(app: "shop", name: "s\(number)")))
+                    }
+                }
+                try await group.next()
+            }
+        }
+    }
+
+    @Test("registration, discovery, watch and waiting requests have one budget, also after a registry that served")
+    func sidecar() async throws {
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let port = try await TestSidecar.freePort()
+        let (started, start) = AsyncStream.makeStream(of: Int.self)
+        let component = LocalRegistryComponent(
+            address: try ListenAddress("127.0.0.1:\(port)"), version: "1", loops: loops
+        ) { start.yield($0) }
+        let serving = Task { try await component.run() }
+        for await _ in started { break }
+        let client = ServiceCenterClient(
+            addresses: ["http://127.0.0.1:\(port)"], project: "default", tenant: "default", pace: Self.pace,
+            loops: loops, logger: Self.quiet)
+        let inbox = Mailbox<DiscoveryMessage>("discovery", capacity: 64, whenFull: .dropNewest)
+        let (status, state) = (RegistryStatus(), RegistrationState())
+        try await whileRunning(Self.member(client, status, state, inbox, loops)) {
+            #expect(await eventually { status.current.isWatching && state.isRegistered })
+            serving.cancel()
+            _ = await serving.result
+            let server = try await Useless.start(.closing, port: port)
+            #expect(await eventually { server.hasLived })
+            // All three may be calling when it begins.
+            #expect(server.early > 4 && server.early <= 3 + 10, "\(server.early)")
+            await server.stop()
+        }
+        await client.close()
         try await loops.shutdownGracefully()
     }
 

@@ -6,6 +6,8 @@ package enum RegistryMessage: Sendable {
     case localHealthChanged
     /// The registry no longer knows this sidecar's service.
     case registrationLost
+    /// The registry answers again, perhaps without what it knew.
+    case registryReturned
 }
 
 /// What the part of the registry bridge is told that finds services.

@@ -25,7 +25,6 @@ actor ConfigCenterSource: ConfigServer {
     private let query: String
     private let loops: any EventLoopGroup
     private let logger: Logger
-    private let pace: Reconnect.Pace
     private let nudges = Mailbox<Nudge>("config center", capacity: 1, whenFull: .dropNewest)
 
     private static let pingInterval = Duration.seconds(7.5)
@@ -36,9 +35,8 @@ actor ConfigCenterSource: ConfigServer {
 
     init(
         _ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient,
-        pace: Reconnect.Pace = .usual, loops: any EventLoopGroup, logger: Logger
+        loops: any EventLoopGroup, logger: Logger
     ) {
-        self.pace = pace
         self.client = client
         self.config = config
         let project = ConfigServerClient.escaped(config.project)
@@ -70,14 +68,15 @@ actor ConfigCenterSource: ConfigServer {
     }
 
     private func poll(_ report: @Sendable (ConfigServerReport) async -> Void) async {
-        var reconnect = Reconnect(self.pace)
+        // Paces answers that make no sense: when the server is asked at all is the client's.
+        var nonsense = Reconnect(self.client.pace)
         var known: [String: String]?
         var doubt = SettingsDoubt()
         while !Task.isCancelled {
             let next: ContinuousClock.Instant
             do throws(ConfigServerFailure) {
                 let (settings, url) = try await self.ask()
-                reconnect.answered(at: .now)
+                nonsense.answered(at: .now)
                 if doubt.believes(settings, after: known, isCertain: true) {
                     known = settings
                     await report(.settings(settings, from: "config center \(url)"))
@@ -85,12 +84,13 @@ actor ConfigCenterSource: ConfigServer {
                 } else {
                     next = .now + SettingsDoubt.pause
                 }
+                if self.config.isFindingMembers { await self.findMembers() }
             } catch {
                 if Task.isCancelled { return }
                 await report(.failed(error.text))
-                next = .now + min(reconnect.failed(at: .now), self.config.interval)
+                let left = await self.client.pause
+                next = .now + min(left > .zero ? left : nonsense.failed(at: .now), self.config.interval)
             }
-            if self.config.isFindingMembers { await self.findMembers() }
             _ = await self.nudges.receiveAll(until: next)
             // However fast it pushes.
             try? await Task.sleep(for: .milliseconds(50))
@@ -120,10 +120,15 @@ actor ConfigCenterSource: ConfigServer {
         if !addresses.isEmpty { await self.client.setMembers(addresses) }
     }
 
-    /// Keeps a socket open on which the server tells of changes.
+    /// Keeps a socket open on which the server tells of changes, while it answers questions.
     private func watch() async {
-        var reconnect = Reconnect(self.pace)
+        // Paces sockets, which are another port's, of which the client knows nothing.
+        var reconnect = Reconnect(self.client.pace)
         while !Task.isCancelled {
+            guard await self.client.isServing else {
+                try? await Task.sleep(for: self.client.pace.first * 0.2)
+                continue
+            }
             do {
                 try await self.watchOnce { reconnect.answered(at: .now) }
             } catch {

@@ -22,6 +22,8 @@ actor ConfigServerClient {
         let place: ServerPlace
     }
 
+    /// How fast the server is tried again, by whoever does.
+    nonisolated let pace: Reconnect.Pace
     private let client: ControlClient
     private var addresses: AddressPool
     private let names: NameBook
@@ -41,6 +43,7 @@ actor ConfigServerClient {
         _ addresses: [String], headers: HTTPHeaders, login: ServiceCenterClient?, tls: ControlTLS?,
         pace: Reconnect.Pace = .usual, resolver: NameResolver = .shared, loops: any EventLoopGroup
     ) {
+        self.pace = pace
         self.client = ControlClient(bodyLimit: Self.bodyLimit, loops: loops)
         let names = NameBook(resolver, for: .servers)
         self.names = names
@@ -56,6 +59,12 @@ actor ConfigServerClient {
 
     /// Where the server is asked now.
     func place() -> ServerPlace? { self.addresses.pick(at: .now) }
+
+    /// How long the server is left alone, which whoever asks waits for; zero when it is not.
+    var pause: Duration { self.addresses.pause(at: .now) }
+
+    /// Whether the last that was heard of it is an answer.
+    var isServing: Bool { self.addresses.isServing(at: .now) }
 
     /// How the next connection speaks TLS; `nil` when the addresses are `http`.
     func currentTLS() -> NIOSSL.TLSConfiguration? { self.tls?.current }

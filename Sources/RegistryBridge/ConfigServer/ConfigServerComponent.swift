@@ -48,11 +48,10 @@ package actor ConfigServerComponent: Component {
             loops: self.loops)
         let server: any ConfigServer
         switch self.config.kind {
-        case .kie: server = KieSource(self.config, scope: self.scope, client: client, pace: self.pace)
+        case .kie: server = KieSource(self.config, scope: self.scope, client: client)
         case .configCenter:
             server = ConfigCenterSource(
-                self.config, scope: self.scope, client: client, pace: self.pace, loops: self.loops,
-                logger: self.logger)
+                self.config, scope: self.scope, client: client, loops: self.loops, logger: self.logger)
         }
         await server.follow { await self.take($0) }
         await client.close()

@@ -37,7 +37,6 @@ actor KieSource: ConfigServer {
     private let client: ConfigServerClient
     private let path: String
     private let interval: Duration
-    private let pace: Reconnect.Pace
     /// `nil` to poll at each interval.
     private let wait: Duration?
     private var dimensions: [Dimension]
@@ -50,10 +49,8 @@ actor KieSource: ConfigServer {
     private static let longestWait = Duration.seconds(300)
 
     init(
-        _ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient,
-        pace: Reconnect.Pace = .usual
+        _ config: ConfigServerConfig, scope: ConfigServerScope, client: ConfigServerClient
     ) {
-        self.pace = pace
         self.client = client
         self.path = "/v1/\(ConfigServerClient.escaped(config.project))/kie/kv"
         self.interval = config.interval
@@ -74,7 +71,8 @@ actor KieSource: ConfigServer {
     }
 
     private func follow(_ index: Int) async {
-        var reconnect = Reconnect(self.pace)
+        // Paces answers that make no sense: when the server is asked at all is the client's, who waits for that.
+        var nonsense = Reconnect(self.client.pace)
         var emptyAnswers = 0
         var failures = 0
         while !Task.isCancelled {
@@ -82,7 +80,7 @@ actor KieSource: ConfigServer {
             let pause: Duration
             do throws(ConfigServerFailure) {
                 let outcome = try await self.ask(index)
-                reconnect.answered(at: .now)
+                nonsense.answered(at: .now)
                 failures = 0
                 self.dimensions[index].failure = nil
                 self.news.send(.some)
@@ -99,7 +97,8 @@ actor KieSource: ConfigServer {
                 if failures == 1, .now - began < (self.wait ?? .zero) + .seconds(1) { continue }
                 self.dimensions[index].failure = error.text
                 self.news.send(.some)
-                pause = min(reconnect.failed(at: .now), self.interval)
+                let isLeftAlone = await self.client.pause > .zero
+                pause = isLeftAlone ? .zero : min(nonsense.failed(at: .now), self.interval)
             }
             try? await Task.sleep(for: pause)
         }

@@ -39,6 +39,8 @@ struct AddressPool {
     private var current = 0
     /// When calls have failed lately.
     private var failures: [ContinuousClock.Instant] = []
+    /// When the server was called last although it was to be left alone.
+    private var insisted: ContinuousClock.Instant?
     /// Until when the server has asked to be left alone.
     private var askedUntil: ContinuousClock.Instant?
 
@@ -111,12 +113,31 @@ struct AddressPool {
         self.best(at: now).map { self.entries[$0].reconnect.isServing } ?? false
     }
 
-    /// Whether the server may be called already during the pause because somebody waits: some seconds after the last
-    /// failure, so seldom that all calls together stay below ten a minute, and not when it has asked for the pause itself.
-    func mayHurry(at now: ContinuousClock.Instant) -> Bool {
-        guard self.askedUntil.map({ $0 <= now }) ?? true, let last = self.failures.last else { return false }
-        let lately = self.failures.count { now - $0 < self.pace.first * 60 }
-        return now - last >= self.pace.first * 5 && lately < 7
+    /// How long until the server may be called for somebody who waits: a second after the last failure, and then every
+    /// eight, but no longer than ``pause(at:)``, and as long as it has asked for itself.
+    mutating func hurriedPause(at now: ContinuousClock.Instant) -> Duration {
+        let pause = self.pause(at: now)
+        guard pause > .zero, self.askedUntil.map({ $0 <= now }) ?? true, self.mayInsist(at: now),
+            let last = self.failures.last
+        else { return pause }
+        let begin = last + self.pace.first
+        let next = self.insisted.map { max(begin, $0 + self.pace.first * 8) } ?? begin
+        return min(pause, max(.zero, next - now))
+    }
+
+    /// Whether the server may be called although it is to be left alone: not when all calls together would become more than
+    /// ten a minute to an address.
+    func mayInsist(at now: ContinuousClock.Instant) -> Bool {
+        self.failures.count { now - $0 < self.pace.first * 60 } < self.mostFailures
+    }
+
+    /// How many failures in a minute leave room for one more call and for those whose turn it is.
+    private var mostFailures: Int { 8 * max(1, self.entries.count) }
+
+    /// Where to call it although it is to be left alone.
+    mutating func insist(at now: ContinuousClock.Instant) -> ServerPlace? {
+        self.insisted = now
+        return self.pick(at: now)
     }
 
     mutating func succeeded(_ place: ServerPlace, at now: ContinuousClock.Instant) {
@@ -126,7 +147,7 @@ struct AddressPool {
 
     /// - Parameter retryAfter: What the server has asked for, if it has.
     mutating func failed(_ place: ServerPlace, at now: ContinuousClock.Instant, retryAfter: Duration? = nil) {
-        self.failures = Array(self.failures.suffix(9)) + [now]
+        self.failures = Array(self.failures.suffix(self.mostFailures)) + [now]
         if let retryAfter { self.askedUntil = max(self.askedUntil ?? now, now + min(retryAfter, self.pace.mostAsked)) }
         guard let index = self.entries.firstIndex(where: { $0.place == place }) else { return }
         self.entries[index].reconnect.failed(at: now, retryAfter: retryAfter)

@@ -19,7 +19,8 @@ package actor RegistrarComponent: Component {
     private let readiness: Readiness
     private let discovery: Mailbox<DiscoveryMessage>
     private let logger: Logger
-    private var reconnect = Reconnect()
+    /// Paces what the registry answers with a no, or loses again and again: when it is called at all is the client's.
+    private var refusals: Reconnect
     /// How often in a row the registry has said that it knows nothing.
     private var losses = 0
     /// When the registry was called last, or could have been.
@@ -39,6 +40,7 @@ package actor RegistrarComponent: Component {
     ) {
         self.registration = registration
         self.client = client
+        self.refusals = Reconnect(client.pace)
         self.state = state
         self.health = health
         self.inbox = inbox
@@ -51,7 +53,8 @@ package actor RegistrarComponent: Component {
         await self.readiness.wait(for: .listeners)
         while !Task.isCancelled {
             let pause: Duration
-            self.isUrgent = ContinuousClock.now - self.asked >= self.registration.interval * 0.9
+            let isDue = ContinuousClock.now - self.asked >= self.registration.interval * 0.9
+            self.isUrgent = isDue ? await self.client.mayInsist : false
             if self.isUrgent { self.asked = .now } else if await self.client.pause == .zero { self.asked = .now }
             do throws(Failure) {
                 try await self.registerService()
@@ -61,13 +64,13 @@ package actor RegistrarComponent: Component {
                     try await self.settleStatus()
                 }
                 pause = self.registration.interval
-                self.reconnect.answered(at: .now)
+                self.refusals.answered(at: .now)
                 self.losses = 0
                 self.report(nil)
             } catch {
                 // Cut off by the end of the process, which is nobody's failure.
                 if Task.isCancelled { return }
-                pause = max(self.handle(error), min(await self.client.pause, self.registration.interval))
+                pause = await self.handle(error)
             }
             await self.wait(pause * Double.random(in: 0.9...1.1))
         }
@@ -252,7 +255,7 @@ package actor RegistrarComponent: Component {
     }
 
     /// - Returns: How long to wait before the next attempt.
-    private func handle(_ failure: Failure) -> Duration {
+    private func handle(_ failure: Failure) async -> Duration {
         switch failure.code {
         case .instanceMissing:
             self.logger.warning("the registry has lost the instance, which registers again")
@@ -262,7 +265,7 @@ package actor RegistrarComponent: Component {
             }
             self.losses += 1
             // A registry that loses it again and again is not to be flooded.
-            return self.losses == 1 ? .zero : self.reconnect.failed(at: .now)
+            return self.losses == 1 ? .zero : self.refusals.failed(at: .now)
         case .serviceMissing, .serviceExists, .versionMissing:
             self.logger.warning("the registry has lost the service, which registers again")
             self.state.update {
@@ -271,10 +274,11 @@ package actor RegistrarComponent: Component {
                 $0.losses += 1
             }
             self.losses += 1
-            return self.losses == 1 ? .zero : self.reconnect.failed(at: .now)
+            return self.losses == 1 ? .zero : self.refusals.failed(at: .now)
         default:
             self.report("\(failure)")
-            return min(self.reconnect.failed(at: .now), self.registration.interval)
+            let left = await self.client.pause
+            return min(left > .zero ? left : self.refusals.failed(at: .now), self.registration.interval)
         }
     }
 
@@ -286,7 +290,9 @@ package actor RegistrarComponent: Component {
         case (nil, let failure?):
             self.logger.warning(
                 "the registry cannot be told of this instance, it is tried again", metadata: ["error": "\(failure)"])
-        case (_?, nil): self.logger.notice("the registry answers again")
+        case (_?, nil):
+            self.logger.notice("the registry answers again")
+            self.discovery.send(.caughtUp)
         default: break
         }
     }

@@ -48,6 +48,8 @@ package actor ServiceCenterClient {
         let place: ServerPlace
     }
 
+    /// How fast the registry is tried again, by whoever does.
+    nonisolated let pace: Reconnect.Pace
     private let client: ControlClient
     private let project: String
     private let tenant: String
@@ -79,6 +81,7 @@ package actor ServiceCenterClient {
         tls: ControlTLS? = nil, pace: Reconnect.Pace = .usual, resolver: NameResolver = .shared,
         loops: any EventLoopGroup, logger: Logger
     ) {
+        self.pace = pace
         self.tls = tls
         self.logger = logger
         self.login = account.map { RegistryLogin($0) }
@@ -126,11 +129,19 @@ package actor ServiceCenterClient {
     /// How long until it may be called again; zero when it may.
     var pause: Duration { self.addresses.pause(at: .now) }
 
-    /// Whether it may be called already during the pause because somebody waits.
-    var mayHurry: Bool { self.addresses.mayHurry(at: .now) }
+    /// How long until it may be called for somebody who waits; urgently, unless that is as long as ``pause``.
+    var hurriedPause: Duration { self.addresses.hurriedPause(at: .now) }
+
+    /// Whether it may be called urgently though nobody waits.
+    var mayInsist: Bool { self.addresses.mayInsist(at: .now) }
 
     /// The registry has answered a watcher with anything but a socket, which is how it refuses a token.
     func watchRefused() { self.tokenRefused() }
+
+    /// No connection could be made for a watcher: whoever calls the registry would fare no better.
+    func watchFailed(_ target: PushSocket.Target, _ error: PushSocket.NoConnection) {
+        self.failed(target.place, "\(target.place): \(ConnectionFailure.text(error.cause, within: Self.timeout))")
+    }
 
     /// Has the registry name its members, and asks them too from now on.
     ///
@@ -225,7 +236,7 @@ package actor ServiceCenterClient {
         isOpen: Bool = false, isUrgent: Bool = false
     ) async throws(Failure) -> Answer {
         await self.waitForName()
-        guard let place = self.addresses.take(at: .now) ?? (isUrgent ? self.addresses.pick(at: .now) : nil) else {
+        guard let place = self.addresses.take(at: .now) ?? (isUrgent ? self.addresses.insist(at: .now) : nil) else {
             throw .unreachable(self.failure)
         }
         guard place.isKnown else {

@@ -9,6 +9,8 @@ extension ServiceCenterRegistry {
         package var environment: String
         /// Between two polls.
         package var interval: Duration
+        /// Whether this sidecar is registered too.
+        package var isRegistering: Bool
         /// Whether the registry is to push changes.
         package var isWatching: Bool
         /// Whether to know the service of every address.
@@ -20,12 +22,14 @@ extension ServiceCenterRegistry {
 
         /// A setup.
         package init(
-            app: String, environment: String, interval: Duration, isWatching: Bool, isIndexing: Bool = false,
+            app: String, environment: String, interval: Duration, isRegistering: Bool = true, isWatching: Bool,
+            isIndexing: Bool = false,
             isProbing: Bool = false, isFindingMembers: Bool = false
         ) {
             self.app = app
             self.environment = environment
             self.interval = interval
+            self.isRegistering = isRegistering
             self.isWatching = isWatching
             self.isIndexing = isIndexing
             self.isProbing = isProbing

@@ -60,7 +60,10 @@ package actor ServiceCenterRegistry: Registry {
     private var seenAnswers = 0
     /// Until when nothing is taken away on the registry's word.
     private var doubts = ContinuousClock.now
-    private var reconnect = Reconnect()
+    /// Paces questions that the registry answers, with a no or with nonsense: when it is called at all is the client's.
+    private var refusals: Reconnect
+    /// What is asked for as soon as the registry may be called for somebody who waits.
+    private var postponed: (demands: Set<ServiceDemand>, until: ContinuousClock.Instant) = ([], .now)
     private var names: (all: [ServiceEntity], until: ContinuousClock.Instant)?
     /// Absences or readiness have changed since the last publication.
     private var hasNews = false
@@ -83,6 +86,7 @@ package actor ServiceCenterRegistry: Registry {
         self.hosts = NameBook(resolver) { inbox.send(.addressesChanged($0)) }
         self.setup = setup
         self.client = client
+        self.refusals = Reconnect(client.pace)
         self.registration = registration
         self.registrar = registrar
         self.inbox = inbox
@@ -104,18 +108,19 @@ package actor ServiceCenterRegistry: Registry {
             var nextPoll = ContinuousClock.now
             var nextIndex = self.setup.isIndexing ? nextPoll : nil
             while !Task.isCancelled {
-                let due = [nextPoll, nextIndex, self.state.nextConfirmation].compactMap { $0 }.min() ?? nextPoll
+                let postponed = self.postponed.demands.isEmpty ? nil : self.postponed.until
+                let due =
+                    [nextPoll, nextIndex, self.state.nextConfirmation, postponed].compactMap { $0 }.min() ?? nextPoll
                 let deadline = self.isUnsaved ? min(due, self.nextSave) : due
                 let messages = await self.inbox.receiveAll(until: deadline)
                 if Task.isCancelled { break }
                 let isDue = self.take(messages) || nextPoll <= .now
                 let wanted = self.wanted(messages).union(self.state.unconfirmed(at: .now))
                 if isDue {
-                    nextPoll = await self.poll(wanted, directory)
-                } else if !wanted.isEmpty {
-                    // A new service is found soon after an outage, however long the pauses have become.
-                    let isFine = await self.ask(wanted, isUrgent: await self.client.mayHurry)
-                    if !isFine { nextPoll = min(nextPoll, .now + (await self.pause)) }
+                    nextPoll = await self.poll(wanted.union(self.takePostponed()), directory)
+                } else if !wanted.isEmpty || postponed.map({ $0 <= .now }) ?? false {
+                    let sooner = await self.hurry(wanted.union(self.takePostponed()))
+                    nextPoll = min(nextPoll, sooner ?? nextPoll)
                 }
                 if let index = nextIndex, index <= .now { nextIndex = await self.index() }
                 self.publish(to: directory)
@@ -127,6 +132,25 @@ package actor ServiceCenterRegistry: Registry {
     }
 
     // MARK: Asking
+
+    private func takePostponed() -> Set<ServiceDemand> {
+        defer { self.postponed.demands = [] }
+        return self.postponed.demands
+    }
+
+    /// Asks for what somebody waits for, however long the pauses have become, or has it wait for a moment.
+    ///
+    /// - Returns: When to ask for everything; `nil` when that has not changed.
+    private func hurry(_ wanted: Set<ServiceDemand>) async -> ContinuousClock.Instant? {
+        let pause = await self.client.hurriedPause
+        if pause > .zero, pause <= self.client.pace.first {
+            self.postponed = (wanted, .now + pause)
+            return nil
+        }
+        let wasReachable = self.status.current.isReachable
+        guard await self.ask(wanted, isUrgent: pause == .zero) else { return .now + (await self.pause) }
+        return wasReachable ? nil : .now
+    }
 
     /// Takes what others have said.
     ///
@@ -182,8 +206,8 @@ package actor ServiceCenterRegistry: Registry {
         return .now + self.setup.interval * Double.random(in: 0.9...1.1)
     }
 
-    /// How long to leave a registry alone that has failed.
-    private var pause: Duration { get async { max(self.reconnect.pause(at: .now), await self.client.pause) } }
+    /// How long to leave a registry alone that has failed, or has said no.
+    private var pause: Duration { get async { max(self.refusals.pause(at: .now), await self.client.pause) } }
 
     /// Asks for these services; without any, whether the registry answers.
     ///
@@ -225,11 +249,11 @@ package actor ServiceCenterRegistry: Registry {
             self.remember(unanswered.sorted(), .unreachable, for: Self.unreachableFor)
             self.hasNews = self.hasNews || !self.isSynced
             self.isSynced = true
-            self.reconnect.answered(at: .now)
+            self.refusals.answered(at: .now)
             self.report(nil)
             return true
         } catch {
-            self.reconnect.failed(at: .now)
+            if await self.client.pause == .zero { self.refusals.failed(at: .now) }
             self.state.markStale()
             let missing = demands.filter { self.state.entries[$0] == nil }
             self.remember(missing.sorted(), .unreachable, for: Self.unreachableFor)
@@ -441,7 +465,10 @@ package actor ServiceCenterRegistry: Registry {
         case (nil, let failure?):
             self.logger.warning(
                 "the registry cannot be asked, the last known instances stand", metadata: ["error": "\(failure)"])
-        case (_?, nil): self.logger.notice("the registry can be asked again")
+        case (_?, nil):
+            self.logger.notice("the registry can be asked again")
+            // It may have come back without anything, which nobody notices as long as no service is in use.
+            if self.setup.isRegistering { self.registrar.send(.registryReturned) }
         default: break
         }
     }

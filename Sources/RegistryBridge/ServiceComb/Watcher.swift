@@ -9,7 +9,8 @@ import NIOWebSocket
 /// Has service-center push the changes of the services that this sidecar has looked up.
 ///
 /// A connection that ends or falls silent is opened again after a second, then later and later, and not while the registry
-/// does not answer calls either. Events between two connections are lost, so everything is asked for after each connect.
+/// does not answer calls either: where there is nobody to connect to, everything is asked for, which says when there is
+/// again. Events between two connections are lost, so everything is asked for after each connect.
 ///
 /// - Source: the traps of service-center 2.1's watcher: an unknown service is told in plain words after a good handshake, a
 ///   refused token is answered 200, and a dead connection may stay open for two minutes.
@@ -30,13 +31,13 @@ struct Watcher: Sendable {
     let registrar: Mailbox<RegistryMessage>
     let inbox: Mailbox<DiscoveryMessage>
     let status: RegistryStatus
-    var pace = Reconnect.Pace.usual
     let loops: any EventLoopGroup
     let logger: Logger
 
     /// Watches until cancelled.
     func run() async {
-        var reconnect = Reconnect(self.pace)
+        // Paces sockets at a registry that answers calls, which the client knows nothing of.
+        var reconnect = Reconnect(self.client.pace)
         while !Task.isCancelled {
             guard let service = self.registration.current.serviceID, await self.client.isServing else {
                 try? await Task.sleep(for: min(max(await self.client.pause, .milliseconds(200)), .seconds(1)))
@@ -49,6 +50,11 @@ struct Watcher: Sendable {
             } catch End.unknownService {
                 self.registration.lose(service)
                 self.registrar.send(.registrationLost)
+            } catch let error as PushSocket.NoConnection {
+                self.status.update { $0.isWatching = false }
+                self.inbox.send(.caughtUp)
+                self.logger.debug("no connection for a watch", metadata: ["error": "\(error.cause)"])
+                continue
             } catch {
                 self.logger.debug("watch ended", metadata: ["error": "\(error)"])
             }
@@ -59,8 +65,14 @@ struct Watcher: Sendable {
 
     private func watch(_ service: String, onConnect: () -> Void) async throws {
         guard let target = await self.client.watchTarget(service) else { throw End.refused }
-        let connected = try await PushSocket.connect(
-            target, silence: Self.silence, frameLimit: Self.eventLimit, loops: self.loops)
+        let connected: PushSocket.Connection?
+        do {
+            connected = try await PushSocket.connect(
+                target, silence: Self.silence, frameLimit: Self.eventLimit, loops: self.loops)
+        } catch let error as PushSocket.NoConnection {
+            await self.client.watchFailed(target, error)
+            throw error
+        }
         guard let socket = connected else { throw End.refused }
         try await withTaskCancellationHandler {
             try await socket.executeThenClose { inbound, outbound in
