@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ControlHTTP
 import Foundation
 import HTTPTypes
 import Hummingbird
@@ -16,6 +17,7 @@ struct AdminEndpoint: Sendable {
     let method: HTTPRequest.Method
     /// `{name}` stands for one segment.
     let path: String
+    let pattern: PathPattern
     let summary: String
     /// The content type of its answer.
     let content: String
@@ -28,26 +30,10 @@ struct AdminEndpoint: Sendable {
     ) {
         self.method = method
         self.path = path
+        self.pattern = PathPattern(path)
         self.summary = summary
         self.content = content
         self.handle = handle
-    }
-
-    /// The parameters that make `path` one of this endpoint; `nil` when it is another one's.
-    func parameters(of path: String) -> [String: String]? {
-        let segments = path.split(separator: "/", omittingEmptySubsequences: false)
-        let pattern = self.path.split(separator: "/", omittingEmptySubsequences: false)
-        guard segments.count == pattern.count else { return nil }
-        var parameters: [String: String] = [:]
-        for (segment, expected) in zip(segments, pattern) {
-            if expected.hasPrefix("{"), expected.hasSuffix("}") {
-                guard !segment.isEmpty, let value = segment.removingPercentEncoding else { return nil }
-                parameters[String(expected.dropFirst().dropLast())] = value
-            } else if segment != expected {
-                return nil
-            }
-        }
-        return parameters
     }
 }
 
@@ -77,9 +63,10 @@ struct AdminTable: HTTPResponder {
                 .forbidden, "this name is not allowed; ask by address, or list it in mesher.admin.hosts")
         }
         let path = request.uri.path
+        let segments = PathPattern.segments(of: path)
         var allowed: [HTTPRequest.Method] = []
         for endpoint in self.endpoints {
-            guard let parameters = endpoint.parameters(of: path) else { continue }
+            guard let parameters = endpoint.pattern.parameters(of: segments) else { continue }
             for method in endpoint.method == .get ? [.get, .head] : [endpoint.method] where !allowed.contains(method) {
                 allowed.append(method)
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import ControlHTTP
 import Foundation
 import HTTPTypes
 import Hummingbird
@@ -14,23 +15,8 @@ struct RegistryTable: HTTPResponder {
 
     private struct Route: Sendable {
         let method: HTTPRequest.Method
-        /// Parts in braces take any text.
-        let pattern: [Substring]
+        let pattern: PathPattern
         let handle: Handler
-
-        func parameters(of path: [Substring]) -> [String: String]? {
-            guard path.count == self.pattern.count else { return nil }
-            var parameters: [String: String] = [:]
-            for (part, text) in zip(self.pattern, path) {
-                if part.first == "{" {
-                    guard !text.isEmpty else { return nil }
-                    parameters[String(part.dropFirst().dropLast())] = text.removingPercentEncoding ?? String(text)
-                } else if part != text {
-                    return nil
-                }
-            }
-            return parameters
-        }
     }
 
     private var routes: [Route] = []
@@ -40,7 +26,7 @@ struct RegistryTable: HTTPResponder {
     init(faults: Faults?) { self.faults = faults }
 
     mutating func add(_ method: HTTPRequest.Method, _ pattern: String, _ handle: @escaping Handler) {
-        self.routes.append(Route(method: method, pattern: Self.parts(pattern), handle: handle))
+        self.routes.append(Route(method: method, pattern: PathPattern(pattern), handle: handle))
     }
 
     @concurrent func respond(to request: Request, context: RegistryContext) async throws -> Response {
@@ -86,10 +72,10 @@ struct RegistryTable: HTTPResponder {
     private func route(_ request: Request) async throws -> Response {
         let path = request.uri.path
         if path.contains("//") { return Self.moved(request) }
-        let parts = Self.parts(path)
+        let segments = PathPattern.segments(of: path)
         var allowed: [String] = []
         for route in self.routes {
-            guard let parameters = route.parameters(of: parts) else { continue }
+            guard let parameters = route.pattern.parameters(of: segments) else { continue }
             guard route.method == request.method else {
                 allowed.append(route.method.rawValue)
                 continue
@@ -111,9 +97,5 @@ struct RegistryTable: HTTPResponder {
         let end = request.uri.path.hasSuffix("/") && !parts.isEmpty ? "/" : ""
         return Response(
             status: .movedPermanently, headers: [.location: "/\(parts.joined(separator: "/"))\(end)\(query)"])
-    }
-
-    private static func parts(_ path: String) -> [Substring] {
-        path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map { $0 }
     }
 }
