@@ -138,8 +138,7 @@ extension OrderedJSON {
     private static func instance(_ instance: Instance, of service: String) -> OrderedJSON {
         let endpoints = Dictionary(
             instance.endpoints.map { endpoint in
-                let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
-                return (endpoint.protocolName, "\(host):\(endpoint.port)")
+                (endpoint.protocolName, "\(endpoint.host.asHost):\(endpoint.port)")
             }, uniquingKeysWith: { first, _ in first })
         let tags = ["version": instance.version, "app": instance.app].filter { !$0.value.isEmpty }
         let isPlaced = !instance.region.isEmpty || !instance.zone.isEmpty

@@ -450,7 +450,6 @@ package struct Assembly: Sendable {
 extension SocketAddress {
     /// `ip:port`, or `[ip]:port`.
     fileprivate var text: String {
-        let ip = self.ipAddress ?? "?"
-        return "\(ip.contains(":") ? "[\(ip)]" : ip):\(self.port ?? 0)"
+        "\((self.ipAddress ?? "?").asHost):\(self.port ?? 0)"
     }
 }

@@ -42,15 +42,12 @@ enum PushSocket {
             self.port = port ?? server.port
             self.path = path
             var headers = headers
-            headers.replaceOrAdd(name: "Host", value: "\(Self.bracketed(server.host)):\(self.port)")
+            headers.replaceOrAdd(name: "Host", value: "\(server.host.asHost):\(self.port)")
             self.headers = headers
             self.tls = tls
             self.name = place.name
             self.place = place
         }
-
-        /// A host as it stands in URLs.
-        static func bracketed(_ host: String) -> String { host.contains(":") ? "[\(host)]" : host }
     }
 
     /// Opens a connection, which closes itself when nothing has come for `silence`.

@@ -99,7 +99,7 @@ private final class Useless: Sendable {
         let (server, pushing) = (try await Useless.start(.closing), try await Useless.start(.closingSockets))
         let running = try Self.run(Self.config(kind, port: server.port, pushPort: pushing.port), loops)
         #expect(await eventually { server.hasLived })
-        #expect(server.early > 4 && server.early <= 11, "\(server.early)")
+        #expect(server.early > 2 && server.early <= 11, "\(server.early)")
         // Nobody would answer there either.
         #expect(pushing.count == 0)
         running.cancel()

@@ -476,17 +476,17 @@ private final class ServiceCenterContract: RegistryContract {
     func refusals() {
         var login = self.login()
         login.succeeded(self.token(endingIn: 3_600), at: self.start, wall: self.wall)
-        for code in ["401201", "401204", "401205", "401206"] {
+        for code in [ServiceCenterError.Code.tokenUnusable, .tokenAbsent, .tokenExpired, .tokenRefused] {
             guard case .renew = login.refused(code) else {
                 Issue.record("\(code) does not renew")
                 continue
             }
             #expect(login.token == nil && login.isDue(at: self.start + .seconds(1)))
         }
-        if case .renew = login.refused("403001") { Issue.record("403001 renews") }
-        login.failed("401202", at: self.start)
+        if case .renew = login.refused(nil) { Issue.record("an unknown code renews") }
+        login.failed(.passwordWrong, at: self.start)
         #expect(!login.isDue(at: self.start + .seconds(299)) && login.isDue(at: self.start + .seconds(300)))
-        login.failed("403201", at: self.start)
+        login.failed(.accountBlocked, at: self.start)
         #expect(!login.isDue(at: self.start + .seconds(899)) && login.isDue(at: self.start + .seconds(900)))
         login.isNotNeeded(at: self.start)
         #expect(login.token == nil)

@@ -44,7 +44,7 @@ package struct ListenAddress: Sendable, Equatable {
 extension ListenAddress: CustomStringConvertible {
     /// As it would be written.
     package var description: String {
-        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+        "\(self.host.asHost):\(self.port)"
     }
 }
 

@@ -70,7 +70,7 @@ package struct ListenerConfig: Sendable, Equatable {
         let text = reader.read(Keys.listenIP)
         if text.isEmpty { return nil }
         guard text == "auto" else {
-            if (try? ListenAddress("\(text.contains(":") ? "[\(text)]" : text):0")) == nil {
+            if (try? ListenAddress("\(text.asHost):0")) == nil {
                 Self.note(&reader, Keys.listenIP.name, "\"\(text)\" is no IP address", remedy: "write one, or auto")
             }
             return text
@@ -195,7 +195,7 @@ extension ListenAddress {
     /// The same port of another address; unchanged when `host` is `nil` or no address.
     fileprivate func moved(to host: String?) -> ListenAddress {
         guard let host else { return self }
-        return (try? ListenAddress("\(host.contains(":") ? "[\(host)]" : host):\(self.port)")) ?? self
+        return (try? ListenAddress("\(host.asHost):\(self.port)")) ?? self
     }
 
     /// A loopback address other than 127.0.0.1: how several sidecars of one machine take incoming requests.

@@ -18,8 +18,7 @@ package struct ServerAddress: Sendable, Equatable {
 
     /// `scheme://host:port/path`, always with the port.
     package var text: String {
-        let host = self.host.contains(":") ? "[\(self.host)]" : self.host
-        return "\(self.isSecure ? "https" : "http")://\(host):\(self.port)\(self.path)"
+        "\(self.isSecure ? "https" : "http")://\(self.host.asHost):\(self.port)\(self.path)"
     }
 
     /// Reads an address.

@@ -53,7 +53,7 @@ package final class Endpoint: Sendable {
         self.port = parts.port
         self.address = address
         self.url =
-            "\(parts.protocolName)://\(parts.host.contains(":") ? "[\(parts.host)]" : parts.host):\(parts.port)"
+            "\(parts.protocolName)://\(parts.host.asHost):\(parts.port)"
     }
 
     /// A plain-text endpoint on this machine.
@@ -74,8 +74,7 @@ package final class Endpoint: Sendable {
 
     /// The same address with another port; `nil` when that is none.
     package func moved(to port: Int) -> Endpoint? {
-        let host = self.isV6 ? "[\(self.host)]" : self.host
-        return try? Endpoint("\(self.protocolName)://\(host):\(port)\(self.usesTLS ? "?sslEnabled=true" : "")")
+        try? Endpoint("\(self.protocolName)://\(self.host.asHost):\(port)\(self.usesTLS ? "?sslEnabled=true" : "")")
     }
 
     /// Whether the address is one of this machine's own: 127/8 or ::1.

@@ -35,8 +35,7 @@ package struct EndpointText: Sendable, Hashable {
 
     /// The endpoint's text with an address in the place of its host.
     package func text(at address: String) -> String {
-        let host = address.contains(":") ? "[\(address)]" : address
-        return "\(self.protocolName)://\(host):\(self.port)\(self.usesTLS ? "?sslEnabled=true" : "")"
+        "\(self.protocolName)://\(address.asHost):\(self.port)\(self.usesTLS ? "?sslEnabled=true" : "")"
     }
 }
 

@@ -188,8 +188,7 @@ package final class Service: Sendable {
     /// In the notation of the original's language: `map[grpc:10.0.0.5:9000]`.
     private static func protocols(of instance: Instance) -> String {
         let pairs = instance.endpoints.map { endpoint in
-            let host = endpoint.host.contains(":") ? "[\(endpoint.host)]" : endpoint.host
-            return "\(endpoint.protocolName):\(host):\(endpoint.port)"
+            "\(endpoint.protocolName):\(endpoint.host.asHost):\(endpoint.port)"
         }
         return "map[\(pairs.sorted().joined(separator: " "))]"
     }

@@ -18,3 +18,8 @@ enum HostName {
         return IPLiteral(Array(host.utf8).rawSpan) == nil
     }
 }
+
+extension StringProtocol {
+    /// A host as it stands before a port: an address of IPv6 in brackets.
+    package var asHost: String { self.contains(":") ? "[\(self)]" : String(self) }
+}

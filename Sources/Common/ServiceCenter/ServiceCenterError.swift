@@ -8,6 +8,8 @@ package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
     package enum Code: String, Sendable, CaseIterable {
         /// A member of the request breaks a rule.
         case invalidParameters = "400001"
+        /// The server calls itself unhealthy.
+        case unhealthy = "400002"
         /// The service exists with another id.
         case serviceExists = "400010"
         /// The service, or the consumer that asks, does not exist.
@@ -22,6 +24,8 @@ package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
         case tagMissing = "400018"
         /// Somebody depends on the service.
         case serviceHasConsumers = "400023"
+        /// Somebody has forbidden the consumer to see the service.
+        case serviceForbidden = "400024"
         /// The service exists, this version of it does not.
         case versionMissing = "400026"
         /// There may be no more of these.
@@ -34,6 +38,8 @@ package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
         case tokenAbsent = "401204"
         /// The token's time is over.
         case tokenExpired = "401205"
+        /// The token is refused for another reason.
+        case tokenRefused = "401206"
         /// Too many wrong passwords.
         case accountBlocked = "403201"
         /// The token's account may not do this.
@@ -43,6 +49,7 @@ package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
         package var text: String {
             switch self {
             case .invalidParameters: "Invalid parameter(s)"
+            case .unhealthy: "Server is unhealthy"
             case .serviceExists: "Micro-service already exists"
             case .serviceMissing: "Micro-service does not exist"
             case .serviceHasInstances: "Micro-service has deployed instance(s)"
@@ -50,17 +57,22 @@ package struct ServiceCenterError: Error, Codable, Sendable, Equatable {
             case .instanceMissing: "Instance does not exist"
             case .tagMissing: "Tag does not exist"
             case .serviceHasConsumers: "Consumer(s) depends on this micro-service"
+            case .serviceForbidden: "Access micro-service is forbidden"
             case .versionMissing: "Micro-service version does not exist"
             case .quotaExhausted: "Not enough quota"
             case .tokenUnusable: "Request is not authorized"
             case .passwordWrong: "Name or password is wrong"
             case .tokenAbsent: "Authorization header is absent"
             case .tokenExpired: "Token is expired"
+            case .tokenRefused: "Token is refused"
             case .accountBlocked: "Account is blocked"
             case .permissionAbsent: "No permission"
             }
         }
     }
+
+    /// What went wrong; `nil` when that is nothing known.
+    package var code: Code? { self.errorCode.flatMap(Code.init) }
 
     /// Six digits; see ``Code``.
     package var errorCode: String?

@@ -111,7 +111,7 @@ package final class HostAddresses {
         let lookUp = entry.lookUp.take()
         let known = entry.endpoints
         let found = (addresses ?? []).compactMap { address in
-            try? Endpoint("rest://\(address.contains(":") ? "[\(address)]" : address):\(key.port)")
+            try? Endpoint("rest://\(address.asHost):\(key.port)")
         }
         if !found.isEmpty {
             // The same objects for the same addresses: connections are kept by them. The order of before stays, too, so that

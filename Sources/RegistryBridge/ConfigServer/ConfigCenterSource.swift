@@ -116,7 +116,7 @@ actor ConfigCenterSource: ConfigServer {
         let scheme = self.config.tls == nil ? "http" : "https"
         let addresses = members.filter { $0.status == "UP" && ($0.isHttps ?? false) == (self.config.tls != nil) }
             .flatMap { $0.endpoints ?? [] }.compactMap { try? EndpointText($0) }
-            .map { "\(scheme)://\(PushSocket.Target.bracketed($0.host)):\($0.port)" }
+            .map { "\(scheme)://\($0.host.asHost):\($0.port)" }
         if !addresses.isEmpty { await self.client.setMembers(addresses) }
     }
 

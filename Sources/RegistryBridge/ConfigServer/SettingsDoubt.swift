@@ -7,8 +7,6 @@
 struct SettingsDoubt {
     /// How long to wait before that question.
     static let pause = Duration.seconds(1)
-    /// With so few settings, most of them may go at once.
-    private static let smallest = 5
 
     /// What was answered and not believed.
     private var doubted: [String: String]?
@@ -21,8 +19,7 @@ struct SettingsDoubt {
     mutating func believes(_ settings: [String: String], after known: [String: String]?, isCertain: Bool) -> Bool {
         let known = known ?? [:]
         let lost = known.keys.count { settings[$0] == nil }
-        let isMuch = known.count > Self.smallest && lost * 2 > known.count
-        guard isMuch || !isCertain && lost > 0, self.doubted != settings else {
+        guard MassLoss.isOne(lost, of: known.count) || !isCertain && lost > 0, self.doubted != settings else {
             self.doubted = nil
             return true
         }

@@ -55,8 +55,6 @@ struct DiscoveryState {
     static let holdLimit = Duration.seconds(300)
     /// How long a service is asked for after its last use.
     static let idleLimit = Duration.seconds(600)
-    /// With so few instances, all of them may vanish at once.
-    static let smallest = 5
     /// After what time an answer without instances has to be given again before it is believed.
     static let confirmation = Duration.milliseconds(500)
 
@@ -187,7 +185,7 @@ struct DiscoveryState {
             case .unchanged, .failed, .refused: break
             }
         }
-        return known > Self.smallest && lost * 2 > known
+        return MassLoss.isOne(lost, of: known)
     }
 
     private mutating func set(

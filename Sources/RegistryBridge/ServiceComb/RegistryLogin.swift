@@ -65,20 +65,23 @@ struct RegistryLogin {
     }
 
     /// The registry has refused to give a token.
-    mutating func failed(_ code: String?, at now: ContinuousClock.Instant) {
+    mutating func failed(_ code: ServiceCenterError.Code?, at now: ContinuousClock.Instant) {
         switch code {
-        case "401202": self.notBefore = now + .seconds(300)
-        case "403201": self.notBefore = now + .seconds(900)
+        case .passwordWrong: self.notBefore = now + .seconds(300)
+        case .accountBlocked: self.notBefore = now + .seconds(900)
         default: self.notBefore = now + .seconds(5)
         }
     }
 
     /// The registry has refused a call.
-    mutating func refused(_ code: String?) -> Meaning {
-        guard ["401201", "401204", "401205", "401206"].contains(code) else { return .other }
-        self.token = nil
-        self.renewAt = nil
-        return .renew
+    mutating func refused(_ code: ServiceCenterError.Code?) -> Meaning {
+        switch code {
+        case .tokenUnusable, .tokenAbsent, .tokenExpired, .tokenRefused:
+            self.token = nil
+            self.renewAt = nil
+            return .renew
+        default: return .other
+        }
     }
 
     /// When a token ends; it is the registry's, which nobody has to verify here.

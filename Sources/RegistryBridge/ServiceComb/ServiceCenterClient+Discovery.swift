@@ -11,7 +11,7 @@ extension ServiceCenterError {
     ///
     /// - Source: service-center 2.1 and 2.2, which wrap the same words in answers to many questions.
     func isAbout(consumer: String?) -> Bool {
-        guard self.errorCode == Code.serviceMissing.rawValue, let consumer else { return false }
+        guard self.code == .serviceMissing, let consumer else { return false }
         return self.detail?.contains("Consumer[\(consumer)] does not exist") == true
     }
 }
@@ -71,10 +71,9 @@ extension ServiceCenterClient {
                 continue
             }
             let answer: DiscoveryState.Answer
-            switch error.errorCode {
-            // 400026: this version of the service does not exist. 400024: somebody has forbidden this one to see it.
-            case "400012", "400024", "400026": answer = .unknown
-            case "400001": answer = .refused
+            switch error.code {
+            case .serviceMissing, .serviceForbidden, .versionMissing: answer = .unknown
+            case .invalidParameters: answer = .refused
             default: continue
             }
             for index in failed.indexes ?? [] where findings.answers.indices.contains(index) {

@@ -8,7 +8,7 @@ extension ServiceCenterClient.Failure {
     /// The registry's error, when it is its word.
     var code: ServiceCenterError.Code? {
         guard case .refused(let error, _) = self else { return nil }
-        return error.errorCode.flatMap(ServiceCenterError.Code.init)
+        return error.code
     }
 
     /// Whether the registry has looked at the question and said no, so that nothing has come of it.

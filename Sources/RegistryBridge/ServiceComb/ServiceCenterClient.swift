@@ -107,7 +107,7 @@ package actor ServiceCenterClient {
     }
 
     /// Such a server has refused the token.
-    func tokenRefused() { _ = self.login?.refused("401201") }
+    func tokenRefused() { _ = self.login?.refused(.tokenUnusable) }
 
     /// The watcher's socket of `service`, at the address that works now.
     func watchTarget(_ service: String) async -> PushSocket.Target? {
@@ -154,7 +154,7 @@ package actor ServiceCenterClient {
             guard let endpoint = try? Endpoint(text), endpoint.protocolName == "rest",
                 !endpoint.isLoopback || self.isLocal
             else { return nil }
-            return "\(scheme)://\(PushSocket.Target.bracketed(endpoint.host)):\(endpoint.port)"
+            return "\(scheme)://\(endpoint.host.asHost):\(endpoint.port)"
         }
         // Whoever answers is a member: an empty list says nothing.
         guard !members.isEmpty else { return }
@@ -191,7 +191,7 @@ package actor ServiceCenterClient {
         } catch .unreachable(_, isCutOff: true) where wasServing && ContinuousClock.now - began < .seconds(1) {
             return try await self.attempt(method, path, consumer, data, timeout, isOpen: isOpen, isUrgent: true)
         } catch .refused(let error, let status) {
-            guard !isOpen, case .renew = self.login?.refused(error.errorCode) else {
+            guard !isOpen, case .renew = self.login?.refused(error.code) else {
                 throw .refused(error, status: status)
             }
             await self.logInIfDue()
@@ -220,7 +220,7 @@ package actor ServiceCenterClient {
             self.login?.succeeded(token, at: .now, wall: Date())
             self.logger.info("logged in at the registry")
         } catch .refused(let error, _) {
-            self.login?.failed(error.errorCode, at: .now)
+            self.login?.failed(error.code, at: .now)
             self.logger.error(
                 "the registry refuses the account",
                 metadata: ["account": "\(account.name)", "error": "\(error)"])
@@ -290,8 +290,8 @@ package actor ServiceCenterClient {
             return answer
         }
         let error = try? JSONDecoder().decode(ServiceCenterError.self, from: answer.body)
-        // 400002: the server calls itself unhealthy; 429: it has too much to do.
-        if answer.status >= 500 || answer.status == 429 || error?.errorCode == "400002" {
+        // 429: it has too much to do.
+        if answer.status >= 500 || answer.status == 429 || error?.code == .unhealthy {
             let said = error.map { "\($0)" } ?? "\(answer.status)"
             self.failed(place, "\(place) answers \(said)", answer.retryAfter)
             throw .unreachable(self.failure)

@@ -149,6 +149,11 @@ private final class Count: Sendable {
     }
 }
 
+@Suite struct HostTests {
+    @Test("a host before a port has brackets where it has colons", arguments: [("a.b", "a.b"), ("::1", "[::1]")])
+    func brackets(host: String, text: String) { #expect(host.asHost == text) }
+}
+
 @Suite struct EndpointTextTests {
     @Test(
         "a host is an address or a name",
