@@ -33,10 +33,10 @@ private final class Member: Sendable {
         return Registration(MesherConfig(&reader), version: "1")
     }
 
-    init(_ center: ScriptedCenter) {
+    init(_ center: ScriptedCenter, interval: Duration = .milliseconds(30)) {
         self.center = center
         var registration = Self.registration()
-        registration.interval = .milliseconds(30)
+        registration.interval = interval
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         self.client = ServiceCenterClient(
             addresses: [center.address], project: "default", tenant: "default",
@@ -192,6 +192,25 @@ private func usual(_ question: ScriptedCenter.Question) -> ScriptedCenter.Answer
             let lists = center.questions("GET", "/microservices").count
             await #expect(throws: ServiceCenterClient.Failure.self) { _ = try await member.client.services() }
             #expect(center.questions("GET", "/microservices").count == lists)
+        }
+    }
+
+    @Test("a registry that has come back without the instance has it again at once, not with the next heartbeat")
+    func wiped() async throws {
+        let isWiped = Mutex(false)
+        let center = try await ScriptedCenter.start { question in
+            if question.method == "POST" { isWiped.withLock { $0 = false } }
+            guard question.path.hasSuffix("/heartbeat"), isWiped.withLock({ $0 }) else { return usual(question) }
+            return (400, #"{"errorCode":"400017","errorMessage":"Instance does not exist"}"#)
+        }
+        let member = Member(center, interval: .seconds(3_000))
+        try await member.run {
+            #expect(
+                await eventually { center.questions.contains { $0.method == "GET" && $0.path.contains("/instances/") } }
+            )
+            isWiped.withLock { $0 = true }
+            member.inbox.send(.registryReturned)
+            #expect(await eventually { center.questions("POST", "/instances").count == 2 })
         }
     }
 
