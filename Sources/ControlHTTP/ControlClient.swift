@@ -64,15 +64,18 @@ package final class ControlClient: Sendable {
     /// - Parameter name: The host of the request's URL, when that is a name.
     /// - Parameter address: What it stands for; `nil` when the URL has an address.
     package func whole(
-        _ request: HTTPClientRequest, name: String?, at address: String?, timeout: Duration, silence: Duration? = nil
+        _ request: HTTPClientRequest, name: String?, at address: String?, timeout: Duration, silence: Duration? = nil,
+        cutsBody: Bool = false
     ) async throws -> HTTPClient.WholeAnswer {
         guard let name, let address else {
-            return try await self.plain.whole(request, limit: self.bodyLimit, timeout: timeout, silence: silence)
+            return try await self.plain.whole(
+                request, limit: self.bodyLimit, timeout: timeout, silence: silence, cutsBody: cutsBody)
         }
         let pin = Pin(name: name, address: address)
         let client = try self.take(pin)
         defer { self.giveBack(pin) }
-        return try await client.whole(request, limit: self.bodyLimit, timeout: timeout, silence: silence)
+        return try await client.whole(
+            request, limit: self.bodyLimit, timeout: timeout, silence: silence, cutsBody: cutsBody)
     }
 
     private func take(_ pin: Pin) throws -> HTTPClient {

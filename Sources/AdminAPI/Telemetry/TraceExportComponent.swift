@@ -21,6 +21,11 @@ package actor TraceExportComponent: Component {
     private let logger: Logger
     private var isFailing = false
     private var reconnect: Reconnect
+    /// The name of the collector's host; `nil` when that is an address.
+    private let name: String?
+    private let names: NameBook
+    /// Which of the addresses of that name is posted to: another one after each failure.
+    private var turn = 0
 
     /// How often the queue is looked at.
     private static let look = Duration.milliseconds(100)
@@ -30,11 +35,19 @@ package actor TraceExportComponent: Component {
     /// A component that empties the queue of `telemetry`.
     ///
     /// - Parameter patience: How long a collector may take for its answer, all of it.
+    /// - Parameter resolver: Looks its name up.
     package init(
         _ config: TracingConfig, telemetry: Telemetry, pace: Reconnect.Pace = .usual, patience: Duration = .seconds(10),
-        loops: any EventLoopGroup, logger: Logger
+        resolver: NameResolver = .shared, loops: any EventLoopGroup, logger: Logger
     ) {
         self.reconnect = Reconnect(pace)
+        self.names = NameBook(resolver, for: .servers)
+        if case .http(let url) = config.destination, let host = URL(string: url)?.host {
+            self.name = (try? ServerAddress(host)).flatMap { $0.isName ? host : nil }
+        } else {
+            self.name = nil
+        }
+        if let name = self.name { self.names.use([name]) }
         self.patience = patience
         self.config = config
         self.encoder = telemetry.encoder ?? SpanEncoder(format: config.format, own: telemetry.own)
@@ -61,16 +74,17 @@ package actor TraceExportComponent: Component {
         await client.close()
     }
 
-    private func client() -> HTTPClient {
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-        configuration.timeout.connect = .seconds(2)
-        // A port that is refused is an answer: whoever waits for more of it waits in vain.
-        configuration.connectionPool.retryConnectionEstablishment = false
-        configuration.httpVersion = .http1Only
-        return HTTPClient(eventLoopGroupProvider: .shared(self.loops), configuration: configuration)
+    private func client() -> ControlClient { ControlClient(bodyLimit: Self.answerLimit, loops: self.loops) }
+
+    /// Where to post to now; `nil` when nobody knows an address of its name, and when it has none.
+    private func address() async -> String? {
+        guard let name = self.name else { return nil }
+        await self.names.firstAnswer(about: name)
+        guard let addresses = self.names[name], !addresses.isEmpty else { return nil }
+        return addresses[self.turn % addresses.count]
     }
 
-    private func exportWhatIsDue(_ client: HTTPClient, after interval: Duration, within time: Duration) async {
+    private func exportWhatIsDue(_ client: ControlClient, after interval: Duration, within time: Duration) async {
         while let (spans, count) = self.queue.take(self.config.batchSize, orAfter: interval) {
             var failure: String?
             var retryAfter: Duration?
@@ -90,6 +104,7 @@ package actor TraceExportComponent: Component {
                 self.reconnect.answered(at: .now)
                 continue
             }
+            self.turn &+= 1
             self.reconnect.failed(at: .now, retryAfter: retryAfter)
             return
         }
@@ -97,8 +112,10 @@ package actor TraceExportComponent: Component {
 
     /// - Returns: Why it has failed, `nil` when the collector has them; and how long it asks to be left alone.
     private func post(
-        _ spans: ByteBuffer, to url: String, _ client: HTTPClient, within time: Duration
+        _ spans: ByteBuffer, to url: String, _ client: ControlClient, within time: Duration
     ) async -> (failure: String?, retryAfter: Duration?) {
+        let address = await self.address()
+        if self.name != nil, address == nil { return ("\(url): no address is known of this host", nil) }
         let frame = self.encoder.frame
         var request = HTTPClientRequest(url: url)
         request.method = .POST
@@ -109,7 +126,8 @@ package actor TraceExportComponent: Component {
         body.writeBytes(frame.end)
         request.body = .bytes(body)
         do {
-            let answer = try await client.whole(request, limit: Self.answerLimit, timeout: time, cutsBody: true)
+            let answer = try await client.whole(
+                request, name: self.name, at: address, timeout: time, cutsBody: true)
             if (200...299).contains(answer.status) { return (nil, nil) }
             let retryAfter = Duration(retryAfter: answer.headers.first(name: "Retry-After"), at: Date())
             return ("\(url): status \(answer.status)", retryAfter)
