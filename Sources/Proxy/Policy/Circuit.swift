@@ -7,7 +7,8 @@ import Synchronization
 
 /// What the event loops share of one circuit: its breaker, and the tickets of its bulkhead.
 ///
-/// While the breaker is not enabled, no lock is taken; a ticket is one compare-and-exchange.
+/// While the breaker is not enabled, no lock is taken; a ticket is one compare-and-exchange. While it is and the circuit is
+/// calm, a request takes the lock once, with its outcome.
 ///
 /// - Source: go-chassis: the breaker first, then a ticket, which is needed even with the breaker disabled.
 package final class Circuit: Sendable {
@@ -22,6 +23,8 @@ package final class Circuit: Sendable {
     package let limit: Int
 
     private let breaker: Mutex<CircuitBreaker>
+    /// ``CircuitBreaker/calmUntil``, in nanoseconds of uptime; written under the lock.
+    private let calmUntil = Atomic<UInt64>(0)
     private let taken = Atomic<Int>(0)
 
     /// A closed circuit without requests; changed settings need a new one.
@@ -36,31 +39,41 @@ package final class Circuit: Sendable {
     /// See ``CircuitBreaker/admit(at:)``.
     package func admit(at now: NIODeadline) -> CircuitBreaker.Admission {
         guard self.settings.isEnabled else { return .admitted }
-        return self.breaker.withLock { $0.admit(at: now) }
+        if now.uptimeNanoseconds < self.calmUntil.load(ordering: .relaxed) { return .admitted }
+        return self.change { $0.admit(at: now) }
     }
 
     /// See ``CircuitBreaker/succeeded(at:)``.
     package func succeeded(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }
-        self.breaker.withLock { $0.succeeded(at: now) }
+        self.change { $0.succeeded(at: now) }
     }
 
     /// See ``CircuitBreaker/failed(at:)``.
     package func failed(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }
-        self.breaker.withLock { $0.failed(at: now) }
+        self.change { $0.failed(at: now) }
     }
 
     /// See ``CircuitBreaker/rejected(at:)``.
     package func rejected(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }
-        self.breaker.withLock { $0.rejected(at: now) }
+        self.change { $0.rejected(at: now) }
     }
 
     /// See ``CircuitBreaker/abandoned(at:)``.
     package func abandoned(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }
-        self.breaker.withLock { $0.abandoned(at: now) }
+        self.change { $0.abandoned(at: now) }
+    }
+
+    /// Under the lock, after which it is known anew how long nobody need ask.
+    private func change<Result>(_ body: (inout CircuitBreaker) -> Result) -> Result {
+        self.breaker.withLock { breaker in
+            let result = body(&breaker)
+            self.calmUntil.store(breaker.calmUntil.uptimeNanoseconds, ordering: .relaxed)
+            return result
+        }
     }
 
     /// See ``CircuitBreaker/report(at:)``.

@@ -91,6 +91,17 @@ package struct CircuitBreaker: Sendable {
         return .refused(retryAfter: Duration(self.nextTrial - now))
     }
 
+    /// Before this time ``admit(at:)`` lets every request through and changes nothing, unless an outcome is told first.
+    ///
+    /// In the past where requests are not simply let through. Never beyond the second of the last count: when successes
+    /// are forgotten, the failures that are left may be too many.
+    package var calmUntil: NIODeadline {
+        if !self.settings.isEnabled { return .distantFuture }
+        if self.settings.isForcedOpen { return .uptimeNanoseconds(0) }
+        if self.settings.isForcedClosed { return .distantFuture }
+        return self.position == .closed && !self.isFailing ? self.window.end : .uptimeNanoseconds(0)
+    }
+
     /// Counts a request that succeeded; closes the circuit when it is not closed, and forgets all counts then.
     package mutating func succeeded(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }

@@ -45,6 +45,9 @@ package struct RollingWindow: Sendable {
         if second > self.newest { self.forget(until: second) }
     }
 
+    /// From here on ``advance(to:)`` may forget something.
+    package var end: NIODeadline { .uptimeNanoseconds(UInt64(self.newest &+ 1) &* 1_000_000_000) }
+
     private mutating func forget(until second: Int) {
         for back in 0..<min(second &- self.newest, Self.seconds) {
             let slot = (second &- back) % Self.seconds

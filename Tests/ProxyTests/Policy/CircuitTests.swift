@@ -65,4 +65,53 @@ import Testing
         }
         #expect(circuit.report(at: .at(.seconds(1))).text == "closed, 0 of 0, 0 %, trial in nil")
     }
+
+    @Test("is calm until the second is over, as long as nothing speaks against the next request")
+    func calm() {
+        func calm(_ change: (inout CircuitBreaker.Settings) -> Void, _ outcomes: [Bool]) -> NIODeadline {
+            var settings = CircuitBreaker.Settings(isEnabled: true, requestVolumeThreshold: 4)
+            change(&settings)
+            var breaker = CircuitBreaker(settings)
+            for isSuccess in outcomes {
+                _ = breaker.admit(at: .at(.seconds(7.5)))
+                if isSuccess {
+                    breaker.succeeded(at: .at(.seconds(7.5)))
+                } else {
+                    breaker.failed(at: .at(.seconds(7.5)))
+                }
+            }
+            return breaker.calmUntil
+        }
+        #expect(calm({ _ in }, [true, false]) == .at(.seconds(8)))
+        #expect(calm({ _ in }, [true, false, true, false]) == .at(.zero))
+        #expect(calm({ $0.isForcedOpen = true }, [true]) == .at(.zero))
+        #expect(calm({ $0.isForcedClosed = true }, [true, false, false, false]) == .distantFuture)
+    }
+
+    @Test("decides as its breaker alone does, whatever comes", arguments: 0..<20 as Range<UInt64>)
+    func sameAsBreaker(seed: UInt64) {
+        var random = FastRandom(seed: seed)
+        let settings = CircuitBreaker.Settings(
+            isEnabled: true, requestVolumeThreshold: 5, errorThresholdPercentage: 40, sleepWindow: .seconds(2))
+        let circuit = Circuit(settings: settings, limit: 1)
+        var breaker = CircuitBreaker(settings)
+        var time = Duration.seconds(3)
+        for step in 0..<3_000 {
+            time += .milliseconds(Int.random(in: 0...400, using: &random))
+            // By the clock of another loop it may be a little earlier.
+            let now = NIODeadline.at(time - .milliseconds(Int.random(in: 0...5, using: &random)))
+            let admission = breaker.admit(at: now)
+            #expect(circuit.admit(at: now) == admission, "seed \(seed), step \(step)")
+            if case .refused = admission { continue }
+            let isBad = step / 50 % 2 == 1
+            if Int.random(in: 0..<10, using: &random) < (isBad ? 7 : 1) {
+                circuit.failed(at: now)
+                breaker.failed(at: now)
+            } else {
+                circuit.succeeded(at: now)
+                breaker.succeeded(at: now)
+            }
+        }
+        #expect(circuit.report(at: .at(time)) == breaker.report(at: .at(time)))
+    }
 }
