@@ -3,8 +3,9 @@
 import Common
 import NIOCore
 import NIOEmbedded
-import Proxy
 import Testing
+
+@testable import Proxy
 
 @Suite struct RoundRobinTests {
     @Test("takes each in turn, from where it was told to start")
@@ -20,6 +21,7 @@ import Testing
 @Suite struct DeadlineTableTests {
     private final class Owner: DeadlineOwner {
         var deadline = NIODeadline.distantFuture
+        var slot: DeadlineTable.Slot?
         var calls = 0
         var onCall: (Owner) -> Void = { _ in }
         func deadlineReached() {
@@ -33,14 +35,14 @@ import Testing
         let loop = EmbeddedEventLoop()
         let table = DeadlineTable(eventLoop: loop)
         let owners = (0..<3).map { _ in Owner() }
-        let slots = owners.map { table.add($0) }
+        for owner in owners { table.add(owner) }
         owners[0].deadline = .uptimeNanoseconds(10)
         owners[1].deadline = .uptimeNanoseconds(20)
         #expect(table.sweep(at: .uptimeNanoseconds(15)) == .uptimeNanoseconds(20))
         #expect(owners.map(\.calls) == [1, 0, 0])
         #expect(table.sweep(at: .uptimeNanoseconds(15)) == .uptimeNanoseconds(20))
         #expect(owners.map(\.calls) == [1, 0, 0])
-        table.remove(slots[1])
+        table.remove(owners[1])
         #expect(table.sweep(at: .uptimeNanoseconds(30)) == .distantFuture)
         #expect(owners.map(\.calls) == [1, 0, 0])
         #expect(table.count == 2)
@@ -53,18 +55,39 @@ import Testing
         let loop = EmbeddedEventLoop()
         let table = DeadlineTable(eventLoop: loop)
         let (leaving, staying, joining) = (Owner(), Owner(), Owner())
-        let slot = table.add(leaving)
+        table.add(leaving)
         leaving.deadline = .uptimeNanoseconds(1)
         leaving.onCall = { _ in
-            table.remove(slot)
-            _ = table.add(joining)
+            table.remove(leaving)
+            table.add(joining)
         }
-        _ = table.add(staying)
+        table.add(staying)
         staying.deadline = .uptimeNanoseconds(1)
         staying.onCall = { $0.deadline = .uptimeNanoseconds(9) }
         #expect(table.sweep(at: .uptimeNanoseconds(5)) == .uptimeNanoseconds(9))
         #expect([leaving.calls, staying.calls, joining.calls] == [1, 1, 0])
         #expect(table.all.count == 2)
+        table.stop()
+        try loop.syncShutdownGracefully()
+    }
+
+    @Test("gives back what a burst has left, whoever stays, and still looks after those")
+    func burst() throws {
+        let loop = EmbeddedEventLoop()
+        let table = DeadlineTable(eventLoop: loop)
+        let owners = (0..<20_000).map { _ in Owner() }
+        for owner in owners { table.add(owner) }
+        let most = table.capacity
+        // Those that came last stay longest, as the drivers of a burst do.
+        let (leaving, staying) = (owners[..<19_990].shuffled(), owners[19_990...])
+        for owner in leaving {
+            table.remove(owner)
+            table.remove(owner)
+        }
+        #expect(table.count == 10 && most >= 20_000 && table.capacity <= 1_024)
+        for owner in owners { owner.deadline = .uptimeNanoseconds(1) }
+        #expect(table.sweep(at: .uptimeNanoseconds(2)) == .distantFuture)
+        #expect(staying.allSatisfy { $0.calls == 1 } && leaving.allSatisfy { $0.calls == 0 })
         table.stop()
         try loop.syncShutdownGracefully()
     }

@@ -8,6 +8,9 @@ package protocol DeadlineOwner: AnyObject {
     /// When it wants to be called; `.distantFuture` for never.
     var deadline: NIODeadline { get set }
 
+    /// Where it stands in the table; `nil` while it does not. The table's alone to write.
+    var slot: DeadlineTable.Slot? { get set }
+
     /// The deadline has passed.
     ///
     /// It is `.distantFuture` by now.
@@ -20,7 +23,7 @@ package protocol DeadlineOwner: AnyObject {
 /// Scheduling and cancelling a task for each request costs a fifth of the whole request. A deadline is met up to half a
 /// second late, or up to ``precision`` when the table is told that it is near; it is never met early.
 package final class DeadlineTable {
-    /// The place of one owner.
+    /// The place of one owner, which may become another one whenever an owner leaves.
     package typealias Slot = Int
 
     /// How late a near deadline may be noticed.
@@ -29,8 +32,8 @@ package final class DeadlineTable {
     private static let interval = TimeAmount.milliseconds(500)
 
     private let eventLoop: any EventLoop
-    private var owners: ContiguousArray<(any DeadlineOwner)?> = []
-    private var vacant: ContiguousArray<Slot> = []
+    /// Without gaps, so that a sweep looks at nothing but owners, however many there once were.
+    private var owners: ContiguousArray<any DeadlineOwner> = []
     private var nextSweep = NIODeadline.distantFuture
     private var scheduled: Scheduled<Void>?
     private var isStopped = false
@@ -39,27 +42,44 @@ package final class DeadlineTable {
     package init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
 
     /// How many owners there are.
-    package var count: Int { self.owners.count - self.vacant.count }
+    package var count: Int { self.owners.count }
+
+    /// For how many there is memory.
+    var capacity: Int { self.owners.capacity }
 
     /// All owners, in no order.
-    package var all: [any DeadlineOwner] { self.owners.compactMap { $0 } }
+    package var all: [any DeadlineOwner] { Array(self.owners) }
 
     /// Looks after `owner` until `remove`, and keeps it alive as long.
-    package func add(_ owner: any DeadlineOwner) -> Slot {
+    package func add(_ owner: any DeadlineOwner) {
+        assert(owner.slot == nil, "an owner is in the table once")
         if self.nextSweep == .distantFuture { self.schedule(for: self.eventLoop.now + Self.interval) }
-        if let slot = self.vacant.popLast() {
-            self.owners[slot] = owner
-            return slot
-        }
+        owner.slot = self.owners.count
         self.owners.append(owner)
-        return self.owners.count - 1
     }
 
-    /// Takes the slot back.
-    package func remove(_ slot: Slot) {
-        self.owners[slot] = nil
-        self.vacant.append(slot)
+    /// Looks after `owner` no longer; nothing happens when it did not.
+    package func remove(_ owner: any DeadlineOwner) {
+        guard let slot = owner.slot else { return }
+        owner.slot = nil
+        let last = self.owners.removeLast()
+        if slot < self.owners.count {
+            self.owners[slot] = last
+            last.slot = slot
+        }
+        if self.owners.capacity > Self.leastCapacity, self.owners.count < self.owners.capacity / 4 { self.shrink() }
     }
+
+    /// Gives back what a burst has left.
+    private func shrink() {
+        var owners = ContiguousArray<any DeadlineOwner>()
+        owners.reserveCapacity(max(self.owners.count * 2, Self.leastCapacity / 2))
+        owners.append(contentsOf: self.owners)
+        self.owners = owners
+    }
+
+    /// Memory for so many is not given back.
+    private static let leastCapacity = 1_024
 
     /// A deadline was set to `amount` from now.
     ///
@@ -81,9 +101,10 @@ package final class DeadlineTable {
     /// - Returns: The earliest deadline left.
     package func sweep(at now: NIODeadline) -> NIODeadline {
         var earliest = NIODeadline.distantFuture
-        // Not over the array itself: an owner that is called may remove itself or add others.
-        for slot in 0..<self.owners.count {
-            guard let owner = self.owners[slot] else { continue }
+        // Not over the array itself: an owner that is called may remove itself or add others. From the end, so that whoever
+        // takes a free place was looked at already.
+        for slot in (0..<self.owners.count).reversed() where slot < self.owners.count {
+            let owner = self.owners[slot]
             if owner.deadline <= now {
                 owner.deadline = .distantFuture
                 owner.deadlineReached()

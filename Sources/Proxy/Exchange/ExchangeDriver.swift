@@ -66,8 +66,7 @@ package final class ExchangeDriver: DeadlineOwner {
     var call = Call()
     /// What is waited for now: nobody else's number is listened to.
     package private(set) var ticket: UInt64 = 0
-    /// Where the worker's table has the deadline; for the driver's life.
-    var slot: DeadlineTable.Slot?
+    package var slot: DeadlineTable.Slot?
 
     /// The exchange's, for whoever asks often.
     let worker: Worker

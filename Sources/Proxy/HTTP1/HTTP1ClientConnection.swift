@@ -27,7 +27,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     package var deadline = NIODeadline.distantFuture
     let worker: Worker
     var context: ChannelHandlerContext?
-    private var slot: DeadlineTable.Slot?
+    package var slot: DeadlineTable.Slot?
     /// Whom it serves.
     var ticket: Ticket?
     var input = Input.nothing
@@ -75,12 +75,12 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
 
     package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        self.slot = self.worker.deadlines.add(self)
+        self.worker.deadlines.add(self)
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        if let slot = self.slot.take() { self.worker.deadlines.remove(slot) }
+        self.worker.deadlines.remove(self)
     }
 
     package func channelInactive(context: ChannelHandlerContext) {

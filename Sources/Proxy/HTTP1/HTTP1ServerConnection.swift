@@ -25,7 +25,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     /// The plan of the request in flight, or of the last one.
     var plan: TrafficPlan
     var context: ChannelHandlerContext?
-    private var slot: DeadlineTable.Slot?
+    package var slot: DeadlineTable.Slot?
     private var peer: SocketAddress?
     /// Whether `plan` trusts the peer; asked again when there is another plan.
     private var isPeerTrusted: Bool?
@@ -96,7 +96,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     package func handlerAdded(context: ChannelHandlerContext) {
         self.worker.event {
             self.context = context
-            self.slot = self.worker.deadlines.add(self)
+            self.worker.deadlines.add(self)
             self.worker.metrics.clientConnections.add()
             self.worker.clientCount &+= 1
             // One that was accepted just before the listener was closed still gets an answer, but is not waited for as
@@ -110,7 +110,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.worker.clientCount &-= 1
-        if let slot = self.slot.take() { self.worker.deadlines.remove(slot) }
+        self.worker.deadlines.remove(self)
         self.budget.take()?.leave()
     }
 

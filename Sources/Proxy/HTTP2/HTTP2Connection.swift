@@ -42,7 +42,7 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
     /// When the peer was heard of last.
     final var heardAt = NIODeadline.uptimeNanoseconds(0)
 
-    private var slot: DeadlineTable.Slot?
+    package var slot: DeadlineTable.Slot?
     private var parser = FrameParser()
     private var unread: ByteBuffer?
     /// What the channel has read inside a write that failed.
@@ -144,12 +144,12 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
 
     package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        self.slot = self.worker.deadlines.add(self)
+        self.worker.deadlines.add(self)
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        if let slot = self.slot.take() { self.worker.deadlines.remove(slot) }
+        self.worker.deadlines.remove(self)
     }
 
     package func channelInactive(context: ChannelHandlerContext) {

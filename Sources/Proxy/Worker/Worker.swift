@@ -238,7 +238,7 @@ package final class Worker {
     package func takeDriver() -> ExchangeDriver {
         if let driver = self.drivers.popLast() { return driver }
         let driver = ExchangeDriver(worker: self)
-        driver.slot = self.deadlines.add(driver)
+        self.deadlines.add(driver)
         return driver
     }
 
@@ -248,8 +248,8 @@ package final class Worker {
         // More than this is the remains of a burst.
         if self.drivers.count < 256 {
             self.drivers.append(driver)
-        } else if let slot = driver.slot.take() {
-            self.deadlines.remove(slot)
+        } else {
+            self.deadlines.remove(driver)
         }
     }
 

@@ -9,7 +9,7 @@ import SimulationSupport
 final class FakeConnection: FakeUpstream, SingleConnection, DeadlineOwner, EventTail {
     let group: ConnectionPool.Group
     var deadline = NIODeadline.distantFuture
-    private var slot: DeadlineTable.Slot?
+    var slot: DeadlineTable.Slot?
     private var served = 0
     private(set) var isIdle = false
     private(set) var isClosed = false
@@ -19,7 +19,7 @@ final class FakeConnection: FakeUpstream, SingleConnection, DeadlineOwner, Event
     init(_ world: RingWorld, _ name: String, _ group: ConnectionPool.Group) {
         self.group = group
         super.init(world, name)
-        self.slot = world.worker.deadlines.add(self)
+        world.worker.deadlines.add(self)
         world.connections.append(self)
     }
 
@@ -53,7 +53,7 @@ final class FakeConnection: FakeUpstream, SingleConnection, DeadlineOwner, Event
     func eventEnds() {
         guard !self.isOver else { return }
         self.isOver = true
-        if let slot = self.slot.take() { self.world.worker.deadlines.remove(slot) }
+        self.world.worker.deadlines.remove(self)
         self.world.worker.pool.closed(self)
         guard let ticket = self.ticket, let trial = self.trial else { return }
         if trial.isUntilClose, trial.hasHead, self.world.schedule.draw(2) == 0 {

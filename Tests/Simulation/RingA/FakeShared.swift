@@ -11,7 +11,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
     let name: String
     let group: ConnectionPool.Group
     var deadline = NIODeadline.distantFuture
-    private var slot: DeadlineTable.Slot?
+    var slot: DeadlineTable.Slot?
     private(set) var hasSettings = false
     private var isPatienceOver = false
     private(set) var isRetired = false
@@ -28,7 +28,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
         self.group = group
         self.mostStreams = world.schedule.pick([100, 1, 2])
         self.http2Streams = settings.http2Streams
-        self.slot = world.worker.deadlines.add(self)
+        world.worker.deadlines.add(self)
         world.shared.append(self)
     }
 
@@ -108,7 +108,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
     }
 
     private func leave() {
-        if let slot = self.slot.take() { self.world.worker.deadlines.remove(slot) }
+        self.world.worker.deadlines.remove(self)
         self.world.shared.removeAll { $0 === self }
     }
 

@@ -201,7 +201,7 @@ extension RingWorld {
         self.worker.deadlines.stop()
         for _ in 0..<self.drivers.count {
             let driver = self.worker.takeDriver()
-            if let slot = driver.slot.take() { self.worker.deadlines.remove(slot) }
+            self.worker.deadlines.remove(driver)
         }
         self.loop.shutDown()
         self.drivers = [:]
