@@ -96,7 +96,9 @@ struct LoadBalanceStage: Stage {
         }
         // Better one that is left out than one that has just failed this very request.
         guard let index, failed.contains(where: { $0 === subset.set.endpoints[index] }) else { return index }
-        return subset.set.endpoints.firstIndex { endpoint in !failed.contains { $0 === endpoint } } ?? index
+        return subset.pick(hash: hash, at: now, using: &worker.random) { endpoint in
+            !failed.contains { $0 === endpoint }
+        }
     }
 
     private static func hash(_ exchange: borrowing Exchange, _ key: BalancingPolicy.HashSource) -> UInt64? {

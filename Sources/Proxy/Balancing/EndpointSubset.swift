@@ -32,41 +32,58 @@ package final class EndpointSubset {
 
     /// An instance by the strategy.
     ///
+    /// What an instance that may not be chosen would have got is spread over all others, not left to its neighbour.
+    ///
+    /// Cost: that of the strategy, and one question as long as the choice may be had.
+    ///
     /// - Parameter hash: Of the value that ``BalancingPolicy/Strategy/ringHash`` goes by.
     /// - Parameter isEligible: Whether an instance may be chosen now; where none may, any is.
     /// - Returns: An index; `nil` when there are no instances.
     package func pick(
         hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, isEligible: (Endpoint) -> Bool
     ) -> Int? {
-        let count = self.set.endpoints.count
-        guard let first = self.choose(count, hash, now, &random) else { return nil }
+        guard let first = self.choose(hash, now, &random) else { return nil }
         if isEligible(self.set.endpoints[first]) { return first }
-        for offset in 1..<max(count, 1) {
-            let index = (first + offset) % count
-            if isEligible(self.set.endpoints[index]) {
-                // Whoever follows in turn must not get this one's share as well as its own.
-                self.turn.skip(offset)
-                return index
-            }
-        }
-        return first
+        return self.chooseAgain(hash, now, &random) { isEligible(self.set.endpoints[$0]) } ?? first
     }
 
-    private func choose(_ count: Int, _ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom) -> Int? {
+    private func choose(_ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom) -> Int? {
+        let count = self.loads.count
         switch self.policy.strategy {
         case .roundRobin, .sessionStickiness: return self.turn.pick(of: count)
-        case .random: return count > 0 ? Int(random.next(upperBound: UInt(count))) : nil
+        case .random: return RandomChoice.pick(of: count, using: &random)
         case .weightedResponse: return self.speeds.pick(of: count, at: now, using: &random, turn: &self.turn)
-        case .leastRequest:
-            return LeastRequest.pick(of: count, using: &random) { self.loads[$0].outstanding }
-        case .peakEWMA:
-            return LeastRequest.pick(of: count, using: &random) { index in
-                self.loads[index].latency.cost(outstanding: self.loads[index].outstanding, at: now)
-            }
+        case .leastRequest: return LeastRequest.pick(of: count, using: &random) { self.loads[$0].outstanding }
+        case .peakEWMA: return LeastRequest.pick(of: count, using: &random) { self.cost(of: $0, at: now) }
         case .ringHash:
             guard let hash else { return self.turn.pick(of: count) }
             return self.ring.pick(hash)
         }
+    }
+
+    /// The same among those that may be chosen; `nil` when none may.
+    @inline(never)
+    private func chooseAgain(
+        _ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom, where isEligible: (Int) -> Bool
+    ) -> Int? {
+        let count = self.loads.count
+        switch self.policy.strategy {
+        case .roundRobin, .sessionStickiness, .weightedResponse: return self.turn.pick(of: count, where: isEligible)
+        case .random: return RandomChoice.pick(of: count, using: &random, where: isEligible)
+        case .leastRequest:
+            return LeastRequest.pick(of: count, using: &random, where: isEligible) { self.loads[$0].outstanding }
+        case .peakEWMA:
+            return LeastRequest.pick(of: count, using: &random, where: isEligible) { self.cost(of: $0, at: now) }
+        case .ringHash:
+            guard let hash else { return self.turn.pick(of: count, where: isEligible) }
+            // Else all points of the ring would be looked at for nothing.
+            guard (0..<count).contains(where: isEligible) else { return nil }
+            return self.ring.pick(hash, where: isEligible)
+        }
+    }
+
+    private func cost(of index: Int, at now: NIODeadline) -> Double {
+        self.loads[index].latency.cost(outstanding: self.loads[index].outstanding, at: now)
     }
 
     /// Whether somebody has to be told how long answers take, and how many are missing.

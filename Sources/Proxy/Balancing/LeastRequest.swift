@@ -23,4 +23,18 @@ package enum LeastRequest {
         let other = one < count - step ? one + step : one - (count - step)
         return load(other) < load(one) ? other : one
     }
+    /// One of those that may be chosen.
+    ///
+    /// Cost: see ``RandomChoice/pick(of:using:where:)``.
+    ///
+    /// - Returns: `nil` when none may be.
+    package static func pick<Load: Comparable>(
+        of count: Int, using random: inout some RandomNumberGenerator, where isEligible: (Int) -> Bool,
+        load: (Int) -> Load
+    ) -> Int? {
+        guard let one = RandomChoice.pick(of: count, using: &random, where: isEligible) else { return nil }
+        let other = RandomChoice.pick(of: count, using: &random) { $0 != one && isEligible($0) }
+        guard let other else { return one }
+        return load(other) < load(one) ? other : one
+    }
 }

@@ -23,6 +23,15 @@ package struct RoundRobin: Sendable {
         return index
     }
 
-    /// Passes over as many members.
-    package mutating func skip(_ count: Int) { self.next &+= UInt(truncatingIfNeeded: count) }
+    /// The next index of those that may be chosen: whoever is passed over has had its turn.
+    ///
+    /// Cost: O(n) where few may be chosen.
+    ///
+    /// - Returns: `nil` when none may be.
+    package mutating func pick(of count: Int, where isEligible: (Int) -> Bool) -> Int? {
+        for _ in 0..<count {
+            if let index = self.pick(of: count), isEligible(index) { return index }
+        }
+        return nil
+    }
 }
