@@ -184,7 +184,9 @@ def test_budget():
     cart = instances(2)
     for each in cart:
         each.is_resetting = True
-    with World({"cart": cart}, mesher="mesher.outlier.consecutiveErrors: 0\n") as world, world.client() as client:
+    # Loops share the ten a second, and the client has one connection.
+    settings = "mesher: {workers: 1, outlier: {consecutiveErrors: 0}}\n"
+    with World({"cart": cart}, mesher=settings) as world, world.client() as client:
         for _ in range(400):
             world.ask(client=client)
         retries = world.sidecar.metric("mesher_retries_total")

@@ -11,6 +11,8 @@ package final class EndpointLoad {
     package var outstanding = 0
     /// How long its answers take.
     package var latency = PeakEWMA()
+    /// The same for those who go by means.
+    package var latest = LatestLatencies()
     /// Its circuit, where instances have their own; filled in by whoever asks for it first.
     package var circuit: Circuit?
     /// The circuits that `circuit` was taken from: others govern after a reload.

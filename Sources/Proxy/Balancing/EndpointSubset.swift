@@ -14,20 +14,30 @@ package final class EndpointSubset {
     package let counters: RequestCounters
     /// In the order of the endpoints.
     package let loads: [EndpointLoad]
-    private(set) var turn: RoundRobin
+    private var next: RoundRobin
     private var speeds: WeightedResponse
     private lazy var ring = HashRing(self.set.endpoints.map(\.description))
 
     init(
-        _ set: EndpointSet, _ policy: BalancingPolicy, counters: RequestCounters, turn: RoundRobin,
+        _ set: EndpointSet, _ policy: BalancingPolicy, counters: RequestCounters, turn: BalancerTurn,
         loads: [EndpointLoad], at now: NIODeadline
     ) {
         self.set = set
         self.policy = policy
         self.counters = counters
-        self.turn = turn
+        self.next = turn.next
         self.loads = loads
-        self.speeds = WeightedResponse(count: loads.count, at: now)
+        self.speeds =
+            turn.speeds.map { old in
+                WeightedResponse(upon: old, count: loads.count) { loads[$0].latest.mean }
+            } ?? WeightedResponse(at: now)
+    }
+
+    /// What a subset that takes the place of this one begins with.
+    var turn: BalancerTurn {
+        var turn = BalancerTurn(self.next)
+        if self.policy.strategy == .weightedResponse { turn.speeds = self.speeds }
+        return turn
     }
 
     /// An instance by the strategy.
@@ -50,13 +60,14 @@ package final class EndpointSubset {
     private func choose(_ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom) -> Int? {
         let count = self.loads.count
         switch self.policy.strategy {
-        case .roundRobin, .sessionStickiness: return self.turn.pick(of: count)
+        case .roundRobin, .sessionStickiness: return self.next.pick(of: count)
         case .random: return RandomChoice.pick(of: count, using: &random)
-        case .weightedResponse: return self.speeds.pick(of: count, at: now, using: &random, turn: &self.turn)
+        case .weightedResponse:
+            return self.speeds.pick(of: count, at: now, using: &random, turn: &self.next) { self.loads[$0].latest.mean }
         case .leastRequest: return LeastRequest.pick(of: count, using: &random) { self.loads[$0].outstanding }
         case .peakEWMA: return LeastRequest.pick(of: count, using: &random) { self.cost(of: $0, at: now) }
         case .ringHash:
-            guard let hash else { return self.turn.pick(of: count) }
+            guard let hash else { return self.next.pick(of: count) }
             return self.ring.pick(hash)
         }
     }
@@ -68,14 +79,14 @@ package final class EndpointSubset {
     ) -> Int? {
         let count = self.loads.count
         switch self.policy.strategy {
-        case .roundRobin, .sessionStickiness, .weightedResponse: return self.turn.pick(of: count, where: isEligible)
+        case .roundRobin, .sessionStickiness, .weightedResponse: return self.next.pick(of: count, where: isEligible)
         case .random: return RandomChoice.pick(of: count, using: &random, where: isEligible)
         case .leastRequest:
             return LeastRequest.pick(of: count, using: &random, where: isEligible) { self.loads[$0].outstanding }
         case .peakEWMA:
             return LeastRequest.pick(of: count, using: &random, where: isEligible) { self.cost(of: $0, at: now) }
         case .ringHash:
-            guard let hash else { return self.turn.pick(of: count, where: isEligible) }
+            guard let hash else { return self.next.pick(of: count, where: isEligible) }
             // Else all points of the ring would be looked at for nothing.
             guard (0..<count).contains(where: isEligible) else { return nil }
             return self.ring.pick(hash, where: isEligible)
@@ -96,7 +107,7 @@ package final class EndpointSubset {
 
     /// The instance at `index` has answered.
     package func observe(_ latency: Duration, of index: Int, at now: NIODeadline) {
-        if self.policy.strategy == .weightedResponse { self.speeds.observe(index, latency) }
+        if self.policy.strategy == .weightedResponse { self.loads[index].latest.add(latency) }
         if self.policy.strategy == .peakEWMA { self.loads[index].latency.observe(latency, at: now) }
     }
 

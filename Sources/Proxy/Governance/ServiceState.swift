@@ -19,20 +19,22 @@ package final class ServiceState {
     package let timeout: TimeAmount?
     /// What `policy` is a part of.
     package internal(set) var governance: Governance
-    /// Retries are a share of the requests.
-    package var budget: RetryBudget
+    /// Retries are a share of the requests; the same object until that share is another one.
+    package let budget: RetryBudget
     /// One for each route rule that has several targets.
     private var splits: [WeightedSplit?]
-    /// The default endpoints, then those of the subsets of the route rules.
+    /// The default endpoints, then those of the subsets of the route rules; first those of HTTP, then the same of gRPC.
     private var subsets: [EndpointSubset?]
-    private var turns: [RoundRobin]
+    /// Where each of these begins when it is made.
+    private let turns: [BalancerTurn]
     private var loads: [ObjectIdentifier: EndpointLoad]
     /// Counts the requests of each target of each rule.
     private let hits: [[Counter]]
 
+    /// - Parameter loops: How many event loops share what is allowed to the process.
     init(
         _ service: Service, _ policy: ServicePolicy, _ governance: Governance, _ counters: RequestCounters,
-        loop: Int, upon old: ServiceState?, using random: inout FastRandom
+        loop: Int, of loops: Int, upon old: ServiceState?, using random: inout FastRandom
     ) {
         self.hits = policy.routes?.hits.shard(of: loop) ?? []
         self.service = service
@@ -40,20 +42,13 @@ package final class ServiceState {
         self.governance = governance
         self.counters = counters
         self.timeout = policy.resilience.timeout.map { TimeAmount($0) }
-        let routes = policy.routes
-        let old = old.flatMap { $0.policy.routes === routes ? $0 : nil }
-        self.splits =
-            old?.splits
-            ?? (routes?.rules ?? []).map { $0.targets.count > 1 ? WeightedSplit($0.targets.map(\.weight)) : nil }
-        // Those of HTTP first, then the same of gRPC.
-        let count = 2 * (1 + (routes?.subsets.count ?? 0))
-        self.subsets = Array(repeating: nil, count: count)
-        // Anywhere, so that many sidecars do not all begin with the same instance.
-        self.turns =
-            old.map { state in zip(state.turns, state.subsets).map { $1?.turn ?? $0 } }
-            ?? (0..<count).map { _ in RoundRobin(startingAt: .random(in: 0..<1 << 16, using: &random)) }
-        self.loads = old?.loads ?? [:]
-        self.budget = RetryBudget(percent: policy.retry.budgetPercent)
+        let percent = policy.retry.budgetPercent
+        let known = old.flatMap { $0.policy.retry.budgetPercent == percent ? $0.budget : nil }
+        self.budget = known ?? RetryBudget(percent: percent, loops: loops)
+        self.splits = Self.splits(policy.routes, upon: old)
+        self.subsets = Array(repeating: nil, count: 2 * (1 + (policy.routes?.subsets.count ?? 0)))
+        self.turns = Self.turns(policy.routes, upon: old, using: &random)
+        self.loads = Self.loads(of: service, upon: old)
     }
 
     /// The target of a route rule whose turn it is.
@@ -99,4 +94,77 @@ package final class ServiceState {
         self.loads[ObjectIdentifier(endpoint)] = load
         return load
     }
+}
+
+// MARK: What a predecessor leaves
+
+extension ServiceState {
+    /// What tells the split of one rule from those of others: a split goes on as long as there is a rule with these targets.
+    private struct SplitKey: Hashable {
+        let precedence: Int
+        let weights: [Int]
+        let tags: [InstanceTags]
+
+        init(_ rule: RouteRule, _ routes: ServiceRoutes) {
+            self.precedence = rule.precedence
+            self.weights = rule.targets.map(\.weight)
+            self.tags = rule.targets.map { routes.subsets[$0.subset] }
+        }
+    }
+
+    private static func splits(_ routes: ServiceRoutes?, upon old: ServiceState?) -> [WeightedSplit?] {
+        guard let routes else { return [] }
+        if let old, old.policy.routes === routes { return old.splits }
+        var known: [SplitKey: WeightedSplit] = [:]
+        if let old, let rules = old.policy.routes {
+            for (rule, split) in zip(rules.rules, old.splits) { known[SplitKey(rule, rules)] = split }
+        }
+        return routes.rules.map { rule in
+            guard rule.targets.count > 1 else { return nil }
+            return known.removeValue(forKey: SplitKey(rule, routes)) ?? WeightedSplit(rule.targets.map(\.weight))
+        }
+    }
+
+    private static func turns(
+        _ routes: ServiceRoutes?, upon old: ServiceState?, using random: inout FastRandom
+    ) -> [BalancerTurn] {
+        let count = 1 + (routes?.subsets.count ?? 0)
+        let places = old.map { Self.places(of: routes, in: $0.policy.routes) } ?? []
+        return (0..<2 * count).map { place in
+            let index = place % count
+            guard let old, let known = index < places.count ? places[index] : nil else {
+                // Anywhere, so that many sidecars do not all begin with the same instance.
+                return BalancerTurn(RoundRobin(startingAt: .random(in: 0..<1 << 16, using: &random)))
+            }
+            let oldPlace = place < count ? known : known + old.subsets.count / 2
+            return old.subsets[oldPlace]?.turn ?? old.turns[oldPlace]
+        }
+    }
+
+    /// Where the old rules have the default endpoints and the subsets of the new ones; `nil` for those that they have not.
+    private static func places(of routes: ServiceRoutes?, in old: ServiceRoutes?) -> [Int?] {
+        let tags = routes?.subsets ?? []
+        if routes === old { return Array(0...tags.count) }
+        let known = Dictionary(
+            (old?.subsets ?? []).enumerated().map { ($0.element, $0.offset + 1) },
+            uniquingKeysWith: { first, _ in first })
+        return [0] + tags.map { known[$0] }
+    }
+
+    /// Of the instances that are still there; what others leave is kept only by the requests that they serve.
+    private static func loads(of service: Service, upon old: ServiceState?) -> [ObjectIdentifier: EndpointLoad] {
+        guard let old, !old.loads.isEmpty else { return [:] }
+        if old.service === service { return old.loads }
+        var loads: [ObjectIdentifier: EndpointLoad] = [:]
+        loads.reserveCapacity(old.loads.count)
+        for instance in service.instances {
+            for endpoint in instance.endpoints {
+                loads[ObjectIdentifier(endpoint)] = old.loads[ObjectIdentifier(endpoint)]
+            }
+        }
+        return loads
+    }
+
+    /// How many instances something is known of.
+    var loadCount: Int { self.loads.count }
 }

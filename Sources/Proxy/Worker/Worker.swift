@@ -68,16 +68,14 @@ package final class Worker {
     var http2Count = 0
     private var drivers: [ExchangeDriver] = []
     /// Bounds what is sent again to the local application.
-    private var resends = RetryBudget()
+    private let resends: RetryBudget
     private var localEndpoints: [UInt16: Endpoint] = [:]
     private var localStreamEndpoints: [UInt16: Endpoint] = [:]
     private var movedEndpoints: [ObjectIdentifier: (from: Endpoint, to: Endpoint)] = [:]
     /// Callers that were seen before, by what they say of themselves.
     var sources = SourceCache()
-    private var states: [ObjectIdentifier: ServiceState] = [:]
-    /// The same, for most requests.
-    private var recentStates = IdentityCache<ServiceState>()
-    private var hosts: [ObjectIdentifier: ServiceState] = [:]
+    private var states: ServiceStates
+    private var hosts: ServiceStates
     /// Chance, for choices that need it.
     package var random = FastRandom()
 
@@ -96,6 +94,9 @@ package final class Worker {
         resolver: NameResolver = .shared
     ) {
         self.index = index
+        self.resends = RetryBudget(loops: loopCount)
+        self.states = ServiceStates(loop: index, of: loopCount)
+        self.hosts = ServiceStates(loop: index, of: loopCount)
         self.slot = slot
         self.telemetry = TelemetryBuffer(records, metrics: metrics)
         self.tls = tls
@@ -325,43 +326,16 @@ package final class Worker {
     /// Cost: one look-up by identity; a new state when the directory has a new value for the service, or when something
     /// else governs it.
     package func state(of service: Service, _ governance: Governance) -> ServiceState {
-        if let state = self.recentStates[service], state.service === service, state.governance === governance {
-            return state
-        }
-        let state = self.knownState(of: service, governance)
-        self.recentStates[service] = state
-        return state
-    }
-
-    private func knownState(of service: Service, _ governance: Governance) -> ServiceState {
-        if let state = self.states[ObjectIdentifier(service)], state.governance === governance { return state }
-        let policy = governance.policy(for: service.name)
-        let old =
-            self.states[ObjectIdentifier(service)] ?? self.states.values.first { $0.service.name == service.name }
-        if let old, old.service === service, old.policy === policy {
-            old.governance = governance
-            return old
-        }
-        let state = ServiceState(
-            service, policy, governance, self.metrics.counters(for: service), loop: self.index, upon: old,
-            using: &self.random)
-        // Whatever the newest directory no longer holds is not asked for again.
+        if let state = self.states.recent(service, governance) { return state }
         let directory = self.directory.value
-        self.states = self.states.filter { directory[$0.value.service.name] === $0.value.service }
-        self.recentStates.removeAll()
-        self.states[ObjectIdentifier(service)] = state
-        return state
+        return self.states.state(of: service, governance, self.metrics, &self.random) { directory[$0] != nil }
     }
 
     /// What this loop keeps about an external host.
     package func state(ofHost host: Service, _ governance: Governance) -> ServiceState {
-        if let state = self.hosts[ObjectIdentifier(host)], state.governance === governance { return state }
-        if self.hosts.count >= 1000 { self.hosts.removeAll() }
-        let state = ServiceState(
-            host, governance.policy(for: host.name), governance, self.metrics.counters(for: host),
-            loop: self.index, upon: nil, using: &self.random)
-        self.hosts[ObjectIdentifier(host)] = state
-        return state
+        if let state = self.hosts.recent(host, governance) { return state }
+        lazy var listed = Set(governance.rules.externalHosts.rules.map(\.pattern))
+        return self.hosts.state(of: host, governance, self.metrics, &self.random) { listed.contains($0) }
     }
 }
 

@@ -5,7 +5,7 @@ import Proxy
 import Testing
 
 @Suite struct RetryBudgetTests {
-    private static func retries(_ budget: inout RetryBudget, at second: Int) -> Int {
+    private static func retries(_ budget: RetryBudget, at second: Int) -> Int {
         var retries = 0
         while retries < 100_000, budget.mayRetry(at: .at(.seconds(second))) { retries += 1 }
         return retries
@@ -19,15 +19,15 @@ import Testing
             (0, 1, 1_000, 10), (100, 0, 7, 7), (-1, -1, 7, 0),
         ])
     func share(percent: Int, perSecond: Int, requests: Int, retries: Int) {
-        var budget = RetryBudget(percent: percent, perSecond: perSecond)
+        let budget = RetryBudget(percent: percent, perSecond: perSecond)
         for _ in 0..<requests { budget.request(at: .at(.seconds(1))) }
-        #expect(Self.retries(&budget, at: 1) == retries)
-        #expect(Self.retries(&budget, at: 10) == 0)
+        #expect(Self.retries(budget, at: 1) == retries)
+        #expect(Self.retries(budget, at: 10) == 0)
     }
 
     @Test("over a minute in which everything fails, keeps to the share")
     func outage() {
-        var budget = RetryBudget()
+        let budget = RetryBudget()
         var retries = 0
         for second in 1...60 {
             for _ in 0..<500 {
@@ -41,11 +41,18 @@ import Testing
 
     @Test("forgets requests and retries after ten seconds")
     func window() {
-        var budget = RetryBudget(percent: 20, perSecond: 1)
+        let budget = RetryBudget(percent: 20, perSecond: 1)
         for _ in 0..<100 { budget.request(at: .at(.seconds(1))) }
-        #expect(Self.retries(&budget, at: 5) == 30)
+        #expect(Self.retries(budget, at: 5) == 30)
         // The requests are forgotten, the retries not yet.
-        #expect(Self.retries(&budget, at: 12) == 0)
-        #expect(Self.retries(&budget, at: 15) == 10)
+        #expect(Self.retries(budget, at: 12) == 0)
+        #expect(Self.retries(budget, at: 15) == 10)
+    }
+
+    @Test(
+        "loops share the reserve, and none is without",
+        arguments: [(1, 100), (2, 50), (3, 34), (64, 2), (1_000, 1), (0, 100)])
+    func loops(loops: Int, retries: Int) {
+        #expect(Self.retries(RetryBudget(loops: loops), at: 1) == retries)
     }
 }

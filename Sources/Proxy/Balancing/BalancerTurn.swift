@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+/// What balancing among the instances of a subset goes on from when these, or what governs them, are others.
+package struct BalancerTurn {
+    /// Whose turn it is.
+    var next: RoundRobin
+    /// Who answers fastest, where that is asked.
+    var speeds: WeightedResponse?
+
+    /// A turn that begins.
+    init(_ next: RoundRobin) { self.next = next }
+}
