@@ -108,12 +108,11 @@ package final class ServicePolicy: Sendable {
         let resilience = config.resilience.policy(for: service)
         self.resilience = resilience
         self.scope = config.resilience.scope
-        let isSameCircuit =
-            old?.scope == config.resilience.scope && old?.resilience.breaker == resilience.breaker
-            && old?.resilience.maxConcurrent == resilience.maxConcurrent
-        if let old, isSameCircuit {
+        if let old, old.scope == config.resilience.scope, old.resilience.breaker == resilience.breaker {
             self.circuit = old.circuit
             self.circuits = old.circuits
+            self.circuit.limit(to: resilience.maxConcurrent)
+            self.circuits.limit(to: resilience.maxConcurrent)
         } else {
             self.circuit = Circuit(settings: resilience.breaker, limit: resilience.maxConcurrent)
             self.circuits = InstanceCircuits(resilience)
@@ -136,11 +135,12 @@ package final class ServicePolicy: Sendable {
             self.sessions = nil
             return
         }
-        let hasOld = old?.balancing == self.balancing && old?.sessions != nil
+        let isSameTable =
+            old?.balancing.sessionTimeout == self.balancing.sessionTimeout
+            && old?.balancing.sessionFailures == self.balancing.sessionFailures
         self.sessions =
-            hasOld
-            ? old?.sessions
-            : SessionTable(timeout: self.balancing.sessionTimeout, failureLimit: self.balancing.sessionFailures)
+            (isSameTable ? old?.sessions : nil)
+            ?? SessionTable(timeout: self.balancing.sessionTimeout, failureLimit: self.balancing.sessionFailures)
     }
 
     /// The policy that `governance` has for a service: the old one where nothing has changed.
@@ -160,26 +160,43 @@ package final class ServicePolicy: Sendable {
 
 /// The circuits of the instances of one service, by endpoint.
 package final class InstanceCircuits: Sendable {
-    private let policy: ResiliencePolicy
-    private let circuits = Mutex<[String: Circuit]>([:])
+    private struct State {
+        var limit: Int
+        var circuits: [String: Circuit] = [:]
+    }
 
-    init(_ policy: ResiliencePolicy) { self.policy = policy }
+    private let breaker: BreakerSettings
+    private let state: Mutex<State>
+
+    init(_ policy: ResiliencePolicy) {
+        self.breaker = policy.breaker
+        self.state = Mutex(State(limit: policy.maxConcurrent))
+    }
+
+    /// Another limit of requests at a time, of each instance; see ``Circuit/limit(to:)``.
+    func limit(to limit: Int) {
+        self.state.withLock { state in
+            guard state.limit != limit else { return }
+            state.limit = limit
+            for circuit in state.circuits.values { circuit.limit(to: limit) }
+        }
+    }
 
     /// The circuit of an instance, which is made when it is asked for first; the same for all event loops.
     package func circuit(of endpoint: Endpoint) -> Circuit {
         let key = endpoint.description
-        return self.circuits.withLock { circuits in
-            if let circuit = circuits[key] { return circuit }
-            let circuit = Circuit(settings: self.policy.breaker, limit: self.policy.maxConcurrent)
+        return self.state.withLock { state in
+            if let circuit = state.circuits[key] { return circuit }
+            let circuit = Circuit(settings: self.breaker, limit: state.limit)
             // Instances come and go; those of the past are not kept for ever.
-            if circuits.count >= 10_000 { circuits.removeAll() }
-            circuits[key] = circuit
+            if state.circuits.count >= 10_000 { state.circuits.removeAll() }
+            state.circuits[key] = circuit
             return circuit
         }
     }
 
     /// All of them, by endpoint.
-    package var all: [String: Circuit] { self.circuits.withLock { $0 } }
+    package var all: [String: Circuit] { self.state.withLock { $0.circuits } }
 }
 
 extension RouteRule.Match {

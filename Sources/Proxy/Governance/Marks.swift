@@ -47,7 +47,9 @@ package final class Marks: Sendable {
         let none = mark("none")
         self.none = none
         // A mark may come with the request although no policy here gives it.
-        let others = rules.rateLimits.map(\.match).filter { name in !rules.policies.contains { $0.name == name } }
+        let others = rules.rateLimits.map(\.match).filter { name in
+            name != none.name && !rules.policies.contains { $0.name == name }
+        }
         self.byName = Dictionary(
             (self.marks + others.map(mark) + [none]).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     }

@@ -24,8 +24,9 @@ package final class ProviderPolicy: Sendable {
         self.resilience = resilience
         // The original's: calls of the local application obey the consumer's key.
         self.timeout = governance.resilience.policy(for: name, .consumer).timeout
-        if let old, old.resilience == resilience {
+        if let old, old.resilience.breaker == resilience.breaker {
             self.circuit = old.circuit
+            self.circuit.limit(to: resilience.maxConcurrent)
         } else {
             self.circuit = Circuit(settings: resilience.breaker, limit: resilience.maxConcurrent)
         }

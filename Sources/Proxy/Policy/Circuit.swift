@@ -19,20 +19,18 @@ package final class Circuit: Sendable {
 
     /// How the breaker was made.
     package let settings: CircuitBreaker.Settings
-    /// How many requests may be under way at a time.
-    package let limit: Int
-
+    private let most: Atomic<Int>
     private let breaker: Mutex<CircuitBreaker>
     /// ``CircuitBreaker/calmUntil``, in nanoseconds of uptime; written under the lock.
     private let calmUntil = Atomic<UInt64>(0)
     private let taken = Atomic<Int>(0)
 
-    /// A closed circuit without requests; changed settings need a new one.
+    /// A closed circuit without requests; changed settings need a new one, another limit does not.
     ///
     /// - Parameter limit: Requests at a time; cut to ``mostTickets``, and none when it is not positive.
     package init(settings: CircuitBreaker.Settings, limit: Int) {
         self.settings = settings
-        self.limit = min(limit, Self.mostTickets)
+        self.most = Atomic(min(limit, Self.mostTickets))
         self.breaker = Mutex(CircuitBreaker(settings))
     }
 
@@ -80,6 +78,12 @@ package final class Circuit: Sendable {
     package func report(at now: NIODeadline) -> CircuitBreaker.Report {
         self.breaker.withLock { $0 }.report(at: now)
     }
+
+    /// How many requests may be under way at a time.
+    package var limit: Int { self.most.load(ordering: .relaxed) }
+
+    /// Lets as many requests be under way from now on; those that are count.
+    package func limit(to limit: Int) { self.most.store(min(limit, Self.mostTickets), ordering: .relaxed) }
 
     /// How many requests are under way.
     package var inFlight: Int { self.taken.load(ordering: .relaxed) }
