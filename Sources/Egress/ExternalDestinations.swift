@@ -23,8 +23,9 @@ struct ExternalDestinations: Sendable {
     /// Whether none are listed.
     var isEmpty: Bool { self.hosts.isEmpty }
 
-    /// What belongs to a rule.
+    /// A rule, and what belongs to it.
     private struct Rule: Sendable {
+        let rule: ExternalHosts.Rule
         let service: Service
         let asker: NameResolver.Asker
     }
@@ -34,7 +35,8 @@ struct ExternalDestinations: Sendable {
 
     private let hosts: ExternalHosts
     private let limit: TimeAmount
-    private let rules: [String: Rule]
+    /// As ``ExternalHosts/rules`` has them.
+    private let rules: [Rule]
 
     /// The hosts that are listed.
     ///
@@ -42,12 +44,11 @@ struct ExternalDestinations: Sendable {
     init(_ hosts: ExternalHosts, limit: TimeAmount) {
         self.hosts = hosts
         self.limit = limit
-        let rules = hosts.rules.map { rule in
-            let service = Service(name: rule.pattern, instances: [], ownApp: "")
-            let asker = NameResolver.Asker("external \(rule.pattern)", threads: Self.threads)
-            return (rule.pattern, Rule(service: service, asker: asker))
+        self.rules = hosts.rules.map { rule in
+            Rule(
+                rule: rule, service: Service(name: rule.pattern, instances: [], ownApp: ""),
+                asker: NameResolver.Asker("external \(rule.pattern)", threads: Self.threads))
         }
-        self.rules = Dictionary(rules, uniquingKeysWith: { first, _ in first })
     }
 
     /// The external host that a request names; `nil` when it names none that is listed.
@@ -57,8 +58,11 @@ struct ExternalDestinations: Sendable {
         let isTunnel = exchange.request.method == .connect
         guard !self.hosts.isEmpty, isTunnel || exchange.request.flags.contains(.absoluteTarget) else { return nil }
         let authority = exchange.request.authority
-        let rule = exchange.requestHeaders.withBytes(in: authority.host) { self.hosts.match(host: $0) }
-        guard let rule, let known = self.rules[rule.pattern] else { return nil }
+        guard let place = exchange.requestHeaders.withBytes(in: authority.host, { self.hosts.place(of: $0) }) else {
+            return nil
+        }
+        let known = self.rules[place]
+        let rule = known.rule
         let asked = authority.portDigits.isEmpty ? nil : authority.port
         if isTunnel, !rule.allows(port: authority.port) {
             return .refused(ProxyError(.destinationRefused, "destination refused: the port is not listed"))
