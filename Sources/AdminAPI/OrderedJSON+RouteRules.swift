@@ -8,13 +8,13 @@ import Common
 extension OrderedJSON {
     /// The rules of all services, by name.
     static func routeRules(_ table: RouteTable) -> OrderedJSON {
-        .object(table.services.sorted { $0.key < $1.key }.map { ($0.key, Self.routeRules($0.value)) })
+        .object(table.hosts.sorted { $0.key < $1.key }.map { ($0.key, Self.routeRules($0.value)) })
     }
 
     /// The rules of one service, in the order in which they are tried.
-    static func routeRules(_ routes: ServiceRoutes) -> OrderedJSON {
+    static func routeRules(_ routes: VirtualHost) -> OrderedJSON {
         .array(
-            routes.rules.map { rule in
+            routes.routes.map { rule in
                 .object([
                     ("precedence", .number(rule.precedence)),
                     ("route", .array(rule.targets.map { Self.target($0, routes) })), ("match", Self.match(rule)),
@@ -22,8 +22,8 @@ extension OrderedJSON {
             })
     }
 
-    private static func target(_ target: RouteTarget, _ routes: ServiceRoutes) -> OrderedJSON {
-        let tags = routes.subsets[target.subset]
+    private static func target(_ target: RouteTarget, _ routes: VirtualHost) -> OrderedJSON {
+        let tags = routes.clusters[target.cluster].tags
         var all = tags.properties
         all["version"] = tags.version
         if let app = tags.app { all["app"] = app }
@@ -31,7 +31,7 @@ extension OrderedJSON {
         return .object([("tags", OrderedJSON(all)), ("weight", .number(target.weight)), ("Label", .string(label))])
     }
 
-    private static func match(_ rule: RouteRule) -> OrderedJSON {
+    private static func match(_ rule: Route) -> OrderedJSON {
         var (source, tags, headers) = ("", [String: String](), [(String, OrderedJSON)]())
         if case .request(let match) = rule.match {
             source = match.source ?? ""
@@ -70,6 +70,7 @@ extension TextMatch {
         case .contains(let pattern): return ("contains", text(pattern), pattern.ignoresCase)
         case .prefix(let pattern): return ("prefix", text(pattern), pattern.ignoresCase)
         case .suffix(let pattern): return ("suffix", text(pattern), pattern.ignoresCase)
+        case .segments(let pattern): return ("below", text(pattern), pattern.ignoresCase)
         case .regex(let expression): return ("regex", expression.text, false)
         case .number(.greater, let number): return ("greater", "\(number)", false)
         case .number(.less, let number): return ("less", "\(number)", false)

@@ -21,6 +21,7 @@ struct DestinationStage: Stage {
     private let plainSource: HeaderLine
     private let token: HopToken
     private let governance: Governance
+    private let virtualHosts: VirtualHosts
     private let hosts: ExternalDestinations
 
     init(
@@ -34,6 +35,7 @@ struct DestinationStage: Stage {
         self.source = source
         self.token = token
         self.governance = governance
+        self.virtualHosts = VirtualHosts(governance.rules.routes.domains, governance)
         self.hosts = hosts
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
         self.plainSource = HeaderLine(SourceContext.sourceKey, source)
@@ -51,6 +53,10 @@ struct DestinationStage: Stage {
         case .admin:
             return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
         case .incoming, nil: break
+        }
+        if let host = self.virtualHosts.find(exchange), exchange.request.method != .connect {
+            self.direct(&exchange, to: host)
+            return self.mark(&exchange)
         }
         switch self.hosts.find(&exchange, self.governance, self.own) {
         case .found: return self.mark(&exchange)
@@ -74,15 +80,23 @@ struct DestinationStage: Stage {
         }
         service.use.set()
         if exchange.request.method == .connect { return self.leadInside(service, port, &exchange) }
-        let target = exchange.worker.state(of: service, self.governance)
-        exchange.counters = target.counters
-        exchange.timeout = target.timeout
-        exchange.target = target
+        Self.take(exchange.worker.state(of: service, self.governance), for: &exchange)
         if !port.isEmpty {
             exchange.requestHeaders.remove(.xForwardedPort)
             exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: port)
         }
         return self.mark(&exchange)
+    }
+
+    /// The request is one of a virtual host of `mesh.yaml`.
+    private func direct(_ exchange: inout Exchange, to host: Service) {
+        Self.take(exchange.worker.state(ofHost: host, self.governance), for: &exchange)
+    }
+
+    private static func take(_ target: ServiceState, for exchange: inout Exchange) {
+        exchange.counters = target.counters
+        exchange.timeout = target.timeout
+        exchange.target = target
     }
 
     func onFinish(_ exchange: inout Exchange) {

@@ -21,7 +21,7 @@ package enum TrafficInspector {
             return ServiceInspection(
                 name: service.name, breaker: policy.map { Self.breaker($0.circuit, now) },
                 instances: service.instances.flatMap { Self.instances($0, circuits, now) },
-                routes: policy?.routes.map(Self.routes) ?? [])
+                routes: policy?.host.map(Self.routes) ?? [])
         }
     }
 
@@ -60,14 +60,14 @@ package enum TrafficInspector {
         }
     }
 
-    private static func routes(_ routes: ServiceRoutes) -> [ServiceInspection.Route] {
+    private static func routes(_ routes: VirtualHost) -> [ServiceInspection.Route] {
         let shards = routes.hits.all
-        return routes.rules.enumerated().map { index, rule in
+        return routes.routes.enumerated().map { index, rule in
             ServiceInspection.Route(
                 precedence: rule.precedence, match: rule.match.words(reference: rule.reference),
                 targets: rule.targets.enumerated().map { place, target in
                     (
-                        tags: routes.subsets[target.subset].all, weight: target.weight,
+                        tags: routes.clusters[target.cluster].tags.all, weight: target.weight,
                         hits: shards.reduce(0) { $0 + $1[index][place].current }
                     )
                 })
@@ -85,7 +85,7 @@ extension InstanceTags {
     }
 }
 
-extension RouteRule.Match {
+extension Route.Match {
     /// Which requests a rule is for, as a person would say it.
     package func words(reference: String?) -> String {
         switch self {

@@ -11,8 +11,8 @@ import Testing
         let match = HeaderMatch("X_Real_IP", [.exact(.init("1"))])
         var request = RequestMatch()
         request.headers = [match]
-        let rule = RouteRule(precedence: 1, match: .request(request), weights: [100], at: ConfigLocation("test"))
-        let matcher = RouteMatcher(ServiceRoutes([(rule, [InstanceTags()])], plain: ""), active: [0])
+        let rule = Route(precedence: 1, match: .request(request), weights: [100], at: ConfigLocation("test"))
+        let matcher = RouteMatcher(VirtualHost([(rule, [Cluster(InstanceTags())])], plain: ""), active: [0])
         for (lines, isFound) in [
             (["X_Forwarded_For: 1"], false), (["X_Forwarded_For: 2", "x_real_ip: 1"], true), (["X-Real-IP: 1"], false),
         ] {
@@ -21,7 +21,7 @@ import Testing
                 let parts = line.split(separator: ": ").map(String.init)
                 block.append(HeaderLine(parts[0], parts[1]))
             }
-            let found = matcher.rule(for: RequestHead(), block, mark: nil)
+            let found = matcher.route(for: RequestHead(), block, mark: nil)
             #expect((found == 0) == isFound, "\(lines)")
         }
     }

@@ -72,7 +72,7 @@ package struct ConfigLoader: Sendable {
     package var files: [(path: String, isRequired: Bool)] {
         let optional = [
             "circuit_breaker", "load_balancing", "rate_limiting", "router", "tls", "auth", "monitoring", "tracing",
-            "lager", "fault",
+            "lager", "fault", "mesh",
         ]
         return [("\(self.directory)/chassis.yaml", true), self.microserviceFile]
             + optional.map { ("\(self.directory)/\($0).yaml", false) }

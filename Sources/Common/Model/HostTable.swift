@@ -106,7 +106,7 @@ private struct HostPatterns: Sendable {
         let index: Int32
     }
 
-    /// Indices into `entries` by hash; -1 is free. Their number is a power of two.
+    /// Indices into `entries` by hash, as many as a power of two; -1 is free.
     private var slots: [Int32] = []
     private var entries: [Entry] = []
     /// Whether a pattern has so many bytes.

@@ -25,6 +25,20 @@ package struct HeaderMatch: Sendable {
     }
 }
 
+/// What a rule asks of a parameter of the query.
+package struct ParameterMatch: Sendable {
+    /// As it stands in the query, not decoded.
+    package let name: [UInt8]
+    /// All of them must hold for the first value; a parameter that is absent never matches.
+    package let operators: [TextMatch]
+
+    /// A match.
+    package init(_ name: String, _ operators: [TextMatch]) {
+        self.name = Array(name.utf8)
+        self.operators = operators
+    }
+}
+
 /// What a rule asks of a request: everything that is given must hold.
 ///
 /// ServiceComb's rules and markers use it, and so do those of Istio: all of them say hardly more than this.
@@ -41,6 +55,8 @@ package struct RequestMatch: Sendable {
     ///
     /// A request without a query does not match.
     package var queries: [TextMatch] = []
+    /// Of single parameters of the query: all of them must hold.
+    package var parameters: [ParameterMatch] = []
     /// In upper case: one of them, unless there is none.
     package var methods: [[UInt8]] = []
 

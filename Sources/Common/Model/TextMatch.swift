@@ -29,6 +29,8 @@ package enum TextMatch: Sendable {
     case contains(Pattern)
     case prefix(Pattern)
     case suffix(Pattern)
+    /// A path that is the pattern, or goes on behind it with a slash: `/a` is the one of `/a` and `/a/b`, not of `/ab`.
+    case segments(Pattern)
     /// Found anywhere in the text.
     case regex(RegularExpression)
     /// Both sides are whole decimal numbers and compare so.
@@ -46,6 +48,9 @@ package enum TextMatch: Sendable {
         case .contains(let pattern): pattern.isFound(in: text)
         case .prefix(let pattern): pattern.isFound(in: text, at: 0)
         case .suffix(let pattern): pattern.isFound(in: text, at: text.byteCount - pattern.bytes.count)
+        case .segments(let pattern):
+            pattern.isFound(in: text, at: 0)
+                && (text.byteCount == pattern.bytes.count || text.byte(at: pattern.bytes.count) == UInt8(ascii: "/"))
         case .regex(let expression): expression.isFound(in: text)
         case .number(let comparison, let number):
             text.wholeNumber.map { Self.compare($0, comparison, number) } ?? false
@@ -113,6 +118,7 @@ extension TextMatch: CustomStringConvertible {
         case .contains(let pattern): "contains \(pattern)"
         case .prefix(let pattern): "begins with \(pattern)"
         case .suffix(let pattern): "ends with \(pattern)"
+        case .segments(let pattern): "is below \(pattern)"
         case .regex(let expression): "~ \"\(expression.text)\""
         case .number(.greater, let number): "> \(number)"
         case .number(.less, let number): "< \(number)"

@@ -4,7 +4,7 @@
 package struct ServiceInspection: Sendable {
     /// A route rule and how often each of its targets was chosen.
     package struct Route: Sendable {
-        /// See ``RouteRule/precedence``.
+        /// See ``Route/precedence``.
         package let precedence: Int
         /// Which requests it is for, in words.
         package let match: String

@@ -22,11 +22,13 @@ struct LoadBalanceStage: Stage {
         if exchange.balancing.staysOnSame {
             exchange.balancing.staysOnSame = false
         } else {
-            let subset = target.subset(exchange.subset, isGRPC: exchange.isGRPC, exchange.worker)
+            let subset = target.cluster(exchange.cluster, isGRPC: exchange.isGRPC, exchange.worker)
             exchange.counters = subset.counters
+            if let foreign = subset.foreign { foreign.use.set() }
             guard let index = Self.choose(&exchange, target, subset) else {
-                if let future = Self.ask(&exchange, target.service, subset.set) { return .again(future) }
-                return .reject(Self.absence(of: target.service, subset.set, isGRPC: exchange.isGRPC))
+                let name = Self.owner(target, subset)
+                if let future = Self.ask(&exchange, name, subset.set) { return .again(future) }
+                return .reject(Self.absence(of: name, subset.set, isGRPC: exchange.isGRPC))
             }
             let endpoint = subset.set.endpoints[index]
             if self.own.contains(endpoint) {
@@ -35,7 +37,15 @@ struct LoadBalanceStage: Stage {
             }
             exchange.balancing.subset = subset
             exchange.balancing.index = index
-            exchange.endpoint = endpoint
+            exchange.endpoint =
+                subset.cluster?.settings?.port.map {
+                    exchange.worker.endpoint(at: endpoint, port: Int($0))
+                } ?? endpoint
+        }
+        if let subset = exchange.balancing.subset, let tickets = subset.tickets,
+            let error = Self.take(tickets, subset, &exchange)
+        {
+            return .reject(error)
         }
         if let subset = exchange.balancing.subset { subset.loads[exchange.balancing.index].shard.attempts.add() }
         exchange.balancing.chosenAt = exchange.worker.now
@@ -43,7 +53,7 @@ struct LoadBalanceStage: Stage {
             subset.loads[exchange.balancing.index].outstanding += 1
             exchange.balancing.isCounted = true
         }
-        if !exchange.balancing.isCharged, target.policy.retry.isEnabled {
+        if !exchange.balancing.isCharged, exchange.retryPolicy?.isEnabled == true {
             exchange.balancing.isCharged = true
             target.budget.request(at: exchange.worker.now)
         }
@@ -59,8 +69,34 @@ struct LoadBalanceStage: Stage {
         if exchange.target?.policy.sessions != nil { SessionCookie.answer(&exchange) }
     }
 
+    /// Takes the place of a try among those of a cluster that limits them.
+    private static func take(
+        _ tickets: ClusterTickets, _ subset: EndpointSubset, _ exchange: inout Exchange
+    ) -> ProxyError? {
+        let name = subset.cluster?.name ?? ""
+        guard tickets.takeRequest(most: subset.cluster?.settings?.maxRequests) else {
+            exchange.balancing.subset = nil
+            return ProxyError(.bulkheadFull, "as many requests as cluster \(name) allows are under way")
+        }
+        exchange.balancing.hasTicket = true
+        if exchange.attempts > 0 {
+            // Whether there is room was asked when the retry was decided on.
+            _ = tickets.takeRetry(most: nil)
+            exchange.balancing.hasRetryTicket = true
+        }
+        return nil
+    }
+
+    private static func giveBack(_ tickets: ClusterTickets, _ exchange: inout Exchange) {
+        if exchange.balancing.hasTicket { tickets.giveBackRequest() }
+        if exchange.balancing.hasRetryTicket { tickets.giveBackRetry() }
+        exchange.balancing.hasTicket = false
+        exchange.balancing.hasRetryTicket = false
+    }
+
     func onFinish(_ exchange: inout Exchange) {
         guard let subset = exchange.balancing.subset else { return }
+        if let tickets = subset.tickets { Self.giveBack(tickets, &exchange) }
         if exchange.balancing.isCounted {
             subset.loads[exchange.balancing.index].outstanding -= 1
             exchange.balancing.isCounted = false
@@ -85,8 +121,7 @@ struct LoadBalanceStage: Stage {
         {
             return index
         }
-        let balancing = target.policy.balancing
-        let hash = balancing.strategy == .ringHash ? Self.hash(exchange, balancing.hash) : nil
+        let hash = subset.policy.strategy == .ringHash ? Self.hash(exchange, subset.policy.hash) : nil
         let failed = exchange.balancing.failed
         guard !failed.isEmpty else {
             return subset.pick(hash: hash, at: now, using: &worker.random) { !$0.health.isEjected(at: now) }
@@ -102,6 +137,7 @@ struct LoadBalanceStage: Stage {
     }
 
     private static func hash(_ exchange: borrowing Exchange, _ key: BalancingPolicy.HashSource) -> UInt64? {
+        if let effect = exchange.effect, !effect.action.hashKeys.isEmpty { return exchange.hash(effect) }
         switch key {
         case .header(let name):
             guard let index = exchange.requestHeaders.firstIndex(ofLowercased: name) else { return nil }
@@ -110,15 +146,24 @@ struct LoadBalanceStage: Stage {
         }
     }
 
+    /// The service whose instances a cluster has; `nil` where they are written down.
+    private static func owner(_ target: ServiceState, _ subset: EndpointSubset) -> String? {
+        switch subset.cluster?.members {
+        case nil, .own: target.service.name
+        case .service(let name, _): name
+        case .fixed: nil
+        }
+    }
+
     /// Has the registry asked for the application that a route rule leads to, where nothing is known of it.
     ///
     /// - Returns: `nil` when there is no endpoint, and that is known.
     private static func ask(
-        _ exchange: inout Exchange, _ service: Service, _ set: EndpointSet
+        _ exchange: inout Exchange, _ service: String?, _ set: EndpointSet
     ) -> EventLoopFuture<Void>? {
-        if exchange.isExternal { return nil }
+        guard !exchange.isExternal, let service else { return nil }
         let worker = exchange.worker
-        let demand = ServiceDemand(app: set.tags.app, name: service.name)
+        let demand = ServiceDemand(app: set.tags.app, name: service)
         guard !worker.directory.value.settles(demand, at: worker.now) else {
             worker.waits.refuses(demand, at: worker.now)
             return nil
@@ -138,14 +183,15 @@ struct LoadBalanceStage: Stage {
     }
 
     /// Why there is no endpoint to choose.
-    private static func absence(of service: Service, _ set: EndpointSet, isGRPC: Bool) -> ProxyError {
+    private static func absence(of service: String?, _ set: EndpointSet, isGRPC: Bool) -> ProxyError {
+        let service = service ?? ""
         if let others = set.otherProtocols {
             return ProxyError(
                 .noEndpoint,
                 "lb: No available instance for protocol server [\(isGRPC ? "grpc" : "rest")] , microservice: "
-                    + "\(service.name) has \(others)")
+                    + "\(service) has \(others)")
         }
-        return ProxyError(.noEndpoint, "lb: No available instance, key: \(service.name)(\(set.tags.label))")
+        return ProxyError(.noEndpoint, "lb: No available instance, key: \(service)(\(set.tags.label))")
     }
 
     // MARK: Failures
@@ -181,15 +227,20 @@ struct LoadBalanceStage: Stage {
         else { return wait }
         // Nobody is left to try: others may have taken the place of those that are known.
         exchange.worker.waits.refuses(
-            ServiceDemand(app: subset.set.tags.app, name: target.service.name), at: exchange.worker.now)
+            ServiceDemand(app: subset.set.tags.app, name: Self.owner(target, subset) ?? target.service.name),
+            at: exchange.worker.now)
         return nil
     }
 
     private static func retry(_ exchange: inout Exchange) -> Duration? {
         guard let target = exchange.target, let subset = exchange.balancing.subset else { return nil }
         if exchange.outcome == .refused { return Self.passOver(&exchange, target.policy, subset) }
-        let policy = target.policy.retry
-        guard policy.isEnabled, Self.isRetriable(exchange, target.policy), Self.mayRepeat(exchange, policy) else {
+        let policy = exchange.retryPolicy ?? target.policy.retry
+        guard policy.isEnabled, Self.isRetriable(exchange, policy), Self.mayRepeat(exchange, policy) else {
+            return nil
+        }
+        if let tickets = subset.tickets, let most = subset.cluster?.settings?.maxRetries, tickets.retryCount >= most {
+            exchange.worker.metrics.count(.retryBudget)
             return nil
         }
         let staysOnSame = exchange.balancing.triesOnSame < policy.onSame
@@ -228,12 +279,12 @@ struct LoadBalanceStage: Stage {
     /// Instances that one request is offered to.
     private static let mostPassedOver = 16
 
-    private static func isRetriable(_ exchange: borrowing Exchange, _ policy: ServicePolicy) -> Bool {
+    private static func isRetriable(_ exchange: borrowing Exchange, _ policy: RetryPolicy) -> Bool {
         switch exchange.outcome {
         case .listedStatus, .connectFailed: true
         case .upstreamFailed:
             exchange.error?.reason == .upstreamTimeout
-                ? !policy.retry.isFailover : exchange.error?.reason.isRetriable ?? false
+                ? !policy.isFailover : exchange.error?.reason.isRetriable ?? false
         case .open, .answered, .diedInBody, .clientFault, .refused, .replied, .noInstance, .callOver: false
         }
     }

@@ -91,6 +91,15 @@ package struct Explainer {
     private func destination(_ request: borrowing Request, _ explanation: inout Explanation) -> Target? {
         let authority = request.head.authority
         let name = request.headers.string(in: authority.host)
+        let port = authority.portDigits.isEmpty ? 80 : authority.port
+        let hosts = VirtualHosts(self.governance.rules.routes.domains, self.governance)
+        if let host = request.headers.withBytes(in: authority.host, { hosts.find($0, port: port) }) {
+            explanation.destination = host.name
+            explanation.steps.append(
+                .init(handler: "destination", summary: "virtual host \(host.name) of mesh.yaml, which has \(name)"))
+            return Target(
+                name: host.name, service: host, isExternal: false, policy: self.governance.policy(for: host.name))
+        }
         if let rule = request.headers.withBytes(
             in: authority.host, { self.governance.rules.externalHosts.match(host: $0) })
         {
@@ -117,6 +126,27 @@ package struct Explainer {
         explanation.steps.append(.init(handler: "destination", summary: summary, isAnswer: error != nil))
         if let error { explanation.answer = .init(LocalReply(error)) }
         return nil
+    }
+
+    /// The endpoints of a cluster of `host`, and the service whose they are.
+    func endpoints(
+        of cluster: Cluster, _ host: Service, _ policy: ServicePolicy
+    ) -> (service: Service?, set: EndpointSet) {
+        let isHTTP2 = cluster.settings?.isHTTP2 == true
+        func matching(_ service: Service, _ tags: InstanceTags) -> EndpointSet {
+            service.endpoints(
+                matching: tags, ownApp: self.governance.caller.app, near: policy.region,
+                protocolName: isHTTP2 ? "grpc" : "rest")
+        }
+        let nothing = EndpointSet([], tags: .init(version: "", app: ""))
+        switch cluster.members {
+        case .own(let tags): return (host, matching(host, tags))
+        case .service(let name, let tags):
+            let service = self.directory[name]
+            return (service, service.map { matching($0, tags) } ?? nothing)
+        case .fixed(let entries):
+            return (nil, EndpointSet(self.governance.endpoints(entries, of: cluster), tags: nothing.tags))
+        }
     }
 
     private func absence(_ name: String, _ request: borrowing Request) -> (String, ProxyError?) {

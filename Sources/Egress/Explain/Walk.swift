@@ -10,8 +10,8 @@ extension Explainer {
         let explainer: Explainer
         let target: Target
         var explanation: Explanation
-        /// The rule that decides.
-        private var rule: RouteRule?
+        /// The route that decides.
+        private var rule: Route?
         private var mark: Mark?
         private var reply: LocalReply?
         private var endpoints: [String] = []
@@ -84,11 +84,11 @@ extension Explainer {
         }
 
         private mutating func router(_ request: borrowing Request) {
-            guard let routes = self.policy.routes else {
+            guard let routes = self.policy.host else {
                 self.add("router", "no rules: the newest version")
                 return
             }
-            for rule in routes.rules {
+            for rule in routes.routes {
                 let failure = self.rule == nil ? self.failure(of: rule, request) : nil
                 let isTried = self.rule == nil
                 if isTried, failure == nil { self.rule = rule }
@@ -99,13 +99,47 @@ extension Explainer {
                         reason: isTried ? failure ?? Self.description(of: rule) : "not tried"))
             }
             guard let rule = self.rule else {
-                self.add("router", "none of \(routes.rules.count) rules: the newest version")
+                guard routes.unmatched == .notFound else {
+                    self.add("router", "none of \(routes.routes.count) rules: the newest version")
+                    return
+                }
+                self.add("router", "none of \(routes.routes.count) routes")
+                self.refuse(ProxyError(.noRule, "no route", status: 404))
                 return
             }
-            self.add("router", "rule at \(rule.location), precedence \(rule.precedence)")
+            if let name = rule.name {
+                self.add("router", "route \(name) at \(rule.location)", rule.action.map { Self.effects(of: $0) } ?? [])
+            } else if routes.unmatched == .notFound {
+                self.add("router", "route at \(rule.location)", rule.action.map { Self.effects(of: $0) } ?? [])
+            } else {
+                self.add("router", "rule at \(rule.location), precedence \(rule.precedence)")
+            }
+            switch rule.action?.answer {
+            case .reply(let fixed): self.answer(LocalReply(status: fixed.status, body: fixed.body))
+            case .redirect(let redirect): self.answer(LocalReply(status: redirect.status))
+            case nil: break
+            }
         }
 
-        private static func description(of rule: RouteRule) -> String {
+        /// What a route does besides choosing a cluster, a line for each.
+        private static func effects(of action: RouteAction) -> [String] {
+            var lines: [String] = []
+            switch action.rewrite {
+            case .prefix(_, let path):
+                lines.append("the prefix of the path becomes \(String(decoding: path, as: UTF8.self))")
+            case .whole(let path): lines.append("the path becomes \(String(decoding: path, as: UTF8.self))")
+            case nil: break
+            }
+            if let host = action.host { lines.append("Host becomes \(host)") }
+            for (side, edits) in [("request", action.requestEdits), ("answer", action.responseEdits)] {
+                for edit in edits { lines.append("\(edit) in the \(side)") }
+            }
+            if let limit = action.limits.head { lines.append("each try has \(DurationText.write(limit)) for its head") }
+            if let limit = action.limits.call { lines.append("the call has \(DurationText.write(limit))") }
+            return lines
+        }
+
+        private static func description(of rule: Route) -> String {
             switch rule.match {
             case .always: "takes every request"
             case .request, .never: "everything it asks for is there"
@@ -114,7 +148,7 @@ extension Explainer {
         }
 
         /// Why a request is not one of a rule's; `nil` when it is.
-        private func failure(of rule: RouteRule, _ request: borrowing Request) -> String? {
+        private func failure(of rule: Route, _ request: borrowing Request) -> String? {
             if rule.matches(request.head, request.headers, mark: self.mark?.name) {
                 return rule.match.isPossible(for: request.caller) ? nil : Self.callerFailure(rule, request.caller)
             }
@@ -131,7 +165,7 @@ extension Explainer {
             }
         }
 
-        private static func callerFailure(_ rule: RouteRule, _ caller: ServiceIdentity) -> String {
+        private static func callerFailure(_ rule: Route, _ caller: ServiceIdentity) -> String {
             guard case .request(let match) = rule.match else { return "" }
             if let source = match.source, source != caller.name {
                 return "only for calls of \(source), not \(caller.name)"
@@ -221,29 +255,35 @@ extension Explainer {
 
         private mutating func balance() {
             guard let service = self.target.service else { return }
+            guard self.reply == nil || self.rule?.targets.isEmpty != true else { return }
             let caller = self.explainer.governance.caller
             let total = max(1, self.rule?.targets.reduce(0) { $0 + $1.weight } ?? 1)
-            var shares: [(percent: Double, set: EndpointSet)] = []
+            var shares: [(percent: Double, name: String?, set: EndpointSet)] = []
+            var instances: [Instance] = []
             for target in self.rule?.targets ?? [] {
-                let tags = self.policy.routes?.subsets[target.subset] ?? InstanceTags()
-                let set = service.endpoints(matching: tags, ownApp: caller.app, near: self.policy.region)
-                shares.append((Double(target.weight) * 100 / Double(total), set))
+                guard let cluster = self.policy.host?.clusters[target.cluster] else { continue }
+                let (owner, set) = self.explainer.endpoints(of: cluster, service, self.policy)
+                for instance in owner?.instances ?? [] where !instances.contains(where: { $0 === instance }) {
+                    instances.append(instance)
+                }
+                shares.append((Double(target.weight) * 100 / Double(total), cluster.name, set))
             }
-            if shares.isEmpty {
+            if shares.isEmpty, self.policy.host?.unmatched != .notFound {
                 let set = service.endpoints(matching: InstanceTags(), ownApp: caller.app, near: self.policy.region)
-                shares = [(100, set)]
+                shares = [(100, nil, set)]
+                instances = service.instances
             }
-            self.explanation.shares = shares.map { percent, set in
-                .init(percent: percent, tags: set.tags.label, endpoints: set.endpoints.map(\.description))
+            self.explanation.shares = shares.map { percent, name, set in
+                .init(percent: percent, tags: name ?? set.tags.label, endpoints: set.endpoints.map(\.description))
             }
             let remaining = shares.flatMap { $0.set.endpoints }
-            self.explanation.candidates = service.instances.map { instance in
+            self.explanation.candidates = instances.map { instance in
                 self.candidate(instance, remaining, shares.map(\.set.tags), caller)
             }
             self.endpoints = shares.flatMap { $0.set.endpoints.map(\.description) }
             self.add(
                 "loadbalance",
-                "\(self.policy.balancing.strategy.rawValue) over \(remaining.count) of \(service.instances.count) instances",
+                "\(self.policy.balancing.strategy.rawValue) over \(remaining.count) of \(max(instances.count, remaining.count)) instances",
                 self.policy.region == nil ? [] : ["instances of the own zone or region are preferred"])
             // A share without instances fails; the others do not.
             if let empty = shares.first(where: { $0.set.endpoints.isEmpty }), remaining.isEmpty {

@@ -14,6 +14,14 @@ package final class EndpointSubset {
     package let counters: RequestCounters
     /// In the order of the endpoints.
     package let loads: [EndpointLoad]
+    /// What they are the endpoints of; `nil` for a service's default ones.
+    package internal(set) var cluster: Cluster?
+    /// Whose instances they are, where not those of the called service; `nil` where that is not known.
+    package internal(set) var foreign: Service?
+    /// Counts what is under way, where the cluster limits it.
+    package internal(set) var tickets: ClusterTickets?
+    /// Weights and priorities; `nil` where all endpoints are the same.
+    var shares: EndpointShares?
     private var next: RoundRobin
     private var speeds: WeightedResponse
     private lazy var ring = HashRing(self.set.endpoints.map(\.description))
@@ -52,6 +60,30 @@ package final class EndpointSubset {
     package func pick(
         hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, isEligible: (Endpoint) -> Bool
     ) -> Int? {
+        if let cluster = self.cluster, let settings = cluster.settings, settings.panicThreshold > 0 {
+            if self.isPanicking(settings.panicThreshold, isEligible) {
+                return self.pick(hash, now, &random) { _ in true }
+            }
+        }
+        return self.pick(hash, now, &random, isEligible)
+    }
+
+    /// Whether so few may be chosen that they would not bear the requests of all.
+    ///
+    /// - Source: the panic threshold of Envoy's load balancing.
+    private func isPanicking(_ percent: Int, _ isEligible: (Endpoint) -> Bool) -> Bool {
+        let eligible = self.set.endpoints.count { isEligible($0) }
+        return eligible * 100 < self.set.endpoints.count * percent
+    }
+
+    @inline(__always)
+    private func pick(
+        _ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom, _ isEligible: (Endpoint) -> Bool
+    ) -> Int? {
+        if let shares = self.shares, hash == nil {
+            return shares.pick(using: &random) { isEligible(self.set.endpoints[$0]) }
+                ?? shares.pick(using: &random) { _ in true }
+        }
         guard let first = self.choose(hash, now, &random) else { return nil }
         if isEligible(self.set.endpoints[first]) { return first }
         return self.chooseAgain(hash, now, &random) { isEligible(self.set.endpoints[$0]) } ?? first

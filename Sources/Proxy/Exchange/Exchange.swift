@@ -48,8 +48,12 @@ package struct Exchange: ~Copyable {
     package var target: ServiceState?
     /// Whether the request is for an external host, so that another chain applies: the destination stage.
     package var isExternal = false
-    /// Which instances it may go to; see ``ServiceState/subset(_:isGRPC:_:)``: the route stage.
-    package var subset = 0
+    /// Which endpoints it may go to; see ``ServiceState/cluster(_:isGRPC:_:)``: the route stage.
+    package var cluster = 0
+    /// What its route does besides; `nil` for most: the route stage.
+    package var effect: RouteEffect?
+    /// The path that the client has asked for, where a route has put another in its place: the route stage.
+    var clientPath: ByteRange?
     /// The name that rules about marked requests know it by: the marker stage.
     package var mark: Mark?
     /// Where to send the request: the balancing stage, or the local application's.
@@ -153,6 +157,9 @@ package struct Exchange: ~Copyable {
 
     /// The called service, when it is known.
     package var service: Service? { self.target?.service }
+
+    /// When it is sent again: as its route says, or else its virtual host.
+    package var retryPolicy: RetryPolicy? { self.effect?.action.retry?.policy ?? self.target?.policy.retry }
 
     /// Whether the request may be sent a second time although it may have reached an upstream.
     package var isReplayable: Bool { self.request.method.isIdempotent && !self.request.hasBody }

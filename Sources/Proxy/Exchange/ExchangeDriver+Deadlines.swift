@@ -73,7 +73,8 @@ extension ExchangeDriver {
             // A stream of messages may be silent as long as its call lasts.
             return self.exchange.request.flags.contains(.grpc) ? nil : settings.requestBody
         case .responding:
-            return self.call.hasClientLeft && !self.call.isDownstreamFull ? settings.halfClosed : settings.stream
+            return self.call.hasClientLeft && !self.call.isDownstreamFull
+                ? settings.halfClosed : self.exchange.effect?.idleLimit ?? settings.stream
         case .tunnel: return settings.tunnel
         }
     }

@@ -93,8 +93,17 @@ extension ExchangeDriver {
         let limit = self.exchange.timeout ?? self.plan.settings.firstByte
         self.call.bodyDeadline = .distantFuture
         self.call.headDeadline = self.worker.now + limit
+        if let effect = self.exchange.effect { self.beginCall(effect) }
         self.disarmIdle()
         self.arm(limit)
+    }
+
+    /// The time of the call runs from the last byte of its request, over all tries.
+    private func beginCall(_ effect: RouteEffect) {
+        guard let limit = effect.callLimit, !self.call.hasCallLimit else { return }
+        self.call.hasCallLimit = true
+        self.call.callDeadline = min(self.call.callDeadline, self.worker.now + limit)
+        self.worker.deadlines.notice(limit)
     }
 
     /// Whether the upstream takes more of the request, which the client may send or not.
@@ -119,7 +128,7 @@ extension ExchangeDriver {
 
     private func retain(_ body: ByteBuffer?, mayRefuse: Bool) {
         guard var body, self.exchange.hasWholeBody else { return }
-        let retry = self.exchange.target?.policy.retry
+        let retry = self.exchange.retryPolicy
         var limit = retry?.bodyLimit(for: self.exchange.request.method.isIdempotent) ?? 0
         // An HTTP/2 upstream, or a peer sidecar, may say that nobody has looked at the request.
         if mayRefuse || retry?.isEnabled == true { limit = max(limit, Self.refusalLimit) }
@@ -211,6 +220,10 @@ extension ExchangeDriver {
             self.exchange.attempt.isFailure = true
             self.exchange.outcome = .listedStatus
             if self.tryAgain() { return }
+        } else if let effect = self.exchange.effect, effect.retries(on: self.exchange.meaningfulStatus) {
+            self.exchange.outcome = .listedStatus
+            if self.tryAgain() { return }
+            self.exchange.outcome = .open
         }
         self.phase = .responding
         self.call.headDeadline = .distantFuture

@@ -45,11 +45,14 @@ package final class ExchangeDriver: DeadlineOwner {
         /// Ends of the two ways through a tunnel.
         var isTunnelInputClosed = false
         var isTunnelOutputClosed = false
+        /// Whether the route's own limit of the call has begun.
+        var hasCallLimit = false
         /// Bytes of the request's body since its pace was measured last.
         var unmeasured = 0
         /// From the last byte of the request to the head of the response: for each try.
         var headDeadline = NIODeadline.distantFuture
-        /// From the beginning of a gRPC call to its end, over all tries.
+        /// From the beginning of a gRPC call to its end, or from the last byte of the request where the route says so; over
+        /// all tries.
         var callDeadline = NIODeadline.distantFuture
         /// The pace of a request body that is awaited.
         var bodyDeadline = NIODeadline.distantFuture

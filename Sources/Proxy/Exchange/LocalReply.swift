@@ -9,13 +9,18 @@ package struct LocalReply: Sendable, Equatable {
     package var status: Int
     /// Why, when it is an error; goes out as `x-mesher-error`.
     package var reason: ProxyError.Reason?
-    /// Plain text.
+    /// Text.
     package var body: String
+    /// What the body is.
+    package var contentType = Self.plainText
     /// Further header lines.
     package var headers: [Header] = []
     /// Whether this is the answer to a CONNECT that leads to a service: the client goes on inside, with requests of its
     /// own.
     package var leadsInside = false
+
+    /// What bodies are that mesher writes itself.
+    package static var plainText: String { "text/plain; charset=utf-8" }
 
     /// The answer to CONNECT to a service.
     package static var established: Self {

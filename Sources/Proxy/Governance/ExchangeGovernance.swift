@@ -28,6 +28,10 @@ package struct BalancingState {
     package var isAwaiting = false
     /// Whether the retry budget knows of the request.
     package var isCharged = false
+    /// Whether the cluster counts the try.
+    package var hasTicket = false
+    /// Whether it counts it as a retry.
+    package var hasRetryTicket = false
 
     /// Nothing chosen yet.
     package init() {}

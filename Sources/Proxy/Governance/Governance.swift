@@ -16,6 +16,9 @@ package final class Governance: Sendable {
     package let caller: ServiceIdentity
     private let policies: Mutex<[String: ServicePolicy]>
     private let predecessors: [String: ServicePolicy]
+    private let tickets: Mutex<[String: ClusterTickets]>
+    private let endpoints: Mutex<[String: Endpoint]>
+    private let placeholders: Mutex<[String: Service]>
     /// See ``demands(for:)``; of services with route rules.
     private let routedDemands: [String: [ServiceDemand]]
 
@@ -29,11 +32,18 @@ package final class Governance: Sendable {
         self.caller = config.identity
         self.policies = Mutex([:])
         self.predecessors = previous?.all ?? [:]
+        // They count what is under way, which a new configuration does not end.
+        self.tickets = Mutex(previous?.tickets.withLock { $0 } ?? [:])
+        self.endpoints = Mutex(previous?.endpoints.withLock { $0 } ?? [:])
+        self.placeholders = Mutex(previous?.placeholders.withLock { $0 } ?? [:])
         let own = config.identity.app
         self.routedDemands = Dictionary(
-            uniqueKeysWithValues: config.rules.routes.services.map { service, routes in
+            uniqueKeysWithValues: config.rules.routes.hosts.map { service, routes in
                 var apps = [own]
-                for case let app? in routes.subsets.map(\.app) where !apps.contains(app) { apps.append(app) }
+                for cluster in routes.clusters where !cluster.isElsewhere {
+                    let app = cluster.tags.app ?? own
+                    if !apps.contains(app) { apps.append(app) }
+                }
                 return (service, apps.map { ServiceDemand(app: $0, name: service) })
             })
     }
@@ -52,6 +62,46 @@ package final class Governance: Sendable {
     /// applications that route rules lead to.
     package func demands(for service: String) -> [ServiceDemand] {
         self.routedDemands[service] ?? [ServiceDemand(app: self.caller.app, name: service)]
+    }
+
+    /// The tickets of a cluster that has limits: the same as long as it has its name, whatever else is written.
+    func tickets(of cluster: Cluster) -> ClusterTickets? {
+        guard let settings = cluster.settings, let name = cluster.name,
+            settings.maxRequests != nil || settings.maxRetries != nil
+        else { return nil }
+        return self.tickets.withLock { known in
+            if let tickets = known[name] { return tickets }
+            let tickets = ClusterTickets()
+            known[name] = tickets
+            return tickets
+        }
+    }
+
+    /// The service without instances that stands for a virtual host of `mesh.yaml`: the same object as long as the process
+    /// runs.
+    package func placeholder(of host: String) -> Service {
+        self.placeholders.withLock { known in
+            if let service = known[host] { return service }
+            let service = Service(name: host, instances: [], ownApp: self.caller.app)
+            known[host] = service
+            return service
+        }
+    }
+
+    /// The endpoints of a cluster whose addresses are written down.
+    ///
+    /// They are the same objects for all event loops and for as long as the process runs, so that what is known of their
+    /// health is. Two clusters may have one address, and what one finds out of it is not the other's business.
+    package func endpoints(_ entries: [ClusterEntry], of cluster: Cluster) -> [Endpoint] {
+        self.endpoints.withLock { known in
+            entries.compactMap { entry in
+                let key = "\(cluster.name ?? "") \(entry.endpoint)"
+                if let endpoint = known[key] { return endpoint }
+                guard let endpoint = try? Endpoint(entry.endpoint) else { return nil }
+                known[key] = endpoint
+                return endpoint
+            }
+        }
     }
 
     /// What is known of a service without making anything.
@@ -83,12 +133,16 @@ package final class ServicePolicy: Sendable {
     package let limiter: RateLimiter?
     /// The limit as configured.
     package let limit: Int?
-    /// Which requests go to which instances; `nil` for all to the newest version.
-    package let routes: ServiceRoutes?
-    /// Which of the rules this caller can match at all, in the order in which they are tried.
-    package let activeRules: [Int]
-    /// Finds the rule of a request; `nil` when there are none.
+    /// The routes of its calls; `nil` for all to the newest version.
+    package let host: VirtualHost?
+    /// Which of the routes this caller can match at all, in the order in which they are tried.
+    package let activeRoutes: [Int]
+    /// Finds the route of a request; `nil` when there are none.
     package let matcher: RouteMatcher?
+    /// What the routes do besides leading to a cluster, in their order.
+    package let effects: [RouteEffect?]
+    /// The limits of the clusters, in their order.
+    package let tickets: [ClusterTickets?]
     /// Faults to inject.
     package let fault: FaultPolicy?
     /// The sessions that stick to an instance.
@@ -123,13 +177,15 @@ package final class ServicePolicy: Sendable {
         } else {
             self.limiter = self.limit.map { RateLimiter(rate: $0) }
         }
-        let routes = governance.rules.routes[service]
-        let isSame = routes != nil && routes?.plain == old?.routes?.plain
-        self.routes = isSame ? old?.routes : routes
-        let active = (self.routes?.rules ?? []).enumerated()
+        let host = governance.rules.routes[service]
+        let isSame = host != nil && host?.plain == old?.host?.plain
+        self.host = isSame ? old?.host : host
+        let active = (self.host?.routes ?? []).enumerated()
             .filter { $0.element.match.isPossible(for: governance.caller) }.map(\.offset)
-        self.activeRules = active
-        self.matcher = self.routes.map { RouteMatcher($0, active: active) }
+        self.activeRoutes = active
+        self.matcher = self.host.map { RouteMatcher($0, active: active) }
+        self.effects = (self.host?.routes ?? []).map { $0.action.map { RouteEffect($0) } }
+        self.tickets = (self.host?.clusters ?? []).map { governance.tickets(of: $0) }
         self.fault = governance.rules.faults[service]
         guard self.balancing.strategy == .sessionStickiness else {
             self.sessions = nil
@@ -153,7 +209,7 @@ package final class ServicePolicy: Sendable {
     private func isSame(as old: ServicePolicy) -> Bool {
         self.balancing == old.balancing && self.retry == old.retry && self.outliers == old.outliers
             && self.resilience == old.resilience && self.scope == old.scope && self.limit == old.limit
-            && self.routes === old.routes && self.activeRules == old.activeRules && self.fault == old.fault
+            && self.host === old.host && self.activeRoutes == old.activeRoutes && self.fault == old.fault
             && self.region == old.region
     }
 }
@@ -199,7 +255,7 @@ package final class InstanceCircuits: Sendable {
     package var all: [String: Circuit] { self.state.withLock { $0.circuits } }
 }
 
-extension RouteRule.Match {
+extension Route.Match {
     /// Whether a rule can match requests of this caller.
     ///
     /// A request's headers are not looked at, so this is found out once.

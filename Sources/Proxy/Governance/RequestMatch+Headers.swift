@@ -60,13 +60,13 @@ extension RequestMatch {
             }
             if !isListed { return false }
         }
-        guard !self.paths.isEmpty || !self.queries.isEmpty else { return true }
+        guard !self.paths.isEmpty || !self.queries.isEmpty || !self.parameters.isEmpty else { return true }
         return headers.withBytes(in: head.path) { target in
-            var end = 0
-            while end < target.byteCount, target.byte(at: end) != UInt8(ascii: "?") { end += 1 }
+            let end = target.pathEnd
             let path = target.extracting(0..<end)
             let query = target.extracting(min(end + 1, target.byteCount)..<target.byteCount)
             if !self.paths.isEmpty, !self.paths.contains(where: { $0.matches(path) }) { return false }
+            for parameter in self.parameters where !parameter.holds(for: query) { return false }
             return self.queries.isEmpty || query.byteCount > 0 && self.queries.contains { $0.matches(query) }
         }
     }
@@ -80,8 +80,42 @@ extension MatchPolicy {
     }
 }
 
-extension RouteRule {
-    /// Whether a request of a caller that the rule is for is one of its requests.
+extension RawSpan {
+    /// Where the path of a target ends, and the query begins if there is one.
+    var pathEnd: Int {
+        var end = 0
+        while end < self.byteCount, self.byte(at: end) != UInt8(ascii: "?") { end &+= 1 }
+        return end
+    }
+
+    /// The value of the first parameter `name` of a query; empty where it stands without one, `nil` where it does not.
+    package func parameter(_ name: [UInt8]) -> Range<Int>? {
+        var start = 0
+        while start < self.byteCount {
+            var end = start
+            while end < self.byteCount, self.byte(at: end) != UInt8(ascii: "&") { end &+= 1 }
+            let nameEnd = start + name.count
+            if nameEnd <= end, self.extracting(start..<nameEnd).isEqual(to: name) {
+                if nameEnd == end { return end..<end }
+                if self.byte(at: nameEnd) == UInt8(ascii: "=") { return nameEnd + 1..<end }
+            }
+            start = end + 1
+        }
+        return nil
+    }
+}
+
+extension ParameterMatch {
+    /// Whether the parameter of a query is what is asked for.
+    func holds(for query: RawSpan) -> Bool {
+        guard let range = query.parameter(self.name) else { return false }
+        let value = query.extracting(range)
+        return self.operators.allSatisfy { $0.matches(value) }
+    }
+}
+
+extension Route {
+    /// Whether a request of a caller that the route is for is one of its requests.
     ///
     /// - Parameter mark: The mark that the request was given, if it was.
     package func matches(_ head: RequestHead, _ headers: borrowing HeaderBlock, mark: String?) -> Bool {

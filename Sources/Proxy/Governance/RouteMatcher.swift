@@ -3,21 +3,23 @@
 
 import Common
 
-/// Finds the route rule of a request: the rules of a service, laid out flat.
+/// Finds the route of a request: the routes of a virtual host, laid out flat.
 ///
-/// Rules are looked at one after the other, as they are written, but a header that several rules ask for is searched
-/// once, and a comparison that fails costs some twenty instructions: nothing is copied, counted or allocated.
+/// Routes are looked at one after the other, as they are written, but a header that several routes ask for is searched
+/// once, as is the end of the path, and a comparison that fails costs some twenty instructions: nothing is copied, counted or allocated.
 package final class RouteMatcher: Sendable {
-    /// One comparison with a header.
+    /// One comparison with a header, the path or the method.
     private struct Condition {
         enum Kind: UInt8, Sendable {
             case exact, notEqual, regex
+            /// Of paths only.
+            case prefix, segments
             /// Anything rarer: the model's own comparison.
             case other
         }
 
         let kind: Kind
-        /// Which header: an index into `headers`.
+        /// Which header, as an index into `headers`; or ``path`` or ``method``.
         let header: Int
         let isRequired: Bool
         let acceptsAbsence: Bool
@@ -26,9 +28,13 @@ package final class RouteMatcher: Sendable {
         let count: Int
     }
 
-    /// One rule: its comparisons, or that it has to be asked itself.
+    /// What conditions have in place of a header.
+    private static let path = -1
+    private static let method = -2
+
+    /// One route: its comparisons, or that it has to be asked itself.
     private struct Entry {
-        let rule: Int
+        let route: Int
         let first: Int
         let end: Int
         let isFlat: Bool
@@ -43,21 +49,21 @@ package final class RouteMatcher: Sendable {
         let secondCount: Int
     }
 
-    private let routes: ServiceRoutes
+    private let host: VirtualHost
     private let entries: ContiguousArray<Entry>
     private let conditions: ContiguousArray<Condition>
     private let headers: ContiguousArray<Header>
     private let matches: ContiguousArray<TextMatch>
     private let bytes: [UInt8]
 
-    /// Headers beyond these are searched anew for each rule that asks for one.
+    /// Headers beyond these are searched anew for each route that asks for one.
     private static let remembered = 16
 
-    /// - Parameter active: The rules that can match at all, in the order in which they are tried.
-    init(_ routes: ServiceRoutes, active: [Int]) {
+    /// - Parameter active: The routes that can match at all, in the order in which they are tried.
+    init(_ host: VirtualHost, active: [Int]) {
         var layout = Layout()
-        for index in active { layout.add(routes.rules[index], index) }
-        self.routes = routes
+        for index in active { layout.add(host.routes[index], index) }
+        self.host = host
         self.entries = layout.entries
         self.conditions = layout.conditions
         self.headers = layout.headers
@@ -73,38 +79,58 @@ package final class RouteMatcher: Sendable {
         var bytes: [UInt8] = []
         var known: [[[UInt8]]: Int] = [:]
 
-        mutating func add(_ rule: RouteRule, _ index: Int) {
+        mutating func add(_ route: Route, _ index: Int) {
             let first = self.conditions.count
             var isFlat = false
-            switch rule.match {
+            switch route.match {
             case .always: isFlat = true
             case .request(let match):
-                isFlat = match.paths.isEmpty && match.queries.isEmpty && match.methods.isEmpty
-                if isFlat { match.headers.forEach { self.add($0) } }
+                isFlat =
+                    match.queries.isEmpty && match.parameters.isEmpty && match.paths.count < 2
+                    && match.methods.count < 2
+                if isFlat {
+                    // The path first: it is what most routes differ in, and needs no search.
+                    if let path = match.paths.first { self.add(RouteMatcher.path, path) }
+                    if let method = match.methods.first {
+                        self.add(RouteMatcher.method, .exact(.init(String(decoding: method, as: UTF8.self))))
+                    }
+                    match.headers.forEach { self.add($0) }
+                }
             case .marked: break
             case .never: return
             }
-            self.entries.append(Entry(rule: index, first: first, end: self.conditions.count, isFlat: isFlat))
+            self.entries.append(Entry(route: index, first: first, end: self.conditions.count, isFlat: isFlat))
+        }
+
+        private mutating func add(_ header: Int, _ text: TextMatch) {
+            self.add(text, header, isRequired: false, acceptsAbsence: false)
         }
 
         private mutating func add(_ match: HeaderMatch) {
             let header = self.header(match.lowercasedNames)
             for text in match.operators {
-                var (kind, start, count) = (Condition.Kind.other, self.matches.count, 0)
-                switch text {
-                case .exact(let pattern) where !pattern.ignoresCase: (kind, start, count) = self.text(.exact, pattern)
-                case .notEqual(let pattern) where !pattern.ignoresCase:
-                    (kind, start, count) = self.text(.notEqual, pattern)
-                case .regex:
-                    kind = .regex
-                    self.matches.append(text)
-                default: self.matches.append(text)
-                }
-                self.conditions.append(
-                    Condition(
-                        kind: kind, header: header, isRequired: match.isRequired,
-                        acceptsAbsence: match.acceptsAbsence, start: start, count: count))
+                self.add(text, header, isRequired: match.isRequired, acceptsAbsence: match.acceptsAbsence)
             }
+        }
+
+        private mutating func add(_ text: TextMatch, _ header: Int, isRequired: Bool, acceptsAbsence: Bool) {
+            var (kind, start, count) = (Condition.Kind.other, self.matches.count, 0)
+            switch text {
+            case .exact(let pattern) where !pattern.ignoresCase: (kind, start, count) = self.text(.exact, pattern)
+            case .notEqual(let pattern) where !pattern.ignoresCase:
+                (kind, start, count) = self.text(.notEqual, pattern)
+            case .prefix(let pattern) where !pattern.ignoresCase: (kind, start, count) = self.text(.prefix, pattern)
+            case .segments(let pattern) where !pattern.ignoresCase:
+                (kind, start, count) = self.text(.segments, pattern)
+            case .regex:
+                kind = .regex
+                self.matches.append(text)
+            default: self.matches.append(text)
+            }
+            self.conditions.append(
+                Condition(
+                    kind: kind, header: header, isRequired: isRequired, acceptsAbsence: acceptsAbsence, start: start,
+                    count: count))
         }
 
         private mutating func text(
@@ -132,20 +158,21 @@ package final class RouteMatcher: Sendable {
         }
     }
 
-    /// The first rule that a request matches: an index into the rules of the service; `nil` when none does.
+    /// The first route that a request matches: an index into those of the virtual host; `nil` when none does.
     ///
     /// - Parameter mark: The mark that the request was given, if it was.
-    package func rule(for head: RequestHead, _ block: borrowing HeaderBlock, mark: Mark?) -> Int? {
+    package func route(for head: RequestHead, _ block: borrowing HeaderBlock, mark: Mark?) -> Int? {
         var found = InlineArray<16, Int>(repeating: Self.unsearched)
+        var pathEnd = Self.unsearched
         for position in 0..<self.entries.count {
             let entry = self.entries[position]
             guard entry.isFlat else {
-                if self.routes.rules[entry.rule].matches(head, block, mark: mark?.name) { return entry.rule }
+                if self.host.routes[entry.route].matches(head, block, mark: mark?.name) { return entry.route }
                 continue
             }
             var index = entry.first
-            while index < entry.end, self.holds(index, block, &found) { index &+= 1 }
-            if index == entry.end { return entry.rule }
+            while index < entry.end, self.holds(index, head, block, &found, &pathEnd) { index &+= 1 }
+            if index == entry.end { return entry.route }
         }
         return nil
     }
@@ -154,9 +181,13 @@ package final class RouteMatcher: Sendable {
     private static let absent = -1
 
     @inline(__always)
-    private func holds(_ index: Int, _ block: borrowing HeaderBlock, _ found: inout InlineArray<16, Int>) -> Bool {
+    private func holds(
+        _ index: Int, _ head: RequestHead, _ block: borrowing HeaderBlock, _ found: inout InlineArray<16, Int>,
+        _ pathEnd: inout Int
+    ) -> Bool {
         let condition = self.conditions[index]
         let header = condition.header
+        if header < 0 { return self.holds(condition, head, block, &pathEnd) }
         var field = header < Self.remembered ? found[header] : Self.unsearched
         if field == Self.unsearched {
             field = self.search(header, block)
@@ -165,17 +196,44 @@ package final class RouteMatcher: Sendable {
         guard field >= 0 else { return condition.acceptsAbsence }
         return block.withValue(at: field) { value in
             if condition.isRequired, value.byteCount == 0 { return false }
-            switch condition.kind {
-            case .exact: return self.isEqual(value, condition)
-            case .notEqual: return !self.isEqual(value, condition)
-            case .regex, .other: return self.matches[condition.start].matches(value)
-            }
+            return self.holds(condition, value)
+        }
+    }
+
+    /// Compares the path, whose end is looked for once, or the method.
+    private func holds(
+        _ condition: Condition, _ head: RequestHead, _ block: borrowing HeaderBlock, _ pathEnd: inout Int
+    ) -> Bool {
+        if condition.header == Self.method {
+            return block.withBytes(in: head.methodName) { self.holds(condition, $0) }
+        }
+        return block.withBytes(in: head.path) { target in
+            if pathEnd == Self.unsearched { pathEnd = target.pathEnd }
+            return self.holds(condition, target.extracting(0..<pathEnd))
+        }
+    }
+
+    @inline(__always)
+    private func holds(_ condition: Condition, _ value: RawSpan) -> Bool {
+        switch condition.kind {
+        case .exact: self.isEqual(value, condition)
+        case .notEqual: !self.isEqual(value, condition)
+        case .prefix: self.begins(value, condition)
+        case .segments:
+            self.begins(value, condition)
+                && (value.byteCount == condition.count || value.byte(at: condition.count) == UInt8(ascii: "/"))
+        case .regex, .other: self.matches[condition.start].matches(value)
         }
     }
 
     @inline(__always)
     private func isEqual(_ value: RawSpan, _ condition: Condition) -> Bool {
-        guard value.byteCount == condition.count else { return false }
+        value.byteCount == condition.count && self.begins(value, condition)
+    }
+
+    @inline(__always)
+    private func begins(_ value: RawSpan, _ condition: Condition) -> Bool {
+        guard value.byteCount >= condition.count else { return false }
         for offset in 0..<condition.count where value.byte(at: offset) != self.bytes[condition.start &+ offset] {
             return false
         }

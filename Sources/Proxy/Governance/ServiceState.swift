@@ -21,14 +21,16 @@ package final class ServiceState {
     package internal(set) var governance: Governance
     /// Retries are a share of the requests; the same object until that share is another one.
     package let budget: RetryBudget
-    /// One for each route rule that has several targets.
+    /// One for each route that has several targets.
     private var splits: [WeightedSplit?]
-    /// The default endpoints, then those of the subsets of the route rules; first those of HTTP, then the same of gRPC.
-    private var subsets: [EndpointSubset?]
+    /// The default endpoints, then those of the clusters of the routes; first those of HTTP, then the same of gRPC.
+    private var clusters: [EndpointSubset?]
     /// Where each of these begins when it is made.
-    private let turns: [BalancerTurn]
+    private var turns: [BalancerTurn]
+    /// What the endpoints of other services were taken from; `nil` where there are none.
+    private var directory: ServiceDirectory?
     private var loads: [ObjectIdentifier: EndpointLoad]
-    /// Counts the requests of each target of each rule.
+    /// Counts the requests of each target of each route.
     private let hits: [[Counter]]
 
     /// - Parameter loops: How many event loops share what is allowed to the process.
@@ -36,7 +38,7 @@ package final class ServiceState {
         _ service: Service, _ policy: ServicePolicy, _ governance: Governance, _ counters: RequestCounters,
         loop: Int, of loops: Int, upon old: ServiceState?, using random: inout FastRandom
     ) {
-        self.hits = policy.routes?.hits.shard(of: loop) ?? []
+        self.hits = policy.host?.hits.shard(of: loop) ?? []
         self.service = service
         self.policy = policy
         self.governance = governance
@@ -45,46 +47,90 @@ package final class ServiceState {
         let percent = policy.retry.budgetPercent
         let known = old.flatMap { $0.policy.retry.budgetPercent == percent ? $0.budget : nil }
         self.budget = known ?? RetryBudget(percent: percent, loops: loops)
-        self.splits = Self.splits(policy.routes, upon: old)
-        self.subsets = Array(repeating: nil, count: 2 * (1 + (policy.routes?.subsets.count ?? 0)))
-        self.turns = Self.turns(policy.routes, upon: old, using: &random)
-        self.loads = Self.loads(of: service, upon: old)
+        self.splits = Self.splits(policy.host, upon: old)
+        self.clusters = Array(repeating: nil, count: 2 * (1 + (policy.host?.clusters.count ?? 0)))
+        self.turns = Self.turns(policy.host, upon: old, using: &random)
+        self.loads = Self.loads(of: service, policy.host, upon: old)
     }
 
-    /// The target of a route rule whose turn it is.
-    package func target(of rule: Int) -> RouteTarget? {
-        guard let routes = self.policy.routes else { return nil }
-        let target = self.splits[rule]?.next() ?? 0
-        self.hits[rule][target].add()
-        return routes.rules[rule].targets[target]
+    /// The target of a route whose turn it is; `nil` when the route leads to none.
+    package func target(of route: Int) -> RouteTarget? {
+        guard let host = self.policy.host, !host.routes[route].targets.isEmpty else { return nil }
+        let target = self.splits[route]?.next() ?? 0
+        self.hits[route][target].add()
+        return host.routes[route].targets[target]
     }
 
     /// The endpoints that a request may go to.
     ///
-    /// - Parameter index: 0 for the default endpoints, else one more than that of the subset of the route rules.
+    /// - Parameter index: 0 for the default endpoints, else one more than that of the cluster of the routes.
     /// - Parameter isGRPC: Whether the endpoints must speak gRPC.
-    package func subset(_ index: Int, isGRPC: Bool, _ worker: Worker) -> EndpointSubset {
-        let place = isGRPC ? index &+ self.subsets.count / 2 : index
-        return self.subsets[place] ?? self.makeSubset(index, isGRPC, at: place, worker)
+    package func cluster(_ index: Int, isGRPC: Bool, _ worker: Worker) -> EndpointSubset {
+        if let directory = self.directory, directory !== worker.directory.value { self.lookElsewhere(worker) }
+        let place = isGRPC ? index &+ self.clusters.count / 2 : index
+        return self.clusters[place] ?? self.makeCluster(index, isGRPC, at: place, worker)
     }
 
-    private func makeSubset(_ index: Int, _ isGRPC: Bool, at place: Int, _ worker: Worker) -> EndpointSubset {
-        let caller = self.governance.caller
-        let set: EndpointSet
-        if index == 0, !isGRPC, self.policy.region == nil {
-            set = self.service.defaultEndpoints
-        } else {
-            let tags = index == 0 ? InstanceTags() : self.policy.routes?.subsets[index - 1] ?? InstanceTags()
-            set = self.service.endpoints(
-                matching: tags, ownApp: caller.app, near: self.policy.region, protocolName: isGRPC ? "grpc" : "rest")
+    /// Forgets the endpoints of other services that have changed.
+    private func lookElsewhere(_ worker: Worker) {
+        let directory = worker.directory.value
+        self.directory = directory
+        for index in self.clusters.indices {
+            guard let known = self.clusters[index], case .service(let name, _)? = known.cluster?.members,
+                directory[name] !== known.foreign
+            else { continue }
+            self.turns[index] = known.turn
+            self.clusters[index] = nil
         }
+    }
+
+    private func makeCluster(_ index: Int, _ isGRPC: Bool, at place: Int, _ worker: Worker) -> EndpointSubset {
+        let cluster = index == 0 ? nil : self.policy.host?.clusters[index - 1]
+        let (service, set) = self.endpoints(of: cluster, isGRPC, worker)
         let counters = worker.metrics.counters(
-            .service(self.service.name, app: set.tags.app, version: set.tags.version))
+            .service(service?.name ?? self.service.name, app: set.tags.app, version: set.tags.version))
         let loads = set.endpoints.map { self.load(of: $0, worker.index) }
-        let subset = EndpointSubset(
-            set, self.policy.balancing, counters: counters, turn: self.turns[place], loads: loads, at: worker.now)
-        self.subsets[place] = subset
-        return subset
+        var balancing = self.policy.balancing
+        if let strategy = cluster?.settings?.strategy { balancing.strategy = strategy }
+        let made = EndpointSubset(
+            set, balancing, counters: counters, turn: self.turns[place], loads: loads, at: worker.now)
+        made.cluster = cluster
+        made.foreign = service === self.service ? nil : service
+        if case .fixed(let entries)? = cluster?.members, entries.count == set.endpoints.count {
+            made.shares = EndpointShares(entries)
+        }
+        made.tickets = index == 0 ? nil : self.policy.tickets[index - 1]
+        self.clusters[place] = made
+        return made
+    }
+
+    /// The endpoints of a cluster, and the service whose they are; `nil` for the default endpoints.
+    private func endpoints(
+        of cluster: Cluster?, _ isGRPC: Bool, _ worker: Worker
+    ) -> (service: Service?, set: EndpointSet) {
+        let app = self.governance.caller.app
+        let name = isGRPC || cluster?.settings?.isHTTP2 == true ? "grpc" : "rest"
+        switch cluster?.members {
+        case nil where name == "rest" && self.policy.region == nil:
+            return (self.service, self.service.defaultEndpoints)
+        case nil, .own:
+            let tags = cluster?.tags ?? InstanceTags()
+            let set = self.service.endpoints(matching: tags, ownApp: app, near: self.policy.region, protocolName: name)
+            return (self.service, set)
+        case .service(let other, let tags):
+            let directory = worker.directory.value
+            self.directory = directory
+            guard let service = directory[other] else {
+                let tags = EndpointSet.Tags(
+                    version: tags.version, app: tags.app ?? app, properties: tags.properties)
+                return (nil, EndpointSet([], tags: tags))
+            }
+            let set = service.endpoints(matching: tags, ownApp: app, near: self.policy.region, protocolName: name)
+            return (service, set)
+        case .fixed(let entries):
+            let endpoints = cluster.map { self.governance.endpoints(entries, of: $0) } ?? []
+            return (nil, EndpointSet(endpoints, tags: .init(version: "", app: "")))
+        }
     }
 
     /// The same for all subsets that an endpoint is in.
@@ -99,63 +145,75 @@ package final class ServiceState {
 // MARK: What a predecessor leaves
 
 extension ServiceState {
-    /// What tells the split of one rule from those of others: a split goes on as long as there is a rule with these targets.
+    /// What tells the split of one route from those of others: a split goes on as long as there is a route with these
+    /// targets.
     private struct SplitKey: Hashable {
         let precedence: Int
         let weights: [Int]
-        let tags: [InstanceTags]
+        let name: String?
+        let clusters: [Cluster]
 
-        init(_ rule: RouteRule, _ routes: ServiceRoutes) {
-            self.precedence = rule.precedence
-            self.weights = rule.targets.map(\.weight)
-            self.tags = rule.targets.map { routes.subsets[$0.subset] }
+        init(_ route: Route, _ host: VirtualHost) {
+            self.precedence = route.precedence
+            self.weights = route.targets.map(\.weight)
+            self.name = route.name
+            self.clusters = route.targets.map { host.clusters[$0.cluster] }
         }
     }
 
-    private static func splits(_ routes: ServiceRoutes?, upon old: ServiceState?) -> [WeightedSplit?] {
-        guard let routes else { return [] }
-        if let old, old.policy.routes === routes { return old.splits }
+    private static func splits(_ host: VirtualHost?, upon old: ServiceState?) -> [WeightedSplit?] {
+        guard let host else { return [] }
+        if let old, old.policy.host === host { return old.splits }
         var known: [SplitKey: WeightedSplit] = [:]
-        if let old, let rules = old.policy.routes {
-            for (rule, split) in zip(rules.rules, old.splits) { known[SplitKey(rule, rules)] = split }
+        if let old, let oldHost = old.policy.host {
+            for (route, split) in zip(oldHost.routes, old.splits) { known[SplitKey(route, oldHost)] = split }
         }
-        return routes.rules.map { rule in
-            guard rule.targets.count > 1 else { return nil }
-            return known.removeValue(forKey: SplitKey(rule, routes)) ?? WeightedSplit(rule.targets.map(\.weight))
+        return host.routes.map { route in
+            guard route.targets.count > 1 else { return nil }
+            return known.removeValue(forKey: SplitKey(route, host)) ?? WeightedSplit(route.targets.map(\.weight))
         }
     }
 
     private static func turns(
-        _ routes: ServiceRoutes?, upon old: ServiceState?, using random: inout FastRandom
+        _ host: VirtualHost?, upon old: ServiceState?, using random: inout FastRandom
     ) -> [BalancerTurn] {
-        let count = 1 + (routes?.subsets.count ?? 0)
-        let places = old.map { Self.places(of: routes, in: $0.policy.routes) } ?? []
+        let count = 1 + (host?.clusters.count ?? 0)
+        let places = old.map { Self.places(of: host, in: $0.policy.host) } ?? []
         return (0..<2 * count).map { place in
             let index = place % count
             guard let old, let known = index < places.count ? places[index] : nil else {
                 // Anywhere, so that many sidecars do not all begin with the same instance.
                 return BalancerTurn(RoundRobin(startingAt: .random(in: 0..<1 << 16, using: &random)))
             }
-            let oldPlace = place < count ? known : known + old.subsets.count / 2
-            return old.subsets[oldPlace]?.turn ?? old.turns[oldPlace]
+            let oldPlace = place < count ? known : known + old.clusters.count / 2
+            return old.clusters[oldPlace]?.turn ?? old.turns[oldPlace]
         }
     }
 
-    /// Where the old rules have the default endpoints and the subsets of the new ones; `nil` for those that they have not.
-    private static func places(of routes: ServiceRoutes?, in old: ServiceRoutes?) -> [Int?] {
-        let tags = routes?.subsets ?? []
-        if routes === old { return Array(0...tags.count) }
+    /// Where the old routes have the default endpoints and the clusters of the new ones; `nil` for those that they have not.
+    private static func places(of host: VirtualHost?, in old: VirtualHost?) -> [Int?] {
+        let clusters = host?.clusters ?? []
+        if host === old { return Array(0...clusters.count) }
         let known = Dictionary(
-            (old?.subsets ?? []).enumerated().map { ($0.element, $0.offset + 1) },
+            (old?.clusters ?? []).enumerated().map { ($0.element, $0.offset + 1) },
             uniquingKeysWith: { first, _ in first })
-        return [0] + tags.map { known[$0] }
+        return [0] + clusters.map { known[$0] }
     }
 
     /// Of the instances that are still there; what others leave is kept only by the requests that they serve.
-    private static func loads(of service: Service, upon old: ServiceState?) -> [ObjectIdentifier: EndpointLoad] {
+    private static func loads(
+        of service: Service, _ host: VirtualHost?, upon old: ServiceState?
+    ) -> [ObjectIdentifier: EndpointLoad] {
         guard let old, !old.loads.isEmpty else { return [:] }
-        if old.service === service { return old.loads }
         var loads: [ObjectIdentifier: EndpointLoad] = [:]
+        if host?.leadsElsewhere == true {
+            // Which instances there are is another service's business: those that were in use last.
+            for load in old.clusters.lazy.compactMap({ $0 }).flatMap(\.loads) {
+                loads[ObjectIdentifier(load.endpoint)] = load
+            }
+            return loads
+        }
+        if old.service === service { return old.loads }
         loads.reserveCapacity(old.loads.count)
         for instance in service.instances {
             for endpoint in instance.endpoints {

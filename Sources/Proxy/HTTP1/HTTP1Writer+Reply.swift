@@ -17,7 +17,7 @@ extension HTTP1Writer {
         out.writeString("HTTP/1.1 \(reply.status) \(Self.reasonPhrase(reply.status))\r\n")
         if let date { out.writeBytes(date.bytes) }
         var head = ""
-        if !reply.body.isEmpty { head += "Content-Type: text/plain; charset=utf-8\r\n" }
+        if !reply.body.isEmpty { head += "Content-Type: \(reply.contentType)\r\n" }
         head += "Content-Length: \(reply.body.utf8.count)\r\n"
         if let reason = reply.reason { head += "x-mesher-error: \(reason.rawValue)\r\n" }
         for header in reply.headers { head += "\(header.name): \(header.value)\r\n" }

@@ -352,7 +352,7 @@ extension LocalReply {
                 HeaderLine("grpc-status", "\(self.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: self.status))"))
             lines.append(HeaderLine("grpc-message", GRPCStatus.encode(self.body)))
         } else {
-            if !self.body.isEmpty { lines.append(HeaderLine("content-type", "text/plain; charset=utf-8")) }
+            if !self.body.isEmpty { lines.append(HeaderLine("content-type", self.contentType)) }
             lines.append(HeaderLine("content-length", "\(self.body.utf8.count)"))
         }
         if let reason = self.reason { lines.append(HeaderLine("x-mesher-error", reason.rawValue)) }

@@ -67,7 +67,7 @@ package final class TelemetryBuffer {
         let start = self.text.count
         let head = exchange.request
         let method = exchange.requestHeaders.append(head.methodName, limit: 32, to: &self.text)
-        let target = exchange.requestHeaders.append(head.path, limit: Self.longestTarget, to: &self.text)
+        let target = exchange.requestHeaders.append(exchange.askedPath, limit: Self.longestTarget, to: &self.text)
         let host = exchange.requestHeaders.append(head.authority.whole, limit: Self.longestHost, to: &self.text)
         self.records.append(
             ExchangeRecord(

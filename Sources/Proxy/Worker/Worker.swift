@@ -331,11 +331,14 @@ package final class Worker {
         return self.states.state(of: service, governance, self.metrics, &self.random) { directory[$0] != nil }
     }
 
-    /// What this loop keeps about an external host.
+    /// What this loop keeps about an external host, or a virtual host of `mesh.yaml`.
     package func state(ofHost host: Service, _ governance: Governance) -> ServiceState {
         if let state = self.hosts.recent(host, governance) { return state }
         lazy var listed = Set(governance.rules.externalHosts.rules.map(\.pattern))
-        return self.hosts.state(of: host, governance, self.metrics, &self.random) { listed.contains($0) }
+        let routes = governance.rules.routes
+        return self.hosts.state(of: host, governance, self.metrics, &self.random) { name in
+            routes[name] != nil || listed.contains(name)
+        }
     }
 }
 

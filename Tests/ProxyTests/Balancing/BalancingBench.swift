@@ -58,7 +58,7 @@ final class BalancingBench {
 
     /// The default endpoints of a service.
     func subset(_ name: String = "cart") throws -> EndpointSubset {
-        try self.state(name).subset(0, isGRPC: false, self.worker)
+        try self.state(name).cluster(0, isGRPC: false, self.worker)
     }
 
     /// Lets time pass.

@@ -120,7 +120,7 @@ import Testing
         let bench = try BalancingBench(["cart": BalancingBench.endpoints(1)], rules(rule))
         func next(_ rule: Int) throws -> String? {
             let state = try bench.state()
-            return state.target(of: rule).map { state.policy.routes?.subsets[$0.subset].version ?? "" }
+            return state.target(of: rule).map { state.policy.host?.clusters[$0.cluster].tags.version ?? "" }
         }
         // What 60 to 40 comes to is 1.0, 2.0, 1.0, 2.0, 1.0.
         #expect(try [next(0), next(0)] == ["1.0", "2.0"])

@@ -55,6 +55,13 @@ extension ConfigCatalogue {
             .rules("cse.darklaunch.policy.<service>", "JSON", "The same in an older language."),
         ])
 
+    static let mesh = KeyGroup(
+        "Virtual hosts", in: "mesh.yaml",
+        [
+            .rules("mesh.hosts", "list of hosts", "Which requests belong to a name, and what becomes of them."),
+            .rules("mesh.clusters", "list of clusters", "Where the routes of the hosts lead."),
+        ])
+
     static let egress = KeyGroup(
         "External hosts", in: "egress.yaml",
         [

@@ -6,7 +6,8 @@ package enum ConfigCatalogue {
     package static let groups: [KeyGroup] = [
         Self.identity, Self.listeners, Self.registry, Self.chains, Self.transport, Self.configServer, Self.plugins,
         Self.general, Self.limits, Self.timeouts, Self.balancing, Self.breaking, Self.rateLimits, Self.faults,
-        Self.routes, Self.egress, Self.edge, Self.tls, Self.credentials, Self.logs, Self.tracing, Self.framework,
+        Self.routes, Self.mesh, Self.egress, Self.edge, Self.tls, Self.credentials, Self.logs, Self.tracing,
+        Self.framework,
     ]
 
     /// All keys of all groups.

@@ -11,7 +11,7 @@ enum DarkLaunch {
     ]
 
     /// The rules of an entry; `nil` when it says nothing that can be used.
-    static func routes(_ entry: ConfigSource.Entry, _ reader: inout ConfigReader) -> ServiceRoutes? {
+    static func routes(_ entry: ConfigSource.Entry, _ reader: inout ConfigReader) -> VirtualHost? {
         let tree: ConfigTree
         do {
             tree = try RuleText.read(entry)
@@ -21,7 +21,7 @@ enum DarkLaunch {
         }
         var matches = MatchReader(problems: RuleProblems(entry.key))
         let items = tree["ruleItems"]?.elements ?? []
-        let rules: [(rule: RouteRule, tags: [InstanceTags])]
+        let rules: [(route: Route, clusters: [Cluster])]
         switch tree["policyType"]?.text {
         case "RATE": rules = Self.rate(items, tree.location, &matches.problems).map { [$0] } ?? []
         case "RULE": rules = items.compactMap { Self.rule($0, &matches) }
@@ -32,13 +32,13 @@ enum DarkLaunch {
                 ConfigMistake("\"\(type ?? "")\" is no policyType", remedy: "write RATE or RULE"))
         }
         matches.problems.problems.forEach { reader.note($0) }
-        return rules.isEmpty ? nil : ServiceRoutes(rules, plain: tree.plain)
+        return rules.isEmpty ? nil : VirtualHost(rules, plain: tree.plain)
     }
 
     /// One rule for all requests, whose weights are the conditions of the items.
     private static func rate(
         _ items: [ConfigTree], _ location: ConfigLocation, _ problems: inout RuleProblems
-    ) -> (rule: RouteRule, tags: [InstanceTags])? {
+    ) -> (route: Route, clusters: [Cluster])? {
         var targets: [(weight: Int, tags: InstanceTags)] = []
         for item in items {
             let text = item["policyCondition"]?.text ?? ""
@@ -53,14 +53,14 @@ enum DarkLaunch {
             return nil
         }
         return (
-            RouteRule(precedence: 1, match: .always, weights: complete.map(\.weight), at: location),
-            complete.map(\.tags)
+            Route(precedence: 1, match: .always, weights: complete.map(\.weight), at: location),
+            complete.map { Cluster($0.tags) }
         )
     }
 
     private static func rule(
         _ item: ConfigTree, _ matches: inout MatchReader
-    ) -> (rule: RouteRule, tags: [InstanceTags])? {
+    ) -> (route: Route, clusters: [Cluster])? {
         let condition = item["policyCondition"]?.text ?? ""
         let ignoresCase = item["caseInsensitive"]?.text?.lowercased() == "true"
         guard let (text, name) = Self.operators.first(where: { condition.range(ofFirst: $0.text) != nil }),
@@ -89,9 +89,9 @@ enum DarkLaunch {
         ]
         let targets = Self.split(100, over: Self.versions(item))
         guard let complete = RouteRuleReader.complete(targets, at: item.location, &matches.problems) else { return nil }
-        let rule = RouteRule(
+        let rule = Route(
             precedence: 1, match: .request(match), weights: complete.map(\.weight), at: item.location)
-        return (rule, complete.map(\.tags))
+        return (rule, complete.map { Cluster($0.tags) })
     }
 
     /// The versions of `version=a,b`.

@@ -8,10 +8,14 @@ struct RouteRuleReader {
     private let templates: [String: ConfigTree]
 
     /// The rules for calls of each service.
-    static func read(_ reader: inout ConfigReader, policies: [MatchPolicy]) -> RouteTable {
+    ///
+    /// - Parameter hosts: The virtual hosts of `mesh.yaml`: one that has the name of a service owns its routes whole.
+    static func read(
+        _ reader: inout ConfigReader, policies: [MatchPolicy], besides hosts: [String: VirtualHost]
+    ) -> [String: VirtualHost] {
         let known = Dictionary(policies.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         let rules = RouteRuleReader(policies: known, templates: Self.templates(reader.store))
-        var services: [String: ServiceRoutes] = [:]
+        var services: [String: VirtualHost] = [:]
         for (service, entry) in reader.store.entries(below: "routeRule") {
             services[service] = rules.routes(entry, &reader)
         }
@@ -21,7 +25,14 @@ struct RouteRuleReader {
         for (service, entry) in reader.store.entries(below: "cse.routeRule") {
             services[service] = rules.routes(entry, &reader)
         }
-        return RouteTable(services)
+        for name in services.keys.sorted() where hosts[name] != nil {
+            reader.note(
+                ConfigProblem(
+                    .warning, at: services[name]?.routes.first?.location ?? ConfigLocation("router.yaml"),
+                    key: "routeRule.\(name)", "has no effect: mesh.yaml has a host of this name",
+                    remedy: "keep one of them"))
+        }
+        return services
     }
 
     /// The matches that rules may refer to, put together again from their leaves.
@@ -36,7 +47,7 @@ struct RouteRuleReader {
         return templates
     }
 
-    private func routes(_ entry: ConfigSource.Entry, _ reader: inout ConfigReader) -> ServiceRoutes? {
+    private func routes(_ entry: ConfigSource.Entry, _ reader: inout ConfigReader) -> VirtualHost? {
         let tree: ConfigTree
         do {
             tree = try RuleText.read(entry)
@@ -45,7 +56,7 @@ struct RouteRuleReader {
             return nil
         }
         var matches = MatchReader(problems: RuleProblems(entry.key))
-        var rules: [(rule: RouteRule, tags: [InstanceTags])] = []
+        var rules: [(route: Route, clusters: [Cluster])] = []
         if case .map = tree {
             matches.problems.note(
                 tree.location, ConfigMistake("a map stands where a list of rules belongs", remedy: "write - before it"))
@@ -56,17 +67,17 @@ struct RouteRuleReader {
         matches.problems.problems.forEach { reader.note($0) }
         // A list without rules is one, for whoever looks; one that is nothing but mistakes is none.
         guard !rules.isEmpty || tree.elements.isEmpty else { return nil }
-        return ServiceRoutes(rules, plain: "\(tree.plain)\(self.plain(of: rules))")
+        return VirtualHost(rules, plain: "\(tree.plain)\(self.plain(of: rules))")
     }
 
     /// What rules refer to is a part of what they say.
-    private func plain(of rules: [(rule: RouteRule, tags: [InstanceTags])]) -> String {
+    private func plain(of rules: [(route: Route, clusters: [Cluster])]) -> String {
         rules.compactMap { rule, _ in rule.reference.flatMap { self.templates[$0]?.plain ?? "\(rule.match)" } }.joined()
     }
 
     private func rule(
         _ tree: ConfigTree, _ matches: inout MatchReader
-    ) -> (rule: RouteRule, tags: [InstanceTags])? {
+    ) -> (route: Route, clusters: [Cluster])? {
         matches.problems.allow(["precedence", "match", "route"], in: tree)
         var precedence = 0
         if let text = tree["precedence"]?.text {
@@ -79,15 +90,15 @@ struct RouteRuleReader {
         }
         guard let targets = Self.targets(tree, &matches.problems) else { return nil }
         let (match, reference) = self.match(tree["match"], &matches)
-        let rule = RouteRule(
+        let rule = Route(
             precedence: precedence, match: match, reference: reference, weights: targets.map(\.weight),
             at: tree.location)
-        return (rule, targets.map(\.tags))
+        return (rule, targets.map { Cluster($0.tags) })
     }
 
     private func match(
         _ tree: ConfigTree?, _ matches: inout MatchReader
-    ) -> (match: RouteRule.Match, reference: String?) {
+    ) -> (match: Route.Match, reference: String?) {
         guard let tree, !tree.entries.isEmpty else { return (.always, nil) }
         guard let name = tree["refer"]?.text, !name.isEmpty else { return (.request(matches.routeMatch(tree)), nil) }
         if let template = self.templates[name] { return (.request(matches.routeMatch(template)), name) }
@@ -147,7 +158,7 @@ struct RouteRuleReader {
         return weight
     }
 
-    private static func tags(_ tree: ConfigTree?) -> InstanceTags {
+    static func tags(_ tree: ConfigTree?) -> InstanceTags {
         var version = "latest"
         var app: String?
         var properties: [String: String] = [:]

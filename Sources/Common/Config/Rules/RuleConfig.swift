@@ -2,7 +2,7 @@
 
 /// Everything that is written as rules about requests; may change while the process runs.
 package struct RuleConfig: Sendable {
-    /// Which instances of a service get which requests.
+    /// What becomes of the requests for each name.
     package var routes: RouteTable
     /// What marks requests, by name.
     package var policies: [MatchPolicy]
@@ -15,7 +15,9 @@ package struct RuleConfig: Sendable {
 
     init(_ reader: inout ConfigReader) {
         self.policies = MatchPolicyReader.policies(&reader)
-        self.routes = RouteRuleReader.read(&reader, policies: self.policies)
+        let mesh = MeshReader.read(&reader)
+        let hosts = RouteRuleReader.read(&reader, policies: self.policies, besides: mesh.hosts)
+        self.routes = RouteTable(hosts.merging(mesh.hosts) { $1 }, domains: mesh.domains)
         self.rateLimits = MatchPolicyReader.limits(&reader)
         self.faults = FaultRules(&reader)
         self.externalHosts = ExternalHostReader.read(&reader)

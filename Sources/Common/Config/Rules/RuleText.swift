@@ -71,6 +71,18 @@ struct RuleProblems {
 
     mutating func add(_ problem: ConfigProblem) { self.problems.append(problem) }
 
+    /// Refuses keys of a map that nobody reads: where a typo would change what becomes of requests.
+    mutating func allowOnly(_ known: [String], in tree: ConfigTree) {
+        for entry in tree.entries where !known.contains(entry.key) {
+            let near = Spelling.nearest(to: entry.key, among: known)
+            self.note(
+                entry.location,
+                ConfigMistake(
+                    "unknown key \(entry.key)",
+                    remedy: near.map { "did you mean \($0)?" } ?? "write one of \(known.joined(separator: ", "))"))
+        }
+    }
+
     /// Warns of keys of a map that nobody reads.
     mutating func allow(_ known: [String], in tree: ConfigTree) {
         for entry in tree.entries where !known.contains(entry.key) {

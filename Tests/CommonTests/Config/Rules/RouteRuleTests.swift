@@ -14,15 +14,15 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
 }
 
 @Suite struct RouteRuleTests {
-    private func cart(_ yaml: String) throws -> ServiceRoutes {
+    private func cart(_ yaml: String) throws -> VirtualHost {
         let (config, problems) = try rules(yaml)
         #expect(problems.filter { $0.severity == .error } == [])
         return try #require(config.rules.routes["cart"])
     }
 
     /// Weights and versions of the first rule.
-    private func targets(_ routes: ServiceRoutes) -> [String] {
-        routes.rules[0].targets.map { "\($0.weight) \(routes.subsets[$0.subset].version)" }
+    private func targets(_ routes: VirtualHost) -> [String] {
+        routes.routes[0].targets.map { "\($0.weight) \(routes.clusters[$0.cluster].tags.version)" }
     }
 
     @Test(
@@ -50,7 +50,7 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
                 - {precedence: 0, route: [{tags: {version: c}}]}
                 - {precedence: 3, route: [{tags: {version: d}}]}
             """)
-        #expect(routes.rules.map { routes.subsets[$0.targets[0].subset].version } == ["b", "d", "a", "c"])
+        #expect(routes.routes.map { routes.clusters[$0.targets[0].cluster].tags.version } == ["b", "d", "a", "c"])
     }
 
     @Test("a text replaces a dark launch, and that the rules of files, service by service")
@@ -62,14 +62,15 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
         #expect(try self.targets(self.cart(yaml)) == ["100 dark"])
         let text = yaml + "\nservicecomb.routeRule.cart: |\n  - route: [{tags: {version: text}}]\n"
         #expect(try self.targets(self.cart(text)) == ["100 text"])
-        #expect(try rules(text).config.rules.routes["other"]?.subsets == [InstanceTags(version: "file")])
+        let other = try rules(text).config.rules.routes["other"]
+        #expect(other?.clusters.map(\.tags) == [InstanceTags(version: "file")])
     }
 
     @Test("names with dots are services, and tags may name an application")
     func names() throws {
         let (config, _) = try rules("routeRule: {a.b.svc: [{route: [{tags: {version: 1, app: shop, zone: x}}]}]}")
         #expect(
-            config.rules.routes["a.b.svc"]?.subsets
+            config.rules.routes["a.b.svc"]?.clusters.map(\.tags)
                 == [InstanceTags(version: "1", app: "shop", properties: ["zone": "x"])])
     }
 
@@ -86,10 +87,10 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
                 - {precedence: 2, match: {refer: big}, route: [{tags: {version: 1}}]}
                 - {precedence: 1, match: {refer: nobody}, route: [{tags: {version: 1}}]}
             """)
-        guard case .request(let match) = routes.rules[0].match, case .marked(let policy) = routes.rules[1].match,
-            case .never = routes.rules[2].match
+        guard case .request(let match) = routes.routes[0].match, case .marked(let policy) = routes.routes[1].match,
+            case .never = routes.routes[2].match
         else {
-            Issue.record("\(routes.rules)")
+            Issue.record("\(routes.routes)")
             return
         }
         #expect(match.headers.map(\.name) == ["X-Team"] && match.source == nil && policy.name == "big")
@@ -139,7 +140,7 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
 }
 
 @Suite struct DarkLaunchTests {
-    private func cart(_ json: String) throws -> ServiceRoutes? {
+    private func cart(_ json: String) throws -> VirtualHost? {
         try rules("cse.darklaunch.policy.cart: '\(json)'").config.rules.routes["cart"]
     }
 
@@ -149,8 +150,9 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
             try self.cart(
                 #"{"policyType":"RATE","ruleItems":[{"groupCondition":"version=1,2,3","policyCondition":"50"},{"groupCondition":"version=4","policyCondition":"40"}]}"#
             ))
-        #expect(routes.rules[0].targets.map(\.weight) == [16, 16, 16, 40, 12])
-        #expect(routes.subsets.map(\.version) == ["1", "2", "3", "4", "latest"] && routes.rules[0].precedence == 1)
+        #expect(routes.routes[0].targets.map(\.weight) == [16, 16, 16, 40, 12])
+        #expect(
+            routes.clusters.map(\.tags.version) == ["1", "2", "3", "4", "latest"] && routes.routes[0].precedence == 1)
     }
 
     @Test(
@@ -164,8 +166,8 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
             try self.cart(
                 #"{"policyType":"RULE","ruleItems":[{"groupCondition":"version=2","policyCondition":"\#(condition)"}]}"#
             ))
-        guard case .request(let match) = routes.rules[0].match else {
-            Issue.record("\(routes.rules)")
+        guard case .request(let match) = routes.routes[0].match else {
+            Issue.record("\(routes.routes)")
             return
         }
         #expect(match.headers[0].lowercasedNames.map { String(decoding: $0, as: UTF8.self) } == ["user_id", "userid"])

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Reads the virtual hosts and clusters of `mesh.yaml`.
+///
+/// A key that is not known is an error here, since what it was meant to say would change where requests go.
+struct MeshReader {
+    private var problems: RuleProblems
+    private var clusters: [String: Cluster] = [:]
+    private var used: Set<String> = []
+
+    /// What was read.
+    struct Mesh {
+        /// By name.
+        var hosts: [String: VirtualHost] = [:]
+        /// Which requests belong to which host.
+        var domains = DomainTable()
+    }
+
+    /// The virtual hosts of all sources; none where something is wrong with them.
+    static func read(_ reader: inout ConfigReader) -> Mesh {
+        for (path, entry) in reader.store.entries(below: "mesh")
+        where !["hosts", "clusters"].contains(where: { path == $0 || path.hasPrefix("\($0).") }) {
+            let near = Spelling.nearest(to: path, among: ["hosts", "clusters"])
+            reader.note(
+                ConfigProblem(
+                    at: entry.value.location, key: "mesh.\(path)", "unknown key",
+                    remedy: near.map { "did you mean mesh.\($0)?" } ?? "write mesh.hosts and mesh.clusters"))
+        }
+        let clusters = Self.tree("mesh.clusters", &reader)
+        let hosts = Self.tree("mesh.hosts", &reader)
+        guard clusters != nil || hosts != nil else { return Mesh() }
+        var mesh = MeshReader(problems: RuleProblems("mesh"))
+        mesh.readClusters(clusters)
+        let read = mesh.readHosts(hosts)
+        for (name, cluster) in mesh.clusters.sorted(by: { $0.key < $1.key }) where !mesh.used.contains(name) {
+            let location = clusters?.elements.first { $0["name"]?.text == name }?.location ?? .init("mesh.yaml")
+            mesh.problems.warn(
+                location, "no route leads to the cluster \(cluster.name ?? name)",
+                remedy: "name it in a target of mesh.hosts, or take it out")
+        }
+        mesh.problems.problems.forEach { reader.note($0) }
+        return mesh.problems.hasErrors ? Mesh() : read
+    }
+
+    private static func tree(_ key: String, _ reader: inout ConfigReader) -> ConfigTree? {
+        if let (path, entry) = reader.store.entries(below: key).first {
+            reader.note(
+                ConfigProblem(
+                    at: entry.value.location, key: "\(key).\(path)", "a list belongs below \(key)",
+                    remedy: "write - before each element"))
+        }
+        guard let entry = reader.store.entry(key) else { return nil }
+        do {
+            let tree = try RuleText.read(entry)
+            if case .list = tree { return tree }
+            reader.note(
+                ConfigProblem(
+                    at: tree.location, key: key, "a list belongs here", remedy: "write - before each element"))
+        } catch {
+            reader.note(error)
+        }
+        return nil
+    }
+
+    private init(problems: RuleProblems) { self.problems = problems }
+
+    private mutating func refuse(_ tree: ConfigTree, _ problem: String, _ remedy: String) {
+        self.problems.note(tree.location, ConfigMistake(problem, remedy: remedy))
+    }
+
+    // MARK: Clusters
+
+    private mutating func readClusters(_ tree: ConfigTree?) {
+        for element in tree?.elements ?? [] {
+            self.problems.allowOnly(
+                [
+                    "name", "service", "tags", "endpoints", "balancing", "panicThreshold", "connectTimeout", "limits",
+                    "port", "protocol",
+                ], in: element)
+            guard let name = element["name"]?.text, !name.isEmpty else {
+                self.refuse(element, "the cluster has no name", "write name: cart-v2")
+                continue
+            }
+            guard self.clusters[name] == nil else {
+                self.refuse(element, "the cluster \(name) stands here twice", "give each a name of its own")
+                continue
+            }
+            guard let members = self.members(element, name) else { continue }
+            let settings = self.settings(element)
+            let isPlain = settings == ClusterSettings()
+            self.clusters[name] = Cluster(name: name, members, settings: isPlain ? nil : settings)
+        }
+    }
+
+    private mutating func members(_ tree: ConfigTree, _ name: String) -> Cluster.Members? {
+        switch (tree["service"]?.text, tree["endpoints"]) {
+        case (let service?, nil):
+            return .service(service, RouteRuleReader.tags(tree["tags"]))
+        case (nil, let endpoints?):
+            if let tags = tree["tags"] {
+                self.refuse(tags, "endpoints that are written down have no tags", "write service, or leave tags out")
+            }
+            let isHTTP2 = tree["protocol"]?.text == "http2"
+            let entries = endpoints.elements.compactMap { self.entry($0, isHTTP2: isHTTP2) }
+            if entries.isEmpty {
+                self.refuse(
+                    endpoints, "the cluster has no endpoints", "write endpoints: [{address: \"10.0.0.5:8080\"}]")
+                return nil
+            }
+            return .fixed(entries)
+        case (.some, .some):
+            self.refuse(tree, "the cluster \(name) has both a service and endpoints", "keep one of them")
+        case (nil, nil):
+            self.refuse(tree, "nothing says where the cluster \(name) is", "write service: cart, or endpoints")
+        }
+        return nil
+    }
+
+    private mutating func entry(_ tree: ConfigTree, isHTTP2: Bool) -> ClusterEntry? {
+        self.problems.allowOnly(["address", "weight", "priority"], in: tree)
+        let text = tree["address"]?.text ?? tree.text ?? ""
+        let url = "\(isHTTP2 ? "grpc" : "rest")://\(text)"
+        guard let endpoint = try? Endpoint(url) else {
+            self.refuse(
+                tree["address"] ?? tree, "\"\(text)\" is no address with a port", "write one such as 10.0.0.5:8080")
+            return nil
+        }
+        return ClusterEntry(
+            endpoint.description, weight: self.number(tree["weight"], 1...1_000_000) ?? 1,
+            priority: self.number(tree["priority"], 0...127) ?? 0)
+    }
+
+    private mutating func settings(_ tree: ConfigTree) -> ClusterSettings {
+        var settings = ClusterSettings()
+        if let text = tree["balancing"] {
+            settings.strategy = text.text.flatMap { BalancingPolicy.Strategy(rawValue: $0) }
+            let names = BalancingPolicy.Strategy.allCases.filter { $0 != .sessionStickiness }.map(\.rawValue)
+            if settings.strategy == nil || settings.strategy == .sessionStickiness {
+                self.refuse(
+                    text, "\"\(text.text ?? "")\" is no way to balance a cluster",
+                    "write one of \(names.joined(separator: ", "))")
+            }
+        }
+        settings.panicThreshold = self.number(tree["panicThreshold"], 0...100) ?? 0
+        settings.connectTimeout = self.duration(tree["connectTimeout"])
+        if let limits = tree["limits"] {
+            self.problems.allowOnly(["requests", "retries"], in: limits)
+            settings.maxRequests = self.number(limits["requests"], 0...Int(Int32.max))
+            settings.maxRetries = self.number(limits["retries"], 0...Int(Int32.max))
+        }
+        settings.port = self.number(tree["port"], 1...65_535).map { UInt16($0) }
+        switch tree["protocol"]?.text {
+        case nil, "http1": break
+        case "http2": settings.isHTTP2 = true
+        case let name?: self.refuse(tree["protocol"] ?? tree, "\"\(name)\" is no protocol", "write http1 or http2")
+        }
+        return settings
+    }
+
+    // MARK: Hosts
+
+    private mutating func readHosts(_ tree: ConfigTree?) -> Mesh {
+        var mesh = Mesh()
+        var domains: [DomainTable.Domain] = []
+        for element in tree?.elements ?? [] {
+            self.problems.allowOnly(["name", "domains", "port", "routes"], in: element)
+            guard let name = element["name"]?.text, !name.isEmpty else {
+                self.refuse(element, "the host has no name", "write name: shop")
+                continue
+            }
+            guard mesh.hosts[name] == nil else {
+                self.refuse(element, "the host \(name) stands here twice", "give each a name of its own")
+                continue
+            }
+            let port = self.number(element["port"], 1...65_535).map { UInt16($0) }
+            let names = element["domains"]?.elements ?? [.text(name, element.location)]
+            for domain in names {
+                let text = domain.text?.lowercased() ?? ""
+                if DomainTable.isDomain(text) {
+                    let known = domains.first { $0.pattern == text && $0.port == port }
+                    if let known { self.refuse(domain, "\(text) belongs to the host \(known.host)", "name it once") }
+                    domains.append(DomainTable.Domain(text, port: port, host: name))
+                } else {
+                    self.refuse(
+                        domain, "\"\(domain.text ?? "")\" is no domain",
+                        "write a host such as shop.example, *.example, shop.* or *")
+                }
+            }
+            var reader = RouteReader(self.problems, self.clusters)
+            let routes = reader.routes(element)
+            self.problems = reader.problems
+            self.used.formUnion(reader.used)
+            mesh.hosts[name] = VirtualHost(routes, unmatched: .notFound, plain: element.plain + self.plainClusters)
+        }
+        mesh.domains = DomainTable(domains)
+        return mesh
+    }
+
+    /// What clusters say is a part of what routes say.
+    private var plainClusters: String {
+        self.clusters.sorted { $0.key < $1.key }.map { "\($0.value)" }.joined()
+    }
+
+    // MARK: Values
+
+    private mutating func number(_ tree: ConfigTree?, _ range: ClosedRange<Int>) -> Int? {
+        self.problems.number(tree, range)
+    }
+
+    private mutating func duration(_ tree: ConfigTree?) -> Duration? { self.problems.duration(tree) }
+}
+
+extension RuleProblems {
+    /// A whole number of a range; `nil` when none is written, or, with a note, something else.
+    mutating func number(_ tree: ConfigTree?, _ range: ClosedRange<Int>) -> Int? {
+        guard let tree, case let text = tree.text ?? "" else { return nil }
+        if let number = Int(text), range.contains(number) { return number }
+        self.note(
+            tree.location,
+            ConfigMistake(
+                "\"\(text)\" is no whole number from \(range.lowerBound) to \(range.upperBound)",
+                remedy: "write one"))
+        return nil
+    }
+
+    /// A duration; `nil` when none is written, or, with a note, something else.
+    mutating func duration(_ tree: ConfigTree?) -> Duration? {
+        guard let tree, case let text = tree.text ?? "" else { return nil }
+        if let duration = DurationText.read(text), duration >= .zero { return duration }
+        self.note(tree.location, ConfigMistake("\"\(text)\" is no duration", remedy: "write one such as 500ms or 2s"))
+        return nil
+    }
+}

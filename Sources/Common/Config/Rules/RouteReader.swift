@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Reads the routes of a virtual host of `mesh.yaml`.
+struct RouteReader {
+    private(set) var problems: RuleProblems
+    /// The clusters that targets have named.
+    private(set) var used: Set<String> = []
+    private let clusters: [String: Cluster]
+
+    init(_ problems: RuleProblems, _ clusters: [String: Cluster]) {
+        self.problems = problems
+        self.clusters = clusters
+    }
+
+    private mutating func refuse(_ tree: ConfigTree, _ problem: String, _ remedy: String) {
+        self.problems.note(tree.location, ConfigMistake(problem, remedy: remedy))
+    }
+
+    /// The routes in the order in which they are written; one with several matches stands there once for each.
+    mutating func routes(_ host: ConfigTree) -> [(route: Route, clusters: [Cluster])] {
+        let elements = host["routes"]?.elements ?? []
+        if elements.isEmpty {
+            self.refuse(host, "the host has no routes", "write routes: [{targets: [{cluster: cart}]}]")
+        }
+        var routes: [(route: Route, clusters: [Cluster])] = []
+        var hasAll = false
+        for element in elements {
+            if hasAll {
+                self.problems.warn(
+                    element.location, "no request comes to this route: the one before takes all",
+                    remedy: "put it in front")
+            }
+            let read = self.route(element)
+            routes += read
+            hasAll = hasAll || read.contains { if case .always = $0.route.match { true } else { false } }
+        }
+        return routes
+    }
+
+    private mutating func route(_ tree: ConfigTree) -> [(route: Route, clusters: [Cluster])] {
+        self.problems.allowOnly(
+            [
+                "name", "match", "targets", "reply", "redirect", "timeouts", "retry", "requestHeaders",
+                "responseHeaders", "rewrite", "hash",
+            ], in: tree)
+        let targets = self.targets(tree)
+        let matches = tree["match"]?.elements ?? []
+        let paths = matches.isEmpty ? [nil] : matches.map { Optional($0) }
+        return paths.map { match in
+            let route = Route(
+                match: self.match(match), name: tree["name"]?.text, weights: targets.map(\.weight),
+                action: self.action(tree, match, hasTargets: !targets.isEmpty), at: (match ?? tree).location)
+            return (route, targets.map(\.cluster))
+        }
+    }
+
+    private mutating func targets(_ tree: ConfigTree) -> [(weight: Int, cluster: Cluster)] {
+        let elements = tree["targets"]?.elements ?? []
+        let answers = ["reply", "redirect"].filter { tree[$0] != nil }
+        if elements.isEmpty, answers.isEmpty {
+            self.refuse(tree, "the route leads nowhere", "write targets: [{cluster: cart}], reply or redirect")
+        }
+        if answers.count + (elements.isEmpty ? 0 : 1) > 1 {
+            self.refuse(tree, "the route has more than one of targets, reply and redirect", "keep one of them")
+        }
+        var targets: [(weight: Int, cluster: Cluster)] = []
+        for element in elements {
+            self.problems.allowOnly(["cluster", "weight"], in: element)
+            let weight = self.problems.number(element["weight"], 0...1_000_000) ?? (elements.count == 1 ? 1 : 0)
+            if element["weight"] == nil, elements.count > 1 {
+                self.refuse(element, "the target has no weight", "write weight: 10; shares are relative to their sum")
+            }
+            let name = element["cluster"]?.text ?? ""
+            guard let cluster = self.clusters[name] else {
+                let near = Spelling.nearest(to: name, among: Array(self.clusters.keys))
+                self.refuse(
+                    element["cluster"] ?? element, "no cluster is called \"\(name)\"",
+                    near.map { "did you mean \($0)?" } ?? "define it in mesh.clusters")
+                continue
+            }
+            self.used.insert(name)
+            if weight > 0 { targets.append((weight, cluster)) }
+        }
+        if targets.isEmpty, !elements.isEmpty, !self.problems.hasErrors {
+            self.refuse(tree, "all weights of the route are 0", "give a target a weight")
+        }
+        return targets
+    }
+
+    // MARK: Matches
+
+    private mutating func match(_ tree: ConfigTree?) -> Route.Match {
+        guard let tree else { return .always }
+        self.problems.allowOnly(["path", "headers", "queries", "methods"], in: tree)
+        if tree.entries.isEmpty { return .always }
+        var match = RequestMatch()
+        if let path = tree["path"] { match.paths = [self.path(path)] }
+        var reader = MatchReader(problems: self.problems)
+        for entry in tree["headers"]?.entries ?? [] {
+            match.headers.append(HeaderMatch(entry.key, reader.texts(entry.value), isRequired: true))
+        }
+        for entry in tree["queries"]?.entries ?? [] {
+            match.parameters.append(ParameterMatch(entry.key, reader.texts(entry.value)))
+        }
+        self.problems = reader.problems
+        for method in tree["methods"]?.elements ?? [] {
+            let name = method.text ?? ""
+            if name.isEmpty || name != name.uppercased() {
+                self.refuse(method, "\"\(name)\" is no method", "write it in upper case: GET")
+            }
+            match.methods.append(Array(name.utf8))
+        }
+        return .request(match)
+    }
+
+    private mutating func path(_ tree: ConfigTree) -> TextMatch {
+        self.problems.allowOnly(["exact", "prefix", "below", "regex"], in: tree)
+        guard tree.entries.count == 1, let entry = tree.entries.first, let text = entry.value.text else {
+            self.refuse(tree, "the path needs one of exact, prefix, below, regex", "write path: {prefix: /items}")
+            return .never
+        }
+        if entry.key != "regex", !text.hasPrefix("/") {
+            self.refuse(entry.value, "\"\(text)\" is no path", "begin it with a slash")
+        }
+        switch entry.key {
+        case "exact": return .exact(.init(text))
+        case "prefix": return .prefix(.init(text))
+        case "below": return .segments(.init(text.hasSuffix("/") ? String(text.dropLast()) : text))
+        case "regex":
+            do {
+                return .regex(try RegularExpression("^(?:\(text))$"))
+            } catch {
+                self.problems.note(entry.value.location, error)
+            }
+        default: break
+        }
+        return .never
+    }
+
+    // MARK: Actions
+
+    private mutating func action(_ tree: ConfigTree, _ match: ConfigTree?, hasTargets: Bool) -> RouteAction? {
+        var limits = RouteLimits()
+        if let times = tree["timeouts"] {
+            self.problems.allowOnly(["head", "call", "idle"], in: times)
+            limits.head = self.problems.duration(times["head"])
+            limits.call = self.problems.duration(times["call"])
+            limits.idle = self.problems.duration(times["idle"])
+        }
+        if !hasTargets {
+            for key in ["timeouts", "retry", "rewrite", "requestHeaders", "hash"] {
+                if let value = tree[key] {
+                    self.refuse(value, "\(key) has no effect on a route that answers at once", "take it out")
+                }
+            }
+        }
+        var host: String?
+        if let rewrite = tree["rewrite"] {
+            self.problems.allowOnly(["prefix", "path", "host"], in: rewrite)
+            host = rewrite["host"]?.text
+            if let host, !DomainTable.isDomain(host.lowercased()) || host.hasPrefix("*") || host.hasSuffix("*") {
+                self.refuse(rewrite["host"] ?? rewrite, "\"\(host)\" is no host", "write one such as cart.internal")
+            }
+        }
+        let action = RouteAction(
+            answer: self.answer(tree, match), limits: limits, retry: self.retry(tree["retry"]),
+            requestEdits: self.edits(tree["requestHeaders"]), responseEdits: self.edits(tree["responseHeaders"]),
+            rewrite: self.rewrite(tree["rewrite"], match), host: host, hashKeys: self.hashKeys(tree["hash"]))
+        let isNothing =
+            action.answer == nil && limits == RouteLimits() && action.retry == nil && action.requestEdits.isEmpty
+            && action.responseEdits.isEmpty && action.rewrite == nil && host == nil && action.hashKeys.isEmpty
+        return isNothing ? nil : action
+    }
+
+    private mutating func answer(_ tree: ConfigTree, _ match: ConfigTree?) -> RouteAction.Answer? {
+        if let reply = tree["reply"] {
+            self.problems.allowOnly(["status", "body", "contentType"], in: reply)
+            return .reply(
+                FixedReply(
+                    status: self.problems.number(reply["status"], 200...599) ?? 200, body: reply["body"]?.text ?? "",
+                    contentType: reply["contentType"]?.text ?? "text/plain"))
+        }
+        guard let redirect = tree["redirect"] else { return nil }
+        self.problems.allowOnly(["status", "scheme", "host", "port", "path", "prefix"], in: redirect)
+        let status = self.problems.number(redirect["status"], 300...399) ?? 301
+        if ![301, 302, 303, 307, 308].contains(status) {
+            self.refuse(redirect["status"] ?? redirect, "\(status) is no redirect", "write 301, 302, 303, 307 or 308")
+        }
+        let scheme = redirect["scheme"]?.text
+        if let scheme, !["http", "https"].contains(scheme) {
+            self.refuse(redirect["scheme"] ?? redirect, "\"\(scheme)\" is no scheme", "write http or https")
+        }
+        return .redirect(
+            Redirect(
+                status: status, scheme: scheme, host: redirect["host"]?.text,
+                port: self.problems.number(redirect["port"], 1...65_535).map { UInt16($0) },
+                rewrite: self.rewrite(redirect, match)))
+    }
+
+    private mutating func rewrite(_ tree: ConfigTree?, _ match: ConfigTree?) -> PathRewrite? {
+        switch (tree?["prefix"]?.text, tree?["path"]?.text) {
+        case (nil, nil): return nil
+        case (nil, let path?):
+            guard path.hasPrefix("/") else {
+                self.refuse(tree ?? .null(.init("")), "\"\(path)\" is no path", "begin it with a slash")
+                return nil
+            }
+            return .whole(Array(path.utf8))
+        case (let prefix?, nil):
+            let path = match?["path"]
+            guard let matched = path?["prefix"]?.text ?? path?["below"]?.text ?? path?["exact"]?.text else {
+                self.refuse(
+                    tree?["prefix"] ?? .null(.init("")), "there is no prefix to replace",
+                    "match by path: {prefix: /items}, or write path in place of prefix")
+                return nil
+            }
+            let isBelow = path?["below"] != nil
+            let length = isBelow && matched.hasSuffix("/") ? matched.utf8.count - 1 : matched.utf8.count
+            return .prefix(length: length, replacement: Array(prefix.utf8))
+        case (.some, .some):
+            if let tree { self.refuse(tree, "both prefix and path are to be replaced", "keep one of them") }
+            return nil
+        }
+    }
+
+    private mutating func retry(_ tree: ConfigTree?) -> RouteRetry? {
+        guard let tree else { return nil }
+        self.problems.allowOnly(["attempts", "statuses", "nonIdempotent", "budgetPercent"], in: tree)
+        var policy = RetryPolicy()
+        policy.onNext = self.problems.number(tree["attempts"], 0...100) ?? 1
+        policy.includesNonIdempotent = tree["nonIdempotent"]?.text == "true"
+        policy.budgetPercent = self.problems.number(tree["budgetPercent"], 0...1000) ?? policy.budgetPercent
+        let statuses = (tree["statuses"]?.elements ?? []).compactMap { self.problems.number($0, 400...599) }
+        return RouteRetry(policy, statuses: Set(statuses))
+    }
+
+    /// Fields that delimit or direct a message, which no edit may touch.
+    private static let fixed = [
+        "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
+    ]
+
+    private mutating func edits(_ tree: ConfigTree?) -> [HeaderEdit] {
+        guard let tree else { return [] }
+        self.problems.allowOnly(["remove", "set", "add"], in: tree)
+        var edits = (tree["remove"]?.elements ?? []).map { (HeaderEdit.remove($0.text ?? ""), $0) }
+        for entry in tree["set"]?.entries ?? [] { edits.append((.set(entry.key, entry.value.text ?? ""), entry.value)) }
+        for entry in tree["add"]?.entries ?? [] { edits.append((.add(entry.key, entry.value.text ?? ""), entry.value)) }
+        for (edit, place) in edits {
+            if edit.name.isEmpty || !edit.name.utf8.allSatisfy(\.isToken) {
+                self.refuse(place, "\"\(edit.name)\" is no header name", "write letters, digits and hyphens")
+            } else if Self.fixed.contains(edit.name.lowercased()) {
+                self.refuse(
+                    place, "\(edit.name) cannot be changed here",
+                    edit.name.lowercased() == "host" ? "write rewrite: {host: …}" : "leave it to the protocol")
+            }
+        }
+        return edits.map(\.0)
+    }
+
+    private mutating func hashKeys(_ tree: ConfigTree?) -> [HashKey] {
+        (tree?.elements ?? []).compactMap { element in
+            self.problems.allowOnly(["header", "cookie", "query", "source"], in: element)
+            if let name = element["header"]?.text { return .header(Array(name.lowercased().utf8)) }
+            if let name = element["cookie"]?.text { return .cookie(Array(name.utf8)) }
+            if let name = element["query"]?.text { return .query(Array(name.utf8)) }
+            if element["source"]?.text == "true" { return .source }
+            self.refuse(
+                element, "this is no hash key", "write {header: x-user}, {cookie: …}, {query: …} or {source: true}")
+            return nil
+        }
+    }
+}

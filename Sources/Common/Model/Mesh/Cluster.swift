@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Endpoints that are interchangeable for a route, and what holds for calls of them.
+package struct Cluster: Sendable, Hashable {
+    /// Whose endpoints they are.
+    package enum Members: Sendable, Hashable {
+        /// The instances of the called service that have these tags.
+        case own(InstanceTags)
+        /// The instances of another service that have these tags.
+        case service(String, InstanceTags)
+        /// Addresses that are written down.
+        case fixed([ClusterEntry])
+    }
+
+    /// What people call it; `nil` where clusters have no names.
+    package let name: String?
+    /// See ``Members``.
+    package let members: Members
+    /// What differs from the virtual host's own settings; `nil` for nothing.
+    package let settings: ClusterSettings?
+
+    /// A cluster.
+    package init(name: String? = nil, _ members: Members, settings: ClusterSettings? = nil) {
+        self.name = name
+        self.members = members
+        self.settings = settings
+    }
+
+    /// The instances of the called service that have these tags.
+    package init(_ tags: InstanceTags) { self.init(.own(tags)) }
+
+    /// Whether its endpoints are not those of the called service.
+    package var isElsewhere: Bool { if case .own = self.members { false } else { true } }
+
+    /// What its instances must be; nothing where they are written down.
+    package var tags: InstanceTags {
+        switch self.members {
+        case .own(let tags), .service(_, let tags): tags
+        case .fixed: InstanceTags()
+        }
+    }
+}
+
+/// One endpoint of a cluster, and its share.
+package struct ClusterEntry: Sendable, Hashable {
+    /// `rest://address:port`, as registries keep endpoints.
+    package let endpoint: String
+    /// Its part of the sum of the weights of the cluster's endpoints of the same priority.
+    package let weight: Int
+    /// Lower ones are used first.
+    package let priority: Int
+
+    /// An entry.
+    package init(_ endpoint: String, weight: Int = 1, priority: Int = 0) {
+        self.endpoint = endpoint
+        self.weight = weight
+        self.priority = priority
+    }
+}
+
+/// What holds for calls of a cluster, where it is not what holds for its virtual host.
+package struct ClusterSettings: Sendable, Hashable {
+    /// How an endpoint is chosen.
+    package var strategy: BalancingPolicy.Strategy?
+    /// The share of endpoints, in percent, that may be chosen: below it all are used; 0 for never.
+    package var panicThreshold = 0
+    /// The longest time to connect; `nil` for the listener's.
+    package var connectTimeout: Duration?
+    /// Most requests at a time, of the process; `nil` for no limit.
+    package var maxRequests: Int?
+    /// Most retries at a time, of the process; `nil` for no limit.
+    package var maxRetries: Int?
+    /// The port that is called in place of the endpoints' own.
+    package var port: UInt16?
+    /// Whether HTTP/2 is spoken without TLS.
+    package var isHTTP2 = false
+
+    /// Nothing.
+    package init() {}
+}
+
+/// What instances must be to get a request: metadata by name.
+package struct InstanceTags: Sendable, Hashable {
+    /// A version, or `latest` for the newest that an instance can be had of.
+    package let version: String
+    /// An application; `nil` for the caller's own.
+    package let app: String?
+    /// Other properties.
+    package let properties: [String: String]
+
+    /// Tags.
+    package init(version: String = "latest", app: String? = nil, properties: [String: String] = [:]) {
+        self.version = version
+        self.app = app
+        self.properties = properties
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One route: which requests, and what becomes of them.
+package struct Route: Sendable {
+    /// Which requests a route is for.
+    package enum Match: Sendable {
+        /// All.
+        case always
+        /// Those that are described.
+        case request(RequestMatch)
+        /// Those that carry a mark, or would be given it.
+        case marked(MatchPolicy)
+        /// None: the route refers to something that does not exist.
+        case never
+    }
+
+    /// Higher ones are tried first.
+    package let precedence: Int
+    /// Which requests.
+    package let match: Match
+    /// What people call it; `nil` where routes have no names.
+    package let name: String?
+    /// The name of the template or policy that the route refers to.
+    package let reference: String?
+    /// Where the requests go, by weight; empty when they are answered at once.
+    package internal(set) var targets: [RouteTarget]
+    /// What else is done to the requests; `nil` for most routes.
+    package let action: RouteAction?
+    /// Where the route is written.
+    package let location: ConfigLocation
+
+    /// A route.
+    package init(
+        precedence: Int = 0, match: Match, name: String? = nil, reference: String? = nil, weights: [Int],
+        action: RouteAction? = nil, at location: ConfigLocation
+    ) {
+        self.precedence = precedence
+        self.match = match
+        self.name = name
+        self.reference = reference
+        self.targets = weights.map { RouteTarget(weight: $0, cluster: 0) }
+        self.action = action
+        self.location = location
+    }
+}
+
+/// A share of the requests that a route is for.
+package struct RouteTarget: Sendable, Equatable {
+    /// Its part of the sum of the weights of all targets.
+    package let weight: Int
+    /// Index into ``VirtualHost/clusters``.
+    package internal(set) var cluster: Int
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a route does to its requests besides sending them on.
+///
+/// A class, so that taking it along with a request is one reference, and none for routes without.
+package final class RouteAction: Sendable {
+    /// What answers the requests in place of an instance; `nil` when they are sent on.
+    package let answer: Answer?
+    /// How long they may take.
+    package let limits: RouteLimits
+    /// When they are repeated; `nil` where that is the virtual host's own business.
+    package let retry: RouteRetry?
+    /// What is done to their fields before they are sent.
+    package let requestEdits: [HeaderEdit]
+    /// What is done to the fields of the answers.
+    package let responseEdits: [HeaderEdit]
+    /// What becomes of their path.
+    package let rewrite: PathRewrite?
+    /// What `Host` says in place of what the client has sent.
+    package let host: String?
+    /// What ``BalancingPolicy/Strategy/ringHash`` goes by; empty where that is the cluster's own business.
+    package let hashKeys: [HashKey]
+
+    /// What a route does.
+    package init(
+        answer: Answer? = nil, limits: RouteLimits = RouteLimits(), retry: RouteRetry? = nil,
+        requestEdits: [HeaderEdit] = [], responseEdits: [HeaderEdit] = [], rewrite: PathRewrite? = nil,
+        host: String? = nil, hashKeys: [HashKey] = []
+    ) {
+        self.answer = answer
+        self.limits = limits
+        self.retry = retry
+        self.requestEdits = requestEdits
+        self.responseEdits = responseEdits
+        self.rewrite = rewrite
+        self.host = host
+        self.hashKeys = hashKeys
+    }
+
+    /// What answers requests at once.
+    package enum Answer: Sendable, Equatable {
+        case reply(FixedReply)
+        case redirect(Redirect)
+    }
+}
+
+/// An answer that is written in the configuration.
+package struct FixedReply: Sendable, Equatable {
+    /// 200…599.
+    package let status: Int
+    /// Text; may be empty.
+    package let body: String
+    /// What the body is.
+    package let contentType: String
+
+    /// An answer.
+    package init(status: Int, body: String = "", contentType: String = "text/plain") {
+        self.status = status
+        self.body = body
+        self.contentType = contentType
+    }
+}
+
+/// An answer that sends the client elsewhere: what is not said here is as the client has asked for it.
+///
+/// - Source: RFC 9110 §15.4.
+package struct Redirect: Sendable, Equatable {
+    /// 301, 302, 303, 307 or 308.
+    package let status: Int
+    /// `http` or `https`.
+    package let scheme: String?
+    /// Without a port.
+    package let host: String?
+    /// Left out of the answer where it is the usual one of the scheme.
+    package let port: UInt16?
+    /// What becomes of the path.
+    package let rewrite: PathRewrite?
+
+    /// A redirect.
+    package init(
+        status: Int = 301, scheme: String? = nil, host: String? = nil, port: UInt16? = nil,
+        rewrite: PathRewrite? = nil
+    ) {
+        self.status = status
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.rewrite = rewrite
+    }
+}
+
+/// What becomes of a path; a query always stays.
+package enum PathRewrite: Sendable, Equatable {
+    /// The first bytes of the path, which the route has matched, are replaced.
+    case prefix(length: Int, replacement: [UInt8])
+    /// The whole path is replaced.
+    case whole([UInt8])
+}
+
+/// How long a call may take; `nil` is the virtual host's own limit, zero none.
+package struct RouteLimits: Sendable, Equatable {
+    /// From the last byte of the request to the head of the response: for each try.
+    package var head: Duration?
+    /// From the last byte of the request to the last one of the response, over all tries.
+    package var call: Duration?
+    /// The silence of either side while an answer is passed on.
+    package var idle: Duration?
+
+    /// The virtual host's own.
+    package init() {}
+}
+
+/// When the requests of a route are repeated.
+package struct RouteRetry: Sendable, Equatable {
+    /// How often, and which requests.
+    package let policy: RetryPolicy
+    /// Statuses that count as failures for this, besides those that always do.
+    package let statuses: Set<Int>
+
+    /// A policy.
+    package init(_ policy: RetryPolicy, statuses: Set<Int> = []) {
+        self.policy = policy
+        self.statuses = statuses
+    }
+}
+
+/// One change of the fields of a message, by a name of any kind.
+package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
+    /// All fields of this name go.
+    case remove(String)
+    /// The field becomes the only one of its name.
+    case set(String, String)
+    /// Another field of this name.
+    case add(String, String)
+
+    /// The name.
+    package var name: String {
+        switch self {
+        case .remove(let name), .set(let name, _), .add(let name, _): name
+        }
+    }
+
+    /// As explanations say it.
+    package var description: String {
+        switch self {
+        case .remove(let name): "no \(name)"
+        case .set(let name, let value): "\(name): \(value)"
+        case .add(let name, let value): "also \(name): \(value)"
+        }
+    }
+
+    /// Whether fields of the name that are there go.
+    package var removes: Bool { if case .add = self { false } else { true } }
+}
+
+/// What a hash of a request is taken of; the first that a request has counts.
+package enum HashKey: Sendable, Equatable {
+    /// A field, in lower case.
+    case header([UInt8])
+    case cookie([UInt8])
+    /// A parameter of the query, as it came.
+    case query([UInt8])
+    /// The client's address.
+    case source
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What becomes of the requests for one name: the routes for it, and where they lead.
+package final class VirtualHost: Sendable {
+    /// What becomes of a request that no route matches.
+    package enum Unmatched: Sendable, Equatable {
+        /// It goes to the newest version of the service, as ServiceComb has it.
+        case newestVersion
+        /// It is answered with 404.
+        case notFound
+    }
+
+    /// In the order in which they are tried; the first that matches decides.
+    package let routes: [Route]
+    /// The different clusters of all targets: ``RouteTarget/cluster`` is an index into these.
+    package let clusters: [Cluster]
+    /// See ``Unmatched``.
+    package let unmatched: Unmatched
+    /// The routes as they were written, without places: equal for routes that say the same.
+    package let plain: String
+    /// Counts the requests of each target of each route.
+    package let hits: Sharded<[[Counter]]>
+    /// Whether a cluster has the instances of another service, or none of any.
+    package let leadsElsewhere: Bool
+
+    /// Routes in any order: a higher precedence is tried first, among equals the one that stands first.
+    ///
+    /// - Parameter routes: The clusters of each target are given in place of their index.
+    package init(
+        _ routes: [(route: Route, clusters: [Cluster])], unmatched: Unmatched = .newestVersion, plain: String
+    ) {
+        var known: [Cluster] = []
+        var numbered: [Route] = []
+        for (route, clusters) in routes {
+            var route = route
+            for index in route.targets.indices {
+                if let place = known.firstIndex(of: clusters[index]) {
+                    route.targets[index].cluster = place
+                } else {
+                    route.targets[index].cluster = known.count
+                    known.append(clusters[index])
+                }
+            }
+            numbered.append(route)
+        }
+        self.routes = numbered.enumerated()
+            .sorted { ($1.element.precedence, $0.offset) < ($0.element.precedence, $1.offset) }.map(\.element)
+        self.clusters = known
+        self.unmatched = unmatched
+        self.plain = plain
+        self.leadsElsewhere = known.contains { $0.isElsewhere }
+        let counts = self.routes.map(\.targets.count)
+        self.hits = Sharded { counts.map { count in (0..<count).map { _ in Counter() } } }
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+import NIOCore
+
+/// What a route does to its requests, with everything made that can be made before there is one.
+///
+/// A class, so that taking it along with a request is one reference, and none for routes that do nothing.
+package final class RouteEffect: Sendable {
+    /// As it was configured.
+    package let action: RouteAction
+    /// Changes of the request's fields, in their order.
+    let requestEdits: [FieldEdit]
+    /// Changes of the answer's fields, in their order.
+    let responseEdits: [FieldEdit]
+    /// See ``RouteAction/host``.
+    let host: HeaderLine?
+    /// See ``RouteLimits``.
+    let headLimit: TimeAmount?
+    let callLimit: TimeAmount?
+    let idleLimit: TimeAmount?
+
+    /// What `action` comes to.
+    init(_ action: RouteAction) {
+        self.action = action
+        self.requestEdits = action.requestEdits.map { FieldEdit($0) }
+        self.responseEdits = action.responseEdits.map { FieldEdit($0) }
+        self.host = action.host.map { HeaderLine("Host", $0) }
+        self.headLimit = Self.amount(action.limits.head)
+        self.callLimit = Self.amount(action.limits.call)
+        self.idleLimit = Self.amount(action.limits.idle)
+    }
+
+    /// No limit is what is longer than anybody waits.
+    private static func amount(_ duration: Duration?) -> TimeAmount? {
+        duration.map { $0 == .zero ? .hours(24 * 365) : TimeAmount($0) }
+    }
+
+    /// Whether an answer with this status is a reason to try again.
+    @inline(__always)
+    func retries(on status: Int) -> Bool { self.action.retry?.statuses.contains(status) ?? false }
+
+    /// One change, its line made.
+    struct FieldEdit: Sendable {
+        /// In lower case.
+        let name: [UInt8]
+        let known: HeaderName
+        /// Whether fields of the name that are there go.
+        let removes: Bool
+        let line: HeaderLine?
+
+        init(_ edit: HeaderEdit) {
+            let name = Array(edit.name.lowercased().utf8)
+            self.name = name
+            self.known = HeaderName(name.rawSpan, at: 0, count: name.count)
+            switch edit {
+            case .remove:
+                self.removes = true
+                self.line = nil
+            case .set(let name, let value):
+                self.removes = true
+                self.line = HeaderLine(name, value)
+            case .add(let name, let value):
+                self.removes = false
+                self.line = HeaderLine(name, value)
+            }
+        }
+    }
+}
+
+extension HeaderBlock {
+    /// Makes changes that were configured.
+    mutating func apply(_ edits: [RouteEffect.FieldEdit]) {
+        for edit in edits {
+            if edit.removes { self.remove(edit.name, edit.known) }
+            if let line = edit.line { self.append(line) }
+        }
+    }
+}
+
+extension Exchange {
+    /// Does to the request what its route says, once for all its tries.
+    package mutating func apply(_ effect: RouteEffect) {
+        self.effect = effect
+        if let limit = effect.headLimit { self.timeout = limit }
+        if let rewrite = effect.action.rewrite { self.rewritePath(rewrite) }
+        if let host = effect.host {
+            self.requestHeaders.remove(.host)
+            self.requestHeaders.append(host)
+        }
+        self.requestHeaders.apply(effect.requestEdits)
+    }
+
+    /// What a route answers in place of an instance.
+    ///
+    /// Allocates: it is the end of the request.
+    package func reply(_ answer: RouteAction.Answer, _ effect: RouteEffect) -> LocalReply {
+        var reply: LocalReply
+        switch answer {
+        case .reply(let fixed):
+            reply = LocalReply(status: fixed.status, body: fixed.body)
+            reply.contentType = fixed.contentType
+        case .redirect(let redirect):
+            reply = LocalReply(status: redirect.status)
+            reply.headers = [.init("Location", self.location(redirect))]
+        }
+        for edit in effect.action.responseEdits {
+            reply.headers.removeAll { edit.removes && $0.name.lowercased() == edit.name.lowercased() }
+            switch edit {
+            case .remove: break
+            case .set(let name, let value), .add(let name, let value): reply.headers.append(.init(name, value))
+            }
+        }
+        return reply
+    }
+
+    /// A hash of the first of the route's keys that the request has; `nil` when it has none.
+    package func hash(_ effect: RouteEffect) -> UInt64? {
+        for key in effect.action.hashKeys {
+            switch key {
+            case .header(let name):
+                guard let index = self.requestHeaders.firstIndex(ofLowercased: name) else { continue }
+                return self.requestHeaders.withValue(at: index) { HashRing.hash($0) }
+            case .cookie(let name):
+                if let hash = self.requestHeaders.withCookie(name, { HashRing.hash($0) }) { return hash }
+            case .query(let name):
+                let hash: UInt64? = self.requestHeaders.withBytes(in: self.askedPath) { target in
+                    let query = target.extracting(min(target.pathEnd + 1, target.byteCount)..<target.byteCount)
+                    return query.parameter(name).map { HashRing.hash(query.extracting($0)) }
+                }
+                if let hash { return hash }
+            case .source:
+                if let peer = self.peer.flatMap({ IPAddress($0) }) {
+                    return FastRandom.mix(peer.high ^ FastRandom.mix(peer.low))
+                }
+            }
+        }
+        return nil
+    }
+
+    /// Does to the answer what the route says.
+    package mutating func applyToResponse(_ effect: RouteEffect) { self.responseHeaders.apply(effect.responseEdits) }
+
+    /// Puts another path in place of the one that the client has asked for, which is kept for whoever tells of the
+    /// request.
+    private mutating func rewritePath(_ rewrite: PathRewrite) {
+        let old = self.request.path
+        let (replacement, kept): ([UInt8], Range<Int>) =
+            self.requestHeaders.withBytes(in: old) { target in
+                switch rewrite {
+                case .whole(let path): (path, target.pathEnd..<target.byteCount)
+                case .prefix(let length, let replacement):
+                    (replacement, min(length, target.byteCount)..<target.byteCount)
+                }
+            }
+        self.request.path = self.requestHeaders.append(
+            replacement, then: kept.lowerBound + Int(old.lower)..<kept.upperBound + Int(old.lower))
+        self.clientPath = old
+    }
+
+    /// The path that the client has asked for.
+    package var askedPath: ByteRange { self.clientPath ?? self.request.path }
+
+    /// Where a redirect leads.
+    ///
+    /// Allocates: an answer with it is the end of the request.
+    package func location(_ redirect: Redirect) -> String {
+        let authority = self.request.authority
+        let scheme = redirect.scheme ?? "http"
+        let host = redirect.host ?? self.requestHeaders.string(in: authority.host)
+        let usual: UInt16 = scheme == "https" ? 443 : 80
+        let port = redirect.port ?? (redirect.scheme != nil || authority.port == 0 ? usual : authority.port)
+        let target = self.requestHeaders.string(in: self.request.path)
+        let path: String
+        switch redirect.rewrite {
+        case nil: path = target
+        case .whole(let bytes):
+            let query = target.firstIndex(of: "?").map { String(target[$0...]) } ?? ""
+            path = String(decoding: bytes, as: UTF8.self) + query
+        case .prefix(let length, let bytes):
+            path = String(decoding: bytes + Array(target.utf8).dropFirst(length), as: UTF8.self)
+        }
+        let isV6 = redirect.host == nil && host.contains(":")
+        let name = isV6 ? "[\(host)]" : host
+        let slash = path.hasPrefix("/") ? "" : "/"
+        return "\(scheme)://\(name)\(port == usual ? "" : ":\(port)")\(slash)\(path)"
+    }
+}

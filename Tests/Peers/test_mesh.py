@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual hosts of mesh.yaml: matches, shares, answers, limits, edits, clusters; checked, and changed while it runs."""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from governance import Instance, World
+from harness import Origin, answer, binary, eventually
+
+
+def mesh(routes, clusters="", domains="[shop, '*.shop.example']"):
+    """A mesh.yaml with one host."""
+    own = "{name: two, service: cart, tags: {version: 2.0.0}}, {name: one, service: cart, tags: {version: 1.0.0}}"
+    clusters = f"{own}, {clusters}" if clusters else own
+    return f"mesh: {{clusters: [{clusters}], hosts: [{{name: shop, domains: {domains}, routes: [{routes}]}}]}}\n"
+
+
+def field(response, name):
+    """The value of a field; `None` when there is none."""
+    value = response.get(name)
+    return value and value.decode()
+
+
+TO_TWO = "targets: [{cluster: two}]"
+TO_ONE = "{name: rest, targets: [{cluster: one}]}"
+
+
+def versions():
+    return {"cart": [Instance("one", version="1.0.0"), Instance("two", version="2.0.0")]}
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World(versions(), mesh=mesh(TO_ONE)) as world:
+        yield world
+
+
+def install(world, text, sign=None, **question):
+    """Writes mesh.yaml anew and waits until it holds: `sign` is a body that the question gets then."""
+    world.sidecar.write("mesh.yaml", text)
+    if sign is not None:
+        eventually(lambda: world.ask("shop", **question).body.decode() == sign, "the new mesh.yaml never held")
+
+
+@pytest.mark.parametrize(
+    "match, question, is_matched",
+    [
+        ("path: {exact: /a}", "/a", True),
+        ("path: {exact: /a}", "/a?x=1", True),
+        ("path: {exact: /a}", "/a/", False),
+        ("path: {prefix: /a}", "/ab", True),
+        ("path: {below: /a}", "/ab", False),
+        ("path: {below: /a}", "/a/b", True),
+        ("path: {below: /a}", "/a", True),
+        ("path: {regex: '/[0-9]+'}", "/12", True),
+        ("path: {regex: '/[0-9]+'}", "/12x", False),
+        ("queries: {v: {exact: '2'}}", "/?u=1&v=2", True),
+        ("queries: {v: {exact: '2'}}", "/?v=1&v=2", False),
+        ("queries: {v: {exact: '2'}}", "/?vv=2", False),
+        ("methods: [GET]", "/", True),
+        ("methods: [POST, PUT]", "/", False),
+        ("headers: {x-env: {exact: canary}}", "/", True),
+        ("headers: {x-env: {prefix: prod}}", "/", False),
+        ("path: {prefix: /a}, headers: {x-env: {exact: canary}}, methods: [GET]", "/a", True),
+    ],
+)
+def test_matches(world, match, question, is_matched):
+    """Everything that a match names has to hold; what no route takes goes to the next one."""
+    install(world, mesh(f"{{match: [{{{match}}}], {TO_TWO}}}, {TO_ONE}"))
+    eventually(
+        lambda: world.ask("shop", "X-Env: canary", path=question).body.decode() == ("two" if is_matched else "one"),
+        f"{match} for {question}",
+    )
+
+
+def test_a_request_that_no_route_takes_is_answered(world):
+    install(world, mesh(f"{{match: [{{path: {{exact: /a}}}}], {TO_TWO}}}"), "two", path="/a")
+    response = world.ask("shop", path="/b")
+    assert (response.status, field(response, "x-mesher-error")) == (404, "no_rule")
+
+
+def test_domains(world):
+    """A name, the longest wildcard, and a port; what is no domain is a service as ever."""
+    install(world, mesh("{reply: {body: star}}", domains="['*.shop.example']").replace(
+        "hosts: [", "hosts: [{name: exact, domains: [a.shop.example], routes: [{reply: {body: exact}}]}, "
+        "{name: ported, domains: ['*.shop.example'], port: 81, routes: [{reply: {body: port}}]}, "), None)  # fmt: skip
+    eventually(lambda: world.ask("b.shop.example").body == b"star", "the domains never held")
+    assert world.ask("a.shop.example").body == b"exact"
+    assert world.ask("A.Shop.Example.").body == b"exact"
+    assert world.ask("b.shop.example:81").body == b"port"
+    assert world.ask("cart").status == 200
+    assert world.ask("shop.example").status == 502
+
+
+def test_weights_are_relative_and_exact(world):
+    install(world, mesh("{targets: [{cluster: one, weight: 1}, {cluster: two, weight: 3}]}, {reply: {body: x}}"), None)
+    eventually(lambda: world.many(4, "shop") == {"one": 1, "two": 3}, "the shares never held")
+    assert world.many(400, "shop") == {"one": 100, "two": 300}
+
+
+def test_fixed_answers_and_redirects(world):
+    routes = (
+        "{match: [{path: {prefix: /gone}}], reply: {status: 410, body: '{}', contentType: application/json},"
+        " responseHeaders: {set: {x-why: moved}}},"
+        " {match: [{path: {prefix: /old}}], redirect: {prefix: /new, status: 308}},"
+        " {match: [{path: {prefix: /far}}], redirect: {scheme: https, host: far.example, path: /x}}, " + TO_ONE
+    )
+    install(world, mesh(routes), "{}", path="/gone")
+    gone = world.ask("shop", path="/gone")
+    assert (gone.status, field(gone, "content-type"), field(gone, "x-why")) == (410, "application/json", "moved")
+    old = world.ask("shop:8080", path="/old/a?b=c")
+    assert (old.status, field(old, "location")) == (308, "http://shop:8080/new/a?b=c")
+    far = world.ask("shop", path="/far?q")
+    assert (far.status, field(far, "location")) == (301, "https://far.example/x?q")
+
+
+class Mirror(Origin):
+    """Answers with the head of the request as it has arrived."""
+
+    def __init__(self):
+        super().__init__()
+        self.script = self.serve
+
+    def serve(self, connection):
+        for request in connection.requests():
+            head = b"\n".join([request.start, *(name.encode() + b": " + value for name, value in request.fields)])
+            connection.send(answer(head, "200 OK", "X-Secret: s", "Server: origin"))
+
+
+def test_edits_and_rewrites():
+    """Path and Host, and fields by any name in both directions; the log tells what the client has asked for."""
+    origin = Mirror()
+    cluster = f"{{name: far, endpoints: [{{address: '127.0.0.1:{origin.port}'}}]}}"
+    routes = (
+        "{match: [{path: {below: /shop}}], rewrite: {prefix: /v2, host: far.example}, targets: [{cluster: far}],"
+        " requestHeaders: {remove: [x-inner, Authorization], set: {X-Env: blue}, add: {x-tag: b}},"
+        " responseHeaders: {remove: [x-secret], set: {server: mesh}, add: {x-by: mesher}}}"
+    )
+    routes = routes + ", {match: [{path: {exact: /a}}], rewrite: {path: /b}, targets: [{cluster: far}]}"
+    text = f"mesh: {{clusters: [{cluster}], hosts: [{{name: shop, routes: [{routes}]}}]}}\n"
+    with World({}, mesh=text) as world:
+        response = world.ask("shop", "X-Inner: 1", "Authorization: a", "X-Env: red", "x-env: green", "X-Tag: a",
+                             path="/shop/items?a=/shop")  # fmt: skip
+        lines = response.body.decode().lower().splitlines()
+        assert lines[0] == "get /v2/items?a=/shop http/1.1"
+        assert "host: far.example" in lines
+        assert [line for line in lines if line.startswith(("x-env", "x-tag"))] == ["x-tag: a", "x-env: blue", "x-tag: b"]
+        assert not [line for line in lines if line.startswith(("x-inner", "authorization"))]
+        assert field(response, "server") == "mesh" and field(response, "x-by") == "mesher"
+        assert field(response, "x-secret") is None
+        assert world.ask("shop", path="/a?q=1").body.startswith(b"GET /b?q=1 ")
+    origin.refuse()
+
+
+def test_limits_of_a_route(world):
+    """The head of each try, and the call as a whole with its retries."""
+    slow = world.services["cart"][1]
+    routes = (
+        "{match: [{path: {exact: /head}}], timeouts: {head: 200ms}, targets: [{cluster: two}]},"
+        " {match: [{path: {exact: /call}}], timeouts: {call: 300ms, head: 200ms}, retry: {attempts: 5},"
+        " targets: [{cluster: two}]}, {match: [{path: {exact: /sign}}], reply: {body: limits}}"
+    )
+    install(world, mesh(routes), "limits", path="/sign")
+    slow.delay = 2
+    try:
+        for path, limit in [("/head", 0.2), ("/call", 0.3)]:
+            began = time.monotonic()
+            assert world.ask("shop", path=path).status == 504
+            assert limit <= time.monotonic() - began < limit + 1
+    finally:
+        slow.delay = 0
+
+
+def test_retries_of_a_route(world):
+    """A status that the route lists is tried elsewhere; one that it does not is passed on."""
+    first, second = world.services["cart"]
+    cluster = (
+        f"{{name: both, endpoints: [{{address: '127.0.0.1:{first.port}'}}, {{address: '127.0.0.1:{second.port}'}}]}}"
+    )
+    routes = (
+        "{match: [{path: {exact: /again}}], retry: {attempts: 1, statuses: [503]}, targets: [{cluster: both}]},"
+        " {match: [{path: {exact: /sign}}], reply: {body: retries}}, {targets: [{cluster: both}]}"
+    )
+    install(world, mesh(routes, cluster), "retries", path="/sign")
+    first.status = "503 Service Unavailable"
+    try:
+        assert set(world.many(20, "shop", path="/plain")) == {"two", 503}
+        assert world.many(20, "shop", path="/again") == {"two": 20}
+    finally:
+        first.status = "200 OK"
+
+
+def test_clusters_of_addresses(world):
+    """Weights, and a priority that is used when the one before it cannot be."""
+    one, two = world.services["cart"]
+    cluster = (
+        f"{{name: heavy, endpoints: [{{address: '127.0.0.1:{one.port}', weight: 3}}, {{address: '127.0.0.1:{two.port}'}}]}},"
+        f" {{name: spare, endpoints: [{{address: '127.0.0.1:{one.port}', priority: 1}}, {{address: '127.0.0.9:{two.port}'}}]}}"
+    )
+    routes = (
+        "{match: [{path: {exact: /heavy}}], targets: [{cluster: heavy}]},"
+        " {match: [{path: {exact: /spare}}], targets: [{cluster: spare}], retry: {attempts: 1}},"
+        " {match: [{path: {exact: /sign}}], reply: {body: addresses}}"
+    )
+    install(world, mesh(routes, cluster), "addresses", path="/sign")
+    heavy = world.many(400, "shop", path="/heavy")
+    assert 260 <= heavy["one"] <= 340, heavy
+    # Nobody listens there: it is ejected, and the lower priority takes its place.
+    eventually(lambda: world.many(5, "shop", path="/spare") == {"one": 5}, "the lower priority was never used")
+
+
+def test_most_requests_of_a_cluster(world):
+    one = world.services["cart"][0]
+    cluster = f"{{name: small, endpoints: [{{address: '127.0.0.1:{one.port}'}}], limits: {{requests: 2}}}}"
+    routes = "{targets: [{cluster: small}]}"
+    install(world, mesh(routes, cluster), "one")
+    one.delay = 0.5
+    try:
+        answers = world.together(6, "shop")
+        assert sorted(each.status for each in answers) == [200, 200, 503, 503, 503, 503]
+        refused = next(each for each in answers if each.status == 503)
+        assert b"cluster small" in refused.body and field(refused, "x-mesher-error") == "bulkhead_full"
+    finally:
+        one.delay = 0
+    assert world.many(5, "shop") == {"one": 5}
+
+
+def test_instances_come_and_go(world):
+    """A cluster follows its service; one whose service is not there answers 502."""
+    install(world, mesh("{targets: [{cluster: two}]}"), "two")
+    directory = world.sidecar.directory.name
+    services = f"{directory}/services.yaml"
+    text = open(services).read()
+    entry = world.services["cart"][1].entry
+    try:
+        world.sidecar.write("services.yaml", text.replace(f", {entry}", ""))
+        eventually(lambda: world.ask("shop").status == 502, "the version was never gone")
+    finally:
+        world.sidecar.write("services.yaml", text)
+    eventually(lambda: world.ask("shop").body == b"two", "the version never came back")
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("mesh: {hosts: [{name: a, routes: [{target: [{cluster: b}]}]}]}", "unknown key target"),
+        ("mesh: {hosts: [{name: a, routes: [{targets: [{cluster: b}]}]}]}", 'no cluster is called "b"'),
+        ("mesh: {clusters: [{name: b, services: c}]}", "did you mean service?"),
+        ("mesh: {clusters: [{name: b}]}", "nothing says where the cluster b is"),
+        ("mesh: {clusters: [{name: b, endpoints: [{address: here}]}]}", '"here" is no address'),
+        ("mesh: {hosts: [{name: a, routes: []}]}", "the host has no routes"),
+        ("mesh: {hosts: [{name: a, domains: ['a b'], routes: [{reply: {}}]}]}", '"a b" is no domain'),
+        ("mesh: {hosts: [{name: a, routes: [{reply: {}, redirect: {host: x}}]}]}", "keep one of them"),
+        ("mesh: {hosts: [{name: a, routes: [{match: [{path: {exact: a}}], reply: {}}]}]}", "begin it with a slash"),
+        ("mesh: {hosts: [{name: a, routes: [{reply: {}, timeouts: {call: 1s}}]}]}", "timeouts has no effect"),
+        ("mesh: {hosts: [{name: a, routes: [{reply: {}, responseHeaders: {set: {Connection: x}}}]}]}", "cannot be changed"),
+        ("mesh: {host: [{name: a}]}", "did you mean mesh.hosts?"),
+        ("mesh: {hosts: {name: a}}", "a list belongs below mesh.hosts"),
+    ],
+)  # fmt: skip
+def test_what_a_typo_changes_is_refused(world, tmp_path, text, words):
+    """`mesher check` says the place and the remedy, and the exit code is 1."""
+    (tmp_path / "chassis.yaml").write_text("")
+    (tmp_path / "microservice.yaml").write_text("service_description: {name: web}\n")
+    (tmp_path / "mesh.yaml").write_text(text + "\n")
+    result = subprocess.run(
+        [binary(), "check"], env={"CHASSIS_CONF_DIR": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert words in result.stdout + result.stderr
+    assert "mesh.yaml:1" in result.stdout + result.stderr
+
+
+def test_a_mesh_that_is_wrong_changes_nothing(world):
+    install(world, mesh(TO_ONE), "one")
+    world.sidecar.write("mesh.yaml", mesh("{targets: [{cluster: three}]}"))
+    eventually(lambda: "no cluster is called" in world.sidecar.tail(), "nothing was said of the mistake")
+    assert world.ask("shop").body == b"one"
+
+
+def test_explained(world):
+    """What becomes of a request, with the names of route and cluster."""
+    install(world, mesh(f"{{name: pay, match: [{{path: {{prefix: /pay}}}}], {TO_TWO}}}, {TO_ONE}"), "two", path="/pay")
+    environment = dict(os.environ, CHASSIS_CONF_DIR=world.sidecar.directory.name)
+    command = [binary(), "explain", "GET", "http://shop/pay/1", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    steps = {step["handler"]: step["summary"] for step in document["steps"]}
+    assert "virtual host shop" in steps["destination"]
+    assert steps["router"].startswith("route pay at ")
+    assert [share["tags"] for share in document["shares"]] == ["two"]
+    assert document["answer"]["endpoints"] == [f"rest://127.0.0.1:{world.services['cart'][1].port}"]
