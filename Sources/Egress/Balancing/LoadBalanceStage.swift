@@ -62,7 +62,7 @@ struct LoadBalanceStage: Stage {
 
     func onResponse(_ exchange: inout Exchange) {
         guard let subset = exchange.balancing.subset else { return }
-        if exchange.balancing.isCounted {
+        if exchange.balancing.isCounted, !exchange.attempt.isFailure, !exchange.attempt.isUnseen {
             let latency = Duration(exchange.worker.now - exchange.balancing.chosenAt)
             subset.observe(latency, of: exchange.balancing.index, at: exchange.worker.now)
         }
@@ -247,6 +247,10 @@ struct LoadBalanceStage: Stage {
         guard staysOnSame || exchange.balancing.instances < policy.onNext,
             !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count
         else { return nil }
+        if subset.countsLoad {
+            let time = Duration(worker.now - exchange.balancing.chosenAt)
+            subset.observeFailure(after: time, of: exchange.balancing.index, at: worker.now)
+        }
         guard target.budget.mayRetry(at: exchange.worker.now) else {
             exchange.worker.metrics.count(.retryBudget)
             return nil

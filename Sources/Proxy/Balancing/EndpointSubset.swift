@@ -25,6 +25,9 @@ package final class EndpointSubset {
     private var next: RoundRobin
     private var speeds: WeightedResponse
     private lazy var ring = HashRing(self.set.endpoints.map(\.description))
+    private lazy var places = Dictionary(
+        self.set.endpoints.enumerated().map { ($0.element.description, $0.offset) },
+        uniquingKeysWith: { first, _ in first })
 
     init(
         _ set: EndpointSet, _ policy: BalancingPolicy, counters: RequestCounters, turn: BalancerTurn,
@@ -142,6 +145,15 @@ package final class EndpointSubset {
         if self.policy.strategy == .weightedResponse { self.loads[index].latest.add(latency) }
         if self.policy.strategy == .peakEWMA { self.loads[index].latency.observe(latency, at: now) }
     }
+
+    /// A request to the instance at `index` has failed after `time`.
+    package func observeFailure(after time: Duration, of index: Int, at now: NIODeadline) {
+        if self.policy.strategy == .weightedResponse { self.loads[index].latest.addFailure(after: time) }
+        if self.policy.strategy == .peakEWMA { self.loads[index].latency.fail(after: time, at: now) }
+    }
+
+    /// The place of the endpoint that is described so; `nil` when it is none of these.
+    package func index(of description: String) -> Int? { self.places[description] }
 
     /// Whether no more of the endpoints may be left out.
     package func mayEject(at now: NIODeadline, maxPercent: Int) -> Bool {

@@ -19,6 +19,13 @@ package struct LatestLatencies: Sendable {
         self.used = min(self.used + 1, self.latencies.count)
     }
 
+    /// Takes in a request that has failed after `time`.
+    package mutating func addFailure(after time: Duration) {
+        let usual = (self.mean ?? 0) * 1e3
+        let failed = FailurePenalty.of(Double(TimeAmount(time).nanoseconds), usual: usual)
+        self.add(.nanoseconds(Int64(min(failed, 1e18))))
+    }
+
     /// In microseconds; `nil` when nothing is known.
     package var mean: Double? {
         guard self.used > 0 else { return nil }

@@ -43,6 +43,28 @@ import Testing
         #expect(instant.cost(outstanding: 5, at: now) < known.cost(outstanding: 0, at: now))
     }
 
+    @Test("a failure costs a second, or three times what is usual, or what it took; an answer halves that")
+    func failure() {
+        let now = NIODeadline.at(.seconds(100))
+        func cost(_ usual: Duration?, _ times: [Duration]) -> Double {
+            var latency = PeakEWMA()
+            if let usual { latency.observe(usual, at: now) }
+            for time in times { latency.fail(after: time, at: now) }
+            return latency.cost(outstanding: 0, at: now)
+        }
+        #expect(cost(nil, [.zero]) == 1e9 && cost(.milliseconds(10), [.microseconds(100)]) == 1e9)
+        // However often, it does not grow: an instance that is back must not be shunned for long.
+        #expect(cost(.seconds(2), [.zero]) == 6e9 && cost(.seconds(2), [.zero, .zero, .zero]) == 6e9)
+        #expect(cost(.milliseconds(10), [.seconds(30), .zero]) == 30e9)
+        var latency = PeakEWMA()
+        latency.fail(after: .zero, at: now)
+        #expect(abs(latency.cost(outstanding: 0, at: now + .seconds(10)) - 0.36788e9) < 1e5)
+        latency.observe(.milliseconds(10), at: now)
+        #expect(latency.cost(outstanding: 0, at: now) == 0.5e9)
+        for _ in 0..<10 { latency.observe(.milliseconds(10), at: now) }
+        #expect(latency.cost(outstanding: 1, at: now) == 20e6)
+    }
+
     @Test("with two choices, most requests go to the fast ones, and the slow one is still tried")
     func spread() {
         var random = FastRandom(seed: 5)

@@ -67,6 +67,18 @@ import Testing
         #expect((0..<4).map { _ in members.pick(of: 2, at: .seconds(151)) }.count { $0 == 0 } == 2)
     }
 
+    @Test("a member that fails is not the fastest any more, however quickly it does")
+    func failure() {
+        var members = Members(2)
+        for _ in 0..<10 {
+            members.latencies[0].add(.milliseconds(1))
+            members.latencies[1].add(.milliseconds(50))
+        }
+        #expect(members.favourite(at: .seconds(30)) == 0)
+        members.latencies[0].addFailure(after: .microseconds(100))
+        #expect(members.favourite(at: .seconds(60)) == 1)
+    }
+
     @Test("other members take over the times, and the fastest of them is known at once")
     func takeover() {
         var members = Members(3)
