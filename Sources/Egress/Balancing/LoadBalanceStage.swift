@@ -117,7 +117,7 @@ struct LoadBalanceStage: Stage {
         let worker = exchange.worker
         let now = worker.now
         if let sessions = target.policy.sessions,
-            let index = SessionCookie.instance(&exchange, sessions, subset.set)
+            let index = SessionCookie.instance(&exchange, sessions, subset)
         {
             return index
         }
