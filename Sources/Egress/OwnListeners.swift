@@ -2,6 +2,7 @@
 // request path
 
 package import Common
+import Synchronization
 
 /// The sidecar's own listeners, to which it must never send a request: neither when a client names them, nor when a
 /// registry publishes them as an instance.
@@ -33,6 +34,12 @@ package struct OwnListeners: Sendable {
         }
     }
 
+    /// What was said already, by whichever event loop.
+    private final class Reports: Sendable {
+        let places = Mutex<Set<String>>([])
+    }
+
+    private let reports = Reports()
     private let places: [Place]
     /// The ports of all, some of them perhaps the same: what most requests are told apart by.
     private let ports: (Int, Int, Int, Int)
@@ -73,6 +80,14 @@ package struct OwnListeners: Sendable {
             return true
         }
         return false
+    }
+
+    /// Whether it was not said before that this instance of a service is one of them; takes a lock.
+    func isFirstReport(of endpoint: Endpoint, in service: String) -> Bool {
+        self.reports.places.withLock { places in
+            // Only what a registry publishes at our own ports comes here.
+            places.count < 1_000 && places.insert("\(service) \(endpoint)").inserted
+        }
     }
 
     /// The listener that a client means with this host and port; `nil` when it is none.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Logging
+package import Logging
 import NIOCore
 import NIOEmbedded
 package import Proxy
@@ -27,13 +27,17 @@ package struct TestExchange {
     /// Exchanges that see these services.
     ///
     /// - Parameter ask: Takes what a registry would be asked.
-    package init(_ directory: ServiceDirectory, ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil) {
+    /// - Parameter logger: Takes what is said; nobody when there is none.
+    package init(
+        _ directory: ServiceDirectory, ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil,
+        logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    ) {
         self.loop = EmbeddedEventLoop()
         self.snapshot = Snapshot(directory, on: self.loop)
         self.worker = Worker(
             eventLoop: self.loop, loopCount: 1, directory: self.snapshot,
             metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload(), ask: ask)
+            logger: logger, overload: Overload(), ask: ask)
     }
 
     /// Lets exchanges see other services from now on.
@@ -54,6 +58,20 @@ package struct TestExchange {
                         id: name, version: "1.2", app: "default", status: .up, properties: [:], endpoints: made))
             }
             builder.add(name, instances)
+        }
+        return builder.build()
+    }
+
+    /// A directory of services by name, each with an instance at each of the endpoints.
+    package static func directory(instances: [String: [String]]) throws -> ServiceDirectory {
+        var builder = ServiceDirectoryBuilder(upon: .empty, ownApp: "default")
+        for (name, endpoints) in instances.sorted(by: { $0.key < $1.key }) {
+            let made = try endpoints.map { text in
+                Instance(
+                    id: text, version: "1.2", app: "default", status: .up, properties: [:],
+                    endpoints: [try builder.endpoint(text)])
+            }
+            builder.add(name, made)
         }
         return builder.build()
     }

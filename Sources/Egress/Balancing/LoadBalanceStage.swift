@@ -25,16 +25,19 @@ struct LoadBalanceStage: Stage {
             let subset = target.cluster(exchange.cluster, isGRPC: exchange.isGRPC, exchange.worker)
             exchange.counters = subset.counters
             if let foreign = subset.foreign { foreign.use.set() }
-            guard let index = Self.choose(&exchange, target, subset) else {
+            guard var index = Self.choose(&exchange, target, subset) else {
                 let name = Self.owner(target, subset)
                 if let future = Self.ask(&exchange, name, subset.set) { return .again(future) }
                 return .reject(Self.absence(of: name, subset.set, isGRPC: exchange.isGRPC))
             }
-            let endpoint = subset.set.endpoints[index]
-            if self.own.contains(endpoint) {
-                return .reject(
-                    ProxyError(.destinationRefused, "destination refused: an instance is the sidecar itself"))
+            if self.own.contains(subset.set.endpoints[index]) {
+                guard let other = self.chooseElsewhere(than: index, &exchange, target, subset) else {
+                    return .reject(
+                        ProxyError(.destinationRefused, "destination refused: an instance is the sidecar itself"))
+                }
+                index = other
             }
+            let endpoint = subset.set.endpoints[index]
             exchange.balancing.subset = subset
             exchange.balancing.index = index
             exchange.endpoint =
@@ -121,7 +124,7 @@ struct LoadBalanceStage: Stage {
         {
             return index
         }
-        let hash = subset.policy.strategy == .ringHash ? Self.hash(exchange, subset.policy.hash) : nil
+        let hash = Self.hash(exchange, subset)
         let failed = exchange.balancing.failed
         guard !failed.isEmpty else {
             return subset.pick(hash: hash, at: now, using: &worker.random) { !$0.health.isEjected(at: now) }
@@ -136,9 +139,45 @@ struct LoadBalanceStage: Stage {
         }
     }
 
-    private static func hash(_ exchange: borrowing Exchange, _ key: BalancingPolicy.HashSource) -> UInt64? {
+    /// The same among the instances that are not this very sidecar, which no request may be sent to.
+    ///
+    /// - Parameter own: One that is, and was chosen.
+    /// - Returns: `nil` when there are no others.
+    @inline(never)
+    private func chooseElsewhere(
+        than own: Int, _ exchange: inout Exchange, _ target: ServiceState, _ subset: EndpointSubset
+    ) -> Int? {
+        self.report(subset.loads[own], target, exchange.worker)
+        let worker = exchange.worker
+        let now = worker.now
+        let hash = Self.hash(exchange, subset)
+        let failed = exchange.balancing.failed
+        let endpoints = subset.set.endpoints
+        func isLeft(_ endpoint: Endpoint) -> Bool {
+            !self.own.contains(endpoint) && !failed.contains { $0 === endpoint }
+        }
+        func isEligible(_ endpoint: Endpoint) -> Bool { isLeft(endpoint) && !endpoint.health.isEjected(at: now) }
+        let index = subset.pick(hash: hash, at: now, using: &worker.random, isEligible: isEligible)
+        if let index, isEligible(endpoints[index]) { return index }
+        // All others are left out, or have failed this very request.
+        return RandomChoice.pick(of: endpoints.count, using: &worker.random) { isLeft(endpoints[$0]) }
+            ?? RandomChoice.pick(of: endpoints.count, using: &worker.random) { !self.own.contains(endpoints[$0]) }
+    }
+
+    /// Says once that an instance is this sidecar.
+    private func report(_ load: EndpointLoad, _ target: ServiceState, _ worker: Worker) {
+        guard !load.isReported else { return }
+        load.isReported = true
+        guard self.own.isFirstReport(of: load.endpoint, in: target.service.name) else { return }
+        worker.logger.warning(
+            "instance left out: it is this sidecar itself",
+            metadata: ["service": "\(target.service.name)", "endpoint": "\(load.endpoint)"])
+    }
+
+    private static func hash(_ exchange: borrowing Exchange, _ subset: EndpointSubset) -> UInt64? {
+        guard subset.policy.strategy == .ringHash else { return nil }
         if let effect = exchange.effect, !effect.action.hashKeys.isEmpty { return exchange.hash(effect) }
-        switch key {
+        switch subset.policy.hash {
         case .header(let name):
             guard let index = exchange.requestHeaders.firstIndex(ofLowercased: name) else { return nil }
             return exchange.requestHeaders.withValue(at: index) { HashRing.hash($0) }
@@ -203,6 +242,10 @@ struct LoadBalanceStage: Stage {
         guard let target = exchange.target else { return }
         let worker = exchange.worker
         subset.loads[exchange.balancing.index].shard.failures.add()
+        if subset.countsLoad {
+            let time = Duration(worker.now - exchange.balancing.chosenAt)
+            subset.observeFailure(after: time, of: exchange.balancing.index, at: worker.now)
+        }
         let settings = target.policy.outliers
         let wasEjected = health.failed(failure, at: worker.now, settings: settings) {
             subset.mayEject(at: worker.now, maxPercent: settings.maxEjectedPercent)
@@ -247,10 +290,6 @@ struct LoadBalanceStage: Stage {
         guard staysOnSame || exchange.balancing.instances < policy.onNext,
             !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count
         else { return nil }
-        if subset.countsLoad {
-            let time = Duration(worker.now - exchange.balancing.chosenAt)
-            subset.observeFailure(after: time, of: exchange.balancing.index, at: worker.now)
-        }
         guard target.budget.mayRetry(at: exchange.worker.now) else {
             exchange.worker.metrics.count(.retryBudget)
             return nil

@@ -18,6 +18,9 @@ package final class EndpointLoad {
     /// The circuits that `circuit` was taken from: others govern after a reload.
     package var circuits: InstanceCircuits?
 
+    /// Whether it was said that the instance is this sidecar.
+    package var isReported = false
+
     /// Counts what is sent there.
     package let shard: EndpointShard
 
