@@ -43,6 +43,8 @@ func scanRequest(_ text: String, limits: HeadLimits = HeadLimits()) -> (HeadScan
             ("CONNECT cart:443 HTTP/1.1", .authority, "", "cart"),
             ("GET /a|b{c}?d[]=^ HTTP/1.1", .origin, "/a|b{c}?d[]=^", ""),
             ("GET /a%2Fb/%2e%2e%2e/..c/... HTTP/1.1", .origin, "/a%2Fb/%2e%2e%2e/..c/...", ""),
+            ("GET /%2F/a..%2f..b%2F?..%2f%5c HTTP/1.1", .origin, "/%2F/a..%2f..b%2F?..%2f%5c", ""),
+            ("GET /a%3b..%3b/%252e%252e/%2/%zz/.%2 HTTP/1.1", .origin, "/a%3b..%3b/%252e%252e/%2/%zz/.%2", ""),
         ])
     func targetForms(line: String, form: TargetForm, path: String, host: String) {
         var scanner = HeadScanner()
@@ -64,7 +66,12 @@ func scanRequest(_ text: String, limits: HeadLimits = HeadLimits()) -> (HeadScan
             ("GET / HTTP/1.11", .version), ("GET / http/1.1", .version), ("GET / HTTP/0.9", .version),
             ("PRI * HTTP/2.0", .version), ("GET /../x HTTP/1.1", .target), ("GET /a/./b HTTP/1.1", .target),
             ("GET /a/%2E%2e/b HTTP/1.1", .target), ("GET /a/..;x/b HTTP/1.1", .target), ("GET /a/.. HTTP/1.1", .target),
-            ("GET /a\\b HTTP/1.1", .target), ("GET /a#b HTTP/1.1", .target), ("GET x HTTP/1.1", .target),
+            ("GET /a\\b HTTP/1.1", .target), ("GET /a%5cb HTTP/1.1", .target), ("GET /..%5Cb HTTP/1.1", .target),
+            ("GET /a/..%2fb HTTP/1.1", .target), ("GET /a%2F.. HTTP/1.1", .target),
+            ("GET /%2e%2E%2Fb HTTP/1.1", .target),
+            ("GET /a%2f.%2fb HTTP/1.1", .target), ("GET /a%2f..?q HTTP/1.1", .target),
+            ("GET /a/..%3Bx/b HTTP/1.1", .target), ("GET http://cart/..%2fb HTTP/1.1", .target),
+            ("GET /a#b HTTP/1.1", .target), ("GET x HTTP/1.1", .target),
             ("GET ftp://cart/x HTTP/1.1", .scheme), ("GET https://cart/x HTTP/1.1", .scheme),
             ("GET wss://cart/x HTTP/1.1", .scheme), ("GET ws://cart/x HTTP/1.1", .scheme),
             ("GET http//cart/x HTTP/1.1", .target), ("GET ://cart/x HTTP/1.1", .target),

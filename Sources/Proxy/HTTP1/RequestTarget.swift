@@ -8,9 +8,10 @@ import Common
 /// Pure.
 ///
 /// The path is checked, not changed: what policy sees is what the service gets, byte by byte. Whatever two readers could
-/// resolve differently is refused: dot segments, written plainly or as `%2e`, backslashes, fragments, user information,
-/// bytes beyond ASCII. The few ASCII characters that a URL must encode and that nobody reads differently, such as `|` and
-/// `{`, pass as they are: browsers send them.
+/// resolve differently is refused: dot segments, written plainly or as `%2e`, also beside a slash that is written `%2f`;
+/// backslashes, also as `%5c`; fragments, user information, bytes beyond ASCII. A `%2f` elsewhere passes, since paths have names
+/// with slashes in them. So do the few ASCII characters that a URL must encode and that nobody reads differently, such as `|` and
+/// `{`: browsers send them.
 ///
 /// - Source: RFC 9112 §3.2.
 enum RequestTarget {
@@ -101,13 +102,21 @@ enum RequestTarget {
                 segment = DotSegment()
             case .dot: segment.dots &+= 1
             case .percent:
-                if index + 2 < range.upperBound, input.byte(at: index + 1) == 0x32,
-                    input.byte(at: index + 2) | 0x20 == 0x65
-                {
+                switch Self.escape(input, index, range) {
+                case UInt8.dot:
                     segment.dots &+= 1
                     index &+= 2
-                } else {
+                case UInt8.slash:
+                    // To who decodes first, a segment ends here.
+                    if segment.isDots { return false }
+                    segment = DotSegment()
+                    index &+= 2
+                case UInt8.semicolon:
+                    if segment.isDots { return false }
                     segment.hasOther = true
+                    index &+= 2
+                case UInt8.backslash: return false
+                default: segment.hasOther = true
                 }
             case .semicolon:
                 // `/..;x/` is a dot segment to servers that strip path parameters first.
@@ -123,6 +132,14 @@ enum RequestTarget {
             index &+= 1
         }
         return !segment.isDots
+    }
+
+    /// The byte that `%` and two digits stand for at `index`; `nil` when they are not two digits.
+    @inline(__always)
+    private static func escape(_ input: RawSpan, _ index: Int, _ range: Range<Int>) -> UInt8? {
+        guard index &+ 2 < range.upperBound else { return nil }
+        let (high, low) = (input.byte(at: index &+ 1).hexValue, input.byte(at: index &+ 2).hexValue)
+        return high < 16 && low < 16 ? high << 4 | low : nil
     }
 
     /// Whether it holds only what is visible in ASCII, and no fragment.
