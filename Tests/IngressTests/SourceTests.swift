@@ -111,7 +111,7 @@ import Testing
     func removed(isTrusted: Bool) throws {
         let fields = [
             "X-Forwarded-For: 1", "X_Forwarded_For: 2", "x-forwarded_for: 3", "X-Real-IP: 4", "X_REAL_IP: 5",
-            "X_Forwarded_Host: 6", "x_forwarded_proto: 7", "Forwarded: for=8",
+            "X_Forwarded_Host: 6", "x_forwarded_proto: 7", "Forwarded: for=8", "x-mark: vip", "X-Mark: none",
         ]
         let others = ["X_Forwarded_Port: 9", "my_field: 10"]
         var exchange = try TestExchange(try TestExchange.directory([:])).make(
@@ -120,5 +120,15 @@ import Testing
         exchange.removeUntrustedClaims()
         let lines = exchange.requestHeaders.lines.map { "\($0.name): \($0.value)" }
         #expect(lines == ["Host: web"] + (isTrusted ? fields : []) + others)
+    }
+
+    @Test("the scheme is what the client speaks", arguments: [false, true])
+    func scheme(isSecure: Bool) throws {
+        var exchange = try TestExchange(try TestExchange.directory([:])).make(
+            ["GET / HTTP/1.1", "Host: web", "X-Forwarded-Proto: ftp", "x-forwarded-proto: gopher"], peer: "10.0.0.1")
+        exchange.isSecure = isSecure
+        exchange.removeUntrustedClaims()
+        let lines = exchange.requestHeaders.lines.map { "\($0.name): \($0.value)" }
+        #expect(lines == ["Host: web", "X-Forwarded-Proto: \(isSecure ? "https" : "http")"])
     }
 }

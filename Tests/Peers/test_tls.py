@@ -113,6 +113,12 @@ def test_clients_with_a_certificate(ca, provider, option, said):
     assert curl(ca, provider, *option.split("=")) == said
 
 
+@pytest.mark.parametrize("option", ["--http2", "--http1.1", "--no-alpn"])
+def test_the_scheme_that_is_told_is_what_the_client_speaks(ca, provider, origin, option):
+    assert curl(ca, provider, option, "-H", "X-Forwarded-Proto: http").endswith(" 200")
+    assert origin.requests[-1].get("x-forwarded-proto") == b"https"
+
+
 @pytest.mark.parametrize(
     "options",
     [

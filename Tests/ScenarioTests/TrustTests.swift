@@ -14,6 +14,7 @@ import Testing
         X-Forwarded-Host: evil.example\r
         Forwarded: for=6.6.6.6\r
         X-Real-IP: 6.6.6.6\r
+        X-Mark: vip\r
         x-cse-src-microservice: shop\r
         \r
 
@@ -31,7 +32,7 @@ import Testing
     private let overwritten = ["x-cse-src-microservice: shop", "x-forwarded-host: web:1", "x-forwarded-proto: http"]
     private let kept = [
         "forwarded: for=6.6.6.6", "x-cse-src-microservice: shop", "x-forwarded-for: 6.6.6.6",
-        "x-forwarded-host: evil.example", "x-forwarded-proto: https", "x-real-ip: 6.6.6.6",
+        "x-forwarded-host: evil.example", "x-forwarded-proto: https", "x-mark: vip", "x-real-ip: 6.6.6.6",
     ]
 
     @Test("incoming: overwritten, until the configuration trusts the caller, also on a connection that is open")

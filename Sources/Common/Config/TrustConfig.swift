@@ -4,7 +4,7 @@ package import NIOCore
 
 /// Whose word counts: `mesher.trustedHops`.
 package struct TrustConfig: Sendable, Equatable {
-    /// The peers whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are passed on instead of removed.
+    /// The peers whose `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and `X-Mark` are passed on instead of removed.
     package var hops: [IPRange]
 
     /// Nobody's.
@@ -20,7 +20,7 @@ package struct TrustConfig: Sendable, Equatable {
     package enum Keys {
         static let hops = ConfigKey(
             "mesher.trustedHops", .ipRanges, default: [], reload: .live,
-            "Peers whose X-Forwarded-For, -Host, -Proto, Forwarded and X-Real-IP are passed on; those of all others are removed."
+            "Peers whose X-Forwarded-For, -Host, -Proto, Forwarded, X-Real-IP and X-Mark are passed on; those of all others are removed."
         )
 
         /// All of them, in the order of the reference.

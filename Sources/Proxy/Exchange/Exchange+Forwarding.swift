@@ -35,7 +35,8 @@ extension Exchange {
     }
 
     /// Removes what a peer that is not trusted says about its own client: `X-Forwarded-For`, `-Host` and `-Proto`,
-    /// `Forwarded`, `X-Real-IP`, and the same with underscores, which many applications cannot tell apart.
+    /// `Forwarded`, `X-Real-IP`, and the same with underscores, which many applications cannot tell apart; also `X-Mark`, by
+    /// which a client would choose its own limit.
     ///
     /// A scheme that was sent is replaced by the true one. Nothing is added in place of the others, since nothing is when
     /// they are absent; only the incoming side says the host, as it does for every request. `X-Forwarded-Port` is not a
@@ -44,11 +45,12 @@ extension Exchange {
         guard !self.isPeerTrusted, !self.requestHeaders.hasNone(of: HeaderName.claims) else { return }
         let hasScheme = self.requestHeaders.contains(.xForwardedProto)
         for name in [
-            HeaderName.forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP, .aliasOfClaim,
+            HeaderName.forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP, .xMark, .aliasOfClaim,
         ] {
             self.requestHeaders.remove(name)
         }
-        if hasScheme { self.requestHeaders.append(.xForwardedProto, "X-Forwarded-Proto", "http") }
+        guard hasScheme else { return }
+        self.requestHeaders.append(.xForwardedProto, "X-Forwarded-Proto", self.isSecure ? "https" : "http")
     }
 
     /// The answer to a request that goes no further, whatever the listener: `nil` for all others.

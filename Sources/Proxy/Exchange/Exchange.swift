@@ -32,6 +32,8 @@ package struct Exchange: ~Copyable {
     package var peer: SocketAddress?
     /// Whether the client is believed what it says about its own client: the connection.
     package var isPeerTrusted = false
+    /// Whether the client speaks TLS: the connection.
+    package var isSecure = false
     /// Who calls, once somebody has asked: ``resolveSource()``.
     var source: RequestSource?
 

@@ -35,8 +35,6 @@ package final class Marks: Sendable {
     /// Of requests that no policy describes.
     package let none: Mark
 
-    private static let header = Array("x-mark".utf8)
-
     /// - Parameter old: What held until now.
     package init(_ rules: RuleConfig, upon old: Marks? = nil) {
         func mark(_ name: String) -> Mark {
@@ -56,9 +54,9 @@ package final class Marks: Sendable {
 
     /// The mark of a request, and whether it is passed on.
     ///
-    /// One that it carries already stays.
+    /// One that it carries already stays: of a peer that is not trusted, none has come so far.
     package func mark(for head: RequestHead, _ headers: borrowing HeaderBlock) -> (mark: Mark, isPassedOn: Bool) {
-        if let index = headers.firstIndex(ofLowercased: Self.header) {
+        if let index = headers.firstIndex(of: .xMark) {
             let name = headers.withValue(at: index) { $0.string(in: 0..<$0.byteCount) }
             if !name.isEmpty { return (self.byName[name] ?? Mark(name, nil, upon: nil), false) }
         }

@@ -133,8 +133,8 @@ extension HTTP1ServerConnection {
     private func handOver(_ input: ByteBuffer, _ context: ChannelHandlerContext) {
         self.readOnce(context)
         let connection = HTTP2ServerConnection(
-            worker: self.worker, plans: self.plans, isGRPC: self.isGRPC, tunnelTarget: self.inside,
-            budget: self.budget.take())
+            worker: self.worker, plans: self.plans, isGRPC: self.isGRPC, isSecure: self.negotiated != nil,
+            tunnelTarget: self.inside, budget: self.budget.take())
         self.state.requestFailed()
         do {
             try context.pipeline.syncOperations.addHandler(connection, position: .after(self))

@@ -344,12 +344,12 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         self.deadline = .distantFuture
         self.state.requestBegan(driver.exchange.request)
         driver.exchange.isPeerTrusted = self.isPeerTrusted ?? self.judgePeer()
+        driver.exchange.isSecure = self.negotiated != nil
         driver.exchange.isGRPC = self.isGRPC
         self.hasLater = input.readableBytes > 0
         if let target = self.inside { driver.exchange.direct(to: target) }
         if let reply = driver.exchange.preflight(self.plan) {
-            driver.refuse(self, plan: self.plan, reply)
-            return
+            return driver.refuse(self, plan: self.plan, reply)
         }
         guard driver.exchange.request.hasBody else {
             driver.begin(self, plan: self.plan, body: nil, isComplete: true)

@@ -10,6 +10,7 @@ package import NIOCore
 package final class HTTP2ServerConnection: HTTP2Connection {
     private let plans: Snapshot<TrafficPlan>.Reader
     let isGRPC: Bool
+    private let isSecure: Bool
     /// Counts the connection; given back when the handler is removed.
     var budget: ConnectionBudget?
     /// The plan of the newest request.
@@ -38,13 +39,15 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     /// A connection that obeys the newest plan of its listener.
     ///
     /// - Parameter isGRPC: Whether everything on the listener counts as gRPC.
+    /// - Parameter isSecure: Whether the client speaks TLS.
     /// - Parameter budget: Counts the connection already.
     package init(
-        worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool, tunnelTarget: TunnelTarget? = nil,
-        budget: ConnectionBudget? = nil
+        worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool, isSecure: Bool = false,
+        tunnelTarget: TunnelTarget? = nil, budget: ConnectionBudget? = nil
     ) {
         self.budget = budget
         self.isGRPC = isGRPC
+        self.isSecure = isSecure
         self.plans = plans
         self.plan = plans.value
         self.tunnelTarget = tunnelTarget
@@ -128,6 +131,7 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     /// Who the client is, and whether its word counts.
     func introduce(_ driver: ExchangeDriver) {
         driver.exchange.isGRPC = self.isGRPC
+        driver.exchange.isSecure = self.isSecure
         if self.peer == nil { self.peer = self.context?.channel.remoteAddress }
         driver.exchange.peer = self.peer
         if let isTrusted = self.isPeerTrusted {

@@ -50,6 +50,7 @@ package enum HeaderName: UInt8, Sendable {
     case xForwardedHost
     case xForwardedPort
     case xForwardedProto
+    case xMark
     case xMesherError
     case xMesherUnserved
     case xRealIP
@@ -84,6 +85,8 @@ package enum HeaderName: UInt8, Sendable {
                 self = .cookie
             } else if span.matches("expect", at: offset) {
                 self = .expect
+            } else if span.matches("x-mark", at: offset) {
+                self = .xMark
             }
         case 7:
             if span.matches("upgrade", at: offset) {
@@ -217,11 +220,11 @@ package enum HeaderName: UInt8, Sendable {
     @inline(__always)
     var isHopByHop: Bool { Self.hopByHop & self.bit != 0 }
 
-    /// What proxies say about the client of their client.
+    /// What proxies say about the client of their client, and how they have marked the request.
     @inline(__always)
     static var claims: UInt64 {
         Self.forwarded.bit | Self.xForwardedFor.bit | Self.xForwardedHost.bit | Self.xForwardedProto.bit
-            | Self.xRealIP.bit | Self.aliasOfClaim.bit
+            | Self.xRealIP.bit | Self.xMark.bit | Self.aliasOfClaim.bit
     }
 
     /// What says where a request is in a trace.

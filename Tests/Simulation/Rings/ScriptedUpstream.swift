@@ -169,7 +169,7 @@ final class ScriptedUpstream: RingUpstream {
         guard self.endpoint == number % self.ring.endpoints.count else {
             throw Violation("request", "\(self.name): request \(number) is for another endpoint")
         }
-        guard head["x-mark"].map(String.init) == asked.mark else {
+        guard head["x-client"].map(String.init) == asked.mark else {
             throw Violation("request", "\(self.name): request \(number) is not its own")
         }
         let served = try self.ring.serve(asked, self.name)

@@ -136,7 +136,7 @@ final class StreamClient: StreamPeer, RingClient {
         self.streams.append(stream)
         var fields: Fields = [
             (":method", asked.method), (":scheme", "http"), (":path", "/\(asked.number)"), (":authority", "a"),
-            ("x-mark", self.name),
+            ("x-client", self.name),
         ]
         let hasBody = asked.length > 0 || asked.hasTrailers || asked.isChunked
         if hasBody, !asked.isChunked { fields.append(("content-length", "\(asked.length)")) }

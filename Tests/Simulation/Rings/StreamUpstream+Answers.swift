@@ -16,7 +16,7 @@ extension StreamUpstream {
         guard self.endpoint == number % self.ring.endpoints.count else {
             throw self.violation("request", "request \(number) is for another endpoint")
         }
-        guard fields["x-mark"] == asked.mark else {
+        guard fields["x-client"] == asked.mark else {
             throw self.violation("request", "request \(number) is not its own: \(fields)")
         }
         if self.isFarewellKnown { throw self.violation("order", "stream \(id) is opened behind GOAWAY") }
