@@ -64,8 +64,10 @@ let package = Package(
             dependencies: ["CMesher", "CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
             swiftSettings: settings),
         .target(
+            name: "TLS", dependencies: ["CMesher", "Common", logging, nioCore, nioSSL], swiftSettings: settings),
+        .target(
             name: "Proxy",
-            dependencies: ["CMesher", "Common", basicContainers, logging, nioCore, nioPosix, nioSSL, nioTLS],
+            dependencies: ["CMesher", "Common", "TLS", basicContainers, logging, nioCore, nioPosix, nioSSL, nioTLS],
             swiftSettings: settings),
         // Named by everybody who serves or calls HTTP off the request path.
         .target(
@@ -80,7 +82,8 @@ let package = Package(
         .target(
             name: "RegistryBridge",
             dependencies: [
-                "Common", "ControlHTTP", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, nioSSL, nioWebSocket,
+                "Common", "ControlHTTP", "TLS", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
+                nioWebSocket,
             ],
             swiftSettings: settings),
         .target(
@@ -106,7 +109,8 @@ let package = Package(
             name: "Mesher",
             dependencies: [
                 "CSocketIO", "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI",
-                "LocalRegistry", argumentParser, coreMetrics, logging, nioCore, nioPosix, serviceLifecycle, unixSignals,
+                "LocalRegistry", "TLS", argumentParser, coreMetrics, logging, nioCore, nioPosix, serviceLifecycle,
+                unixSignals,
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -159,8 +163,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ProxyTests",
-            dependencies: ["Common", "Proxy", "TestSupport", logging, nioCore, nioEmbedded, nioPosix, nioSSL],
+            dependencies: ["Common", "Proxy", "TLS", "TestSupport", logging, nioCore, nioEmbedded, nioPosix, nioSSL],
             swiftSettings: settings),
+        .testTarget(
+            name: "TLSTests", dependencies: ["Common", "TLS", "TestSupport", nioCore, nioSSL], swiftSettings: settings),
     ]
 )
 

@@ -11,6 +11,7 @@ import NIOPosix
 package import Proxy
 import RegistryBridge
 package import ServiceLifecycle
+import TLS
 
 /// Puts one sidecar together: every mailbox, snapshot, listener and component, and who is connected to whom.
 package struct Assembly: Sendable {

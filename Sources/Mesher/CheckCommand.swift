@@ -4,6 +4,7 @@ import ArgumentParser
 import Common
 import Foundation
 import Proxy
+import TLS
 
 /// `mesher check`: what is wrong with the configuration, without starting anything.
 struct CheckCommand: ParsableCommand {

@@ -4,6 +4,7 @@
 package import Common
 import Logging
 import NIOCore
+import TLS
 
 /// The upstream connections of one event loop, by endpoint.
 ///

@@ -5,6 +5,7 @@ package import Logging
 package import NIOCore
 import NIOPosix
 import NIOSSL
+package import TLS
 
 #if canImport(Glibc)
     import Glibc

@@ -5,6 +5,7 @@ package import Common
 package import NIOCore
 import NIOPosix
 import NIOSSL
+package import TLS
 
 /// A connection that serves one request at a time: HTTP/1.1.
 package protocol SingleConnection: Upstream {

@@ -6,6 +6,7 @@ import Logging
 import NIOCore
 import NIOSSL
 import NIOTLS
+import TLS
 
 /// Watches one TLS handshake, and lets nothing happen before it is known who the other side is.
 ///

@@ -4,6 +4,7 @@
 package import Common
 package import Logging
 package import NIOCore
+package import TLS
 
 #if canImport(Glibc)
     import Glibc

@@ -3,6 +3,7 @@
 package import Common
 package import Logging
 package import NIOCore
+package import TLS
 
 /// The workers of all event loops.
 ///

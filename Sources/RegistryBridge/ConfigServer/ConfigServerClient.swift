@@ -7,6 +7,7 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOSSL
+import TLS
 
 /// Asks a configuration server at one of its addresses.
 ///

@@ -4,6 +4,7 @@ package import Common
 package import Logging
 package import NIOCore
 import NIOHTTP1
+package import TLS
 
 /// Follows the settings that a configuration server has for this sidecar, and passes them on when they change.
 ///

@@ -7,6 +7,7 @@ import Foundation
 package import Logging
 package import NIOCore
 import NIOHTTP1
+package import TLS
 
 /// Speaks service-center's API v4.
 ///

@@ -9,6 +9,7 @@ import NIOSSL
 import TestSupport
 
 @testable import Proxy
+import TLS
 
 #if canImport(Glibc)
     import Glibc

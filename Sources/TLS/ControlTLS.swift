@@ -71,7 +71,7 @@ package final class ControlTLS: Sendable {
     }
 
     private static func load(_ config: ClientTLSConfig) throws(ConfigProblem) -> TLSConfiguration {
-        let configuration = try RegistryTLS.configuration(config)
+        let configuration = try Self.configuration(of: config)
         do {
             _ = try NIOSSLContext(configuration: configuration)
         } catch {

@@ -3,7 +3,7 @@
 package import Common
 import Foundation
 import NIOCore
-import NIOSSL
+package import NIOSSL
 import Synchronization
 
 /// What one tag has to speak TLS with, kept up to date with its files.
@@ -51,7 +51,7 @@ package final class TLSMaterial: Sendable {
     }
 
     /// What a new connection uses; `nil` when there is nothing.
-    func context(_ offer: Offer) -> NIOSSLContext? {
+    package func context(_ offer: Offer) -> NIOSSLContext? {
         self.current.withLock { current in
             switch offer {
             case .either: current?.either
@@ -87,7 +87,7 @@ package final class TLSMaterial: Sendable {
     /// - Returns: `nil` when it is, else a word for metrics and log.
     /// - Source: the X.509 SVID standard §2, §4.1, §5.2: one URI, and no authority. A server without a URI has another kind of
     ///   certificate, which may well have signed itself.
-    func refusal(of certificate: NIOSSLCertificate?, service: String?) -> String? {
+    package func refusal(of certificate: NIOSSLCertificate?, service: String?) -> String? {
         let names = certificate.map { Array($0._subjectAlternativeNames()) } ?? []
         let presented = names.compactMap { name -> SubjectName.Presented? in
             switch name.nameType {
@@ -112,7 +112,7 @@ package final class TLSMaterial: Sendable {
     }
 
     /// What a server is asked to be.
-    func serverName(of service: String?) -> String? { self.tag.serverName.isEmpty ? service : self.tag.serverName }
+    package func serverName(of service: String?) -> String? { self.tag.serverName.isEmpty ? service : self.tag.serverName }
 
     // MARK: Loading
 

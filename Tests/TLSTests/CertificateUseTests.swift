@@ -3,7 +3,7 @@
 import NIOSSL
 import Testing
 
-@testable import Proxy
+@testable import TLS
 
 /// Which certificates are those of authorities.
 @Suite struct CertificateUseTests {

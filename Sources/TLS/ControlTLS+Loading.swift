@@ -4,10 +4,11 @@ import Common
 import Foundation
 import NIOSSL
 
-/// Makes what the TLS library wants of what the configuration says.
-enum RegistryTLS {
+extension ControlTLS {
+    /// Makes what the TLS library wants of what the configuration says.
+    ///
     /// - Throws: A mistake that names the file.
-    static func configuration(_ config: ClientTLSConfig) throws(ConfigProblem) -> TLSConfiguration {
+    static func configuration(of config: ClientTLSConfig) throws(ConfigProblem) -> TLSConfiguration {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = config.oldest == "TLSv1.3" ? .tlsv13 : .tlsv12
         // As in the original: encrypted, but anybody may answer, unless the configuration wants to know.

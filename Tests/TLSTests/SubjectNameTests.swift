@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import Proxy
+@testable import TLS
 
 /// Whose certificate is whose.
 @Suite struct SubjectNameTests {

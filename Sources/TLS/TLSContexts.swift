@@ -75,7 +75,7 @@ package struct TLSContexts: Sendable {
     /// What connections to the instances of a service use; `nil` for plain text.
     ///
     /// - Parameter isExternal: Whether it is an external host, which is spoken to as it is named only.
-    func consumer(_ service: String, _ protocolName: String, isExternal: Bool) -> TLSMaterial? {
+    package func consumer(_ service: String, _ protocolName: String, isExternal: Bool) -> TLSMaterial? {
         if self.all.isEmpty { return nil }
         return self.consumers["\(service).\(protocolName)"] ?? (isExternal ? nil : self.allConsumers[protocolName])
     }
