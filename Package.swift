@@ -67,7 +67,7 @@ let package = Package(
             name: "TLS", dependencies: ["CMesher", "Common", logging, nioCore, nioSSL], swiftSettings: settings),
         .target(
             name: "Proxy",
-            dependencies: ["CMesher", "Common", "TLS", basicContainers, logging, nioCore, nioPosix, nioSSL, nioTLS],
+            dependencies: ["Common", "TLS", basicContainers, logging, nioCore, nioPosix, nioSSL, nioTLS],
             swiftSettings: settings),
         // Named by everybody who serves or calls HTTP off the request path.
         .target(
@@ -122,7 +122,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "TestSupport",
-            dependencies: ["Common", "Mesher", "Proxy", logging, nioCore, nioEmbedded, nioPosix, serviceLifecycle],
+            dependencies: [
+                "Common", "Mesher", "Proxy", "TLS", logging, nioCore, nioEmbedded, nioPosix, nioSSL, serviceLifecycle,
+            ],
             path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
             name: "ScenarioTests", dependencies: ["Common", "Mesher", "TestSupport", logging, nioCore],
@@ -166,7 +168,9 @@ let package = Package(
             dependencies: ["Common", "Proxy", "TLS", "TestSupport", logging, nioCore, nioEmbedded, nioPosix, nioSSL],
             swiftSettings: settings),
         .testTarget(
-            name: "TLSTests", dependencies: ["Common", "TLS", "TestSupport", nioCore, nioSSL], swiftSettings: settings),
+            name: "TLSTests",
+            dependencies: ["Common", "TLS", "TestSupport", nioCore, nioEmbedded, nioSSL, nioTLS],
+            swiftSettings: settings),
     ]
 )
 

@@ -6,7 +6,7 @@ import NIOCore
 package import NIOSSL
 import Synchronization
 
-/// What one tag has to speak TLS with, kept up to date with its files.
+/// What one tag has to speak TLS with, kept up to date with its files, or with the secrets that it is given.
 ///
 /// - Source: promise T3: new material that is of no use leaves the old in its place.
 package final class TLSMaterial: Sendable {
@@ -39,12 +39,23 @@ package final class TLSMaterial: Sendable {
     /// - Throws: What is wrong with which of them.
     package init(_ tag: TLSTag) throws(ConfigProblem) {
         self.tag = tag
-        self.current = Mutex(try Self.load(tag))
+        self.current = Mutex(try Self.load(tag, TLSSecret(filesOf: tag)))
         self.failed = Mutex(false)
     }
 
-    /// What has no material until its files are of use: no connection is made before.
-    init(waitingFor tag: TLSTag) {
+    /// Makes it of what is in memory.
+    ///
+    /// - Parameter tag: How it is used. It names no files, so that nobody looks for new ones.
+    /// - Throws: What is wrong with which part of it.
+    package init(_ tag: TLSTag, _ secret: TLSSecret) throws(ConfigProblem) {
+        try secret.checkParts(tag)
+        self.tag = tag
+        self.current = Mutex(try Self.load(tag, secret))
+        self.failed = Mutex(false)
+    }
+
+    /// What has no material until there is some that is of use: no connection is made before.
+    package init(waitingFor tag: TLSTag) {
         self.tag = tag
         self.current = Mutex(nil)
         self.failed = Mutex(true)
@@ -71,8 +82,22 @@ package final class TLSMaterial: Sendable {
     ///
     /// - Throws: What is wrong with them; everything is as it was then, but for ``hasFailed``.
     package func reload() throws(ConfigProblem) {
+        try self.replace { () throws(ConfigProblem) in try TLSSecret(filesOf: self.tag) }
+    }
+
+    /// Takes what is in memory instead of what was in use.
+    ///
+    /// - Throws: What is wrong with it; everything is as it was then, but for ``hasFailed``.
+    package func renew(with secret: TLSSecret) throws(ConfigProblem) {
+        try self.replace { () throws(ConfigProblem) in
+            try secret.checkParts(self.tag)
+            return secret
+        }
+    }
+
+    private func replace(_ secret: () throws(ConfigProblem) -> TLSSecret) throws(ConfigProblem) {
         do {
-            let fresh = try Self.load(self.tag)
+            let fresh = try Self.load(self.tag, try secret())
             self.current.withLock { $0 = fresh }
             self.failed.withLock { $0 = false }
         } catch {
@@ -112,11 +137,13 @@ package final class TLSMaterial: Sendable {
     }
 
     /// What a server is asked to be.
-    package func serverName(of service: String?) -> String? { self.tag.serverName.isEmpty ? service : self.tag.serverName }
+    package func serverName(of service: String?) -> String? {
+        self.tag.serverName.isEmpty ? service : self.tag.serverName
+    }
 
     // MARK: Loading
 
-    private static func load(_ tag: TLSTag) throws(ConfigProblem) -> Current {
+    private static func load(_ tag: TLSTag, _ secret: TLSSecret) throws(ConfigProblem) -> Current {
         // The client's makes no demands; everything that tells the sides apart is set below.
         var tls = TLSConfiguration.makeClientConfiguration()
         // Whoever verifies names its authorities.
@@ -130,25 +157,22 @@ package final class TLSMaterial: Sendable {
         tls.shutdownTimeout = .seconds(1)
         // Names are ours to compare: see SubjectName.
         tls.certificateVerification = tag.verifiesPeer ? .noHostnameVerification : .none
-        if !tag.caFile.isEmpty {
-            let authorities = try Self.read(tag, TrafficTLSConfig.Keys.caFile, tag.caFile) {
-                try NIOSSLCertificate.fromPEMFile(tag.caFile)
-            }
-            tls.trustRoots = .certificates(authorities)
+        if secret.authorities != nil {
+            tls.trustRoots = .certificates(
+                try TLSSecret.certificates(secret.authorities, tag, TrafficTLSConfig.Keys.caFile))
         }
         var expiry: Int?
-        if !tag.certFile.isEmpty {
-            let chain = try Self.read(tag, TrafficTLSConfig.Keys.certFile, tag.certFile) {
-                try NIOSSLCertificate.fromPEMFile(tag.certFile)
-            }
-            try Self.checkValidity(chain, tag)
+        if let origin = secret.chain?.origin {
+            let chain = try TLSSecret.certificates(secret.chain, tag, TrafficTLSConfig.Keys.certFile)
+            try Self.checkValidity(chain, origin, tag)
             expiry = chain.first.map { Int($0.notValidAfter) }
             tls.certificateChain = chain.map { .certificate($0) }
-            tls.privateKey = .privateKey(try Self.key(tag))
+            tls.privateKey = try secret.privateKey(tag).map { .privateKey($0) }
         }
         return Current(
-            either: try Self.context(tls, ["h2", "http/1.1"], tag), http1: try Self.context(tls, ["http/1.1"], tag),
-            http2: try Self.context(tls, ["h2"], tag), expiry: expiry)
+            either: try Self.context(tls, ["h2", "http/1.1"], tag, secret),
+            http1: try Self.context(tls, ["http/1.1"], tag, secret), http2: try Self.context(tls, ["h2"], tag, secret),
+            expiry: expiry)
     }
 
     /// With forward secrecy and authenticated encryption; those of TLS 1.3 all are so.
@@ -156,36 +180,23 @@ package final class TLSMaterial: Sendable {
     /// - Source: promise T1.
     private static var cipherSuites: [UInt16] { [0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8] }
 
-    private static func checkValidity(_ chain: [NIOSSLCertificate], _ tag: TLSTag) throws(ConfigProblem) {
+    private static func checkValidity(
+        _ chain: [NIOSSLCertificate], _ origin: String, _ tag: TLSTag
+    ) throws(ConfigProblem) {
         let key = TrafficTLSConfig.Keys.certFile
-        guard let leaf = chain.first else {
-            throw tag.problem(key, "\(tag.certFile) holds no certificate", remedy: "write it as PEM")
-        }
+        guard let leaf = chain.first else { return }
         let now = Int(Date().timeIntervalSince1970)
         if Int(leaf.notValidAfter) < now {
-            throw tag.problem(key, "the certificate in \(tag.certFile) has expired", remedy: "renew it")
+            throw tag.problem(key, "the certificate in \(origin) has expired", remedy: "renew it")
         }
         if Int(leaf.notValidBefore) > now {
             throw tag.problem(
-                key, "the certificate in \(tag.certFile) is not valid yet", remedy: "look at the clock, or wait")
-        }
-    }
-
-    private static func key(_ tag: TLSTag) throws(ConfigProblem) -> NIOSSLPrivateKey {
-        var password = ""
-        if !tag.passwordFile.isEmpty {
-            password = try Self.read(tag, TrafficTLSConfig.Keys.certPwdFile, tag.passwordFile) {
-                try String(contentsOfFile: tag.passwordFile, encoding: .utf8)
-            }.trimmingCharacters(in: .whitespacesAndNewlines)
-        }
-        let bytes = Array(password.utf8)
-        return try Self.read(tag, TrafficTLSConfig.Keys.keyFile, tag.keyFile) {
-            try NIOSSLPrivateKey(file: tag.keyFile, format: .pem) { $0(bytes) }
+                key, "the certificate in \(origin) is not valid yet", remedy: "look at the clock, or wait")
         }
     }
 
     private static func context(
-        _ configuration: TLSConfiguration, _ protocols: [String], _ tag: TLSTag
+        _ configuration: TLSConfiguration, _ protocols: [String], _ tag: TLSTag, _ secret: TLSSecret
     ) throws(ConfigProblem) -> NIOSSLContext {
         var configuration = configuration
         configuration.applicationProtocols = protocols
@@ -196,23 +207,8 @@ package final class TLSMaterial: Sendable {
         } catch {
             throw tag.problem(
                 TrafficTLSConfig.Keys.keyFile,
-                "the key in \(tag.keyFile) is not that of the certificate in \(tag.certFile)",
+                "the key in \(secret.key?.origin ?? "") is not that of the certificate in \(secret.chain?.origin ?? "")",
                 remedy: "write the two files that belong together")
-        }
-    }
-
-    private static func read<Value>(
-        _ tag: TLSTag, _ key: String, _ path: String, _ body: () throws -> Value
-    ) throws(ConfigProblem) -> Value {
-        guard FileManager.default.isReadableFile(atPath: path) else {
-            throw tag.problem(
-                key, "\(path) cannot be read", remedy: "write it, and let the user that mesher runs as read it")
-        }
-        do {
-            return try body()
-        } catch {
-            throw tag.problem(
-                key, "\(path) makes no sense", remedy: "write it as PEM, with the right password if it has one")
         }
     }
 }

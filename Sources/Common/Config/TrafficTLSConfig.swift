@@ -41,6 +41,17 @@ package struct TLSTag: Sendable, Equatable {
     }
 }
 
+extension TLSTag {
+    /// What names no files: its material comes from elsewhere.
+    ///
+    /// - Parameter name: What messages call it.
+    package init(_ name: String, _ side: CallSide, verifiesPeer: Bool) {
+        self.init(
+            name: name, side: side, verifiesPeer: verifiesPeer, caFile: "", certFile: "", keyFile: "",
+            passwordFile: "", needsTLS13: false, cipherSuites: [], serverName: "", subjectNames: [], locations: [:])
+    }
+}
+
 /// TLS of traffic: which listeners and which connections to instances have it.
 ///
 /// - Source: the tags of the original; the strongest word is that of the tag, then of the protocol (consumers only), then

@@ -77,7 +77,7 @@ private let short = ["mesher.timeouts.keepAlive": "200ms", "mesher.timeouts.requ
     }
 
     @Test("within TLS", arguments: End.allCases) func secure(end: End) async throws {
-        let listener = try await TestListener.open(workers: 2, tls: try TestCertificate().material, end.values)
+        let listener = try await TestListener.open(workers: 2, tls: try TestListener.material, end.values)
         for _ in 0..<4 {
             let name = [.http2, .http2Reset, .http2Error, .http2TooSlow].contains(end) ? "h2" : "http/1.1"
             let client = try await listener.connect(tls: [name])
@@ -96,7 +96,7 @@ private let short = ["mesher.timeouts.keepAlive": "200ms", "mesher.timeouts.requ
 
     @Test("before TLS has begun", arguments: Handshake.allCases) func handshake(end: Handshake) async throws {
         let listener = try await TestListener.open(
-            workers: 2, tls: try TestCertificate().material, end == .tooSlow ? short : [:])
+            workers: 2, tls: try TestListener.material, end == .tooSlow ? short : [:])
         for _ in 0..<4 {
             let client = try await listener.connect()
             switch end {
@@ -113,7 +113,7 @@ private let short = ["mesher.timeouts.keepAlive": "200ms", "mesher.timeouts.requ
     }
 
     @Test("a bare probe of the port counts as closed, also when it ends with RST") func probeWithReset() async throws {
-        let listener = try await TestListener.open(workers: 1, tls: try TestCertificate().material)
+        let listener = try await TestListener.open(workers: 1, tls: try TestListener.material)
         let client = try await listener.connect()
         #expect(try await listener.holds(1))
         try await client.reset()
@@ -124,7 +124,7 @@ private let short = ["mesher.timeouts.keepAlive": "200ms", "mesher.timeouts.requ
     }
 
     @Test("failed handshakes do not fill the log") func lines() async throws {
-        let listener = try await TestListener.open(workers: 1, tls: try TestCertificate().material)
+        let listener = try await TestListener.open(workers: 1, tls: try TestListener.material)
         for _ in 0..<30 { await (try await listener.connect()).close() }
         let failures = { listener.count("mesher_tls_handshake_failures", ["reason": "closed", "side": "server"]) }
         #expect(await eventually { failures() == 30 })

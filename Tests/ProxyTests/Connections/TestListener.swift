@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
 import Logging
 import NIOCore
 import NIOPosix
 import NIOSSL
+import TLS
 import TestSupport
 
 @testable import Proxy
-import TLS
 
 #if canImport(Glibc)
     import Glibc
@@ -139,42 +138,13 @@ struct TestClient {
     func closed() async { try? await self.channel.closeFuture.get() }
 }
 
-/// The certificate of a server that its clients do not verify.
-///
-/// It holds from 2000 to 2100.
-struct TestCertificate {
-    let material: TLSMaterial
-
-    init() throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("mesher-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let (certificate, key) = (folder.appendingPathComponent("c.pem"), folder.appendingPathComponent("k.pem"))
-        try Self.pem("CERTIFICATE", Self.certificate).write(to: certificate, atomically: true, encoding: .utf8)
-        try Self.pem("PRIVATE KEY", Self.key).write(to: key, atomically: true, encoding: .utf8)
-        let config = try TestSidecar.config([
-            "ssl.mesher.Provider.certFile": certificate.path, "ssl.mesher.Provider.keyFile": key.path,
-            "ssl.mesher.Provider.verifyPeer": "false",
-        ])
-        guard let material = try TLSContexts(config.tls).outgoing else { throw ChannelError.operationUnsupported }
-        self.material = material
+extension TestListener {
+    /// TLS of a listener whose clients prove nothing.
+    static var material: TLSMaterial {
+        get throws(ConfigProblem) {
+            try TLSMaterial(
+                TLSTag("mesher.Provider", .provider, verifiesPeer: false),
+                TLSSecret(chain: TestCertificate.chain, key: TestCertificate.key))
+        }
     }
-
-    private static func pem(_ name: String, _ text: String) -> String {
-        "-----BEGIN \(name)-----\n\(text)\n-----END \(name)-----\n"
-    }
-
-    private static let certificate = """
-        MIIBFTCBvAIBATAKBggqhkjOPQQDAjAWMRQwEgYDVQQDDAttZXNoZXItdGVzdDAg
-        Fw0wMDAxMDEwMDAwMDBaGA8yMTAwMDEwMTAwMDAwMFowFjEUMBIGA1UEAwwLbWVz
-        aGVyLXRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARxnQ3OmIMhqNpNGxXq
-        p270GjIX0/La6jui51E9bvSYEpvj5ajdoxURVNrXGtku+v8VDMuKYWxAjoDZl2b7
-        hj0TMAoGCCqGSM49BAMCA0gAMEUCIQDk/ExHCKGwcKaxzSu03HPL19yfLdhHmXFi
-        ntsZkx3sHQIgRJVcAOByWHI3tcyyp/jL9ekNkIBUh+4T2bnOrN8bNL0=
-        """
-    private static let key = """
-        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgsOsWrNZt5qUJTlQq
-        E1oL09yJmcvwYQQHxFBzcwLx8GOhRANCAARxnQ3OmIMhqNpNGxXqp270GjIX0/La
-        6jui51E9bvSYEpvj5ajdoxURVNrXGtku+v8VDMuKYWxAjoDZl2b7hj0T
-        """
 }
