@@ -114,10 +114,10 @@ private enum ExchangeBenchmark {
             records: telemetry.inbox)
         let plan = EgressComponent.plan(config, token: HopToken())
         let listener = try await Listener.open(
-            try SocketAddress(ipAddress: "127.0.0.1", port: 0),
-            Listener.Setup(
-                workers: workers, plans: Snapshot(plan, on: loops), budget: ConnectionBudget(limit: 10),
-                metrics: metrics, logger: logger))
+            ListenerSpec(
+                try SocketAddress(ipAddress: "127.0.0.1", port: 0), plans: Snapshot(plan, on: loops),
+                budget: ConnectionBudget(limit: 10)),
+            Listener.Setup(workers: workers, metrics: metrics, logger: logger))
 
         let done = loops.next().makePromise(of: Void.self)
         _ = try await ClientBootstrap(group: loops)

@@ -177,40 +177,19 @@ package struct Assembly: Sendable {
         let processBudget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let outgoingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
         let incomingBudget = ConnectionBudget(limit: config.proxy.maxConnections, within: processBudget)
-        func setup(
-            _ plans: Snapshot<TrafficPlan>, _ budget: ConnectionBudget, _ tls: TLSMaterial?, isGRPC: Bool = false
-        ) -> Listener.Setup {
-            Listener.Setup(
-                workers: workers, plans: plans, budget: budget, metrics: metrics, logger: logger, isGRPC: isGRPC,
-                tls: tls)
-        }
-        let outgoing = try await Listener.open(
-            config.listeners.outgoing.socketAddress, setup(outgoingPlans, outgoingBudget, tls.outgoing))
-        var incoming: Listener?
-        if let address = config.listeners.incoming {
-            incoming = try await Listener.open(
-                address.socketAddress, setup(incomingPlans, incomingBudget, tls.incoming))
-        }
-        var outgoingListeners = [outgoing]
-        var incomingListeners = incoming.map { [$0] } ?? []
-        if let listener = try await self.grpcListener(setup(outgoingPlans, outgoingBudget, tls.outgoing, isGRPC: true))
+        let setup = Listener.Setup(workers: workers, metrics: metrics, logger: logger)
+        var opened: [Listener] = []
+        for spec in self.specs(
+            tls, outgoing: (outgoingPlans, outgoingBudget), incoming: (incomingPlans, incomingBudget))
         {
-            outgoingListeners.append(listener)
+            if let listener = try await self.open(spec, setup) { opened.append(listener) }
         }
-        if let address = config.listeners.grpcIncoming {
-            incomingListeners.append(
-                try await Listener.open(
-                    address.socketAddress, setup(incomingPlans, incomingBudget, tls.incomingGRPC, isGRPC: true)))
-        }
-        let listeners = outgoingListeners + incomingListeners
+        let listeners = opened
+        let outgoingListeners = listeners.filter { $0.spec.direction == .outgoing }
+        let incomingListeners = listeners.filter { $0.spec.direction == .incoming }
+        guard let outgoing = outgoingListeners.first?.address else { preconditionFailure("no outgoing listener") }
         readiness.set(.listeners)
-        self.report(outgoing, incoming)
-        for (listener, direction) in outgoingListeners.dropFirst().map({ ($0, "outgoing") })
-            + incomingListeners.filter({ $0 !== incoming }).map({ ($0, "incoming") })
-        {
-            logger.notice(
-                "taking gRPC", metadata: ["address": "\(listener.address.text)", "direction": "\(direction)"])
-        }
+        self.report(listeners)
 
         // Components, in the order in which they are stopped last to first: callers are told first, metrics end last.
         var supervisor = Supervisor(logger: logger)
@@ -237,8 +216,7 @@ package struct Assembly: Sendable {
                 registry: center == nil ? nil : registryStatus, configServer: configServer, configState: configState,
                 metrics: metrics, overload: overload, monitor: monitor, telemetry: telemetry,
                 logLevel: self.surroundings.logLevel, views: views,
-                listeners: outgoingListeners.map { Self.shown($0, "outgoing", isFirst: $0 === outgoing) }
-                    + incomingListeners.map { Self.shown($0, "incoming", isFirst: $0 === incoming) },
+                listeners: (outgoingListeners + incomingListeners).map { Self.shown($0) },
                 startTime: ProcessClock.startTime)
             let admit = self.adminGate(metrics)
             supervisor.add("admin", drainLimit: AdminComponent.drainLimit) {
@@ -337,8 +315,9 @@ package struct Assembly: Sendable {
         if let libraries = self.surroundings.libraryMetrics { metrics.addCollector { libraries.families() } }
         OverloadMetrics(overload: overload, memory: memory).register(with: metrics)
         return Sidecar(
-            group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing.address,
-            incoming: incoming?.address, metrics: metrics, readiness: readiness, supervisor: supervisor,
+            group: supervisor.makeGroup(stopWithin: stopLimit), outgoing: outgoing,
+            incoming: incomingListeners.first { !$0.spec.isGRPC }?.address, metrics: metrics, readiness: readiness,
+            supervisor: supervisor,
             configInbox: configInbox, center: center?.client, registration: registration, directory: directory,
             trafficInboxes: [egressInbox, ingressInbox], budget: processBudget, loops: loops,
             controlLoops: controlLoops, workers: workers, plans: [outgoingPlans, incomingPlans], telemetry: telemetry)
@@ -353,19 +332,49 @@ package struct Assembly: Sendable {
     }
 
     /// A listener as operators see it.
-    private static func shown(_ listener: Listener, _ direction: String, isFirst: Bool) -> TrafficDocument.Listener {
-        .init(direction: direction, protocol: isFirst ? "http" : "grpc", address: listener.address.text)
+    private static func shown(_ listener: Listener) -> TrafficDocument.Listener {
+        .init(
+            direction: listener.spec.direction.rawValue, protocol: listener.spec.isGRPC ? "grpc" : "http",
+            address: listener.address.text)
     }
 
-    /// The listener of outgoing gRPC; `nil` when nobody has asked for it and its usual port is taken.
-    private func grpcListener(_ setup: Listener.Setup) async throws -> Listener? {
-        guard let address = self.config.listeners.grpcOutgoing else { return nil }
+    /// What the listeners of traffic and their connections obey, in the order in which they are opened.
+    private func specs(
+        _ tls: TLSContexts, outgoing: (plans: Snapshot<TrafficPlan>, budget: ConnectionBudget),
+        incoming: (plans: Snapshot<TrafficPlan>, budget: ConnectionBudget)
+    ) -> [ListenerSpec] {
+        let addresses = self.config.listeners
+        var specs = [
+            ListenerSpec(
+                addresses.outgoing.socketAddress, plans: outgoing.plans, budget: outgoing.budget, tls: tls.outgoing)
+        ]
+        if let address = addresses.incoming {
+            specs.append(
+                ListenerSpec(address.socketAddress, plans: incoming.plans, budget: incoming.budget, tls: tls.incoming))
+        }
+        if let address = addresses.grpcOutgoing {
+            specs.append(
+                ListenerSpec(
+                    address.socketAddress, plans: outgoing.plans, budget: outgoing.budget, tls: tls.outgoing,
+                    isGRPC: true, isOptional: !addresses.isGRPCConfigured))
+        }
+        if let address = addresses.grpcIncoming {
+            specs.append(
+                ListenerSpec(
+                    address.socketAddress, plans: incoming.plans, budget: incoming.budget, tls: tls.incomingGRPC,
+                    isGRPC: true))
+        }
+        return specs
+    }
+
+    /// Opens a listener; `nil` when nobody has asked for it and its usual port is taken.
+    private func open(_ spec: ListenerSpec, _ setup: Listener.Setup) async throws -> Listener? {
         do {
-            return try await Listener.open(address.socketAddress, setup)
-        } catch  where !self.config.listeners.isGRPCConfigured {
+            return try await Listener.open(spec, setup)
+        } catch  where spec.isOptional {
             setup.logger.notice(
                 "no gRPC: its usual port is taken; cse.protocols.grpc.listenAddress names another one",
-                metadata: ["address": "\(address)"])
+                metadata: ["address": "\(spec.address.text)"])
             return nil
         }
     }
@@ -431,11 +440,15 @@ package struct Assembly: Sendable {
         return "\(configDirectory)/\(registry.address.isEmpty ? "service.json" : registry.address)"
     }
 
-    private func report(_ outgoing: Listener, _ incoming: Listener?) {
+    /// Says where traffic is taken.
+    private func report(_ listeners: [Listener]) {
         let logger = self.surroundings.logger
-        logger.notice("taking outgoing requests", metadata: ["address": "\(outgoing.address.text)"])
-        if let incoming {
-            logger.notice("taking incoming requests", metadata: ["address": "\(incoming.address.text)"])
+        for listener in listeners where !listener.spec.isGRPC {
+            logger.notice(
+                listener.spec.direction == .outgoing ? "taking outgoing requests" : "taking incoming requests",
+                metadata: ["address": "\(listener.address.text)"])
+        }
+        if listeners.contains(where: { $0.spec.direction == .incoming && !$0.spec.isGRPC }) {
             if self.config.servicePorts.ports.isEmpty {
                 logger.notice("no --service-ports: callers must name the port in the URL")
             }
@@ -444,6 +457,13 @@ package struct Assembly: Sendable {
         } else if self.config.listeners.mode == .sidecar {
             logger.warning(
                 "only a loopback listener: other hosts cannot call the local application through this sidecar")
+        }
+        for listener in listeners where listener.spec.isGRPC {
+            logger.notice(
+                "taking gRPC",
+                metadata: [
+                    "address": "\(listener.address.text)", "direction": "\(listener.spec.direction.rawValue)",
+                ])
         }
     }
 }

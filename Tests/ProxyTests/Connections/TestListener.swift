@@ -31,9 +31,11 @@ struct TestListener {
     ///
     /// - Parameter count: Of event loops; the first of them is the listener's own as well.
     /// - Parameter limit: Of connections.
+    /// - Parameter descriptor: A listening socket to take over, instead of a free port.
     /// - Parameter values: Configuration.
     static func open(
-        workers count: Int = 2, limit: Int = 100, tls: TLSMaterial? = nil, _ values: [String: String] = [:]
+        workers count: Int = 2, limit: Int = 100, tls: TLSMaterial? = nil, adopting descriptor: CInt? = nil,
+        _ values: [String: String] = [:]
     ) async throws -> TestListener {
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: count)
         let metrics = MetricsRegistry(startTime: 0, own: MetricLabels())
@@ -44,11 +46,16 @@ struct TestListener {
         let plan = TrafficPlan(
             direction: .outgoing, chain: StageChain([]), settings: try TestSidecar.config(values).proxy)
         let budget = ConnectionBudget(limit: limit)
-        let listener = try await Listener.open(
-            try SocketAddress(ipAddress: "127.0.0.1", port: 0),
-            Listener.Setup(
-                workers: workers, plans: Snapshot(plan, on: loops), budget: budget, metrics: metrics,
-                logger: log.logger, tls: tls))
+        let spec = ListenerSpec(
+            try SocketAddress(ipAddress: "127.0.0.1", port: 0), plans: Snapshot(plan, on: loops), budget: budget,
+            tls: tls)
+        let setup = Listener.Setup(workers: workers, metrics: metrics, logger: log.logger)
+        let listener =
+            if let descriptor {
+                try await Listener.adopt(descriptor: descriptor, as: spec, setup)
+            } else {
+                try await Listener.open(spec, setup)
+            }
         return TestListener(workers: workers, budget: budget, listener: listener, metrics: metrics, log: log)
     }
 
