@@ -92,7 +92,7 @@ struct ExplainCommand: AsyncParsableCommand {
         let config = result.config
         var directory = ServiceDirectory([], isSynced: config.registry.kind == nil)
         if config.registry.kind == .file {
-            let path = Assembly.path(of: config.registry, in: loader.directory)
+            let path = config.registry.path(in: loader.directory)
             directory = try await FileRegistry.directory(path, ownApp: config.identity.app)
         }
         return try Explainer(config, directory: directory).explain(question)

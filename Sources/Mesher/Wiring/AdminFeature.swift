@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AdminAPI
+import Common
+import Egress
+import NIOCore
+import Proxy
+
+/// What operators see: the admin API, profiles, and what is measured for them.
+///
+/// Nothing without an address.
+struct AdminFeature: Feature {
+    let wiring: Wiring
+    let traffic: Traffic
+
+    func install(into supervisor: inout Supervisor) {
+        guard let address = self.wiring.config.listeners.admin else { return }
+        let wiring = self.wiring
+        let monitor = TrafficMonitor(metrics: wiring.metrics) {
+            TrafficInspector.services(wiring.directory.current, plan: wiring.outgoingPlans.current, now: .now())
+        }
+        let state = self.state(monitor)
+        self.install(.api, as: "admin", on: address, state, into: &supervisor)
+        supervisor.add("monitor") { TrafficMonitorComponent(monitor) }
+        if let address = wiring.config.admin.profiling {
+            self.install(.profiles, as: "profiling", on: address, state, into: &supervisor)
+        }
+    }
+
+    private func install(
+        _ kind: AdminComponent.Kind, as name: String, on address: ListenAddress, _ state: AdminState,
+        into supervisor: inout Supervisor
+    ) {
+        let wiring = self.wiring
+        // Operators and probes are answered also when memory runs out.
+        let rules = AcceptGate.Rules(
+            ConnectionBudget(limit: AdminComponent.mostConnections), overload: nil, metrics: wiring.metrics,
+            logger: wiring.logger)
+        supervisor.add(name, drainLimit: AdminComponent.drainLimit) {
+            AdminComponent(
+                kind, address: address, state: state, loops: wiring.controlLoops, logger: wiring.logger,
+                onListening: { await AcceptGate.add(to: $0, rules) })
+        }
+    }
+
+    private func state(_ monitor: TrafficMonitor) -> AdminState {
+        let wiring = self.wiring
+        return AdminState(
+            wiring.config, build: wiring.surroundings.build, readiness: wiring.readiness, health: wiring.health,
+            registry: wiring.center == nil ? nil : wiring.registryStatus, configServer: wiring.configServer,
+            configState: wiring.configState, metrics: wiring.metrics, overload: wiring.overload, monitor: monitor,
+            telemetry: wiring.telemetry, logLevel: wiring.surroundings.logLevel, views: self.views,
+            listeners: (self.traffic.listeners(.outgoing) + self.traffic.listeners(.incoming)).map { Self.shown($0) },
+            startTime: ProcessClock.startTime)
+    }
+
+    private var views: AdminState.Views {
+        let (wiring, traffic) = (self.wiring, self.traffic)
+        let (directory, plans) = (wiring.directory, wiring.outgoingPlans)
+        return AdminState.Views(
+            directory: { directory.current }, routes: { plans.current.governance?.rules.routes ?? RouteTable() },
+            loops: { traffic.workers.reports }, resident: { wiring.surroundings.memory.resident() ?? 0 },
+            mailboxes: { wiring.mailboxes.all }, registrationFailure: { wiring.registration.failure },
+            // Addresses, ports and identity need a restart to change, so that `config` is right about them.
+            explain: { question in
+                try Explainer(wiring.config, plan: plans.current, directory: directory.current, now: .now())
+                    .explain(question)
+            })
+    }
+
+    private static func shown(_ listener: Listener) -> TrafficDocument.Listener {
+        .init(
+            direction: listener.spec.direction.rawValue, protocol: listener.spec.isGRPC ? "grpc" : "http",
+            address: listener.address.text)
+    }
+}

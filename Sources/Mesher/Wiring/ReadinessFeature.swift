@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+
+/// What says that the sidecar is leaving, before anything else stops.
+struct ReadinessFeature: Feature {
+    let wiring: Wiring
+
+    func install(into supervisor: inout Supervisor) {
+        let readiness = self.wiring.readiness
+        supervisor.add("readiness") { ReadinessComponent(readiness) }
+    }
+}

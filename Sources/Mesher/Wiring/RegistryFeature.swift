@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import RegistryBridge
+
+/// What finds services, and what registers the local one.
+struct RegistryFeature: Feature {
+    let wiring: Wiring
+
+    func install(into supervisor: inout Supervisor) {
+        let (wiring, publisher) = (self.wiring, self.publisher)
+        if let center = wiring.center {
+            if wiring.config.registry.isRegistering { self.installRegistrar(center, into: &supervisor) }
+            let registry = self.serviceCenter(center)
+            supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }
+            RegistryMetrics(status: wiring.registryStatus).register(with: wiring.metrics)
+        }
+        if wiring.config.registry.kind == .file {
+            let path = wiring.config.registry.path(in: wiring.surroundings.configDirectory)
+            supervisor.add("registry") {
+                RegistryComponent(FileRegistry(path: path, logger: wiring.logger), directory: publisher)
+            }
+        }
+    }
+
+    private var publisher: DirectoryPublisher {
+        let readiness = self.wiring.readiness
+        return DirectoryPublisher(self.wiring.directory, ownApp: self.wiring.config.identity.app) {
+            readiness.set(.registry)
+        }
+    }
+
+    private func installRegistrar(_ center: Center, into supervisor: inout Supervisor) {
+        let wiring = self.wiring
+        let registration = Registration(wiring.config, version: wiring.surroundings.build.version)
+        // Its drain waits three seconds for a registration on its way, has two calls of two seconds each, the farewell,
+        // and perhaps one more call.
+        supervisor.add("registrar", drainLimit: .seconds(9) + registration.farewell) {
+            RegistrarComponent(
+                registration, client: center.client, state: wiring.registration, health: wiring.health,
+                inbox: wiring.mailboxes.registrar, discovery: wiring.mailboxes.registry, readiness: wiring.readiness,
+                logger: wiring.logger)
+        }
+    }
+
+    private func serviceCenter(_ center: Center) -> ServiceCenterRegistry {
+        let (wiring, config) = (self.wiring, self.wiring.config.registry)
+        let identity = wiring.config.identity
+        return ServiceCenterRegistry(
+            .init(
+                app: identity.app, environment: identity.environment, interval: config.refresh,
+                isRegistering: config.isRegistering,
+                // The registry pushes to registered services only.
+                isWatching: config.isWatching && config.isRegistering, isIndexing: config.isIndexing,
+                isProbing: config.isProbing, isFindingMembers: config.isFindingMembers),
+            client: center.client, registration: wiring.registration, registrar: wiring.mailboxes.registrar,
+            inbox: wiring.mailboxes.registry, status: wiring.registryStatus, cache: center.cache,
+            saved: center.saved, loops: wiring.controlLoops, logger: wiring.logger)
+    }
+}
+
+extension RegistryConfig {
+    /// Where the file of a file registry is.
+    func path(in configDirectory: String) -> String {
+        if self.address.hasPrefix("/") { return self.address }
+        return "\(configDirectory)/\(self.address.isEmpty ? "service.json" : self.address)"
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AdminAPI
+import Common
+import Egress
+import Ingress
+import Logging
+import NIOCore
+import NIOPosix
+import Proxy
+import RegistryBridge
+import TLS
+
+/// What the components of one sidecar are connected by: event loops, snapshots, mailboxes, and slots for state.
+///
+/// Made once; it outlives every restart of a component.
+struct Wiring: Sendable {
+    let config: MesherConfig
+    let surroundings: Assembly.Surroundings
+    /// Those that serve traffic.
+    let loops: MultiThreadedEventLoopGroup
+    /// One for everything else, so that neither delays the other.
+    let controlLoops: MultiThreadedEventLoopGroup
+
+    // Snapshots.
+    let directory: Snapshot<ServiceDirectory>
+    let outgoingPlans: Snapshot<TrafficPlan>
+    let incomingPlans: Snapshot<TrafficPlan>
+
+    let mailboxes: Mailboxes
+    let metrics: MetricsRegistry
+    let telemetry: Telemetry
+    let tls: TLSContexts
+    /// TLS of the configuration server; `nil` for none.
+    let serverTLS: ControlTLS?
+    /// `nil` without a service-center.
+    let center: Center?
+    /// What this sidecar's own requests are known by.
+    let token = HopToken()
+
+    // State that one component owns and others show.
+    let readiness: Readiness
+    let overload: Overload
+    let health = LocalHealth()
+    let registryStatus = RegistryStatus()
+    let registration = RegistrationState()
+    let configServer = ConfigServerStatus()
+    /// `nil` where there are no files.
+    let configState: ConfigState?
+
+    /// The wiring of a sidecar; no listener is open yet.
+    ///
+    /// - Throws: `MesherError.configuration` when TLS cannot be used.
+    init(_ config: MesherConfig, _ surroundings: Assembly.Surroundings) throws(MesherError) {
+        let (identity, logger) = (config.identity, surroundings.logger)
+        let hasRegistry = config.registry.kind != nil
+        self.config = config
+        self.surroundings = surroundings
+        self.loops = MultiThreadedEventLoopGroup(
+            numberOfThreads: config.workers > 0 ? config.workers : System.coreCount)
+        self.controlLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        self.center = try Center.of(config, loops: self.controlLoops, logger: logger)
+        self.serverTLS = try ControlTLS.of(config.configServer?.tls, logger: logger)
+        self.tls = try TLSContexts(config.tls)
+        // Without a registry there is nothing to wait for.
+        let known = self.center?.saved.directory(app: identity.app) ?? ServiceDirectory([], isSynced: !hasRegistry)
+        self.directory = Snapshot(known, on: self.loops)
+        self.outgoingPlans = Snapshot(EgressComponent.plan(config, token: self.token), on: self.loops)
+        self.incomingPlans = Snapshot(IngressComponent.plan(config), on: self.loops)
+        self.readiness = Readiness(hasRegistry ? [.listeners, .registry] : [.listeners])
+        self.overload = Overload(limit: config.proxy.maxMemory, systemLimit: surroundings.memory.limit() ?? 0)
+        self.metrics = MetricsRegistry(
+            startTime: ProcessClock.startTime,
+            own: .service(identity.name, app: identity.app, version: identity.version))
+        self.telemetry = Telemetry(config, logs: config.logs.placed(in: LogConfig.home), metrics: self.metrics)
+        self.mailboxes = Mailboxes(self.telemetry)
+        self.configState = surroundings.source.map { ConfigState($0.result, now: ProcessClock.startTime) }
+        if known.isSynced { self.readiness.set(.registry) }
+        for problem in self.tls.problems {
+            logger.warning("connections to a service will fail", metadata: ["problem": "\(problem)"])
+        }
+    }
+
+    var logger: Logger { self.surroundings.logger }
+    /// How long the graceful stop may take.
+    var stopLimit: Duration { Duration(self.config.proxy.drain) }
+
+    /// Asks the registry for a service; `nil` where there is none to ask.
+    var ask: (@Sendable (DiscoveryMessage) -> Bool)? {
+        // Nobody has to be told: the names of endpoints are looked up as soon as they are read.
+        if self.config.registry.kind == .file { return { _ in true } }
+        guard self.center != nil else { return nil }
+        let registry = self.mailboxes.registry
+        return { registry.send($0) }
+    }
+}
