@@ -156,7 +156,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "MesherTests", dependencies: ["Common", "Mesher", coreMetrics], swiftSettings: settings),
+            name: "MesherTests", dependencies: ["AdminAPI", "Common", "Mesher", "TestSupport", coreMetrics],
+            swiftSettings: settings),
         .testTarget(
             name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],
             swiftSettings: settings),

@@ -10,20 +10,20 @@ package import NIOCore
 package actor HealthComponent: Component {
     private let checks: [HealthCheckConfig]
     private let health: LocalHealth
-    private let registry: Mailbox<RegistryMessage>?
+    private let registrar: Mailbox<RegistryMessage>?
     private let loops: any EventLoopGroup
     private let logger: Logger
 
     /// A component that writes its results to `health`.
     ///
-    /// - Parameter registry: Told of every change.
+    /// - Parameter registrar: Told of every change.
     package init(
-        _ checks: [HealthCheckConfig], health: LocalHealth, registry: Mailbox<RegistryMessage>? = nil,
+        _ checks: [HealthCheckConfig], health: LocalHealth, registrar: Mailbox<RegistryMessage>? = nil,
         loops: any EventLoopGroup, logger: Logger
     ) {
         self.checks = checks
         self.health = health
-        self.registry = registry
+        self.registrar = registrar
         self.loops = loops
         self.logger = logger
     }
@@ -69,7 +69,7 @@ package actor HealthComponent: Component {
             let result = LocalHealth.Check(
                 name: check.name, isHealthy: state.isHealthy, failure: state.isHealthy ? nil : failure)
             if self.health.set(result, at: index) {
-                self.registry?.send(.localHealthChanged)
+                self.registrar?.send(.localHealthChanged)
                 self.logger.notice(
                     "health of the local application changed",
                     metadata: ["healthy": "\(self.health.isHealthy)", "reason": "\(failure ?? "")"])

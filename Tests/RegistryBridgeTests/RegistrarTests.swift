@@ -16,7 +16,7 @@ private final class Member: Sendable {
     let client: ServiceCenterClient
     let state = RegistrationState()
     let health = LocalHealth()
-    let inbox = Mailbox<RegistryMessage>("registry", capacity: 4, whenFull: .dropOldest)
+    let inbox = Mailbox<RegistryMessage>("registrar", capacity: 4, whenFull: .dropOldest)
     let registrar: RegistrarComponent
 
     /// What a sidecar with these settings registers.
@@ -43,7 +43,7 @@ private final class Member: Sendable {
             loops: MultiThreadedEventLoopGroup.singleton, logger: quiet)
         self.registrar = RegistrarComponent(
             registration, client: self.client, state: self.state, health: self.health, inbox: self.inbox,
-            discovery: Mailbox("discovery", capacity: 4, whenFull: .dropOldest), readiness: Readiness([]),
+            discovery: Mailbox("registry", capacity: 4, whenFull: .dropOldest), readiness: Readiness([]),
             logger: quiet)
     }
 

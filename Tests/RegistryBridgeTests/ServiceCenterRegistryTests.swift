@@ -22,7 +22,7 @@ private final class ServiceCenterContract: RegistryContract {
     }
 
     let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let inbox = Mailbox<DiscoveryMessage>("discovery", capacity: 16, whenFull: .dropNewest)
+    let inbox = Mailbox<DiscoveryMessage>("registry", capacity: 16, whenFull: .dropNewest)
     let status = RegistryStatus()
     let client: ServiceCenterClient
     /// Has not failed when the registry under test has, and so waits for nothing.
@@ -48,7 +48,7 @@ private final class ServiceCenterContract: RegistryContract {
         let cache = DiscoveryCache(directory: self.directory, owner: ["shop"], registry: "r", logger: quiet)
         return ServiceCenterRegistry(
             .init(app: "shop", environment: "", interval: .milliseconds(50), isWatching: false), client: self.client,
-            registration: RegistrationState(), registrar: Mailbox("registry", capacity: 1, whenFull: .dropOldest),
+            registration: RegistrationState(), registrar: Mailbox("registrar", capacity: 1, whenFull: .dropOldest),
             inbox: self.inbox, status: self.status, cache: cache, saved: .init(cache), loops: self.loops,
             logger: quiet)
     }

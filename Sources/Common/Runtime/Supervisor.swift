@@ -17,6 +17,8 @@ package struct Supervisor {
     private var components: [String: SupervisedComponent] = [:]
     private let logger: Logger
     private let sleep: Sleep
+    /// The names of all components, in the order in which they were added.
+    package private(set) var names: [String] = []
     /// The restarts of all components, for metrics.
     package let restarts = RestartCounter()
 
@@ -36,6 +38,7 @@ package struct Supervisor {
         let service = SupervisedComponent(
             name, policy: restart, drainLimit: drainLimit, make: make, sleep: self.sleep, restarts: self.restarts,
             logger: self.logger)
+        self.names.append(name)
         self.components[name] = service
         self.services.append(
             .init(

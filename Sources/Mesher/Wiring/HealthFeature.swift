@@ -11,7 +11,7 @@ struct HealthFeature: Feature {
         let wiring = self.wiring
         supervisor.add("health") {
             HealthComponent(
-                wiring.config.healthChecks, health: wiring.health, registry: wiring.mailboxes.registrar,
+                wiring.config.healthChecks, health: wiring.health, registrar: wiring.mailboxes.registrar,
                 loops: wiring.controlLoops, logger: wiring.logger)
         }
     }

@@ -15,9 +15,9 @@ struct Mailboxes: Sendable {
     /// The same.
     let logs = Mailbox<TrafficMessage>("logs", capacity: 8, whenFull: .dropOldest)
     /// Changes of the local application's health, of which the newest counts.
-    let registrar = Mailbox<RegistryMessage>("registry", capacity: 4, whenFull: .dropOldest)
+    let registrar = Mailbox<RegistryMessage>("registrar", capacity: 4, whenFull: .dropOldest)
     /// Names that requests want to know of, and news of the watch.
-    let registry = Mailbox<DiscoveryMessage>("discovery", capacity: 4_096, whenFull: .dropNewest)
+    let registry = Mailbox<DiscoveryMessage>("registry", capacity: 4_096, whenFull: .dropNewest)
     /// What is kept of single requests.
     let telemetry: Mailbox<ExchangeRecords>
 
