@@ -71,7 +71,7 @@ let package = Package(
             swiftSettings: settings),
         // Named by everybody who serves or calls HTTP off the request path.
         .target(
-            name: "ControlHTTP",
+            name: "Serving",
             dependencies: [
                 "Common", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPCompression,
                 nioHTTPTypes, nioPosix, nioSSL,
@@ -82,26 +82,26 @@ let package = Package(
         .target(
             name: "RegistryBridge",
             dependencies: [
-                "Common", "ControlHTTP", "TLS", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
+                "Common", "Serving", "TLS", asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
                 nioWebSocket,
             ],
             swiftSettings: settings),
         .target(
             name: "HealthAgent",
             dependencies: [
-                "Common", "ControlHTTP", asyncHTTPClient, logging, nioCore, nioHPACK, nioHTTP1, nioHTTP2, nioPosix,
+                "Common", "Serving", asyncHTTPClient, logging, nioCore, nioHPACK, nioHTTP1, nioHTTP2, nioPosix,
             ],
             swiftSettings: settings),
         .target(
             name: "AdminAPI",
             dependencies: [
-                "CMesher", "Common", "ControlHTTP", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1,
+                "CMesher", "Common", "Serving", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1,
             ],
             resources: [.embedInCode("Resources/page.html")], swiftSettings: settings),
         .target(
             name: "LocalRegistry",
             dependencies: [
-                "Common", "ControlHTTP", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPCompression,
+                "Common", "Serving", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPCompression,
                 nioHTTPTypes, nioWebSocket,
             ],
             swiftSettings: settings),
@@ -132,7 +132,7 @@ let package = Package(
         .testTarget(
             name: "RegistryBridgeTests",
             dependencies: [
-                "Common", "ControlHTTP", "LocalRegistry", "RegistryBridge", "TestSupport", asyncHTTPClient, logging,
+                "Common", "Serving", "LocalRegistry", "RegistryBridge", "TestSupport", asyncHTTPClient, logging,
                 nioCore, nioHTTP1,
                 nioPosix, nioWebSocket,
             ],
@@ -142,9 +142,9 @@ let package = Package(
             dependencies: ["Common", "HealthAgent", "TestSupport", asyncHTTPClient, logging, nioCore, nioPosix],
             swiftSettings: settings),
         .testTarget(
-            name: "ControlHTTPTests",
+            name: "ServingTests",
             dependencies: [
-                "Common", "ControlHTTP", "TestSupport", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore,
+                "Common", "Serving", "TestSupport", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore,
                 nioHTTP1, nioPosix,
             ],
             swiftSettings: settings),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import ControlHTTP
+import Serving
 import Hummingbird
 import HummingbirdCore
 package import Logging

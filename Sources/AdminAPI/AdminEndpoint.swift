@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import ControlHTTP
+import Serving
 import Foundation
 import HTTPTypes
 import Hummingbird

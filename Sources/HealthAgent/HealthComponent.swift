@@ -2,7 +2,7 @@
 
 import AsyncHTTPClient
 package import Common
-import ControlHTTP
+import Serving
 package import Logging
 package import NIOCore
 

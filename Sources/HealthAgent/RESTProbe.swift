@@ -2,7 +2,7 @@
 
 import AsyncHTTPClient
 import Common
-import ControlHTTP
+import Serving
 import Foundation
 import NIOCore
 import NIOHTTP1

@@ -2,7 +2,7 @@
 
 import AsyncHTTPClient
 import Common
-import ControlHTTP
+import Serving
 import LocalRegistry
 import Logging
 import NIOCore

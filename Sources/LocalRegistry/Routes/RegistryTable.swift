@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import ControlHTTP
+import Serving
 import Foundation
 import HTTPTypes
 import Hummingbird

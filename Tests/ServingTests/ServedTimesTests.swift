@@ -3,7 +3,7 @@
 import NIOCore
 import Testing
 
-@testable import ControlHTTP
+@testable import Serving
 
 @Suite struct ServedTimesTests {
     private static let begin = NIODeadline.uptimeNanoseconds(1_000_000_000_000)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AsyncHTTPClient
-import ControlHTTP
+import Serving
 import NIOCore
 import NIOHTTP1
 import NIOPosix

@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import ControlHTTP
+@testable import Serving
 
 @Suite struct PlaceTableTests {
     /// Three ordinary places, and one that is kept.

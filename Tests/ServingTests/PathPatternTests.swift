@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import ControlHTTP
+@testable import Serving
 
 @Suite struct PathPatternTests {
     @Test(

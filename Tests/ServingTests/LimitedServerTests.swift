@@ -10,7 +10,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import ControlHTTP
+@testable import Serving
 
 /// A server with few places and little patience.
 @Suite(.timeLimit(.minutes(1))) struct LimitedServerTests {
