@@ -123,7 +123,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "Common", "Mesher", "Proxy", "TLS", logging, nioCore, nioEmbedded, nioPosix, nioSSL, serviceLifecycle,
+                "Common", "Mesher", "Proxy", "Serving", "TLS", httpTypes, hummingbird, logging, nioCore, nioEmbedded,
+                nioPosix, nioSSL, serviceLifecycle,
             ],
             path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
@@ -151,7 +152,8 @@ let package = Package(
         .testTarget(
             name: "AdminAPITests",
             dependencies: [
-                "AdminAPI", "CMesher", "Common", "TestSupport", httpTypes, hummingbird, logging, nioCore, nioEmbedded,
+                "AdminAPI", "CMesher", "Common", "Serving", "TestSupport", httpTypes, hummingbird, logging, nioCore,
+                nioEmbedded,
                 nioPosix,
             ],
             swiftSettings: settings),

@@ -5,6 +5,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import Logging
+import Serving
 
 /// The table of the admin API's endpoints.
 ///
@@ -14,112 +15,113 @@ struct AdminRoutes: Sendable {
     let state: AdminState
 
     /// What answers requests.
-    var table: AdminTable {
+    var table: EndpointTable {
         let own = [self.state.identity.name, self.state.identity.hostName, ProcessInfo.processInfo.hostName]
-        return AdminTable(endpoints: self.all, hosts: HostNames(own + self.state.admin.hosts))
+        return EndpointTable(
+            endpoints: self.all, hosts: HostNames(own + self.state.admin.hosts, key: "mesher.admin.hosts"))
     }
 
     /// All endpoints; those that find something come before those that change it.
-    private var all: [AdminEndpoint] {
+    private var all: [ServedEndpoint] {
         self.probes + self.original + self.ours + self.others
             + [
-                AdminEndpoint(.get, "/openapi.json", "This API as an OpenAPI document.") { _ in
-                    try AdminAnswer.json(OpenAPIDocument(self.all, self.state.build))
+                ServedEndpoint(.get, "/openapi.json", "This API as an OpenAPI document.") { _ in
+                    try ServedAnswer.json(OpenAPIDocument(self.all, self.state.build))
                 }
             ]
     }
 
-    private var probes: [AdminEndpoint] {
+    private var probes: [ServedEndpoint] {
         [
-            AdminEndpoint(.get, "/healthz", "Whether the process lives.", content: "text/plain") { _ in
-                AdminAnswer.text("ok\n")
+            ServedEndpoint(.get, "/healthz", "Whether the process lives.", content: "text/plain") { _ in
+                ServedAnswer.text("ok\n")
             },
-            AdminEndpoint(.get, "/readyz", "Whether it can serve; 503 with what is missing.", content: "text/plain") {
+            ServedEndpoint(.get, "/readyz", "Whether it can serve; 503 with what is missing.", content: "text/plain") {
                 _ in self.readyz()
             },
         ]
     }
 
-    private var original: [AdminEndpoint] {
+    private var original: [ServedEndpoint] {
         [
-            AdminEndpoint(.get, "/v1/mesher/version", "Which build this is.") { _ in
-                AdminAnswer.bytes(OrderedJSON.version(self.state.build).bytes, type: "application/json")
+            ServedEndpoint(.get, "/v1/mesher/version", "Which build this is.") { _ in
+                ServedAnswer.bytes(OrderedJSON.version(self.state.build).bytes, type: "application/json")
             },
-            AdminEndpoint(.get, "/v1/mesher/health", "Whether the sidecar is well; 500 when it is not.") { _ in
-                AdminAnswer.bytes(
+            ServedEndpoint(.get, "/v1/mesher/health", "Whether the sidecar is well; 500 when it is not.") { _ in
+                ServedAnswer.bytes(
                     OrderedJSON.health(self.state).bytes, type: "application/json",
                     status: self.state.registrationFailure() == nil ? .ok : .internalServerError)
             },
-            AdminEndpoint(
+            ServedEndpoint(
                 .get, "/v1/mesher/metrics", "All metrics; OpenMetrics where Accept names it.", content: "text/plain"
             ) { self.metrics($0) },
-            AdminEndpoint(
+            ServedEndpoint(
                 .get, "/v1/mesher/routeRule", "The route rules of all services.", content: "text/vnd.yaml"
             ) { _ in
                 let rules = OrderedJSON.object([("routeRule", .routeRules(self.state.routes()))])
-                return AdminAnswer.bytes(rules.bytes, type: "text/vnd.yaml")
+                return ServedAnswer.bytes(rules.bytes, type: "text/vnd.yaml")
             },
-            AdminEndpoint(
+            ServedEndpoint(
                 .get, "/v1/mesher/routeRule/{service}", "The route rules of one service; 404 without any.",
                 content: "text/vnd.yaml"
             ) { call in try self.routeRule(call.parameters["service"] ?? "") },
         ]
     }
 
-    private var ours: [AdminEndpoint] {
+    private var ours: [ServedEndpoint] {
         [
-            AdminEndpoint(.get, "/", "The page.", content: "text/html") { _ in
-                var page = AdminAnswer.bytes(PackageResources.page_html, type: "text/html; charset=utf-8")
+            ServedEndpoint(.get, "/", "The page.", content: "text/html") { _ in
+                var page = ServedAnswer.bytes(PackageResources.page_html, type: "text/html; charset=utf-8")
                 // Nobody may lay it under something else.
                 page.headers[.contentSecurityPolicy] = "frame-ancestors 'none'"
                 return page
             },
-            AdminEndpoint(.get, "/v1/mesher/traffic", "What traffic is like right now.") { _ in
-                try AdminAnswer.json(self.state.document())
+            ServedEndpoint(.get, "/v1/mesher/traffic", "What traffic is like right now.") { _ in
+                try ServedAnswer.json(self.state.document())
             },
-            AdminEndpoint(
+            ServedEndpoint(
                 .get, "/v1/mesher/traffic/stream", "The same once a second, as server-sent events.",
                 content: "text/event-stream"
             ) { try TrafficStream.response(self.state, isHead: $0.request.method == .head) },
-            AdminEndpoint(.get, "/v1/mesher/services", "Services: instances, ejections, breakers, connections.") { _ in
-                try AdminAnswer.json(ServicesBody(self.state))
+            ServedEndpoint(.get, "/v1/mesher/services", "Services: instances, ejections, breakers, connections.") { _ in
+                try ServedAnswer.json(ServicesBody(self.state))
             },
-            AdminEndpoint(.get, "/v1/mesher/config", "What is configured, and where each value comes from.") { _ in
-                try AdminAnswer.json(ConfigBody(self.state))
+            ServedEndpoint(.get, "/v1/mesher/config", "What is configured, and where each value comes from.") { _ in
+                try ServedAnswer.json(ConfigBody(self.state))
             },
-            AdminEndpoint(.get, "/v1/mesher/log-level", "What is logged.") { _ in
-                try AdminAnswer.json(["level": String(describing: self.state.logLevel.get().logName)])
+            ServedEndpoint(.get, "/v1/mesher/log-level", "What is logged.") { _ in
+                try ServedAnswer.json(["level": String(describing: self.state.logLevel.get().logName)])
             },
-            AdminEndpoint(.put, "/v1/mesher/log-level", "Changes it until the next restart; needs the token.") {
+            ServedEndpoint(.put, "/v1/mesher/log-level", "Changes it until the next restart; needs the token.") {
                 try await self.setLogLevel($0)
             },
-            AdminEndpoint(.post, "/v1/mesher/explain", "What would become of a request.") {
+            ServedEndpoint(.post, "/v1/mesher/explain", "What would become of a request.") {
                 try await self.explain($0.request)
             },
         ]
     }
 
     /// Where the framework of the original has them.
-    private var others: [AdminEndpoint] {
-        var endpoints: [AdminEndpoint] = []
+    private var others: [ServedEndpoint] {
+        var endpoints: [ServedEndpoint] = []
         if let path = self.state.admin.metricsPath {
             endpoints.append(
-                AdminEndpoint(.get, path, "All metrics.", content: "text/plain") { self.metrics($0) })
+                ServedEndpoint(.get, path, "All metrics.", content: "text/plain") { self.metrics($0) })
         }
         if let path = self.state.admin.profilePath {
             endpoints += [
-                AdminEndpoint(.get, path, "Route rules and known instances.") { _ in
+                ServedEndpoint(.get, path, "Route rules and known instances.") { _ in
                     let all = OrderedJSON.object([
                         ("routeRule", .routeRules(self.state.routes())),
                         ("discovery", .discovery(self.state.directory())),
                     ])
-                    return AdminAnswer.bytes(all.bytes, type: "application/json")
+                    return ServedAnswer.bytes(all.bytes, type: "application/json")
                 },
-                AdminEndpoint(.get, "\(path)/route-rule", "Route rules.") { _ in
-                    AdminAnswer.bytes(OrderedJSON.routeRules(self.state.routes()).bytes, type: "application/json")
+                ServedEndpoint(.get, "\(path)/route-rule", "Route rules.") { _ in
+                    ServedAnswer.bytes(OrderedJSON.routeRules(self.state.routes()).bytes, type: "application/json")
                 },
-                AdminEndpoint(.get, "\(path)/discovery", "Known instances.") { _ in
-                    AdminAnswer.bytes(OrderedJSON.discovery(self.state.directory()).bytes, type: "application/json")
+                ServedEndpoint(.get, "\(path)/discovery", "Known instances.") { _ in
+                    ServedAnswer.bytes(OrderedJSON.discovery(self.state.directory()).bytes, type: "application/json")
                 },
             ]
         }
@@ -130,36 +132,36 @@ struct AdminRoutes: Sendable {
 
     private func readyz() -> Response {
         let missing = self.state.readiness.missing
-        guard !missing.isEmpty else { return AdminAnswer.text("ready\n") }
-        return AdminAnswer.text("not ready: \(missing.joined(separator: ", "))\n", status: .serviceUnavailable)
+        guard !missing.isEmpty else { return ServedAnswer.text("ready\n") }
+        return ServedAnswer.text("not ready: \(missing.joined(separator: ", "))\n", status: .serviceUnavailable)
     }
 
-    private func metrics(_ call: AdminEndpoint.Call) -> Response {
+    private func metrics(_ call: ServedEndpoint.Call) -> Response {
         let format = PrometheusText.Format(accept: call.request.headers[.accept])
-        return AdminAnswer.bytes(
+        return ServedAnswer.bytes(
             PrometheusText.render(self.state.metrics.families(), format), type: format.contentType)
     }
 
     private func routeRule(_ service: String) throws -> Response {
         guard let rules = self.state.routes()[service] else {
-            return try AdminAnswer.json("\(service) routeRule not found", status: .notFound)
+            return try ServedAnswer.json("\(service) routeRule not found", status: .notFound)
         }
-        return AdminAnswer.bytes(OrderedJSON.routeRules(rules).bytes, type: "text/vnd.yaml")
+        return ServedAnswer.bytes(OrderedJSON.routeRules(rules).bytes, type: "text/vnd.yaml")
     }
 
     private func explain(_ request: Request) async throws -> Response {
         do {
             let body = try await request.body.collect(upTo: 256 * 1024)
             let question = try JSONDecoder().decode(ExplainQuestion.self, from: Data(body.readableBytesView))
-            return try AdminAnswer.json(try self.state.explain(question))
+            return try ServedAnswer.json(try self.state.explain(question))
         } catch {
-            throw AdminMistake(.badRequest, "no request to explain: \(error)")
+            throw Refusal(.badRequest, "no request to explain: \(error)")
         }
     }
 
     private struct LevelBody: Codable { let level: String }
 
-    private func setLogLevel(_ call: AdminEndpoint.Call) async throws -> Response {
+    private func setLogLevel(_ call: ServedEndpoint.Call) async throws -> Response {
         try self.demandToken(call.request)
         let body = try? await call.request.body.collect(upTo: 1024)
         let data = Data(body?.readableBytesView ?? ByteBuffer().readableBytesView)
@@ -167,21 +169,21 @@ struct AdminRoutes: Sendable {
             (try? JSONDecoder().decode(LevelBody.self, from: data))?.level
             ?? String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
         guard let level = Logger.Level(logName: text) else {
-            throw AdminMistake(
+            throw Refusal(
                 .badRequest, "no level: send {\"level\":\"DEBUG\"}, or one of INFO, WARN, ERROR and FATAL")
         }
         self.state.logLevel.set(level)
-        return try AdminAnswer.json(LevelBody(level: String(describing: level.logName)))
+        return try ServedAnswer.json(LevelBody(level: String(describing: level.logName)))
     }
 
     /// - Source: promise T6: changes need a token.
-    private func demandToken(_ request: Request) throws(AdminMistake) {
+    private func demandToken(_ request: Request) throws(Refusal) {
         let token = self.state.admin.token
         guard !token.isEmpty else {
-            throw AdminMistake(.forbidden, "nothing can be changed here: mesher.admin.token is not set")
+            throw Refusal(.forbidden, "nothing can be changed here: mesher.admin.token is not set")
         }
         guard let given = request.headers[.authorization], Self.isEqual(given, "Bearer \(token)") else {
-            throw AdminMistake(.unauthorized, "send the token: Authorization: Bearer <mesher.admin.token>")
+            throw Refusal(.unauthorized, "send the token: Authorization: Bearer <mesher.admin.token>")
         }
     }
 

@@ -3,6 +3,7 @@
 import Common
 import Foundation
 import HTTPTypes
+import Serving
 
 /// The admin API as an OpenAPI document, made from the table that answers.
 ///
@@ -50,7 +51,7 @@ struct OpenAPIDocument: Encodable {
     let paths: [String: [String: Operation]]
     let components = Components()
 
-    init(_ endpoints: [AdminEndpoint], _ build: BuildInfo) {
+    init(_ endpoints: [ServedEndpoint], _ build: BuildInfo) {
         self.info = Info(version: build.version.isEmpty ? BuildInfo.sourceVersion : build.version)
         var paths: [String: [String: Operation]] = [:]
         for endpoint in endpoints {

@@ -6,6 +6,7 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import Synchronization
+import Serving
 
 /// The traffic document once a second, as server-sent events.
 ///
@@ -37,11 +38,11 @@ enum TrafficStream {
     }
 
     /// An answer that goes on until the client leaves or the process stops.
-    static func response(_ state: AdminState, isHead: Bool) throws(AdminMistake) -> Response {
+    static func response(_ state: AdminState, isHead: Bool) throws(Refusal) -> Response {
         let headers: HTTPFields = [.contentType: "text/event-stream"]
         if isHead { return Response(status: .ok, headers: headers) }
         guard let place = Place() else {
-            throw AdminMistake(.serviceUnavailable, "\(Self.most) are watching already")
+            throw Refusal(.serviceUnavailable, "\(Self.most) are watching already")
         }
         return Response(
             status: .ok, headers: headers,

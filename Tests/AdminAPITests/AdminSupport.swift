@@ -1,49 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import HTTPTypes
-import Hummingbird
 import Logging
-import NIOCore
-import NIOEmbedded
+import Serving
 import Synchronization
 
 @testable import AdminAPI
-
-/// An answer of the admin API, its body read to the end.
-struct Answer {
-    let status: Int
-    let headers: HTTPFields
-    let body: [UInt8]
-
-    var text: String { String(decoding: self.body, as: UTF8.self) }
-    var type: String? { self.headers[.contentType] }
-}
-
-extension AdminTable {
-    /// Asks without a socket.
-    func ask(
-        _ method: HTTPRequest.Method, _ path: String, host: String? = "localhost:30102", _ headers: HTTPFields = [:],
-        body: String = ""
-    ) async throws -> Answer {
-        let head = HTTPRequest(method: method, scheme: "http", authority: host, path: path, headerFields: headers)
-        let request = Request(head: head, body: .init(buffer: ByteBuffer(string: body)))
-        let context = BasicRequestContext(
-            source: .init(channel: EmbeddedChannel(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
-        let response = try await self.respond(to: request, context: context)
-        let written = Mutex<[UInt8]>([])
-        let sink = Sink { bytes in written.withLock { $0 += bytes } }
-        try await response.body.write(sink)
-        return Answer(status: response.status.code, headers: response.headers, body: written.withLock { $0 })
-    }
-
-    private struct Sink: ResponseBodyWriter {
-        let take: @Sendable ([UInt8]) -> Void
-
-        mutating func write(_ buffer: ByteBuffer) async throws { self.take(Array(buffer.readableBytesView)) }
-        consuming func finish(_ trailingHeaders: HTTPFields?) async throws {}
-    }
-}
 
 /// What a sidecar has that nobody has sent a request to.
 struct AdminSupport {
@@ -85,5 +47,5 @@ struct AdminSupport {
     }
 
     /// What answers.
-    var table: AdminTable { AdminRoutes(state: self.state).table }
+    var table: EndpointTable { AdminRoutes(state: self.state).table }
 }

@@ -4,6 +4,7 @@ import Common
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Serving
 
 /// Where profiles of the process are served.
 ///
@@ -16,34 +17,36 @@ struct ProfilingRoutes: Sendable {
     /// How long one takes when nobody says.
     static let usual = 30
 
-    var table: AdminTable { AdminTable(endpoints: self.all, hosts: HostNames([]), index: "/debug/pprof/") }
+    var table: EndpointTable {
+        EndpointTable(endpoints: self.all, hosts: HostNames([], key: "mesher.admin.hosts"), index: "/debug/pprof/")
+    }
 
-    private var all: [AdminEndpoint] {
+    private var all: [ServedEndpoint] {
         [
             self.text("/debug/pprof/", "What there is.") { _ in self.index },
-            AdminEndpoint(
+            ServedEndpoint(
                 .get, "/debug/pprof/profile", "Samples the processors' time for ?seconds=30.",
                 content: "application/octet-stream"
             ) { try await self.profile($0) },
             self.text("/debug/pprof/heap", "Memory, as the allocator sees it.") { _ in HeapReport.text() },
-            AdminEndpoint(.get, "/debug/pprof/cmdline", "The command line.", content: "text/plain") { _ in
-                AdminAnswer.bytes(CommandLine.bytes(), type: "text/plain; charset=utf-8")
+            ServedEndpoint(.get, "/debug/pprof/cmdline", "The command line.", content: "text/plain") { _ in
+                ServedAnswer.bytes(CommandLine.bytes(), type: "text/plain; charset=utf-8")
             },
-            AdminEndpoint(.get, "/debug/pprof/symbol", "Names of addresses.", content: "text/plain") { call in
-                AdminAnswer.text(Self.symbols(call.request.uri.query ?? ""))
+            ServedEndpoint(.get, "/debug/pprof/symbol", "Names of addresses.", content: "text/plain") { call in
+                ServedAnswer.text(Self.symbols(call.request.uri.query ?? ""))
             },
-            AdminEndpoint(.post, "/debug/pprof/symbol", "The same for a longer list.", content: "text/plain") { call in
+            ServedEndpoint(.post, "/debug/pprof/symbol", "The same for a longer list.", content: "text/plain") { call in
                 let body = try await call.request.body.collect(upTo: 1 << 20)
-                return AdminAnswer.text(Self.symbols(String(buffer: body)))
+                return ServedAnswer.text(Self.symbols(String(buffer: body)))
             },
             self.text("/debug/pprof/loops", "Event loops.") { _ in self.loops },
             self.text("/debug/pprof/mailboxes", "Mailboxes of the components.") { _ in self.mailboxes },
             self.text("/debug/pprof/connections", "Connections to instances.") { _ in self.connections },
             self.text("/debug/pprof/circuits", "Circuit breakers and bulkheads.") { _ in self.circuits },
-            AdminEndpoint(.get, "/debug/pprof/{name}", "Profiles of other runtimes.") { call in
+            ServedEndpoint(.get, "/debug/pprof/{name}", "Profiles of other runtimes.") { call in
                 let name = call.parameters["name"] ?? ""
                 let why = Self.others[name] ?? "there is no profile of this name"
-                return AdminAnswer.error(.notFound, "\(name): \(why)", remedy: "/debug/pprof/ lists what there is")
+                return ServedAnswer.error(.notFound, "\(name): \(why)", remedy: "/debug/pprof/ lists what there is")
             },
         ]
     }
@@ -59,9 +62,9 @@ struct ProfilingRoutes: Sendable {
     ]
 
     private func text(
-        _ path: String, _ summary: String, _ body: @escaping @Sendable (AdminEndpoint.Call) -> String
-    ) -> AdminEndpoint {
-        AdminEndpoint(.get, path, summary, content: "text/plain") { AdminAnswer.text(body($0)) }
+        _ path: String, _ summary: String, _ body: @escaping @Sendable (ServedEndpoint.Call) -> String
+    ) -> ServedEndpoint {
+        ServedEndpoint(.get, path, summary, content: "text/plain") { ServedAnswer.text(body($0)) }
     }
 
     private var index: String {
@@ -71,10 +74,10 @@ struct ProfilingRoutes: Sendable {
             + "\n\ngo tool pprof -http=: http://HOST/debug/pprof/profile?seconds=10\n"
     }
 
-    private func profile(_ call: AdminEndpoint.Call) async throws -> Response {
+    private func profile(_ call: ServedEndpoint.Call) async throws -> Response {
         let text = call.request.uri.queryParameters["seconds"].map(String.init)
         guard let seconds = text.map({ Int($0) }) ?? Self.usual, (1...Self.longest).contains(seconds) else {
-            throw AdminMistake(.badRequest, "seconds must be 1 to \(Self.longest)")
+            throw Refusal(.badRequest, "seconds must be 1 to \(Self.longest)")
         }
         var response: Response
         do {
@@ -82,10 +85,10 @@ struct ProfilingRoutes: Sendable {
             let profile = try await call.request.body.consumeWithCancellationOnInboundClose { _ in
                 try await CPUProfiler().profile(for: .seconds(seconds))
             }
-            response = AdminAnswer.bytes(profile, type: "application/octet-stream")
+            response = ServedAnswer.bytes(profile, type: "application/octet-stream")
             response.headers[.contentDisposition] = "attachment; filename=\"profile.pb.gz\""
         } catch let error as ProfileError {
-            response = AdminAnswer.error(
+            response = ServedAnswer.error(
                 error == .alreadyRunning ? .conflict : .internalServerError, error.description)
         }
         // To see who leaves, it was read on: the server serves nothing else there.

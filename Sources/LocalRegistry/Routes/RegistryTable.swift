@@ -13,20 +13,14 @@ import NIOCore
 struct RegistryTable: HTTPResponder {
     typealias Handler = @Sendable (RegistryCall) async throws -> Response
 
-    private struct Route: Sendable {
-        let method: HTTPRequest.Method
-        let pattern: PathPattern
-        let handle: Handler
-    }
-
-    private var routes: [Route] = []
+    private var routes = RouteList<Handler>(answersHead: false)
     /// `nil` where no test may ask for any.
     private let faults: Faults?
 
     init(faults: Faults?) { self.faults = faults }
 
     mutating func add(_ method: HTTPRequest.Method, _ pattern: String, _ handle: @escaping Handler) {
-        self.routes.append(Route(method: method, pattern: PathPattern(pattern), handle: handle))
+        self.routes.add(method, pattern, handle)
     }
 
     @concurrent func respond(to request: Request, context: RegistryContext) async throws -> Response {
@@ -72,22 +66,16 @@ struct RegistryTable: HTTPResponder {
     private func route(_ request: Request) async throws -> Response {
         let path = request.uri.path
         if path.contains("//") { return Self.moved(request) }
-        let segments = PathPattern.segments(of: path)
-        var allowed: [String] = []
-        for route in self.routes {
-            guard let parameters = route.pattern.parameters(of: segments) else { continue }
-            guard route.method == request.method else {
-                allowed.append(route.method.rawValue)
-                continue
-            }
+        switch self.routes.find(request.method, path) {
+        case .target(let handle, let parameters):
             if let refusal = try self.faults?.accounts.judge(request) { return refusal }
-            return try await route.handle(RegistryCall(request: request, parameters: parameters))
-        }
-        guard allowed.isEmpty else {
+            return try await handle(RegistryCall(request: request, parameters: parameters))
+        case .otherMethods(let others):
             return RegistryAnswer.text(
-                .methodNotAllowed, "Method Not Allowed", headers: [.allow: allowed.joined(separator: ", ")])
+                .methodNotAllowed, "Method Not Allowed",
+                headers: [.allow: others.map(\.rawValue).joined(separator: ", ")])
+        case .nothing: return RegistryAnswer.text(.notFound, "404 page not found")
         }
-        return RegistryAnswer.text(.notFound, "404 page not found")
     }
 
     /// To the same path with single slashes.

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import HTTPTypes
 import Hummingbird
+import Serving
+import TestSupport
 import Testing
 
-@testable import AdminAPI
-
 /// What is common to all endpoints.
-@Suite struct AdminTableTests {
+@Suite struct EndpointTableTests {
     private struct Odd: Error, CustomStringConvertible { let description = "something odd" }
 
-    private func table(_ hosts: HostNames? = nil) -> AdminTable {
-        AdminTable(
+    private func table(_ hosts: HostNames? = nil) -> EndpointTable {
+        EndpointTable(
             endpoints: [
-                AdminEndpoint(.get, "/", "") { _ in AdminAnswer.text("root") },
-                AdminEndpoint(.get, "/a", "") { _ in AdminAnswer.text("read") },
-                AdminEndpoint(.put, "/a", "") { _ in AdminAnswer.text("changed") },
-                AdminEndpoint(.post, "/b", "") { call in
-                    AdminAnswer.text(String(buffer: try await call.request.body.collect(upTo: 100)))
+                ServedEndpoint(.get, "/", "") { _ in ServedAnswer.text("root") },
+                ServedEndpoint(.get, "/a", "") { _ in ServedAnswer.text("read") },
+                ServedEndpoint(.put, "/a", "") { _ in ServedAnswer.text("changed") },
+                ServedEndpoint(.post, "/b", "") { call in
+                    ServedAnswer.text(String(buffer: try await call.request.body.collect(upTo: 100)))
                 },
-                AdminEndpoint(.get, "/of/{service}", "") { AdminAnswer.text($0.parameters["service"] ?? "none") },
-                AdminEndpoint(.get, "/mistake", "") { _ in throw AdminMistake(.unauthorized, "who \"are\" you") },
-                AdminEndpoint(.get, "/odd", "") { _ in throw Odd() },
+                ServedEndpoint(.get, "/of/{service}", "") { ServedAnswer.text($0.parameters["service"] ?? "none") },
+                ServedEndpoint(.get, "/mistake", "") { _ in throw Refusal(.unauthorized, "who \"are\" you") },
+                ServedEndpoint(.get, "/odd", "") { _ in throw Odd() },
             ], hosts: hosts)
     }
 
@@ -43,6 +44,10 @@ import Testing
             let headers = try await self.table().ask(.get, path).headers
             #expect(headers[.cacheControl] == "no-store" && headers[.xContentTypeOptions] == "nosniff")
         }
+    }
+
+    private func members(_ answer: Answer) throws -> [String: String] {
+        try JSONDecoder().decode([String: String].self, from: Data(answer.body))
     }
 
     // MARK: Methods
@@ -78,7 +83,7 @@ import Testing
     func refused(method: HTTPRequest.Method, path: String, allow: String) async throws {
         let answer = try await self.table().ask(method, path)
         #expect(answer.status == 405 && answer.headers[.allow] == allow && answer.type == "application/json")
-        #expect(try object(answer.body)["error"] as? String == "\(method.rawValue) is not for \(path)")
+        #expect(try self.members(answer)["error"] == "\(method.rawValue) is not for \(path)")
     }
 
     // MARK: Mistakes
@@ -89,9 +94,9 @@ import Testing
         let answer = try await self.table().ask(.get, path)
         #expect(answer.status == 404 && answer.type == "application/json")
         #expect(answer.text.contains("404: Page Not Found"))
-        let members = try object(answer.body)
-        #expect(members["error"] as? String == "404: Page Not Found")
-        #expect(members["remedy"] as? String == "/openapi.json lists what there is" && members.count == 2)
+        let members = try self.members(answer)
+        #expect(members["error"] == "404: Page Not Found")
+        #expect(members["remedy"] == "/openapi.json lists what there is" && members.count == 2)
     }
 
     @Test("mistakes are told as JSON, and whatever else fails is one of ours")
@@ -115,7 +120,7 @@ import Testing
             ("notlocalhost", false), ("1e1", false), ("10.1.2.3x", false), ("x[::1]", false),
         ] as [(String?, Bool)])
     func hosts(authority: String?, isAllowed: Bool) async throws {
-        let names = HostNames(["Mesh.example"])
+        let names = HostNames(["Mesh.example"], key: "mesher.admin.hosts")
         #expect(names.allow(authority) == isAllowed)
         let answer = try await self.table(names).ask(.get, "/a", host: authority)
         #expect(answer.status == (isAllowed ? 200 : 403))
