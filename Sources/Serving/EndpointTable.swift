@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import HTTPTypes
+import HTTPTypes
 package import Hummingbird
 
 /// Endpoints, and what is common to all of them: HEAD, OPTIONS, names that are refused, answers to bad requests.

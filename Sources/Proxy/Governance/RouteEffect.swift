@@ -167,10 +167,10 @@ extension Exchange {
     /// Allocates: an answer with it is the end of the request.
     package func location(_ redirect: Redirect) -> String {
         let authority = self.request.authority
-        let scheme = redirect.scheme ?? "http"
+        let scheme = redirect.scheme ?? (self.isSecure ? "https" : "http")
         let host = redirect.host ?? self.requestHeaders.string(in: authority.host)
         let usual: UInt16 = scheme == "https" ? 443 : 80
-        let port = redirect.port ?? (redirect.scheme != nil || authority.port == 0 ? usual : authority.port)
+        let port = redirect.port ?? (redirect.scheme != nil || authority.portDigits.isEmpty ? usual : authority.port)
         let target = self.requestHeaders.string(in: self.request.path)
         let path: String
         switch redirect.rewrite {
