@@ -2,7 +2,6 @@
 
 package import Common
 package import Logging
-package import ServiceLifecycle
 
 /// Puts one sidecar together: every mailbox, snapshot, listener and component, and who is connected to whom.
 package struct Assembly: Sendable {

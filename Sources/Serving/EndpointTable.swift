@@ -5,6 +5,8 @@ package import Hummingbird
 
 /// Endpoints, and what is common to all of them: HEAD, OPTIONS, names that are refused, answers to bad requests.
 package struct EndpointTable: HTTPResponder {
+    /// All of them, in their order.
+    package let endpoints: [ServedEndpoint]
     private let routes: RouteList<ServedEndpoint>
     private let hosts: HostNames?
     private let index: String
@@ -16,6 +18,7 @@ package struct EndpointTable: HTTPResponder {
     package init(endpoints: [ServedEndpoint], hosts: HostNames?, index: String = "/openapi.json") {
         var routes = RouteList<ServedEndpoint>(answersHead: true)
         for endpoint in endpoints { routes.add(endpoint.method, endpoint.path, endpoint) }
+        self.endpoints = endpoints
         self.routes = routes
         self.hosts = hosts
         self.index = index

@@ -4,6 +4,8 @@ import Common
 import Foundation
 import HTTPTypes
 import Hummingbird
+import Serving
+import TestSupport
 import Testing
 
 @testable import AdminAPI

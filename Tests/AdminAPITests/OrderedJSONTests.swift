@@ -3,6 +3,7 @@
 import Common
 import Foundation
 import HTTPTypes
+import TestSupport
 import Testing
 
 @testable import AdminAPI

@@ -110,7 +110,13 @@ import Testing
     /// The protocols that a client and a server of these materials agree on; empty when they do not.
     private static func negotiated(_ caller: TLSMaterial, _ listener: TLSMaterial) -> [String] {
         let (client, server) = (EmbeddedChannel(), EmbeddedChannel())
-        defer { for channel in [client, server] { _ = try? channel.finish(acceptAlreadyClosed: true) } }
+        defer {
+            for channel in [client, server] {
+                channel.close(promise: nil)
+                // Longer than either waits for the other's farewell.
+                channel.embeddedEventLoop.advanceTime(by: .seconds(10))
+            }
+        }
         let (atClient, atServer) = (Completion(), Completion())
         do {
             guard let forClient = caller.context(.either), let forServer = listener.context(.either) else { return [] }

@@ -5,6 +5,7 @@ import Common
 import Egress
 import NIOCore
 import Proxy
+import RegistryBridge
 
 /// What operators see: the admin API, profiles, and what is measured for them.
 ///

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import Logging
 import NIOCore
 import Proxy
+import TLS
 
 /// Which listeners of traffic a configuration asks for, and what their connections obey.
 struct ListenerPlan {

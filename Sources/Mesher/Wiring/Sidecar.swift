@@ -4,6 +4,7 @@ package import AdminAPI
 package import Common
 package import NIOCore
 package import Proxy
+import RegistryBridge
 package import ServiceLifecycle
 
 extension Assembly {

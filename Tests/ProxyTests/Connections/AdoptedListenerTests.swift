@@ -58,7 +58,7 @@ import Testing
         #expect(try await listener.holds(0))
         try await listener.close()
         // It is the listener's, which has stopped.
-        await #expect(throws: (any Error).self) { try await TestClient.open(socket.address, tls: nil) }
+        await #expect(throws: (any Error).self) { try await TestConnection.open(socket.address) }
     }
 
     @Test("what does not listen is refused, and stays whose it was")
