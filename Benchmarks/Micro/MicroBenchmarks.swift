@@ -13,7 +13,7 @@ import Proxy
     static func main() async throws {
         let arguments = CommandLine.arguments.dropFirst()
         guard arguments.count == 2, let name = arguments.first, let times = arguments.last.flatMap({ Int($0) }) else {
-            print("usage: mesher-micro scan|forward|exchange|governed|sampled|continued|traced TIMES")
+            print("usage: mesher-micro scan|forward|exchange|governed|routed|sampled|continued|traced TIMES")
             return
         }
         switch name {
@@ -21,6 +21,7 @@ import Proxy
         case "forward": precondition(forward(times) > times * 100, "a head was not written")
         case "exchange": try await ExchangeBenchmark.run(times, "")
         case "governed": try await ExchangeBenchmark.run(times, governedConfiguration)
+        case "routed": try await ExchangeBenchmark.run(times, routedConfiguration)
         case "sampled": try await ExchangeBenchmark.run(times, tracedConfiguration(sampleRate: 0.01, ""))
         case "continued":
             try await ExchangeBenchmark.run(times, tracedConfiguration(sampleRate: 0.01, ""), tracedRequestHead)
@@ -219,5 +220,30 @@ private let governedConfiguration: String = {
           flowcontrol: {Consumer: {qps: {limit: {cart: 100000000}}}}
           circuitBreaker: {Consumer: {cart: {enabled: true}}}
           loadbalance: {retryEnabled: true, retryOnNext: 2}
+        """
+}()
+
+/// 200 virtual hosts of 50 routes, half of which a request passes by: by path, and some by a header or the method too.
+private let routedConfiguration: String = {
+    var hosts = ""
+    for host in 0..<200 {
+        hosts += "    - name: \(host == 100 ? "cart" : "host-\(host)")\n      routes:\n"
+        for route in 0..<50 {
+            let path = route == 25 ? "/items" : "/api/v\(route)"
+            let more =
+                switch route % 5 {
+                case 0: ", headers: {x-team: {exact: team-\(route)}}"
+                case 1: ", methods: [POST]"
+                default: ""
+                }
+            let match = route == 25 ? "{path: {below: \(path)}}" : "{path: {prefix: \(path)}\(more)}"
+            hosts += "        - {match: [\(match)], targets: [{cluster: cart}]}\n"
+        }
+    }
+    return """
+        mesh:
+          clusters: [{name: cart, service: cart}]
+          hosts:
+        \(hosts)
         """
 }()
