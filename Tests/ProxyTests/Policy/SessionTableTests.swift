@@ -81,10 +81,18 @@ import Testing
         #expect(client.table.count == 2)
     }
 
-    @Test("agrees with a plain dictionary over many random steps")
-    func model() {
+    @Test("a large table in parts holds as many, and keeps those that came last")
+    func parts() {
+        let client = Client(table: SessionTable(capacity: 1_600))
+        for number in 0..<10_000 { client.remember("\(number)", "e", at: 1) }
+        #expect(1_500...1_600 ~= client.table.count)
+        #expect((9_000..<10_000).allSatisfy { client.endpoint("\($0)", at: 1) == "e" })
+    }
+
+    @Test("agrees with a plain dictionary over many random steps", arguments: [1_000, 100_000])
+    func model(capacity: Int) {
         var random = FastRandom(seed: 6)
-        let client = Client(table: SessionTable(timeout: .seconds(10), failureLimit: 1, capacity: 1_000))
+        let client = Client(table: SessionTable(timeout: .seconds(10), failureLimit: 1, capacity: capacity))
         var model: [String: (endpoint: String, until: Double)] = [:]
         for step in 0..<20_000 {
             let (id, second) = ("\(Int.random(in: 0..<200, using: &random))", Double(step) / 16)
