@@ -22,6 +22,8 @@ struct DestinationStage: Stage {
     private let token: HopToken
     private let governance: Governance
     private let virtualHosts: VirtualHosts
+    /// Asked first: most meshes have none.
+    private let hasVirtualHosts: Bool
     private let hosts: ExternalDestinations
 
     init(
@@ -36,6 +38,7 @@ struct DestinationStage: Stage {
         self.token = token
         self.governance = governance
         self.virtualHosts = VirtualHosts(governance.rules.routes.domains, governance)
+        self.hasVirtualHosts = !self.virtualHosts.isEmpty
         self.hosts = hosts
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
         self.plainSource = HeaderLine(SourceContext.sourceKey, source)
@@ -54,7 +57,7 @@ struct DestinationStage: Stage {
             return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
         case .incoming, nil: break
         }
-        if let host = self.virtualHosts.find(exchange), exchange.request.method != .connect {
+        if self.hasVirtualHosts, exchange.request.method != .connect, let host = self.virtualHosts.find(exchange) {
             self.direct(&exchange, to: host)
             return self.mark(&exchange)
         }

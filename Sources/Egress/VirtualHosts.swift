@@ -26,12 +26,7 @@ struct VirtualHosts: Sendable {
     }
 
     /// The virtual host; as a service without instances, which stands for it in what loops keep.
-    @inline(__always)
     func find(_ exchange: borrowing Exchange) -> Service? {
-        self.isEmpty ? nil : self.look(exchange)
-    }
-
-    private func look(_ exchange: borrowing Exchange) -> Service? {
         let authority = exchange.request.authority
         let port = authority.portDigits.isEmpty ? 80 : authority.port
         return exchange.requestHeaders.withBytes(in: authority.host) { self.find($0, port: port) }

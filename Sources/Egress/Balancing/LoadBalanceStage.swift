@@ -41,9 +41,7 @@ struct LoadBalanceStage: Stage {
             exchange.balancing.subset = subset
             exchange.balancing.index = index
             exchange.endpoint =
-                subset.cluster?.settings?.port.map {
-                    exchange.worker.endpoint(at: endpoint, port: Int($0))
-                } ?? endpoint
+                subset.port == 0 ? endpoint : exchange.worker.endpoint(at: endpoint, port: subset.port)
         }
         if let subset = exchange.balancing.subset, let tickets = subset.tickets,
             let error = Self.take(tickets, subset, &exchange)
@@ -56,7 +54,7 @@ struct LoadBalanceStage: Stage {
             subset.loads[exchange.balancing.index].outstanding += 1
             exchange.balancing.isCounted = true
         }
-        if !exchange.balancing.isCharged, exchange.retryPolicy?.isEnabled == true {
+        if !exchange.balancing.isCharged, Self.mayRetry(exchange, target) {
             exchange.balancing.isCharged = true
             target.budget.request(at: exchange.worker.now)
         }
@@ -70,6 +68,13 @@ struct LoadBalanceStage: Stage {
             subset.observe(latency, of: exchange.balancing.index, at: exchange.worker.now)
         }
         if exchange.target?.policy.sessions != nil { SessionCookie.answer(&exchange) }
+    }
+
+    /// Whether a retry is possible at all.
+    @inline(__always)
+    private static func mayRetry(_ exchange: borrowing Exchange, _ target: ServiceState) -> Bool {
+        if let effect = exchange.effect, let retry = effect.action.retry { return retry.policy.isEnabled }
+        return target.policy.retry.isEnabled
     }
 
     /// Takes the place of a try among those of a cluster that limits them.

@@ -15,7 +15,15 @@ package final class EndpointSubset {
     /// In the order of the endpoints.
     package let loads: [EndpointLoad]
     /// What they are the endpoints of; `nil` for a service's default ones.
-    package internal(set) var cluster: Cluster?
+    package internal(set) var cluster: Cluster? {
+        didSet {
+            self.port = (self.cluster?.settings?.port).map { Int($0) } ?? 0
+            self.panicThreshold = self.cluster?.settings?.panicThreshold ?? 0
+        }
+    }
+    /// The port that is called in place of the endpoints' own; 0 for none.
+    package private(set) var port = 0
+    private var panicThreshold = 0
     /// Whose instances they are, where not those of the called service; `nil` where that is not known.
     package internal(set) var foreign: Service?
     /// Counts what is under way, where the cluster limits it.
@@ -63,10 +71,8 @@ package final class EndpointSubset {
     package func pick(
         hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, isEligible: (Endpoint) -> Bool
     ) -> Int? {
-        if let cluster = self.cluster, let settings = cluster.settings, settings.panicThreshold > 0 {
-            if self.isPanicking(settings.panicThreshold, isEligible) {
-                return self.pick(hash, now, &random) { _ in true }
-            }
+        if self.panicThreshold > 0, self.isPanicking(self.panicThreshold, isEligible) {
+            return self.pick(hash, now, &random) { _ in true }
         }
         return self.pick(hash, now, &random, isEligible)
     }
