@@ -133,7 +133,7 @@ private final class Useless: Sendable {
         registration.interval = .milliseconds(500)
         let registrations = Mailbox<RegistryMessage>("registrar", capacity: 4, whenFull: .dropOldest)
         let registrar = RegistrarComponent(
-            registration, client: client, state: state, health: LocalHealth(), inbox: registrations, discovery: inbox,
+            registration, client: client, state: state, health: LocalHealth(), inbox: registrations, registry: inbox,
             readiness: Readiness([]), logger: Self.quiet)
         let cache = DiscoveryCache(directory: "", owner: ["shop"], registry: "r", logger: Self.quiet)
         let registry = ServiceCenterRegistry(

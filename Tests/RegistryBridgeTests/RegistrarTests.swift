@@ -43,7 +43,7 @@ private final class Member: Sendable {
             loops: MultiThreadedEventLoopGroup.singleton, logger: quiet)
         self.registrar = RegistrarComponent(
             registration, client: self.client, state: self.state, health: self.health, inbox: self.inbox,
-            discovery: Mailbox("registry", capacity: 4, whenFull: .dropOldest), readiness: Readiness([]),
+            registry: Mailbox("registry", capacity: 4, whenFull: .dropOldest), readiness: Readiness([]),
             logger: quiet)
     }
 

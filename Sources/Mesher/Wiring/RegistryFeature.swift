@@ -38,7 +38,7 @@ struct RegistryFeature: Feature {
         supervisor.add("registrar", drainLimit: .seconds(9) + registration.farewell) {
             RegistrarComponent(
                 registration, client: center.client, state: wiring.registration, health: wiring.health,
-                inbox: wiring.mailboxes.registrar, discovery: wiring.mailboxes.registry, readiness: wiring.readiness,
+                inbox: wiring.mailboxes.registrar, registry: wiring.mailboxes.registry, readiness: wiring.readiness,
                 logger: wiring.logger)
         }
     }

@@ -17,7 +17,7 @@ package actor RegistrarComponent: Component {
     private let health: LocalHealth
     private let inbox: Mailbox<RegistryMessage>
     private let readiness: Readiness
-    private let discovery: Mailbox<DiscoveryMessage>
+    private let registry: Mailbox<DiscoveryMessage>
     private let logger: Logger
     /// Paces what the registry answers with a no, or loses again and again: when it is called at all is the client's.
     private var refusals: Reconnect
@@ -33,10 +33,10 @@ package actor RegistrarComponent: Component {
     /// A component that registers `registration` once the listeners are open.
     ///
     /// - Parameter inbox: Tells of changes of `health`.
-    /// - Parameter discovery: Told when the service is registered: whoever asks may say now who asks.
+    /// - Parameter registry: Told when the service is registered: whoever asks may say now who asks.
     package init(
         _ registration: Registration, client: ServiceCenterClient, state: RegistrationState, health: LocalHealth,
-        inbox: Mailbox<RegistryMessage>, discovery: Mailbox<DiscoveryMessage>, readiness: Readiness, logger: Logger
+        inbox: Mailbox<RegistryMessage>, registry: Mailbox<DiscoveryMessage>, readiness: Readiness, logger: Logger
     ) {
         self.registration = registration
         self.client = client
@@ -45,7 +45,7 @@ package actor RegistrarComponent: Component {
         self.health = health
         self.inbox = inbox
         self.readiness = readiness
-        self.discovery = discovery
+        self.registry = registry
         self.logger = logger
     }
 
@@ -156,7 +156,7 @@ package actor RegistrarComponent: Component {
             id = try await self.client.register(service, isUrgent: self.isUrgent)
         }
         self.state.update { $0.serviceID = id }
-        self.discovery.send(.consumerChanged)
+        self.registry.send(.consumerChanged)
         self.logger.notice("service registered", metadata: ["service": "\(id)"])
     }
 
@@ -292,7 +292,7 @@ package actor RegistrarComponent: Component {
                 "the registry cannot be told of this instance, it is tried again", metadata: ["error": "\(failure)"])
         case (_?, nil):
             self.logger.notice("the registry answers again")
-            self.discovery.send(.caughtUp)
+            self.registry.send(.caughtUp)
         default: break
         }
     }
