@@ -7,6 +7,8 @@ package import Common
 package final class EndpointLoad {
     /// The instance; kept alive, so that its identity is not given to another one.
     package let endpoint: Endpoint
+    /// Where it stands on a ring.
+    private(set) lazy var ringSeed = HashRing.seed(of: self.endpoint.description)
     /// Requests of this loop that it has not answered.
     package var outstanding = 0
     /// How long its answers take.

@@ -32,16 +32,19 @@ package final class EndpointSubset {
     var shares: EndpointShares?
     private var next: RoundRobin
     private var speeds: WeightedResponse
-    private lazy var ring = HashRing(self.set.endpoints.map(\.description))
+    private let ring: SharedRing?
+    /// The same, once it is there.
+    private var made: HashRing?
     private lazy var places = Dictionary(
         self.set.endpoints.enumerated().map { ($0.element.description, $0.offset) },
         uniquingKeysWith: { first, _ in first })
 
     init(
         _ set: EndpointSet, _ policy: BalancingPolicy, counters: RequestCounters, turn: BalancerTurn,
-        loads: [EndpointLoad], at now: NIODeadline
+        loads: [EndpointLoad], ring: SharedRing? = nil, at now: NIODeadline
     ) {
         self.set = set
+        self.ring = ring
         self.policy = policy
         self.counters = counters
         self.next = turn.next
@@ -109,7 +112,7 @@ package final class EndpointSubset {
         case .peakEWMA: return LeastRequest.pick(of: count, using: &random) { self.cost(of: $0, at: now) }
         case .ringHash:
             guard let hash else { return self.next.pick(of: count) }
-            return self.ring.pick(hash)
+            return self.pickOnRing(hash) { _ in true }
         }
     }
 
@@ -130,8 +133,15 @@ package final class EndpointSubset {
             guard let hash else { return self.next.pick(of: count, where: isEligible) }
             // Else all points of the ring would be looked at for nothing.
             guard (0..<count).contains(where: isEligible) else { return nil }
-            return self.ring.pick(hash, where: isEligible)
+            return self.pickOnRing(hash, where: isEligible)
         }
+    }
+
+    /// The same whether the ring is there or still being made.
+    private func pickOnRing(_ hash: UInt64, where isEligible: (Int) -> Bool) -> Int? {
+        if self.made == nil { self.made = self.ring?.ring }
+        if let made = self.made { return made.pick(hash, where: isEligible) }
+        return HashRing.pick(hash, of: self.loads.count, seed: { self.loads[$0].ringSeed }, where: isEligible)
     }
 
     private func cost(of index: Int, at now: NIODeadline) -> Double {

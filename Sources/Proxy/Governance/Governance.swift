@@ -125,6 +125,8 @@ package final class ServicePolicy: Sendable {
     package let resilience: ResiliencePolicy
     /// What has a circuit of its own.
     package let scope: BreakerScope
+    /// The rings of its instances, where they are chosen by hash.
+    package let rings = SharedRings()
     /// The circuit of the service.
     package let circuit: Circuit
     /// The circuits of single instances, where they have their own.

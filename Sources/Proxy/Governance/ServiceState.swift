@@ -93,7 +93,9 @@ package final class ServiceState {
         var balancing = self.policy.balancing
         if let strategy = cluster?.settings?.strategy { balancing.strategy = strategy }
         let made = EndpointSubset(
-            set, balancing, counters: counters, turn: self.turns[place], loads: loads, at: worker.now)
+            set, balancing, counters: counters, turn: self.turns[place], loads: loads,
+            ring: balancing.strategy == .ringHash ? self.policy.rings.ring(of: set.endpoints, at: place) : nil,
+            at: worker.now)
         made.cluster = cluster
         made.foreign = service === self.service ? nil : service
         if case .fixed(let entries)? = cluster?.members, entries.count == set.endpoints.count {

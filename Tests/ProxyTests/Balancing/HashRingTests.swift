@@ -2,6 +2,7 @@
 
 import Common
 import Proxy
+import TestSupport
 import Testing
 
 @Suite struct HashRingTests {
@@ -73,5 +74,46 @@ import Testing
             flipped += (before ^ HashRing.hash(bytes.rawSpan)).nonzeroBitCount
         }
         #expect(30...34 ~= Double(flipped) / 160)
+    }
+
+    @Test("is the same ring whether made anew or out of another one", arguments: [0, 1, 2, 3, 50, 300])
+    func difference(count: Int) {
+        let members = Self.members(count + 3)
+        let before = Array(members.prefix(count))
+        for after in [members, Array(members.dropFirst(min(count, 2))), members.reversed(), []] {
+            let places = before.map { Int32(after.firstIndex(of: $0) ?? -1) }
+            let (anew, made) = (HashRing(after), HashRing(after, upon: HashRing(before), places: places))
+            #expect(Self.keys.prefix(2_000).allSatisfy { anew.pick($0) == made.pick($0) })
+            #expect(Self.keys.prefix(200).allSatisfy { key in anew.pick(key) { $0 > 0 } == made.pick(key) { $0 > 0 } })
+        }
+    }
+
+    @Test("picks the same member without a ring", arguments: [0, 1, 2, 50])
+    func withoutRing(count: Int) {
+        let members = Self.members(count)
+        let ring = HashRing(members)
+        let seeds = members.map { HashRing.seed(of: $0) }
+        for key in Self.keys.prefix(200) {
+            #expect(HashRing.pick(key, of: count, seed: { seeds[$0] }, where: { _ in true }) == ring.pick(key))
+            let odd = HashRing.pick(key, of: count, seed: { seeds[$0] }, where: { $0 % 2 == 1 })
+            #expect(odd == ring.pick(key) { $0 % 2 == 1 })
+        }
+    }
+
+    @Test("is made off the loops, once for all of them, and out of the one before it")
+    func shared() async throws {
+        let endpoints = try (1...20).map { try Endpoint("rest://10.0.0.\($0):8080") }
+        let rings = SharedRings()
+        let first = rings.ring(of: endpoints, at: 0)
+        #expect(rings.ring(of: endpoints, at: 0) === first)
+        #expect(rings.ring(of: endpoints, at: 1) !== first)
+        #expect(await eventually { first.ring != nil })
+        let others = Array(endpoints.dropFirst(3)) + [try Endpoint("rest://10.0.1.1:8080")]
+        for members in [others, others + [endpoints[5]]] {
+            let next = rings.ring(of: members, at: 0)
+            #expect(await eventually { next.ring != nil })
+            let anew = HashRing(members.map(\.description))
+            #expect(Self.keys.prefix(2_000).allSatisfy { next.ring?.pick($0) == anew.pick($0) })
+        }
     }
 }
