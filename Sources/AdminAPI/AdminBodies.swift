@@ -45,6 +45,16 @@ extension OrderedJSON {
                         ] + (registry.failure.map { [("error", .string($0))] } ?? []))
                 ))
         }
+        let shares = state.mesh().shares
+        if shares.count > 1 {
+            let sources = shares.map { share in
+                OrderedJSON.object([
+                    ("name", .string(share.source)), ("synced", .bool(share.isSynced)),
+                    ("services", .number(share.services.count)), ("hidden", .number(share.hidden.count)),
+                ])
+            }
+            members.append(("registries", .array(sources)))
+        }
         return .object(members)
     }
 }
@@ -60,15 +70,29 @@ extension TrafficDocument.Registry {
 
 /// Everything that is known of services.
 struct ServicesBody: Encodable {
+    /// One registry, and whose the names are.
+    struct Source: Encodable {
+        let name: String
+        let synced: Bool
+        let services: [String]
+        /// It has them too, but they are those of a registry before it.
+        let hidden: [String]
+    }
+
     let synced: Bool
     let complete: Bool
+    let sources: [Source]
     let registry: TrafficDocument.Registry?
     let services: [TrafficDocument.Service]
 
     init(_ state: AdminState) {
-        let directory = state.directory()
+        let mesh = state.mesh()
+        let directory = mesh.services
         self.synced = directory.isSynced
         self.complete = directory.isComplete
+        self.sources = mesh.shares.map {
+            Source(name: $0.source, synced: $0.isSynced, services: $0.services, hidden: $0.hidden)
+        }
         self.registry = state.registry.map { TrafficDocument.Registry($0.current) }
         self.services = state.monitor.recent().services
     }

@@ -22,8 +22,8 @@ package struct AdminState: Sendable {
 
     /// What others know, and how to ask them without waiting.
     package struct Views: Sendable {
-        /// The services that are known.
-        package var directory: @Sendable () -> ServiceDirectory
+        /// What is known of the mesh.
+        package var mesh: @Sendable () -> Mesh
         /// The route rules that hold.
         package var routes: @Sendable () -> RouteTable
         /// What the event loops said last.
@@ -39,13 +39,13 @@ package struct AdminState: Sendable {
 
         /// All of them.
         package init(
-            directory: @escaping @Sendable () -> ServiceDirectory, routes: @escaping @Sendable () -> RouteTable,
+            mesh: @escaping @Sendable () -> Mesh, routes: @escaping @Sendable () -> RouteTable,
             loops: @escaping @Sendable () -> [LoopReport], resident: @escaping @Sendable () -> Int,
             mailboxes: @escaping @Sendable () -> [any MailboxReport],
             registrationFailure: @escaping @Sendable () -> String?,
             explain: @escaping @Sendable (ExplainQuestion) throws -> Explanation
         ) {
-            self.directory = directory
+            self.mesh = mesh
             self.routes = routes
             self.loops = loops
             self.resident = resident
@@ -108,7 +108,8 @@ package struct AdminState: Sendable {
 
     var identity: ServiceIdentity { self.config.identity }
     var admin: AdminConfig { self.config.admin }
-    func directory() -> ServiceDirectory { self.views.directory() }
+    func mesh() -> Mesh { self.views.mesh() }
+    func directory() -> ServiceDirectory { self.views.mesh().services }
     func routes() -> RouteTable { self.views.routes() }
     func registrationFailure() -> String? { self.views.registrationFailure() }
     func explain(_ question: ExplainQuestion) throws -> Explanation { try self.views.explain(question) }

@@ -67,7 +67,7 @@ struct DestinationStage: Stage {
         case .refused(let error): return .reject(error)
         case nil: break
         }
-        let directory = exchange.worker.directory.value
+        let directory = exchange.worker.directory
         let service: Service
         let port: ByteRange
         switch (exchange.isGRPC ? self.streamResolver : self.resolver)

@@ -90,11 +90,15 @@ struct ExplainCommand: AsyncParsableCommand {
         let result = loader.examine()
         if let problem = result.problems.first(where: { $0.severity == .error }) { throw problem }
         let config = result.config
-        var directory = ServiceDirectory([], isSynced: config.registry.kind == nil)
-        if config.registry.kind == .file {
+        var parts: [ServiceDirectory] = []
+        for kind in config.registry.kinds {
             let path = config.registry.path(in: loader.directory)
-            directory = try await FileRegistry.directory(path, ownApp: config.identity.app)
+            parts.append(
+                kind == .file
+                    ? try await FileRegistry.directory(path, ownApp: config.identity.app)
+                    : ServiceDirectory([], isSynced: false))
         }
-        return try Explainer(config, directory: directory).explain(question)
+        if parts.isEmpty { parts = [ServiceDirectory([], isSynced: true)] }
+        return try Explainer(config, directory: .merging(parts, upon: nil)).explain(question)
     }
 }

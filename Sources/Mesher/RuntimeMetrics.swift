@@ -41,7 +41,7 @@ struct LoopMetrics: Sendable {
 
 /// What metrics show of the snapshots that the request path reads.
 struct SnapshotMetrics: Sendable {
-    let directory: Snapshot<ServiceDirectory>
+    let mesh: Snapshot<Mesh>
     let outgoing: Snapshot<TrafficPlan>
     let incoming: Snapshot<TrafficPlan>
 
@@ -52,7 +52,7 @@ struct SnapshotMetrics: Sendable {
             var count = MetricFamily(
                 "mesher_snapshot_publications_total", help: "How often it was.", kind: .counter)
             for (name, time, generation) in [
-                ("directory", self.directory.age, self.directory.generation),
+                ("directory", self.mesh.age, self.mesh.generation),
                 ("outgoing", self.outgoing.age, self.outgoing.generation),
                 ("incoming", self.incoming.age, self.incoming.generation),
             ] {

@@ -42,12 +42,12 @@ package struct FileRegistry: Registry {
                 self.logger.warning("registry file is missing", metadata: ["path": "\(self.path)"])
             case .changed(let text):
                 guard let read = self.read(text) else { break }
-                services = read
                 names.use(Set(read.flatMap(\.names)))
-                Self.publish(read, names, directory)
+                Self.publish(read, upon: services, names, directory)
+                services = read
             }
             let hasNews = await !news.receiveAll(until: .now + self.interval).isEmpty
-            if hasNews, let services { Self.publish(services, names, directory) }
+            if hasNews, let services { Self.publish(services, upon: services, names, directory) }
         }
     }
 
@@ -66,8 +66,19 @@ package struct FileRegistry: Registry {
         }
     }
 
-    private static func publish(_ services: [ServiceEntry], _ names: NameBook, _ directory: DirectoryPublisher) {
-        directory.publish { builder in Self.add(services, names, to: &builder) }
+    /// - Parameter old: What was published last, as far as that is known: only what is other than there is made anew.
+    private static func publish(
+        _ services: [ServiceEntry], upon old: [ServiceEntry]?, _ names: NameBook, _ directory: DirectoryPublisher
+    ) {
+        directory.publish { builder in
+            guard let old else { return Self.add(services, names, to: &builder) }
+            builder.keepsOthers = true
+            var gone = Dictionary(old.map { ($0.name, $0) }) { first, _ in first }
+            // Names may have other addresses than before.
+            let changed = services.filter { gone.removeValue(forKey: $0.name) != $0 || !$0.names.isEmpty }
+            for name in gone.keys { builder.remove(name) }
+            Self.add(changed, names, to: &builder)
+        }
     }
 
     /// Adds what is known; a service whose names are being looked up stays as it was, and is waited for when it is new.
@@ -88,7 +99,7 @@ package struct FileRegistry: Registry {
         guard let data = FileManager.default.contents(atPath: path) else {
             throw ConfigProblem(
                 at: ConfigLocation(path), "the registry file cannot be read",
-                remedy: "correct cse.service.registry.address")
+                remedy: "correct its path: cse.service.registry.address, or mesher.registry.file")
         }
         let services = try Self.read(String(decoding: data, as: UTF8.self), source: path)
         let news = Mailbox<News>("registry names", capacity: 1, whenFull: .dropNewest)
@@ -101,7 +112,7 @@ package struct FileRegistry: Registry {
     }
 
     /// A service as the file describes it.
-    package struct ServiceEntry: Sendable {
+    package struct ServiceEntry: Sendable, Equatable {
         /// Its name.
         package let name: String
         fileprivate var entries: [InstanceEntry]
@@ -122,7 +133,7 @@ package struct FileRegistry: Registry {
         }
     }
 
-    fileprivate struct InstanceEntry: Sendable {
+    fileprivate struct InstanceEntry: Sendable, Equatable {
         let endpoints: [EndpointText]
         let version: String
         let app: String

@@ -13,33 +13,31 @@ package protocol Registry: Sendable {
     func follow(_ directory: DirectoryPublisher) async throws
 }
 
-/// The way from a registry to the event loops: builds each directory upon the last one, and publishes it when something
-/// has changed.
+/// The way from a registry to the mesh: builds each directory upon the last one, and hands it over when something has
+/// changed.
 package struct DirectoryPublisher: Sendable {
-    private let snapshot: Snapshot<ServiceDirectory>
+    private let source: MeshSource
+    private let mesh: Snapshot<Mesh>
     private let ownApp: String
-    private let onSync: @Sendable () -> Void
 
     /// A publisher for callers of the application `ownApp`.
     ///
-    /// - Parameter onSync: Called after each publication, once the registry has answered.
-    package init(
-        _ snapshot: Snapshot<ServiceDirectory>, ownApp: String, onSync: @escaping @Sendable () -> Void = {}
-    ) {
-        self.snapshot = snapshot
+    /// - Parameter mesh: What all sources have said; endpoints that others know are taken over.
+    package init(_ source: MeshSource, sharing mesh: Snapshot<Mesh>, ownApp: String) {
+        self.source = source
+        self.mesh = mesh
         self.ownApp = ownApp
-        self.onSync = onSync
     }
 
     /// What was published last.
-    package var current: ServiceDirectory { self.snapshot.current }
+    package var current: ServiceDirectory { self.source.part }
 
     /// Publishes the services that `build` adds.
     package func publish(_ build: (inout ServiceDirectoryBuilder) -> Void) {
-        var builder = ServiceDirectoryBuilder(upon: self.snapshot.current, ownApp: self.ownApp)
+        let others = self.mesh.current.services
+        var builder = ServiceDirectoryBuilder(
+            upon: self.source.part, ownApp: self.ownApp, sharing: others.parts.isEmpty ? nil : others)
         build(&builder)
-        let directory = builder.build()
-        self.snapshot.publish(directory)
-        if directory.isSynced { self.onSync() }
+        self.source.publish(builder.build())
     }
 }

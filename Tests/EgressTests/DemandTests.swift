@@ -25,7 +25,7 @@ import Testing
             case .serviceWanted(let demand): self.messages.withLock { $0.append("\(demand.app)/\(demand.name)") }
             case .serviceRefuses(let demand):
                 self.messages.withLock { $0.append("\(demand.app)/\(demand.name) refuses") }
-            case .consumerChanged, .instanceChanged, .addressesChanged, .caughtUp: return false
+            case .namesElsewhere, .consumerChanged, .instanceChanged, .addressesChanged, .caughtUp: return false
             }
             return true
         }

@@ -19,7 +19,7 @@ import Testing
             switch message {
             case .serviceWanted(let demand): self.asked.withLock { $0.append(demand.name) }
             case .serviceRefuses(let demand): self.refusing.withLock { $0.append(demand.name) }
-            case .consumerChanged, .instanceChanged, .addressesChanged, .caughtUp:
+            case .namesElsewhere, .consumerChanged, .instanceChanged, .addressesChanged, .caughtUp:
                 Issue.record("nobody asks for \(message)")
             }
             return true

@@ -20,7 +20,7 @@ private final class Discovery: Sendable {
     let inbox = Mailbox<DiscoveryMessage>("registry", capacity: 64, whenFull: .dropNewest)
     let registrar = Mailbox<RegistryMessage>("registrar", capacity: 1, whenFull: .dropOldest)
     let status = RegistryStatus()
-    let snapshot = Snapshot(ServiceDirectory.empty, on: MultiThreadedEventLoopGroup.singleton)
+    let snapshot = TestPublisher()
     let directory = FileManager.default.temporaryDirectory.appendingPathComponent("state-\(UUID().uuidString)").path
     private let registry: ServiceCenterRegistry
 
@@ -53,7 +53,7 @@ private final class Discovery: Sendable {
     func instances(_ name: String) -> [String] { self.snapshot.current[name]?.instances.map(\.id).sorted() ?? [] }
 
     func run(_ body: () async throws -> Void) async throws {
-        let publisher = DirectoryPublisher(self.snapshot, ownApp: "shop")
+        let publisher = self.snapshot.publisher
         try await whileRunning({ [registry] in try await registry.follow(publisher) }, body)
         await self.client.close()
         await self.center.stop()

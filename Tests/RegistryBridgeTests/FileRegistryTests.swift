@@ -83,23 +83,21 @@ private struct FileRegistryContract: RegistryContract {
 
     /// Follows a file with `services` until `body` is over.
     private func following(
-        _ services: String, _ names: NameResolver, _ body: (Snapshot<ServiceDirectory>, String) async throws -> Void
+        _ services: String, _ names: NameResolver, _ body: (TestPublisher, String) async throws -> Void
     ) async throws {
-        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("names-\(UUID().uuidString).yaml").path
         try services.write(toFile: path, atomically: true, encoding: .utf8)
-        let snapshot = Snapshot(ServiceDirectory.empty, on: loops)
+        let snapshot = TestPublisher()
         let registry = FileRegistry(
             path: path, interval: .milliseconds(10), resolver: names, logger: TestLog().logger)
-        let following = Task { try await registry.follow(DirectoryPublisher(snapshot, ownApp: "shop")) }
+        let following = Task { try await registry.follow(snapshot.publisher) }
         try await body(snapshot, path)
         following.cancel()
         _ = await following.result
         try FileManager.default.removeItem(atPath: path)
-        try await loops.shutdownGracefully()
     }
 
-    private func urls(_ snapshot: Snapshot<ServiceDirectory>, _ name: String) -> [String]? {
+    private func urls(_ snapshot: TestPublisher, _ name: String) -> [String]? {
         snapshot.current[name]?.defaultEndpoints.endpoints.map(\.url)
     }
 
@@ -143,8 +141,8 @@ private struct FileRegistryContract: RegistryContract {
             // A name that is added leaves the service as it was until it is known.
             let more = text.replacing("'rest://10.0.0.1:1'", with: "'rest://10.0.0.1:1', 'rest://later:1'")
             try more.write(toFile: path, atomically: true, encoding: .utf8)
-            let generation = snapshot.generation
-            #expect(await eventually { snapshot.generation > generation })
+            let published = snapshot.current
+            #expect(await eventually { snapshot.current !== published })
             #expect(self.urls(snapshot, "cart") == ["rest://10.0.0.1:1"])
             answer.signal()
             #expect(await eventually { self.urls(snapshot, "cart")?.count == 2 })

@@ -140,11 +140,11 @@ private final class Useless: Sendable {
             .init(app: "shop", environment: "", interval: .milliseconds(500), isWatching: true, isIndexing: true),
             client: client, registration: state, registrar: registrations, inbox: inbox, status: status, cache: cache,
             saved: .init(cache), loops: loops, logger: Self.quiet)
-        let snapshot = Snapshot(ServiceDirectory.empty, on: loops)
+        let mesh = TestPublisher()
         return {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await registrar.run() }
-                group.addTask { try await registry.follow(DirectoryPublisher(snapshot, ownApp: "shop")) }
+                group.addTask { try await registry.follow(mesh.publisher) }
                 group.addTask {
                     // Requests for what nobody knows, all the time.
                     for number in 0... {

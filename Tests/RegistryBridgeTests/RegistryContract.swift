@@ -29,12 +29,11 @@ struct ContractInstance: Sendable {
 extension RegistryContract {
     /// Runs the contract.
     func check() async throws {
-        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let snapshot = Snapshot(ServiceDirectory.empty, on: loops)
+        let snapshot = TestPublisher()
         try await self.set(["cart": [ContractInstance(port: 8081)]])
         let registry = self.registry
         self.want("cart")
-        let following = Task { try await registry.follow(DirectoryPublisher(snapshot, ownApp: "shop")) }
+        let following = Task { try await registry.follow(snapshot.publisher) }
 
         // What is registered is found; what is not, is known not to be.
         try await Self.wait { Self.ports(snapshot) == [8081] }
@@ -58,10 +57,10 @@ extension RegistryContract {
         try await Self.wait { Self.ports(snapshot) == [8083, 8085] }
 
         // Damage changes nothing.
-        let generation = snapshot.generation
+        let published = snapshot.current
         try await self.damage()
         #expect(Self.ports(snapshot) == [8083, 8085])
-        #expect(snapshot.generation == generation)
+        #expect(snapshot.current === published)
 
         // And it heals.
         try await self.set(["cart": [ContractInstance(port: 8086)]])
@@ -71,10 +70,9 @@ extension RegistryContract {
         }
         following.cancel()
         _ = await following.result
-        try await loops.shutdownGracefully()
     }
 
-    private static func ports(_ snapshot: Snapshot<ServiceDirectory>) -> [Int]? {
+    private static func ports(_ snapshot: TestPublisher) -> [Int]? {
         snapshot.current["cart"]?.defaultEndpoints.endpoints.map(\.port).sorted()
     }
 

@@ -116,10 +116,10 @@ private final class ServiceCenterContract: RegistryContract {
         // Ten seconds are one.
         let contract = ServiceCenterContract(
             port: try await TestSidecar.freePort(), pace: Reconnect.Pace.usual.scaled(by: 0.1))
-        let snapshot = Snapshot(ServiceDirectory.empty, on: contract.loops)
+        let snapshot = TestPublisher()
         let registry = contract.registry
         try await contract.set([:])
-        let following = Task { try await registry.follow(DirectoryPublisher(snapshot, ownApp: "shop")) }
+        let following = Task { try await registry.follow(snapshot.publisher) }
         #expect(await eventually { contract.status.current.isReachable })
         // Away until the pauses are long, then there as long as it takes to be trusted.
         try await contract.damage()

@@ -22,7 +22,7 @@ package struct TestExchange {
 
     private let worker: Worker
     private let loop: EmbeddedEventLoop
-    private let snapshot: Snapshot<ServiceDirectory>
+    private let snapshot: Snapshot<Mesh>
 
     /// Exchanges that see these services.
     ///
@@ -33,16 +33,16 @@ package struct TestExchange {
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     ) {
         self.loop = EmbeddedEventLoop()
-        self.snapshot = Snapshot(directory, on: self.loop)
+        self.snapshot = Snapshot(Mesh(directory), on: self.loop)
         self.worker = Worker(
-            eventLoop: self.loop, loopCount: 1, directory: self.snapshot,
+            eventLoop: self.loop, loopCount: 1, mesh: self.snapshot,
             metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
             logger: logger, overload: Overload(), ask: ask)
     }
 
     /// Lets exchanges see other services from now on.
     package func publish(_ directory: ServiceDirectory) {
-        self.snapshot.publish(directory)
+        self.snapshot.publish(Mesh(directory))
         self.loop.run()
     }
 

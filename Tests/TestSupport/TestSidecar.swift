@@ -98,7 +98,7 @@ package struct TestSidecar: Sendable {
 
     /// Returns when the directory is as `condition` wants it, on every event loop; throws when that takes too long.
     package func waitForDirectory(_ condition: (ServiceDirectory) -> Bool) async throws {
-        guard await eventually({ condition(self.sidecar.directory.current) }) else { throw DirectoryIsLate() }
+        guard await eventually({ condition(self.sidecar.mesh.current.services) }) else { throw DirectoryIsLate() }
         try await self.settle()
     }
 

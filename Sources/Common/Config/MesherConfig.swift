@@ -56,7 +56,7 @@ package struct MesherConfig: Sendable {
         self.governance = GovernanceConfig(&reader, identity: self.identity)
         self.rules = RuleConfig(&reader)
         self.noteIdleHandlers(&reader)
-        if self.registry.kind == .serviceCenter, self.registry.isRegistering { self.noteRefusals(&reader) }
+        if self.registry.uses(.serviceCenter), self.registry.isRegistering { self.noteRefusals(&reader) }
     }
 
     /// What service-center would refuse for ever, so that nobody could find this service.

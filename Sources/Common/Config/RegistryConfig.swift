@@ -19,10 +19,12 @@ package struct RegistryConfig: Sendable, Equatable {
         package var isActive: Bool { self == .file || self == .serviceCenter }
     }
 
-    /// Which kind; `nil` when the registry is disabled.
-    package var kind: Kind?
-    /// Where it is; for a file, its path.
+    /// Which kinds, in the order in which they have names; none when the registry is disabled.
+    package var kinds: [Kind]
+    /// Where it is; the path of a file that is the only one.
     package var address: String
+    /// The path of the file; empty where ``address`` has it, or the usual one is meant.
+    package var file: String
     /// The addresses of a service-center, which share one store: `http://host:port`.
     package var centers: [String]
     /// Whose services are seen.
@@ -85,7 +87,8 @@ package struct RegistryConfig: Sendable, Equatable {
         let isDisabled = reader.read(Keys.disabled)
         let configured = reader.readIfPresent(Keys.kind)
         let isWrong = configured == nil && reader.store.entry(Keys.kind.name) != nil
-        self.kind = isDisabled ? nil : configured ?? Keys.kind.fallback
+        self.kinds = isDisabled ? [] : configured ?? Keys.kind.fallback
+        self.file = reader.read(Keys.file)
         self.address = reader.read(Keys.address)
         self.tenant = reader.read(Keys.tenant)
         self.scope = Scope(rawValue: reader.read(Keys.scope)) ?? .app
@@ -107,7 +110,7 @@ package struct RegistryConfig: Sendable, Equatable {
         if self.project.isEmpty { self.project = "default" }
         self.nodeIP = reader.store.entry("HOSTING_SERVER_IP")?.value.text ?? ""
         self.centers = []
-        if self.kind == .serviceCenter, !isWrong {
+        if self.kinds.contains(.serviceCenter), !isWrong {
             let addresses = reader.readServers(Keys.address, allowsPath: false)
             self.centers = addresses.map(\.text)
             let isAbsent = self.address.allSatisfy { $0.isWhitespace || $0 == "," }
@@ -115,13 +118,44 @@ package struct RegistryConfig: Sendable, Equatable {
             if addresses.contains(where: \.isSecure) { self.tls = ClientTLSConfig(registry: &reader) }
             self.noteWatch(&reader)
         }
-        guard let kind = self.kind, !kind.isActive, !isWrong, !reader.isPartial else { return }
-        reader.note(
-            ConfigProblem(
-                .note, at: reader.store.entry(Keys.kind.name)?.value.location ?? ConfigLocation("chassis.yaml"),
-                key: Keys.kind.name,
-                "\(kind.rawValue) is not active yet: no service is found, and outgoing requests are answered 503; "
-                    + "incoming ones are served"))
+        guard !isWrong, !reader.isPartial else { return }
+        self.noteFile(&reader)
+        for kind in self.kinds where !kind.isActive {
+            let effect =
+                self.kinds.contains(where: \.isActive)
+                ? "no service is found there"
+                : "no service is found, and outgoing requests are answered 503; incoming ones are served"
+            reader.note(
+                ConfigProblem(
+                    .note, at: reader.store.entry(Keys.kind.name)?.value.location ?? ConfigLocation("chassis.yaml"),
+                    key: Keys.kind.name, "\(kind.rawValue) is not active yet: \(effect)"))
+        }
+    }
+
+    /// Whether services are found in this kind of registry.
+    package func uses(_ kind: Kind) -> Bool { self.kinds.contains(kind) }
+
+    /// The path of the file, as it is written.
+    package var filePath: String {
+        if !self.file.isEmpty { return self.file }
+        return self.kinds == [.file] && !self.address.isEmpty ? self.address : "service.json"
+    }
+
+    /// The file is named where none is read, or twice.
+    private func noteFile(_ reader: inout ConfigReader) {
+        guard !self.file.isEmpty, let entry = reader.store.entry(Keys.file.name) else { return }
+        if !self.uses(.file) {
+            reader.note(
+                ConfigProblem(
+                    .warning, at: entry.value.location, key: entry.key,
+                    "it has no effect: \(Keys.kind.name) does not name file",
+                    remedy: "write \(Keys.kind.name): servicecenter,file"))
+        } else if self.kinds == [.file], !self.address.isEmpty, let address = reader.store.entry(Keys.address.name) {
+            reader.note(
+                ConfigProblem(
+                    .warning, at: address.value.location, key: address.key,
+                    "it has no effect: \(Keys.file.name) names the file", remedy: "leave one of the two out"))
+        }
     }
 
     /// The registry pushes to services that it knows.
@@ -138,8 +172,12 @@ package struct RegistryConfig: Sendable, Equatable {
         static let disabled = ConfigKey(
             "cse.service.registry.disabled", .bool, default: false, "Whether to do without a registry.")
         static let kind = ConfigKey(
-            "cse.service.registry.type", .registryKind, default: .serviceCenter,
-            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. The others are not active yet."
+            "cse.service.registry.type", .registryKinds, default: [.serviceCenter],
+            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. The others are not active yet. Several with commas: a service belongs to the first one that has it."
+        )
+        static let file = ConfigKey(
+            "mesher.registry.file", .text, default: "",
+            "The path of the file registry, relative to the configuration directory; where `address` is that of another registry. When absent: `address`, if `type` is `file` alone, or else service.json."
         )
         static let address = ConfigKey(
             "cse.service.registry.address", .text, default: "",
@@ -195,25 +233,35 @@ package struct RegistryConfig: Sendable, Equatable {
 
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
-            Self.kind, Self.address, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
+            Self.kind, Self.address, Self.file, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
             Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.probe, Self.members, Self.farewell,
             Self.stateDirectory,
         ]
     }
 }
 
-extension ConfigKind<RegistryConfig.Kind> {
-    fileprivate static var registryKind: Self {
+extension ConfigKind<[RegistryConfig.Kind]> {
+    fileprivate static var registryKinds: Self {
         let names = RegistryConfig.Kind.allCases.map(\.rawValue)
-        return Self(names.map { "`\($0)`" }.joined(separator: ", "), describe: \.rawValue) {
-            text throws(ConfigMistake) in
-            guard let kind = RegistryConfig.Kind(rawValue: text) else {
-                let near = Spelling.nearest(to: text, among: names).map { "write \($0)" }
-                throw ConfigMistake(
-                    "unknown registry type \"\(text)\"",
-                    remedy: near ?? "write one of: \(names.joined(separator: ", "))")
+        return Self(
+            "one or several of \(names.map { "`\($0)`" }.joined(separator: ", "))", isList: true,
+            describe: { $0.map(\.rawValue).joined(separator: ",") }
+        ) { text throws(ConfigMistake) in
+            var kinds: [RegistryConfig.Kind] = []
+            for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+                let name = String(part.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
+                guard let kind = RegistryConfig.Kind(rawValue: name) else {
+                    let near = Spelling.nearest(to: name, among: names).map { "write \($0)" }
+                    throw ConfigMistake(
+                        "unknown registry type \"\(name)\"",
+                        remedy: near ?? "write one of: \(names.joined(separator: ", "))")
+                }
+                guard !kinds.contains(kind) else {
+                    throw ConfigMistake("\(name) stands there twice", remedy: "write each registry once")
+                }
+                kinds.append(kind)
             }
-            return kind
+            return kinds
         }
     }
 }

@@ -16,6 +16,8 @@ package enum DiscoveryMessage: Sendable {
     case serviceWanted(ServiceDemand)
     /// No instance that is known of a service takes a connection, or there is none.
     case serviceRefuses(ServiceDemand)
+    /// The names that other registries have, all of them: whether this one has them too.
+    case namesElsewhere(Set<String>)
     /// This sidecar's own service has another id.
     case consumerChanged
     /// The registry says that an instance has changed.

@@ -6,9 +6,28 @@ package import NIOCore
 ///
 /// A class, so that taking it along with a request is one reference.
 package final class ServiceDirectory: Sendable {
-    private let services: NameTable<Service>
-    private let addresses: AddressTable
-    /// Whether the registry has answered at least once.
+    /// Services that are found by their addresses only.
+    final class Index: Sendable {
+        let services: [Service]
+        private let byName: [String: [Service]]
+
+        init(_ services: [Service]) {
+            self.services = services
+            self.byName = Dictionary(grouping: services, by: \.name)
+        }
+
+        /// What is found of a name whose service is this one, were it none.
+        func entries(_ name: String, _ service: Service?) -> [AddressTable.Entry] {
+            if let service { return [AddressTable.Entry(service: service, isIndexed: false)] }
+            return (self.byName[name] ?? []).map { AddressTable.Entry(service: $0, isIndexed: true) }
+        }
+    }
+
+    /// By name.
+    package let names: NameTable<Service>
+    let addresses: AddressTable
+    let index: Index
+    /// Whether the registry has answered at least once; of several registries, whether all have.
     ///
     /// Before that, an unknown service means "not ready".
     package let isSynced: Bool
@@ -16,9 +35,13 @@ package final class ServiceDirectory: Sendable {
     ///
     /// Otherwise the directory holds what traffic has asked for, and the registry has to be asked for the rest.
     package let isComplete: Bool
-    /// What the registry was asked for and has answered with a service, were it without instances.
-    private let known: Set<ServiceDemand>
+    private let ownApp: String
+    /// What the registry was asked for and has answered with a service, were it without instances; `nil` for every service
+    /// in the own application.
+    private let known: Set<ServiceDemand>?
     private let absences: [ServiceDemand: Absence]
+    /// What the registries say by themselves, in their order, when there are several.
+    package let parts: [ServiceDirectory]
 
     /// Why there is nothing of a name, as the registry was asked for it.
     package struct Absence: Sendable {
@@ -50,21 +73,54 @@ package final class ServiceDirectory: Sendable {
     /// - Parameter known: What of them is known of which application; `nil` for all of them in the own one.
     /// - Parameter absences: What the registry was asked for in vain.
     /// - Parameter indexed: Services that are found by their addresses only, unless they are among the others.
-    package init(
+    package convenience init(
         _ services: [Service], isSynced: Bool, isComplete: Bool = true, ownApp: String = "default",
         known: Set<ServiceDemand>? = nil, absences: [ServiceDemand: Absence] = [:], indexed: [Service] = []
     ) {
-        self.services = NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first })
-        let names = self.services
-        self.addresses = AddressTable(names.values + indexed.filter { names[$0.name] == nil })
+        self.init(
+            NameTable(Dictionary(services.map { ($0.name, $0) }) { first, _ in first }), upon: nil,
+            index: Index(indexed), isSynced: isSynced, isComplete: isComplete, ownApp: ownApp, known: known,
+            absences: absences)
+    }
+
+    /// - Parameter previous: What to take over the addresses from, as far as they have not changed.
+    init(
+        _ names: NameTable<Service>, upon previous: ServiceDirectory?, index: Index, isSynced: Bool, isComplete: Bool,
+        ownApp: String, known: Set<ServiceDemand>? = nil, absences: [ServiceDemand: Absence] = [:],
+        parts: [ServiceDirectory] = []
+    ) {
+        self.names = names
+        self.addresses = Self.addresses(names, index, upon: previous)
+        self.index = index
         self.isSynced = isSynced
         self.isComplete = isComplete
-        self.known = known ?? Set(services.map { ServiceDemand(app: ownApp, name: $0.name) })
+        self.ownApp = ownApp
+        self.known = known
         self.absences = absences
+        self.parts = parts
+    }
+
+    private static func addresses(
+        _ names: NameTable<Service>, _ index: Index, upon previous: ServiceDirectory?
+    ) -> AddressTable {
+        let previous = previous.flatMap { $0.index === index ? $0 : nil }
+        var (removed, added): ([AddressTable.Entry], [AddressTable.Entry]) = ([], [])
+        names.changes(since: previous?.names ?? NameTable()) { old, new in
+            guard let name = (new ?? old)?.name else { return }
+            if previous != nil { removed += index.entries(name, old) }
+            added += index.entries(name, new)
+        }
+        if previous == nil {
+            added += index.services.lazy.filter { names[spelled: $0.name] == nil }.map {
+                AddressTable.Entry(service: $0, isIndexed: true)
+            }
+        }
+        return (previous?.addresses ?? AddressTable()).updating(removing: removed, adding: added)
     }
 
     /// Why there is nothing of what is demanded; `nil` when the registry has to be asked.
     package func absence(of demand: ServiceDemand, at now: NIODeadline) -> Absence.Reason? {
+        if !self.parts.isEmpty { return self.absenceInParts(of: demand, at: now) }
         if self.isComplete { return self.isSynced ? .unknown : .unreachable }
         guard let absence = self.absences[demand], now < absence.until else { return nil }
         return absence.reason
@@ -72,11 +128,14 @@ package final class ServiceDirectory: Sendable {
 
     /// Whether nothing need be asked about what is demanded.
     package func settles(_ demand: ServiceDemand, at now: NIODeadline) -> Bool {
-        self.known.contains(demand) || self.absence(of: demand, at: now) != nil
+        if !self.parts.isEmpty { return self.partsSettle(demand, at: now) }
+        let isKnown =
+            self.known?.contains(demand) ?? (demand.app == self.ownApp && self.names[spelled: demand.name] != nil)
+        return isKnown || self.absence(of: demand, at: now) != nil
     }
 
     /// The service whose name these bytes spell: exactly, or in another letter case when that is unambiguous.
-    package func service(named bytes: RawSpan) -> Service? { self.services.value(named: bytes) }
+    package func service(named bytes: RawSpan) -> Service? { self.names.value(named: bytes) }
 
     /// Who is at an address.
     package func owner(of address: IPAddress) -> AddressTable.Owner? { self.addresses[address] }
@@ -85,86 +144,16 @@ package final class ServiceDirectory: Sendable {
     package func service(at address: IPAddress, port: Int) -> Service? { self.addresses.service(at: address, port) }
 
     /// The same by text, off the request path.
-    package subscript(name: String) -> Service? { self.services[name] }
+    package subscript(name: String) -> Service? { self.names[name] }
+
+    /// The same directory without these services, for others to have them.
+    package func hiding(_ hidden: some Sequence<String>) -> ServiceDirectory {
+        ServiceDirectory(
+            self.names.updating(Dictionary(hidden.map { ($0, nil) }) { first, _ in first }), upon: self,
+            index: self.index, isSynced: self.isSynced, isComplete: self.isComplete, ownApp: self.ownApp,
+            known: self.known, absences: self.absences)
+    }
 
     /// All services by name.
-    package var all: [Service] { self.services.values }
-}
-
-/// Makes the next directory out of what a registry says, keeping the identity of whatever has not changed, so that
-/// event loops keep their connections and their balancing state.
-package struct ServiceDirectoryBuilder {
-    private var endpoints: [String: Endpoint] = [:]
-    private var services: [String: Service] = [:]
-    /// What was added so far.
-    package private(set) var added: [Service] = []
-    private let ownApp: String
-    /// See ``ServiceDirectory/isSynced``.
-    package var isSynced = true
-    /// See ``ServiceDirectory/isComplete``.
-    package var isComplete = true
-    /// What is known of which application; `nil` for every service in the own one.
-    package var known: Set<ServiceDemand>?
-    /// What the registry was asked for in vain.
-    package var absences: [ServiceDemand: ServiceDirectory.Absence] = [:]
-    /// Services that are found by their addresses only.
-    package var indexed: [Service] = []
-
-    /// Builds upon `previous`.
-    package init(upon previous: ServiceDirectory, ownApp: String) {
-        self.ownApp = ownApp
-        for service in previous.all {
-            self.services[service.name] = service
-            for endpoint in service.instances.lazy.flatMap(\.endpoints) {
-                self.endpoints[endpoint.description] = endpoint
-            }
-        }
-    }
-
-    /// The endpoint that `text` describes: the one that is known already, or a new one.
-    package mutating func endpoint(_ text: String) throws(Endpoint.Mistake) -> Endpoint {
-        let endpoint = try Endpoint(text)
-        if let known = self.endpoints[endpoint.description] { return known }
-        self.endpoints[endpoint.description] = endpoint
-        return endpoint
-    }
-
-    /// The endpoint that `text` describes when its host has this address: the one that is known already, or a new one.
-    ///
-    /// - Returns: `nil` when `address` is none.
-    package mutating func endpoint(_ text: EndpointText, at address: String) -> Endpoint? {
-        let description = text.text(at: address)
-        if let known = self.endpoints[description] { return known }
-        guard let endpoint = try? Endpoint(description) else { return nil }
-        self.endpoints[description] = endpoint
-        return endpoint
-    }
-
-    /// Adds a service.
-    package mutating func add(_ name: String, _ instances: [Instance]) {
-        let known = self.services[name]
-        let service = Service(
-            name: name, instances: instances, ownApp: self.ownApp, use: known?.use ?? UseMark())
-        if let known, known == service {
-            self.added.append(known)
-        } else {
-            self.added.append(service)
-        }
-    }
-
-    /// Adds the service `name` as the previous directory has it.
-    ///
-    /// - Returns: `false` when that has none.
-    package mutating func keep(_ name: String) -> Bool {
-        guard let known = self.services[name] else { return false }
-        self.added.append(known)
-        return true
-    }
-
-    /// The directory of all services that were added.
-    package func build() -> ServiceDirectory {
-        ServiceDirectory(
-            self.added, isSynced: self.isSynced, isComplete: self.isComplete, ownApp: self.ownApp, known: self.known,
-            absences: self.absences, indexed: self.indexed)
-    }
+    package var all: [Service] { self.names.values }
 }

@@ -13,6 +13,8 @@ package final class Readiness: Sendable {
         case listeners
         /// The registry was read at least once, or its last answers were found on disk.
         case registry
+        /// The file registry was read, where there is another registry besides.
+        case registryFile = "registry file"
     }
 
     private struct State {

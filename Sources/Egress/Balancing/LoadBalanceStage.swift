@@ -208,7 +208,7 @@ struct LoadBalanceStage: Stage {
         guard !exchange.isExternal, let service else { return nil }
         let worker = exchange.worker
         let demand = ServiceDemand(app: set.tags.app, name: service)
-        guard !worker.directory.value.settles(demand, at: worker.now) else {
+        guard !worker.directory.settles(demand, at: worker.now) else {
             worker.waits.refuses(demand, at: worker.now)
             return nil
         }
@@ -221,7 +221,7 @@ struct LoadBalanceStage: Stage {
     private static func lookAgain(_ exchange: inout Exchange) {
         exchange.balancing.isAwaiting = false
         guard let target = exchange.target,
-            let service = exchange.worker.directory.value[target.service.name]
+            let service = exchange.worker.directory[target.service.name]
         else { return }
         exchange.target = exchange.worker.state(of: service, target.governance)
     }

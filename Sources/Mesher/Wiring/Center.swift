@@ -18,7 +18,7 @@ struct Center: Sendable {
         _ config: MesherConfig, loops: any EventLoopGroup, logger: Logger
     ) throws(MesherError) -> Center? {
         let (registry, identity) = (config.registry, config.identity)
-        guard registry.kind == .serviceCenter, !registry.centers.isEmpty else { return nil }
+        guard registry.uses(.serviceCenter), !registry.centers.isEmpty else { return nil }
         let client = ServiceCenterClient(
             addresses: registry.centers, project: registry.project, tenant: registry.tenant,
             account: registry.account, tls: try ControlTLS.of(registry.tls, logger: logger), loops: loops,

@@ -18,6 +18,8 @@ struct Mailboxes: Sendable {
     let registrar = Mailbox<RegistryMessage>("registrar", capacity: 4, whenFull: .dropOldest)
     /// Names that requests want to know of, and news of the watch.
     let registry = Mailbox<DiscoveryMessage>("registry", capacity: 4_096, whenFull: .dropNewest)
+    /// That a registry has something new to say: one message of each at most.
+    let mesh = Mailbox<MeshMessage>("mesh", capacity: 16, whenFull: .dropNewest)
     /// What is kept of single requests.
     let telemetry: Mailbox<ExchangeRecords>
 
@@ -25,6 +27,8 @@ struct Mailboxes: Sendable {
 
     /// All of them, in the order in which they are shown.
     var all: [any MailboxReport] {
-        [self.config, self.egress, self.ingress, self.logs, self.registrar, self.registry, self.telemetry]
+        [
+            self.config, self.egress, self.ingress, self.logs, self.registrar, self.registry, self.mesh, self.telemetry,
+        ]
     }
 }

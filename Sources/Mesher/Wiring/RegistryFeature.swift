@@ -8,25 +8,41 @@ struct RegistryFeature: Feature {
     let wiring: Wiring
 
     func install(into supervisor: inout Supervisor) {
-        let (wiring, publisher) = (self.wiring, self.publisher)
-        if let center = wiring.center {
+        let wiring = self.wiring
+        self.installMesh(into: &supervisor)
+        if let center = wiring.center, let publisher = self.publisher(.serviceCenter) {
             if wiring.config.registry.isRegistering { self.installRegistrar(center, into: &supervisor) }
             let registry = self.serviceCenter(center)
             supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }
             RegistryMetrics(status: wiring.registryStatus).register(with: wiring.metrics)
         }
-        if wiring.config.registry.kind == .file {
+        if let publisher = self.publisher(.file) {
             let path = wiring.config.registry.path(in: wiring.surroundings.configDirectory)
-            supervisor.add("registry") {
+            supervisor.add(wiring.center == nil ? "registry" : "registry-file") {
                 RegistryComponent(FileRegistry(path: path, logger: wiring.logger), directory: publisher)
             }
         }
     }
 
-    private var publisher: DirectoryPublisher {
-        let readiness = self.wiring.readiness
-        return DirectoryPublisher(self.wiring.directory, ownApp: self.wiring.config.identity.app) {
-            readiness.set(.registry)
+    /// What merges what the registries say; there is none without a registry.
+    private func installMesh(into supervisor: inout Supervisor) {
+        let (wiring, sources) = (self.wiring, self.wiring.sources)
+        guard !sources.all.isEmpty else { return }
+        var asks: [Int: @Sendable (Set<String>) -> Void] = [:]
+        if let center = sources[.serviceCenter] {
+            let registry = wiring.mailboxes.registry
+            asks[center.place] = { registry.send(.namesElsewhere($0)) }
+        }
+        supervisor.add("mesh") { [asks] in
+            MeshComponent(
+                sources.all, mesh: wiring.mesh, inbox: wiring.mailboxes.mesh, app: wiring.config.identity.app,
+                asks: asks, onSync: { wiring.readiness.set(sources.condition($0)) }, logger: wiring.logger)
+        }
+    }
+
+    private func publisher(_ kind: RegistryConfig.Kind) -> DirectoryPublisher? {
+        self.wiring.sources[kind].map { source in
+            DirectoryPublisher(source, sharing: self.wiring.mesh, ownApp: self.wiring.config.identity.app)
         }
     }
 
@@ -62,7 +78,7 @@ struct RegistryFeature: Feature {
 extension RegistryConfig {
     /// Where the file of a file registry is.
     func path(in configDirectory: String) -> String {
-        if self.address.hasPrefix("/") { return self.address }
-        return "\(configDirectory)/\(self.address.isEmpty ? "service.json" : self.address)"
+        let path = self.filePath
+        return path.hasPrefix("/") ? path : "\(configDirectory)/\(path)"
     }
 }

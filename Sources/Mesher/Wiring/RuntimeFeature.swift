@@ -13,7 +13,7 @@ struct RuntimeFeature: Feature {
         ComponentMetrics(restarts: supervisor.restarts, mailboxes: wiring.mailboxes.all).register(with: metrics)
         LoopMetrics(workers: self.traffic.workers).register(with: metrics)
         SnapshotMetrics(
-            directory: wiring.directory, outgoing: wiring.outgoingPlans, incoming: wiring.incomingPlans
+            mesh: wiring.mesh, outgoing: wiring.outgoingPlans, incoming: wiring.incomingPlans
         ).register(with: metrics)
         if let logs = wiring.surroundings.logs { LogMetrics(output: logs).register(with: metrics) }
         if let libraries = wiring.surroundings.libraryMetrics { metrics.addCollector { libraries.families() } }

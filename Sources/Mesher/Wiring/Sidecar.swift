@@ -34,8 +34,8 @@ extension Assembly {
         package var readiness: Readiness { self.wiring.readiness }
         /// Where a reload is asked for.
         package var configInbox: Mailbox<ConfigMessage> { self.wiring.mailboxes.config }
-        /// The directory of services.
-        package var directory: Snapshot<ServiceDirectory> { self.wiring.directory }
+        /// What is known of the mesh.
+        package var mesh: Snapshot<Mesh> { self.wiring.mesh }
         /// Where a changed configuration is sent: the components of traffic.
         package var trafficInboxes: [Mailbox<TrafficMessage>] {
             [self.wiring.mailboxes.egress, self.wiring.mailboxes.ingress]

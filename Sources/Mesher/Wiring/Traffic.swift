@@ -24,7 +24,7 @@ struct Traffic: Sendable {
     /// - Throws: `MesherError.cannotListen`.
     static func open(_ wiring: Wiring) async throws -> Traffic {
         let workers = try await WorkerGroup(
-            on: wiring.loops, directory: wiring.directory, metrics: wiring.metrics, logger: wiring.logger,
+            on: wiring.loops, mesh: wiring.mesh, metrics: wiring.metrics, logger: wiring.logger,
             overload: wiring.overload, tls: wiring.tls, records: wiring.telemetry.inbox, ask: wiring.ask)
         let budget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let limit = wiring.config.proxy.maxConnections

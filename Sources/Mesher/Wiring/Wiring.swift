@@ -23,7 +23,7 @@ struct Wiring: Sendable {
     let controlLoops: MultiThreadedEventLoopGroup
 
     // Snapshots.
-    let directory: Snapshot<ServiceDirectory>
+    let mesh: Snapshot<Mesh>
     let outgoingPlans: Snapshot<TrafficPlan>
     let incomingPlans: Snapshot<TrafficPlan>
 
@@ -35,6 +35,8 @@ struct Wiring: Sendable {
     let serverTLS: ControlTLS?
     /// `nil` without a service-center.
     let center: Center?
+    /// The registries that are configured, and what they have said.
+    let sources: MeshSources
     /// What this sidecar's own requests are known by.
     let token = HopToken()
 
@@ -53,7 +55,6 @@ struct Wiring: Sendable {
     /// - Throws: `MesherError.configuration` when TLS cannot be used.
     init(_ config: MesherConfig, _ surroundings: Assembly.Surroundings) throws(MesherError) {
         let (identity, logger) = (config.identity, surroundings.logger)
-        let hasRegistry = config.registry.kind != nil
         self.config = config
         self.surroundings = surroundings
         self.loops = MultiThreadedEventLoopGroup(
@@ -62,20 +63,20 @@ struct Wiring: Sendable {
         self.center = try Center.of(config, loops: self.controlLoops, logger: logger)
         self.serverTLS = try ControlTLS.of(config.configServer?.tls, logger: logger)
         self.tls = try TLSContexts(config.tls)
-        // Without a registry there is nothing to wait for.
-        let known = self.center?.saved.directory(app: identity.app) ?? ServiceDirectory([], isSynced: !hasRegistry)
-        self.directory = Snapshot(known, on: self.loops)
         self.outgoingPlans = Snapshot(EgressComponent.plan(config, token: self.token), on: self.loops)
         self.incomingPlans = Snapshot(IngressComponent.plan(config), on: self.loops)
-        self.readiness = Readiness(hasRegistry ? [.listeners, .registry] : [.listeners])
+        self.readiness = Readiness(MeshSources.conditions(config.registry).union([.listeners]))
         self.overload = Overload(limit: config.proxy.maxMemory, systemLimit: surroundings.memory.limit() ?? 0)
         self.metrics = MetricsRegistry(
             startTime: ProcessClock.startTime,
             own: .service(identity.name, app: identity.app, version: identity.version))
         self.telemetry = Telemetry(config, logs: config.logs.placed(in: LogConfig.home), metrics: self.metrics)
         self.mailboxes = Mailboxes(self.telemetry)
+        self.sources = MeshSources(
+            config.registry, saved: self.center?.saved, app: identity.app, inbox: self.mailboxes.mesh)
+        self.mesh = Snapshot(self.sources.initial, on: self.loops)
         self.configState = surroundings.source.map { ConfigState($0.result, now: ProcessClock.startTime) }
-        if known.isSynced { self.readiness.set(.registry) }
+        self.sources.report(to: self.readiness)
         for problem in self.tls.problems {
             logger.warning("connections to a service will fail", metadata: ["problem": "\(problem)"])
         }
@@ -88,7 +89,7 @@ struct Wiring: Sendable {
     /// Asks the registry for a service; `nil` where there is none to ask.
     var ask: (@Sendable (DiscoveryMessage) -> Bool)? {
         // Nobody has to be told: the names of endpoints are looked up as soon as they are read.
-        if self.config.registry.kind == .file { return { _ in true } }
+        if self.config.registry.kinds == [.file] { return { _ in true } }
         guard self.center != nil else { return nil }
         let registry = self.mailboxes.registry
         return { registry.send($0) }

@@ -67,7 +67,7 @@ extension Exchange {
 
     private mutating func sourceOfPeer() -> RequestSource {
         guard let peer = self.peer, let address = IPAddress(peer), !address.isLoopback,
-            case .one(let service, let instance) = self.worker.directory.value.owner(of: address)
+            case .one(let service, let instance) = self.worker.directory.owner(of: address)
         else { return SourceCache.unknown }
         return RequestSource(
             service.name, app: instance.app, version: instance.version, origin: .address,

@@ -66,14 +66,14 @@ package final class ServiceState {
     /// - Parameter index: 0 for the default endpoints, else one more than that of the cluster of the routes.
     /// - Parameter isGRPC: Whether the endpoints must speak gRPC.
     package func cluster(_ index: Int, isGRPC: Bool, _ worker: Worker) -> EndpointSubset {
-        if let directory = self.directory, directory !== worker.directory.value { self.lookElsewhere(worker) }
+        if let directory = self.directory, directory !== worker.directory { self.lookElsewhere(worker) }
         let place = isGRPC ? index &+ self.clusters.count / 2 : index
         return self.clusters[place] ?? self.makeCluster(index, isGRPC, at: place, worker)
     }
 
     /// Forgets the endpoints of other services that have changed.
     private func lookElsewhere(_ worker: Worker) {
-        let directory = worker.directory.value
+        let directory = worker.directory
         self.directory = directory
         for index in self.clusters.indices {
             guard let known = self.clusters[index], case .service(let name, _)? = known.cluster?.members,
@@ -120,7 +120,7 @@ package final class ServiceState {
             let set = self.service.endpoints(matching: tags, ownApp: app, near: self.policy.region, protocolName: name)
             return (self.service, set)
         case .service(let other, let tags):
-            let directory = worker.directory.value
+            let directory = worker.directory
             self.directory = directory
             guard let service = directory[other] else {
                 let tags = EndpointSet.Tags(

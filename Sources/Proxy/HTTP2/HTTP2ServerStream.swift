@@ -109,7 +109,7 @@ final class HTTP2ServerStream: HTTP2Stream {
 
     /// Inside a tunnel the target of CONNECT counts where `:authority` names no service.
     private func direct(_ driver: ExchangeDriver, to target: TunnelTarget) {
-        let directory = driver.exchange.worker.directory.value
+        let directory = driver.exchange.worker.directory
         let isService = driver.exchange.requestHeaders.withBytes(in: driver.exchange.request.authority.host) {
             directory.service(named: $0) != nil
         }

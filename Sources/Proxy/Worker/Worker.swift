@@ -16,8 +16,10 @@ package import TLS
 package final class Worker {
     /// The loop.
     package let eventLoop: any EventLoop
+    private let mesh: Snapshot<Mesh>.Reader
     /// The newest directory of services.
-    package let directory: Snapshot<ServiceDirectory>.Reader
+    @inline(__always)
+    package var directory: ServiceDirectory { self.mesh.value.services }
     /// Requests that wait for the registry.
     package let waits: ServiceWaits
     /// Addresses of external hosts.
@@ -88,7 +90,7 @@ package final class Worker {
     /// - Parameter connector: Dials upstreams; sockets when there is none.
     /// - Parameter resolver: Looks up external hosts.
     package init(
-        eventLoop: any EventLoop, index: Int = 0, loopCount: Int, directory: Snapshot<ServiceDirectory>,
+        eventLoop: any EventLoop, index: Int = 0, loopCount: Int, mesh: Snapshot<Mesh>,
         metrics: MetricsRegistry, logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
         slot: LoopSlot = LoopSlot(), records: Mailbox<ExchangeRecords>? = nil,
         ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil,
@@ -106,7 +108,7 @@ package final class Worker {
         self.now = eventLoop.now
         self.date = self.dates.line(at: Self.wallClock)
         self.flushes = FlushQueue(eventLoop: eventLoop)
-        self.directory = directory.reader(for: eventLoop)
+        self.mesh = mesh.reader(for: eventLoop)
         self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)
         self.addresses = HostAddresses(eventLoop: eventLoop, resolver: resolver)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
@@ -328,7 +330,7 @@ package final class Worker {
     /// else governs it.
     package func state(of service: Service, _ governance: Governance) -> ServiceState {
         if let state = self.states.recent(service, governance) { return state }
-        let directory = self.directory.value
+        let directory = self.directory
         return self.states.state(of: service, governance, self.metrics, &self.random) { directory[$0] != nil }
     }
 

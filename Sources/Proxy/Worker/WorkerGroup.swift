@@ -21,7 +21,7 @@ package final class WorkerGroup: Sendable {
     /// - Parameter records: Who wants to know of single requests.
     /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     package init(
-        on loops: any EventLoopGroup, directory: Snapshot<ServiceDirectory>, metrics: MetricsRegistry, logger: Logger,
+        on loops: any EventLoopGroup, mesh: Snapshot<Mesh>, metrics: MetricsRegistry, logger: Logger,
         overload: Overload = Overload(), tls: TLSContexts = TLSContexts(), records: Mailbox<ExchangeRecords>? = nil,
         ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil
     ) async throws {
@@ -35,10 +35,10 @@ package final class WorkerGroup: Sendable {
             slots.append(slot)
             workers[ObjectIdentifier(loop)] = try await loop.submit {
                 let worker = Worker(
-                    eventLoop: loop, index: index, loopCount: count, directory: directory, metrics: metrics,
+                    eventLoop: loop, index: index, loopCount: count, mesh: mesh, metrics: metrics,
                     logger: logger, overload: overload, tls: tls, slot: slot, records: records, ask: ask)
                 let waits = worker.waits
-                directory.observe(on: loop) { waits.arrived($0) }
+                mesh.observe(on: loop) { waits.arrived($0.services) }
                 worker.startReporting()
                 return NIOLoopBound(worker, eventLoop: loop)
             }.get()

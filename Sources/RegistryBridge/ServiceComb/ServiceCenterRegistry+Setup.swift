@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Common
+
 extension ServiceCenterRegistry {
     /// What does not change.
     package struct Setup: Sendable {
@@ -34,6 +36,11 @@ extension ServiceCenterRegistry {
             self.isIndexing = isIndexing
             self.isProbing = isProbing
             self.isFindingMembers = isFindingMembers
+        }
+
+        /// The services of these names, as far as a service-center takes them.
+        func demands(_ names: Set<String>) -> Set<ServiceDemand> {
+            Set(names.filter { RegistryNames.isName($0) }.map { ServiceDemand(app: self.app, name: $0) })
         }
     }
 }

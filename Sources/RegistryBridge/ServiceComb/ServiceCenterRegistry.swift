@@ -53,6 +53,8 @@ package actor ServiceCenterRegistry: Registry {
 
     private var state: DiscoveryState
     private var absences: [ServiceDemand: ServiceDirectory.Absence] = [:]
+    /// What registries behind this one have: it is asked for here as if traffic used it.
+    private var elsewhere: Set<ServiceDemand> = []
     private var isSynced: Bool
     private var consumer: String?
     /// What the registry had lost when it was asked last, and how often it had answered.
@@ -160,6 +162,7 @@ package actor ServiceCenterRegistry: Registry {
         for message in messages {
             switch message {
             case .serviceWanted, .serviceRefuses: break
+            case .namesElsewhere(let names): self.elsewhere = self.setup.demands(names)
             case .caughtUp, .consumerChanged: isDue = true
             case .addressesChanged(let name):
                 self.moved.formUnion(self.hostNames.lazy.filter { $0.value.contains(name) }.map(\.key))
@@ -173,12 +176,13 @@ package actor ServiceCenterRegistry: Registry {
     private func wanted(_ messages: [DiscoveryMessage]) -> Set<ServiceDemand> {
         var demands: Set<ServiceDemand> = []
         let now = NIODeadline.now()
+        let isNew = { demand in
+            self.state.entries[demand] == nil && self.absences[demand].map { $0.until <= now } ?? true
+        }
         for message in messages {
             switch message {
-            case .serviceWanted(let demand):
-                if self.state.entries[demand] == nil, self.absences[demand].map({ $0.until <= now }) ?? true {
-                    demands.insert(demand)
-                }
+            case .serviceWanted(let demand): if isNew(demand) { demands.insert(demand) }
+            case .namesElsewhere: demands.formUnion(self.elsewhere.filter(isNew))
             case .serviceRefuses(let demand):
                 // A registry that pushes has said already what it knows.
                 if !self.status.current.isWatching, self.state.mayAsk(demand, at: .now) { demands.insert(demand) }
@@ -194,10 +198,11 @@ package actor ServiceCenterRegistry: Registry {
     private func poll(
         _ wanted: Set<ServiceDemand>, _ directory: DirectoryPublisher
     ) async -> ContinuousClock.Instant {
-        self.state.use(Set(directory.current.all.filter { $0.use.take() }.map(\.name)), at: .now)
+        let used = directory.current.all.filter { $0.use.take() }.map(\.name)
+        self.state.use(Set(used).union(self.elsewhere.map(\.name)), at: .now)
         // A service that is known of another application may have come to the own one.
         let own = self.state.entries.keys.map { ServiceDemand(app: self.setup.app, name: $0.name) }
-        guard await self.ask(wanted.union(self.state.entries.keys).union(own)) else {
+        guard await self.ask(wanted.union(self.state.entries.keys).union(own).union(self.elsewhere)) else {
             return .now + min(await self.pause, self.setup.interval)
         }
         self.state.forgetUnused(at: .now)
@@ -370,7 +375,7 @@ package actor ServiceCenterRegistry: Registry {
         self.hasNews = true
         self.absences = self.absences.filter { $0.value.until > now }
         for demand in demands {
-            if self.absences.count >= Self.unknownLimit,
+            if self.absences.count >= Self.unknownLimit + self.elsewhere.count,
                 let oldest = self.absences.min(by: { $0.value.until < $1.value.until })
             {
                 self.absences[oldest.key] = nil
@@ -401,9 +406,14 @@ package actor ServiceCenterRegistry: Registry {
             builder.indexed = self.indexed
             // More is expected of those whose hosts are being looked up.
             builder.known = Set(known.keys).subtracting(self.pendingHosts)
+            builder.keepsOthers = true
             let changed = Set(changes.union(moved).map(\.name))
-            for (name, demands) in Dictionary(grouping: known.keys, by: \.name) {
-                if !changed.contains(name), builder.keep(name) { continue }
+            let demands = Dictionary(grouping: known.keys.lazy.filter { changed.contains($0.name) }, by: \.name)
+            for name in changed {
+                guard let demands = demands[name] else {
+                    builder.remove(name)
+                    continue
+                }
                 var instances: [Instance] = []
                 var ignored = 0
                 var isWaiting = false
@@ -416,11 +426,8 @@ package actor ServiceCenterRegistry: Registry {
                     instances += read.made
                     ignored += read.ignored
                 }
-                if isWaiting {
-                    // Its names are being looked up: it stays as it was, and whoever asks for more of it waits.
-                    _ = builder.keep(name)
-                    continue
-                }
+                // Its names are being looked up: it stays as it was, and whoever asks for more of it waits.
+                if isWaiting { continue }
                 builder.add(name, instances)
                 if ignored > 0 {
                     self.logger.warning(

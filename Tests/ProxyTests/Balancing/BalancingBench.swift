@@ -12,7 +12,7 @@ import TestSupport
 final class BalancingBench {
     let loop = EmbeddedEventLoop()
     let worker: Worker
-    private let snapshot: Snapshot<ServiceDirectory>
+    private let mesh: Snapshot<Mesh>
     private(set) var governance: Governance
 
     /// - Parameter services: By name, the endpoints of their instances.
@@ -20,9 +20,9 @@ final class BalancingBench {
     init(_ services: [String: [String]], _ values: [String: String] = [:], loopCount: Int = 1) throws {
         // A clock that stands at its beginning would hide times that nobody has set.
         self.loop.advanceTime(by: .seconds(1000))
-        self.snapshot = Snapshot(ServiceDirectory.empty, on: self.loop)
+        self.mesh = Snapshot(.empty, on: self.loop)
         self.worker = Worker(
-            eventLoop: self.loop, loopCount: loopCount, directory: self.snapshot,
+            eventLoop: self.loop, loopCount: loopCount, mesh: self.mesh,
             metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload())
         self.governance = Governance(try TestSidecar.config(values))
@@ -31,7 +31,7 @@ final class BalancingBench {
 
     /// The next directory; what is the same as in the last one keeps its identity.
     func publish(_ services: [String: [String]]) throws {
-        var builder = ServiceDirectoryBuilder(upon: self.worker.directory.value, ownApp: "default")
+        var builder = ServiceDirectoryBuilder(upon: self.worker.directory, ownApp: "default")
         for (name, endpoints) in services.sorted(by: { $0.key < $1.key }) {
             let instances = try endpoints.map { text in
                 Instance(
@@ -40,7 +40,7 @@ final class BalancingBench {
             }
             builder.add(name, instances)
         }
-        self.snapshot.publish(builder.build())
+        self.mesh.publish(Mesh(builder.build()))
         self.loop.run()
     }
 
@@ -51,7 +51,7 @@ final class BalancingBench {
 
     /// What the loop has of a service, by way of the newest directory.
     func state(_ name: String = "cart") throws -> ServiceState {
-        guard let service = self.worker.directory.value[name] else { throw Unknown(name: name) }
+        guard let service = self.worker.directory[name] else { throw Unknown(name: name) }
         self.advance(.zero)
         return self.worker.state(of: service, self.governance)
     }

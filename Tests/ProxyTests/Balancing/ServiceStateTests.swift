@@ -34,7 +34,7 @@ import Testing
         for round in 0..<10 {
             let names = (0..<100).map { "service\(round).\($0)" }
             try bench.publish(Dictionary(uniqueKeysWithValues: names.map { ($0, ["rest://10.0.0.1:80"]) }))
-            let directory = bench.worker.directory.value
+            let directory = bench.worker.directory
             for service in directory.all {
                 _ = states.state(of: service, bench.governance, bench.worker.metrics, &random) { directory[$0] != nil }
             }

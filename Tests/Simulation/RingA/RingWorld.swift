@@ -38,7 +38,7 @@ final class RingWorld: @unchecked Sendable {
     let worker: Worker
     let registry: MetricsRegistry
     let connector = FakeConnector()
-    private let directory: Snapshot<ServiceDirectory>
+    private let mesh: Snapshot<Mesh>
     /// Of calls to services, of calls to the local application, and of CONNECT.
     private(set) var outgoing = TrafficPlan.none
     private(set) var incoming = TrafficPlan.none
@@ -78,15 +78,15 @@ final class RingWorld: @unchecked Sendable {
         self.schedule = schedule
         self.ignored = ignored
         self.registry = MetricsRegistry(startTime: 0, own: Self.constants.labels)
-        self.directory = Snapshot(.empty, on: self.loop)
+        self.mesh = Snapshot(.empty, on: self.loop)
         self.worker = Worker(
-            eventLoop: self.loop, loopCount: 1, directory: self.directory, metrics: self.registry,
+            eventLoop: self.loop, loopCount: 1, mesh: self.mesh, metrics: self.registry,
             logger: Self.constants.logger, overload: Overload(), ask: { _ in true },
             connector: self.connector)
         self.worker.random = FastRandom(seed: schedule.seed())
         self.connector.world = self
         let waits = self.worker.waits
-        self.directory.observe(on: self.loop) { waits.arrived($0) }
+        self.mesh.observe(on: self.loop) { waits.arrived($0.services) }
         self.changePlan()
         self.changeDirectory()
     }
@@ -128,7 +128,7 @@ final class RingWorld: @unchecked Sendable {
 
     /// Publishes a directory with other instances.
     func changeDirectory() {
-        var builder = ServiceDirectoryBuilder(upon: self.directory.current, ownApp: "default")
+        var builder = ServiceDirectoryBuilder(upon: self.mesh.current.services, ownApp: "default")
         var instances: [Instance] = []
         let mask = self.schedule.pick([0b011, 0b001, 0b111, 0b110, 0b000, 0b101])
         self.note("instances \(mask)")
@@ -145,12 +145,14 @@ final class RingWorld: @unchecked Sendable {
         builder.add("cart", instances)
         builder.isComplete = false
         if self.schedule.draw(3) == 1 { builder.add("late", instances) }
-        self.directory.publish(builder.build())
+        self.mesh.publish(Mesh(builder.build()))
     }
 
     /// Uses up what the service may have sent again.
     func drainBudget() {
-        guard let service = self.directory.current["cart"], let governance = self.outgoing.governance else { return }
+        guard let service = self.mesh.current.services["cart"], let governance = self.outgoing.governance else {
+            return
+        }
         let state = self.worker.state(of: service, governance)
         self.note("the budget of retries is used up")
         while state.budget.mayRetry(at: self.loop.now) {}

@@ -35,7 +35,7 @@ final class World {
         self.schedule = schedule
         let constants = Self.constants
         self.worker = Worker(
-            eventLoop: self.loop, loopCount: 1, directory: Snapshot(.empty, on: self.loop), metrics: constants.metrics,
+            eventLoop: self.loop, loopCount: 1, mesh: Snapshot(.empty, on: self.loop), metrics: constants.metrics,
             logger: constants.logger, overload: Overload(), connector: connector(self.loop))
         self.worker.random = FastRandom(seed: schedule.seed())
         self.worker.event {}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// All that is known of the mesh at one moment, out of every source: one value, published in one step by one component.
+///
+/// A class, so that taking it along is one reference. What has not changed is the same objects from one value to the next.
+package final class Mesh: Sendable {
+    /// Counts the publications.
+    package let generation: Int
+    /// The services, and what is known of names that are none.
+    package let services: ServiceDirectory
+    /// What the sources are called, in the configured order; as many as ``ServiceDirectory/parts`` unless there is one.
+    package let sources: [String]
+
+    /// A value.
+    package init(_ services: ServiceDirectory, generation: Int = 0, sources: [String] = []) {
+        self.services = services
+        self.generation = generation
+        self.sources = sources
+    }
+
+    /// Nothing known, nothing asked yet.
+    package static var empty: Mesh { Mesh(.empty) }
+
+    /// One source, and what is in use of what it says.
+    package struct Share: Sendable, Equatable {
+        /// What it is called.
+        package let source: String
+        /// Whether it has answered at least once.
+        package let isSynced: Bool
+        /// Names that are its.
+        package let services: [String]
+        /// Names that it has too, but that belong to a source before it.
+        package let hidden: [String]
+    }
+
+    /// The shares of all sources, in their order.
+    ///
+    /// Cost: linear in the services; off the request path.
+    package var shares: [Share] {
+        let parts = self.services.parts.isEmpty ? [self.services] : self.services.parts
+        return zip(self.sources, parts.indices).map { source, place in
+            let (own, hidden) = parts[place].all.reduce(into: ([String](), [String]())) { names, service in
+                if parts[..<place].contains(where: { $0.names[spelled: service.name] != nil }) {
+                    names.1.append(service.name)
+                } else {
+                    names.0.append(service.name)
+                }
+            }
+            return Share(source: source, isSynced: parts[place].isSynced, services: own, hidden: hidden)
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import NIOCore
+
+/// Makes the next directory out of what a registry says, keeping the identity of whatever has not changed, so that
+/// event loops keep their connections and their balancing state.
+///
+/// Cost: that of what is added, with ``keepsOthers``.
+package struct ServiceDirectoryBuilder {
+    private let previous: ServiceDirectory
+    /// Where endpoints may be known besides.
+    private let others: ServiceDirectory?
+    private var endpoints: [String: Endpoint] = [:]
+    private var changes: [String: Service?] = [:]
+    /// What was added so far.
+    package private(set) var added: [Service] = []
+    private let ownApp: String
+    /// Whether a service of the previous directory stays as it is unless it is added or removed; otherwise it goes unless it
+    /// is added or kept.
+    package var keepsOthers = false
+    /// See ``ServiceDirectory/isSynced``.
+    package var isSynced = true
+    /// See ``ServiceDirectory/isComplete``.
+    package var isComplete = true
+    /// What is known of which application; `nil` for every service in the own one.
+    package var known: Set<ServiceDemand>?
+    /// What the registry was asked for in vain.
+    package var absences: [ServiceDemand: ServiceDirectory.Absence] = [:]
+    /// Services that are found by their addresses only.
+    package var indexed: [Service] = []
+
+    /// Builds upon `previous`.
+    ///
+    /// - Parameter others: A directory whose endpoints are taken over too, such as that of all registries.
+    package init(upon previous: ServiceDirectory, ownApp: String, sharing others: ServiceDirectory? = nil) {
+        self.previous = previous
+        self.others = others
+        self.ownApp = ownApp
+    }
+
+    /// The endpoint that `text` describes: the one that is known already, or a new one.
+    package mutating func endpoint(_ text: String) throws(Endpoint.Mistake) -> Endpoint {
+        let endpoint = try Endpoint(text)
+        return self.known(endpoint.description, at: endpoint.ip, endpoint.port) ?? self.learn(endpoint)
+    }
+
+    /// The endpoint that `text` describes when its host has this address: the one that is known already, or a new one.
+    ///
+    /// - Returns: `nil` when `address` is none.
+    package mutating func endpoint(_ text: EndpointText, at address: String) -> Endpoint? {
+        let description = text.text(at: address)
+        let socket = text.host == address ? text.address : try? SocketAddress(ipAddress: address, port: text.port)
+        if let ip = socket.flatMap({ IPAddress($0) }), let known = self.known(description, at: ip, text.port) {
+            return known
+        }
+        return (try? Endpoint(description)).map { self.learn($0) }
+    }
+
+    private func known(_ description: String, at address: IPAddress, _ port: Int) -> Endpoint? {
+        self.endpoints[description] ?? self.previous.addresses.endpoint(description, at: address, port)
+            ?? self.others?.addresses.endpoint(description, at: address, port)
+    }
+
+    private mutating func learn(_ endpoint: Endpoint) -> Endpoint {
+        self.endpoints[endpoint.description] = endpoint
+        return endpoint
+    }
+
+    /// Adds a service.
+    package mutating func add(_ name: String, _ instances: [Instance]) {
+        let known = self.previous.names[spelled: name]
+        let service = Service(
+            name: name, instances: instances, ownApp: self.ownApp, use: known?.use ?? UseMark())
+        self.put(known.flatMap { $0 == service ? $0 : nil } ?? service)
+    }
+
+    /// Adds the service `name` as the previous directory has it.
+    ///
+    /// - Returns: `false` when that has none.
+    package mutating func keep(_ name: String) -> Bool {
+        guard let known = self.previous.names[spelled: name] else { return false }
+        self.put(known)
+        return true
+    }
+
+    /// The service `name` goes.
+    package mutating func remove(_ name: String) { self.changes.updateValue(nil, forKey: name) }
+
+    private mutating func put(_ service: Service) {
+        self.added.append(service)
+        // The first one counts.
+        if case .some(.some) = self.changes[service.name] { return }
+        self.changes.updateValue(service, forKey: service.name)
+    }
+
+    /// The directory of all services that were added.
+    package func build() -> ServiceDirectory {
+        let names =
+            self.keepsOthers
+            ? self.previous.names.updating(self.changes.filter { self.previous.names[spelled: $0.key] !== $0.value })
+            : NameTable(self.changes.compactMapValues { $0 }, upon: self.previous.names)
+        let isIndexSame = self.indexed.elementsEqual(self.previous.index.services, by: ===)
+        return ServiceDirectory(
+            names, upon: self.previous, index: isIndexSame ? self.previous.index : .init(self.indexed),
+            isSynced: self.isSynced, isComplete: self.isComplete, ownApp: self.ownApp, known: self.known,
+            absences: self.absences)
+    }
+}

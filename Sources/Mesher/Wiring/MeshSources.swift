@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import RegistryBridge
+
+/// The sources of the mesh, as they are configured.
+struct MeshSources: Sendable {
+    /// In their order.
+    let all: [MeshSource]
+    private let kinds: [RegistryConfig.Kind]
+
+    /// - Parameter saved: What an earlier process knew of a service-center.
+    /// - Parameter inbox: Of the component that merges them.
+    init(
+        _ config: RegistryConfig, saved: ServiceCenterRegistry.Saved?, app: String, inbox: Mailbox<MeshMessage>
+    ) {
+        self.kinds = config.kinds
+        self.all = config.kinds.enumerated().map { place, kind in
+            let saved = kind == .serviceCenter ? saved?.directory(app: app) : nil
+            return MeshSource(kind.rawValue, place: place, part: saved ?? .empty, inbox: inbox)
+        }
+    }
+
+    subscript(kind: RegistryConfig.Kind) -> MeshSource? { self.kinds.firstIndex(of: kind).map { self.all[$0] } }
+
+    /// What is known before anything runs.
+    var initial: Mesh {
+        // Without a registry there is nothing to wait for.
+        if self.all.isEmpty { return Mesh(ServiceDirectory([], isSynced: true)) }
+        return Mesh(.merging(self.all.map(\.part), upon: nil), sources: self.all.map(\.name))
+    }
+
+    /// What readiness waits for.
+    static func conditions(_ config: RegistryConfig) -> Set<Readiness.Condition> {
+        Set(config.kinds.indices.map { Self.condition($0, of: config.kinds) })
+    }
+
+    /// What is met when the source at `place` has answered.
+    func condition(_ place: Int) -> Readiness.Condition { Self.condition(place, of: self.kinds) }
+
+    private static func condition(_ place: Int, of kinds: [RegistryConfig.Kind]) -> Readiness.Condition {
+        kinds.count > 1 && kinds[place] == .file ? .registryFile : .registry
+    }
+
+    /// Tells what is met before anything runs.
+    func report(to readiness: Readiness) {
+        for source in self.all where source.part.isSynced { readiness.set(self.condition(source.place)) }
+    }
+}
