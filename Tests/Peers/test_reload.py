@@ -351,8 +351,10 @@ PROBES = {
 }
 # Shown where the process's memory is what the test is about.
 ELSEWHERE = {"mesher.limits.memory", "mesher.timeouts.http2Ping"}
-# What steers traffic: compiled anew as a whole by any edit, and shown live in test_governance_*.py.
-GOVERNANCE = ("cse.", "mesher.retry.", "mesher.outlier.", "mesher.egress.", "routeRule.", "sourceTemplate.", "egressRule.")
+# What steers traffic: compiled anew as a whole by any edit, and shown live in test_governance_*.py and test_mesh.py.
+GOVERNANCE = (
+    "cse.", "mesher.retry.", "mesher.outlier.", "mesher.egress.", "routeRule.", "sourceTemplate.", "egressRule.", "mesh.",
+)  # fmt: skip
 # Shown live in test_logs.py.
 LOGS = ("log", "writers", "rollingPolicy", "accessLog")
 
