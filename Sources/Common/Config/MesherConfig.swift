@@ -56,6 +56,7 @@ package struct MesherConfig: Sendable {
         self.governance = GovernanceConfig(&reader, identity: self.identity)
         self.rules = RuleConfig(&reader)
         self.noteIdleHandlers(&reader)
+        self.noteIdleMesh(&reader)
         if self.registry.uses(.serviceCenter), self.registry.isRegistering { self.noteRefusals(&reader) }
     }
 
@@ -112,6 +113,32 @@ package struct MesherConfig: Sendable {
             }
             if self.logs.access == nil, names.contains("access-log") {
                 note("access-log", "write accessLogFile in lager.yaml")
+            }
+        }
+    }
+
+    /// What `mesh.yaml` asks for, and nothing does.
+    private func noteIdleMesh(_ reader: inout ConfigReader) {
+        let hosts = self.rules.routes.hosts.filter { $0.value.unmatched == .notFound }.sorted { $0.key < $1.key }
+        if let first = hosts.first, !self.governance.chains.outgoing.contains("router") {
+            let chain = reader.store.entry(ChainConfig.Keys.outgoing.name)
+            reader.note(
+                ConfigProblem(
+                    .warning, at: chain?.value.location ?? ConfigLocation("mesh.yaml"),
+                    key: ChainConfig.Keys.outgoing.name,
+                    "the chain has no router: requests to the host \(first.key) of mesh.yaml lead nowhere",
+                    remedy: "write router in front of loadbalance"))
+        }
+        for (name, host) in hosts {
+            let own = self.governance.balancing.balancing(for: name).strategy
+            for route in host.routes where route.action?.hashKeys.isEmpty == false {
+                let strategies = route.targets.map { host.clusters[$0.cluster].settings?.strategy ?? own }
+                guard !strategies.contains(.ringHash) else { continue }
+                reader.note(
+                    ConfigProblem(
+                        .warning, at: route.location, key: "mesh",
+                        "hash has no effect: no cluster of the route is balanced by RingHash",
+                        remedy: "write balancing: RingHash for the cluster"))
             }
         }
     }

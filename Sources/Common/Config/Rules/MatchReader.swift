@@ -4,6 +4,8 @@
 struct MatchReader {
     /// The mistakes so far.
     var problems: RuleProblems
+    /// Whether an operator that nobody knows is a mistake, not only a match of nothing.
+    var isStrict = false
 
     private static let operators = [
         "exact", "noEqu", "regex", "greater", "less", "noLess", "noGreater", "contains", "prefix", "suffix",
@@ -91,9 +93,13 @@ struct MatchReader {
         case "noGreater": return self.number(.noGreater, operand, location)
         default:
             let near = Spelling.nearest(to: name, among: Self.operators)
-            self.problems.warn(
-                location, "unknown operator \(name): the rule matches nothing",
-                remedy: near.map { "did you mean \($0)?" } ?? "write one of \(Self.operators.joined(separator: ", "))")
+            let remedy =
+                near.map { "did you mean \($0)?" } ?? "write one of \(Self.operators.joined(separator: ", "))"
+            if self.isStrict {
+                self.problems.note(location, ConfigMistake("unknown operator \(name)", remedy: remedy))
+            } else {
+                self.problems.warn(location, "unknown operator \(name): the rule matches nothing", remedy: remedy)
+            }
             return .never
         }
     }

@@ -7,6 +7,8 @@ struct MeshReader {
     private var problems: RuleProblems
     private var clusters: [String: Cluster] = [:]
     private var used: Set<String> = []
+    /// What clusters say is a part of what routes say.
+    private var plainClusters = ""
 
     /// What was read.
     struct Mesh {
@@ -71,6 +73,7 @@ struct MeshReader {
     // MARK: Clusters
 
     private mutating func readClusters(_ tree: ConfigTree?) {
+        self.plainClusters = tree?.plain ?? ""
         for element in tree?.elements ?? [] {
             self.problems.allowOnly(
                 [
@@ -87,15 +90,19 @@ struct MeshReader {
             }
             guard let members = self.members(element, name) else { continue }
             let settings = self.settings(element)
+            self.warnOfIdleShares(element, members, settings)
             let isPlain = settings == ClusterSettings()
             self.clusters[name] = Cluster(name: name, members, settings: isPlain ? nil : settings)
         }
     }
 
     private mutating func members(_ tree: ConfigTree, _ name: String) -> Cluster.Members? {
-        switch (tree["service"]?.text, tree["endpoints"]) {
+        switch (tree["service"], tree["endpoints"]) {
         case (let service?, nil):
-            return .service(service, RouteRuleReader.tags(tree["tags"]))
+            let name = self.problems.text(service) ?? ""
+            if name.isEmpty { self.refuse(service, "the service has no name", "write service: cart") }
+            for tag in self.problems.entries(tree["tags"]) { _ = self.problems.text(tag.value) }
+            return .service(name, RouteRuleReader.tags(tree["tags"]))
         case (nil, let endpoints?):
             if let tags = tree["tags"] {
                 self.refuse(tags, "endpoints that are written down have no tags", "write service, or leave tags out")
@@ -117,7 +124,7 @@ struct MeshReader {
     }
 
     private mutating func entry(_ tree: ConfigTree, isHTTP2: Bool) -> ClusterEntry? {
-        self.problems.allowOnly(["address", "weight", "priority"], in: tree)
+        if tree.text == nil { self.problems.allowOnly(["address", "weight", "priority"], in: tree) }
         let text = tree["address"]?.text ?? tree.text ?? ""
         let url = "\(isHTTP2 ? "grpc" : "rest")://\(text)"
         guard let endpoint = try? Endpoint(url) else {
@@ -149,12 +156,26 @@ struct MeshReader {
             settings.maxRetries = self.number(limits["retries"], 0...Int(Int32.max))
         }
         settings.port = self.number(tree["port"], 1...65_535).map { UInt16($0) }
-        switch tree["protocol"]?.text {
+        switch self.problems.text(tree["protocol"]) {
         case nil, "http1": break
         case "http2": settings.isHTTP2 = true
         case let name?: self.refuse(tree["protocol"] ?? tree, "\"\(name)\" is no protocol", "write http1 or http2")
         }
         return settings
+    }
+
+    /// Weights and priorities stand in the place of a strategy, but for one that goes by a hash.
+    private mutating func warnOfIdleShares(
+        _ tree: ConfigTree, _ members: Cluster.Members, _ settings: ClusterSettings
+    ) {
+        guard case .fixed(let entries) = members, let strategy = settings.strategy,
+            entries.contains(where: { $0.weight != entries[0].weight || $0.priority != entries[0].priority })
+        else { return }
+        let problem =
+            strategy == .ringHash
+            ? "weights and priorities have no effect on requests that have a hash"
+            : "\(strategy.rawValue) has no effect: weights and priorities decide"
+        self.problems.warn(tree["balancing"]?.location ?? tree.location, problem, remedy: "keep one of them")
     }
 
     // MARK: Hosts
@@ -174,8 +195,11 @@ struct MeshReader {
             }
             let port = self.number(element["port"], 1...65_535).map { UInt16($0) }
             let names = element["domains"]?.elements ?? [.text(name, element.location)]
+            if names.isEmpty { self.refuse(element, "the host has no domains", "name one, or leave domains out") }
             for domain in names {
-                let text = domain.text?.lowercased() ?? ""
+                var text = domain.text?.lowercased() ?? ""
+                // Of the root; requests lose it likewise.
+                if text.count > 1, text.hasSuffix(".") { text.removeLast() }
                 if DomainTable.isDomain(text) {
                     let known = domains.first { $0.pattern == text && $0.port == port }
                     if let known { self.refuse(domain, "\(text) belongs to the host \(known.host)", "name it once") }
@@ -196,11 +220,6 @@ struct MeshReader {
         return mesh
     }
 
-    /// What clusters say is a part of what routes say.
-    private var plainClusters: String {
-        self.clusters.sorted { $0.key < $1.key }.map { "\($0.value)" }.joined()
-    }
-
     // MARK: Values
 
     private mutating func number(_ tree: ConfigTree?, _ range: ClosedRange<Int>) -> Int? {
@@ -208,26 +227,4 @@ struct MeshReader {
     }
 
     private mutating func duration(_ tree: ConfigTree?) -> Duration? { self.problems.duration(tree) }
-}
-
-extension RuleProblems {
-    /// A whole number of a range; `nil` when none is written, or, with a note, something else.
-    mutating func number(_ tree: ConfigTree?, _ range: ClosedRange<Int>) -> Int? {
-        guard let tree, case let text = tree.text ?? "" else { return nil }
-        if let number = Int(text), range.contains(number) { return number }
-        self.note(
-            tree.location,
-            ConfigMistake(
-                "\"\(text)\" is no whole number from \(range.lowerBound) to \(range.upperBound)",
-                remedy: "write one"))
-        return nil
-    }
-
-    /// A duration; `nil` when none is written, or, with a note, something else.
-    mutating func duration(_ tree: ConfigTree?) -> Duration? {
-        guard let tree, case let text = tree.text ?? "" else { return nil }
-        if let duration = DurationText.read(text), duration >= .zero { return duration }
-        self.note(tree.location, ConfigMistake("\"\(text)\" is no duration", remedy: "write one such as 500ms or 2s"))
-        return nil
-    }
 }

@@ -48,7 +48,7 @@ struct RouteReader {
         let paths = matches.isEmpty ? [nil] : matches.map { Optional($0) }
         return paths.map { match in
             let route = Route(
-                match: self.match(match), name: tree["name"]?.text, weights: targets.map(\.weight),
+                match: self.match(match), name: self.problems.text(tree["name"]), weights: targets.map(\.weight),
                 action: self.action(tree, match, hasTargets: !targets.isEmpty), at: (match ?? tree).location)
             return (route, targets.map(\.cluster))
         }
@@ -92,20 +92,21 @@ struct RouteReader {
     private mutating func match(_ tree: ConfigTree?) -> Route.Match {
         guard let tree else { return .always }
         self.problems.allowOnly(["path", "headers", "queries", "methods"], in: tree)
-        if tree.entries.isEmpty { return .always }
+        guard !tree.entries.isEmpty else { return tree.isMapOrEmpty ? .always : .never }
         var match = RequestMatch()
         if let path = tree["path"] { match.paths = [self.path(path)] }
-        var reader = MatchReader(problems: self.problems)
-        for entry in tree["headers"]?.entries ?? [] {
+        var reader = MatchReader(problems: self.problems, isStrict: true)
+        for entry in reader.problems.entries(tree["headers"]) {
+            reader.problems.token(entry.key, entry.location, "header name", "write letters, digits and hyphens")
             match.headers.append(HeaderMatch(entry.key, reader.texts(entry.value), isRequired: true))
         }
-        for entry in tree["queries"]?.entries ?? [] {
+        for entry in reader.problems.entries(tree["queries"]) {
             match.parameters.append(ParameterMatch(entry.key, reader.texts(entry.value)))
         }
         self.problems = reader.problems
         for method in tree["methods"]?.elements ?? [] {
             let name = method.text ?? ""
-            if name.isEmpty || name != name.uppercased() {
+            if name != name.uppercased() || name.isEmpty || !name.utf8.allSatisfy(\.isToken) {
                 self.refuse(method, "\"\(name)\" is no method", "write it in upper case: GET")
             }
             match.methods.append(Array(name.utf8))
@@ -119,9 +120,7 @@ struct RouteReader {
             self.refuse(tree, "the path needs one of exact, prefix, below, regex", "write path: {prefix: /items}")
             return .never
         }
-        if entry.key != "regex", !text.hasPrefix("/") {
-            self.refuse(entry.value, "\"\(text)\" is no path", "begin it with a slash")
-        }
+        if entry.key != "regex" { _ = self.problems.path(text, entry.value.location) }
         switch entry.key {
         case "exact": return .exact(.init(text))
         case "prefix": return .prefix(.init(text))
@@ -157,7 +156,7 @@ struct RouteReader {
         var host: String?
         if let rewrite = tree["rewrite"] {
             self.problems.allowOnly(["prefix", "path", "host"], in: rewrite)
-            host = rewrite["host"]?.text
+            host = self.problems.text(rewrite["host"])
             if let host, !DomainTable.isDomain(host.lowercased()) || host.hasPrefix("*") || host.hasSuffix("*") {
                 self.refuse(rewrite["host"] ?? rewrite, "\"\(host)\" is no host", "write one such as cart.internal")
             }
@@ -175,10 +174,15 @@ struct RouteReader {
     private mutating func answer(_ tree: ConfigTree, _ match: ConfigTree?) -> RouteAction.Answer? {
         if let reply = tree["reply"] {
             self.problems.allowOnly(["status", "body", "contentType"], in: reply)
+            let status = self.problems.number(reply["status"], 200...599) ?? 200
+            let body = self.problems.text(reply["body"]) ?? ""
+            if !body.isEmpty, [204, 205, 304].contains(status) {
+                self.refuse(reply["body"] ?? reply, "answers with the status \(status) have no body", "leave it out")
+            }
             return .reply(
                 FixedReply(
-                    status: self.problems.number(reply["status"], 200...599) ?? 200, body: reply["body"]?.text ?? "",
-                    contentType: reply["contentType"]?.text ?? "text/plain"))
+                    status: status, body: body,
+                    contentType: self.problems.fieldValue(reply["contentType"]) ?? "text/plain"))
         }
         guard let redirect = tree["redirect"] else { return nil }
         self.problems.allowOnly(["status", "scheme", "host", "port", "path", "prefix"], in: redirect)
@@ -186,27 +190,34 @@ struct RouteReader {
         if ![301, 302, 303, 307, 308].contains(status) {
             self.refuse(redirect["status"] ?? redirect, "\(status) is no redirect", "write 301, 302, 303, 307 or 308")
         }
-        let scheme = redirect["scheme"]?.text
+        let host = self.problems.text(redirect["host"])
+        if let host, !Self.isRedirectHost(host) {
+            self.refuse(redirect["host"] ?? redirect, "\"\(host)\" is no host", "write one such as cart.example")
+        }
+        let scheme = self.problems.text(redirect["scheme"])
         if let scheme, !["http", "https"].contains(scheme) {
             self.refuse(redirect["scheme"] ?? redirect, "\"\(scheme)\" is no scheme", "write http or https")
         }
         return .redirect(
             Redirect(
-                status: status, scheme: scheme, host: redirect["host"]?.text,
+                status: status, scheme: scheme, host: host,
                 port: self.problems.number(redirect["port"], 1...65_535).map { UInt16($0) },
                 rewrite: self.rewrite(redirect, match)))
     }
 
+    /// A name, or an address, of IPv6 in brackets.
+    private static func isRedirectHost(_ text: String) -> Bool {
+        if text.hasPrefix("["), text.hasSuffix("]") { return (try? Endpoint("rest://\(text):80")) != nil }
+        return DomainTable.isDomain(text.lowercased()) && !text.hasPrefix("*") && !text.hasSuffix("*")
+    }
+
     private mutating func rewrite(_ tree: ConfigTree?, _ match: ConfigTree?) -> PathRewrite? {
-        switch (tree?["prefix"]?.text, tree?["path"]?.text) {
+        switch (self.problems.text(tree?["prefix"]), self.problems.text(tree?["path"])) {
         case (nil, nil): return nil
         case (nil, let path?):
-            guard path.hasPrefix("/") else {
-                self.refuse(tree ?? .null(.init("")), "\"\(path)\" is no path", "begin it with a slash")
-                return nil
-            }
-            return .whole(Array(path.utf8))
+            return self.problems.path(path, tree?["path"]?.location ?? .init("")).map { .whole(Array($0.utf8)) }
         case (let prefix?, nil):
+            if !prefix.isEmpty { _ = self.problems.path(prefix, tree?["prefix"]?.location ?? .init("")) }
             let path = match?["path"]
             guard let matched = path?["prefix"]?.text ?? path?["below"]?.text ?? path?["exact"]?.text else {
                 self.refuse(
@@ -228,7 +239,7 @@ struct RouteReader {
         self.problems.allowOnly(["attempts", "statuses", "nonIdempotent", "budgetPercent"], in: tree)
         var policy = RetryPolicy()
         policy.onNext = self.problems.number(tree["attempts"], 0...100) ?? 1
-        policy.includesNonIdempotent = tree["nonIdempotent"]?.text == "true"
+        policy.includesNonIdempotent = self.problems.flag(tree["nonIdempotent"]) ?? false
         policy.budgetPercent = self.problems.number(tree["budgetPercent"], 0...1000) ?? policy.budgetPercent
         let statuses = (tree["statuses"]?.elements ?? []).compactMap { self.problems.number($0, 400...599) }
         return RouteRetry(policy, statuses: Set(statuses))
@@ -237,18 +248,23 @@ struct RouteReader {
     /// Fields that delimit or direct a message, which no edit may touch.
     private static let fixed = [
         "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
+        "proxy-connection", "expect", "http2-settings",
     ]
 
     private mutating func edits(_ tree: ConfigTree?) -> [HeaderEdit] {
         guard let tree else { return [] }
         self.problems.allowOnly(["remove", "set", "add"], in: tree)
         var edits = (tree["remove"]?.elements ?? []).map { (HeaderEdit.remove($0.text ?? ""), $0) }
-        for entry in tree["set"]?.entries ?? [] { edits.append((.set(entry.key, entry.value.text ?? ""), entry.value)) }
-        for entry in tree["add"]?.entries ?? [] { edits.append((.add(entry.key, entry.value.text ?? ""), entry.value)) }
+        for entry in self.problems.entries(tree["set"]) {
+            edits.append((.set(entry.key, self.problems.fieldValue(entry.value) ?? ""), entry.value))
+        }
+        for entry in self.problems.entries(tree["add"]) {
+            edits.append((.add(entry.key, self.problems.fieldValue(entry.value) ?? ""), entry.value))
+        }
         for (edit, place) in edits {
-            if edit.name.isEmpty || !edit.name.utf8.allSatisfy(\.isToken) {
-                self.refuse(place, "\"\(edit.name)\" is no header name", "write letters, digits and hyphens")
-            } else if Self.fixed.contains(edit.name.lowercased()) {
+            self.problems.token(edit.name, place.location, "header name", "write letters, digits and hyphens")
+            // What sidecars tell each other: without it a loop would not be known.
+            if Self.fixed.contains(edit.name.lowercased()) || edit.name.lowercased().hasPrefix("x-mesher-") {
                 self.refuse(
                     place, "\(edit.name) cannot be changed here",
                     edit.name.lowercased() == "host" ? "write rewrite: {host: …}" : "leave it to the protocol")
@@ -260,10 +276,16 @@ struct RouteReader {
     private mutating func hashKeys(_ tree: ConfigTree?) -> [HashKey] {
         (tree?.elements ?? []).compactMap { element in
             self.problems.allowOnly(["header", "cookie", "query", "source"], in: element)
-            if let name = element["header"]?.text { return .header(Array(name.lowercased().utf8)) }
-            if let name = element["cookie"]?.text { return .cookie(Array(name.utf8)) }
-            if let name = element["query"]?.text { return .query(Array(name.utf8)) }
-            if element["source"]?.text == "true" { return .source }
+            if element.entries.count == 1, let entry = element.entries.first, let text = entry.value.text, !text.isEmpty
+            {
+                switch entry.key {
+                case "header": return .header(Array(text.lowercased().utf8))
+                case "cookie": return .cookie(Array(text.utf8))
+                case "query": return .query(Array(text.utf8))
+                case "source" where text == "true": return .source
+                default: break
+                }
+            }
             self.refuse(
                 element, "this is no hash key", "write {header: x-user}, {cookie: …}, {query: …} or {source: true}")
             return nil

@@ -71,9 +71,9 @@ struct RuleProblems {
 
     mutating func add(_ problem: ConfigProblem) { self.problems.append(problem) }
 
-    /// Refuses keys of a map that nobody reads: where a typo would change what becomes of requests.
+    /// Refuses keys of a map that nobody reads, and what is no map: where a typo would change what becomes of requests.
     mutating func allowOnly(_ known: [String], in tree: ConfigTree) {
-        for entry in tree.entries where !known.contains(entry.key) {
+        for entry in self.entries(tree) where !known.contains(entry.key) {
             let near = Spelling.nearest(to: entry.key, among: known)
             self.note(
                 entry.location,

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Values in rules, and what is said of those that are none.
+extension RuleProblems {
+    /// A whole number of a range; `nil` when none is written, or, with a note, something else.
+    mutating func number(_ tree: ConfigTree?, _ range: ClosedRange<Int>) -> Int? {
+        guard let tree, case let text = tree.text ?? "" else { return nil }
+        if let number = Int(text), range.contains(number) { return number }
+        self.note(
+            tree.location,
+            ConfigMistake(
+                "\"\(text)\" is no whole number from \(range.lowerBound) to \(range.upperBound)",
+                remedy: "write one"))
+        return nil
+    }
+
+    /// A duration; `nil` when none is written, or, with a note, something else.
+    mutating func duration(_ tree: ConfigTree?) -> Duration? {
+        guard let tree, case let text = tree.text ?? "" else { return nil }
+        if let duration = DurationText.read(text), duration >= .zero { return duration }
+        self.note(tree.location, ConfigMistake("\"\(text)\" is no duration", remedy: "write one such as 500ms or 2s"))
+        return nil
+    }
+
+    /// A text; `nil` when none is written, or, with a note, something else.
+    mutating func text(_ tree: ConfigTree?) -> String? {
+        guard let tree else { return nil }
+        if let text = tree.text { return text }
+        self.note(tree.location, ConfigMistake("a text belongs here", remedy: "write one, in quotes if it is empty"))
+        return nil
+    }
+
+    /// `true` or `false`; `nil` when neither is written, with a note when something else is.
+    mutating func flag(_ tree: ConfigTree?) -> Bool? {
+        guard let tree else { return nil }
+        if let flag = tree.text.flatMap({ Bool($0) }) { return flag }
+        self.note(tree.location, ConfigMistake("true or false belongs here", remedy: "write one of them"))
+        return nil
+    }
+
+    /// The entries of a map; with a note when something else is written.
+    mutating func entries(_ tree: ConfigTree?) -> [ConfigTree.Entry] {
+        guard let tree else { return [] }
+        if !tree.isMapOrEmpty {
+            self.note(tree.location, ConfigMistake("a map belongs here", remedy: "write {key: value}"))
+        }
+        return tree.entries
+    }
+
+    /// A path as requests carry it; `nil`, with a note, for anything that would break their first line.
+    mutating func path(_ text: String, _ location: ConfigLocation) -> String? {
+        let isPath = text.utf8.allSatisfy {
+            $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#")
+        }
+        guard text.hasPrefix("/") else {
+            self.note(location, ConfigMistake("\"\(text)\" is no path", remedy: "begin it with a slash"))
+            return nil
+        }
+        guard isPath else {
+            self.note(
+                location,
+                ConfigMistake(
+                    "\"\(text)\" is no path", remedy: "leave the query out, and write other characters as %20"))
+            return nil
+        }
+        return text
+    }
+
+    /// What a field can carry; `nil` when none is written, or, with a note, something else.
+    mutating func fieldValue(_ tree: ConfigTree?) -> String? {
+        guard let tree, let text = self.text(tree) else { return nil }
+        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f || $0 == UInt8(ascii: "\t") }) { return text }
+        self.note(
+            tree.location, ConfigMistake("no header can carry this text", remedy: "leave out line breaks"))
+        return nil
+    }
+
+    /// A name that a message can carry.
+    mutating func token(_ text: String, _ location: ConfigLocation, _ kind: String, _ remedy: String) {
+        if text.isEmpty || !text.utf8.allSatisfy(\.isToken) {
+            self.note(location, ConfigMistake("\"\(text)\" is no \(kind)", remedy: remedy))
+        }
+    }
+}
