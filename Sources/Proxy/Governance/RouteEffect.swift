@@ -106,8 +106,12 @@ extension Exchange {
             reply.headers = [.init("Location", self.location(redirect))]
         }
         for edit in effect.action.responseEdits {
-            reply.headers.removeAll { edit.removes && $0.name.lowercased() == edit.name.lowercased() }
+            let name = edit.name.lowercased()
+            reply.headers.removeAll { edit.removes && $0.name.lowercased() == name }
             switch edit {
+            // It stands there already, and once.
+            case .set(_, let value) where name == "content-type": reply.contentType = value
+            case .add where name == "content-type": break
             case .remove: break
             case .set(let name, let value), .add(let name, let value): reply.headers.append(.init(name, value))
             }
@@ -146,16 +150,9 @@ extension Exchange {
     /// request.
     private mutating func rewritePath(_ rewrite: PathRewrite) {
         let old = self.request.path
-        let (replacement, kept): ([UInt8], Range<Int>) =
-            self.requestHeaders.withBytes(in: old) { target in
-                switch rewrite {
-                case .whole(let path): (path, target.pathEnd..<target.byteCount)
-                case .prefix(let length, let replacement):
-                    (replacement, min(length, target.byteCount)..<target.byteCount)
-                }
-            }
+        let (front, kept) = self.requestHeaders.withBytes(in: old) { rewrite.parts(of: $0) }
         self.request.path = self.requestHeaders.append(
-            replacement, then: kept.lowerBound + Int(old.lower)..<kept.upperBound + Int(old.lower))
+            front, then: kept.lowerBound + Int(old.lower)..<kept.upperBound + Int(old.lower))
         self.clientPath = old
     }
 
@@ -171,19 +168,31 @@ extension Exchange {
         let host = redirect.host ?? self.requestHeaders.string(in: authority.host)
         let usual: UInt16 = scheme == "https" ? 443 : 80
         let port = redirect.port ?? (redirect.scheme != nil || authority.portDigits.isEmpty ? usual : authority.port)
-        let target = self.requestHeaders.string(in: self.request.path)
-        let path: String
-        switch redirect.rewrite {
-        case nil: path = target
-        case .whole(let bytes):
-            let query = target.firstIndex(of: "?").map { String(target[$0...]) } ?? ""
-            path = String(decoding: bytes, as: UTF8.self) + query
-        case .prefix(let length, let bytes):
-            path = String(decoding: bytes + Array(target.utf8).dropFirst(length), as: UTF8.self)
+        var path = self.requestHeaders.string(in: self.request.path)
+        if let rewrite = redirect.rewrite {
+            let (front, kept) = self.requestHeaders.withBytes(in: self.request.path) { rewrite.parts(of: $0) }
+            path = String(decoding: front + Array(path.utf8)[kept], as: UTF8.self)
         }
         let isV6 = redirect.host == nil && host.contains(":")
         let name = isV6 ? "[\(host)]" : host
         let slash = path.hasPrefix("/") ? "" : "/"
         return "\(scheme)://\(name)\(port == usual ? "" : ":\(port)")\(slash)\(path)"
+    }
+}
+
+extension PathRewrite {
+    /// What a target begins with, and which part of the old one follows: with one slash where the two meet.
+    func parts(of target: RawSpan) -> (front: [UInt8], kept: Range<Int>) {
+        switch self {
+        case .whole(let path): return (path, target.pathEnd..<target.byteCount)
+        case .prefix(let length, let replacement):
+            let start = min(length, target.byteCount)
+            let hasSlash = start < target.byteCount && target.byte(at: start) == UInt8(ascii: "/")
+            if hasSlash, replacement.last == UInt8(ascii: "/") {
+                return (replacement, start + 1..<target.byteCount)
+            }
+            let isBare = replacement.isEmpty && !hasSlash
+            return (isBare ? [UInt8(ascii: "/")] : replacement, start..<target.byteCount)
+        }
     }
 }

@@ -18,7 +18,8 @@ extension HTTP1Writer {
         if let date { out.writeBytes(date.bytes) }
         var head = ""
         if !reply.body.isEmpty { head += "Content-Type: \(reply.contentType)\r\n" }
-        head += "Content-Length: \(reply.body.utf8.count)\r\n"
+        // RFC 9110 §8.6: none with 204, and with 304 only the length that another answer would have.
+        if reply.status != 204, reply.status != 304 { head += "Content-Length: \(reply.body.utf8.count)\r\n" }
         if let reason = reply.reason { head += "x-mesher-error: \(reason.rawValue)\r\n" }
         for header in reply.headers { head += "\(header.name): \(header.value)\r\n" }
         switch connection {

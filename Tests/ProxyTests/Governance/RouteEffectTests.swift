@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import TestSupport
+import Testing
+
+@testable import Proxy
+
+@Suite struct RouteEffectTests {
+    private func exchange(_ lines: String..., peer: String? = nil) throws -> Exchange {
+        try TestExchange(TestExchange.directory([:])).make(lines, peer: peer)
+    }
+
+    // MARK: Fields
+
+    private static let head = [
+        "GET http://shop/ HTTP/1.1", "Host: shop", "X-Env: red", "Cookie: a=1", "x-env: green", "Cookie: b=2",
+        "Authorization: x", "X-Tag: a",
+    ]
+
+    private func edited(_ edits: HeaderEdit...) throws -> [String] {
+        var exchange = try TestExchange(TestExchange.directory([:])).make(Self.head)
+        exchange.apply(RouteEffect(RouteAction(requestEdits: edits)))
+        return exchange.requestHeaders.lines.map { "\($0): \($1)" }
+    }
+
+    @Test("fields go, by names that are known and by any others, however they are written")
+    func remove() throws {
+        let lines = try self.edited(.remove("X-ENV"), .remove("cookie"), .remove("authorization"), .remove("absent"))
+        #expect(lines == ["Host: shop", "X-Tag: a"])
+    }
+
+    @Test("what is set is the only field of its name; what is added stands beside the others")
+    func setAndAdd() throws {
+        let lines = try self.edited(
+            .set("x-env", "blue"), .set("Cookie", "c=3"), .set("X-New", ""), .add("x-tag", "b"),
+            .add("Authorization", "y"))
+        #expect(
+            lines == [
+                "Host: shop", "Authorization: x", "X-Tag: a", "x-env: blue", "Cookie: c=3", "X-New: ", "x-tag: b",
+                "Authorization: y",
+            ])
+    }
+
+    @Test("an edit acts on what earlier ones have made")
+    func order() throws {
+        let lines = try self.edited(.set("x-env", "a"), .add("x-env", "b"), .remove("cookie"), .add("cookie", "z"))
+        #expect(lines.filter { $0.hasPrefix("x-env") } == ["x-env: a", "x-env: b"])
+        #expect(lines.filter { $0.lowercased().hasPrefix("cookie") } == ["cookie: z"])
+    }
+
+    @Test("the same holds for an answer that is written down")
+    func fixedReply() throws {
+        let exchange = try self.exchange("GET http://shop/ HTTP/1.1", "Host: shop")
+        let effect = RouteEffect(
+            RouteAction(
+                answer: .reply(FixedReply(status: 410, body: "b")),
+                responseEdits: [.set("x-a", "1"), .set("X-A", "2"), .add("x-a", "3"), .set("Content-Type", "a/b")]))
+        let answer = try #require(effect.action.answer)
+        let reply = exchange.reply(answer, effect)
+        #expect(reply.headers == [.init("X-A", "2"), .init("x-a", "3")])
+        #expect(reply.status == 410 && reply.body == "b" && reply.contentType == "a/b")
+    }
+
+    // MARK: Paths
+
+    @Test(
+        "a prefix gives way with one slash where the two meet, and the query stays",
+        arguments: [
+            ("/shop/items?a=/shop", 5, "/v2", "/v2/items?a=/shop"), ("/shop", 5, "/v2", "/v2"),
+            ("/shop/items", 5, "/", "/items"), ("/shop", 5, "/", "/"), ("/shop/items", 5, "", "/items"),
+            ("/shop", 5, "", "/"), ("/shop?x", 5, "", "/?x"), ("/shop?x", 5, "/", "/?x"),
+            ("/shop/items", 6, "", "/items"), ("/shop/items", 6, "/v2/", "/v2/items"),
+            ("/shopping", 5, "/v2", "/v2ping"), ("/a/b", 0, "/v2", "/v2/a/b"), ("/a//b", 2, "/c/", "/c//b"),
+        ])
+    func prefix(path: String, length: Int, replacement: String, expected: String) throws {
+        var exchange = try self.exchange("GET http://shop\(path) HTTP/1.1", "Host: shop")
+        let rewrite = PathRewrite.prefix(length: length, replacement: Array(replacement.utf8))
+        #expect(exchange.location(Redirect(rewrite: rewrite)) == "http://shop\(expected)")
+        exchange.apply(RouteEffect(RouteAction(rewrite: rewrite)))
+        #expect(exchange.requestHeaders.string(in: exchange.request.path) == expected)
+        #expect(exchange.requestHeaders.string(in: exchange.askedPath) == path)
+    }
+
+    @Test(
+        "a whole path gives way, and the query stays", arguments: [("/a", "/b"), ("/a?q=1?", "/b?q=1?"), ("/?", "/b?")])
+    func whole(path: String, expected: String) throws {
+        var exchange = try self.exchange("GET http://shop\(path) HTTP/1.1", "Host: shop", "X-A: 1")
+        exchange.apply(RouteEffect(RouteAction(rewrite: .whole(Array("/b".utf8)), host: "far.example")))
+        #expect(exchange.requestHeaders.string(in: exchange.request.path) == expected)
+        #expect(exchange.requestHeaders.lines.map { "\($0): \($1)" } == ["X-A: 1", "Host: far.example"])
+    }
+
+    // MARK: Redirects
+
+    @Test(
+        "a redirect says what is configured, and the rest as the client has asked for it",
+        arguments: [
+            (Redirect(), "http://shop/a?b=c", "http://shop/a?b=c"),
+            (Redirect(), "http://shop:80/a", "http://shop/a"), (Redirect(), "http://shop:8080/a", "http://shop:8080/a"),
+            (Redirect(), "http://[::1]:8080/a", "http://[::1]:8080/a"),
+            (Redirect(scheme: "https"), "http://shop/a", "https://shop/a"),
+            (Redirect(scheme: "https"), "http://shop:8080/a", "https://shop/a"),
+            (Redirect(scheme: "https", port: 8443), "http://shop/a", "https://shop:8443/a"),
+            (Redirect(scheme: "https", port: 443), "http://shop:1/a", "https://shop/a"),
+            (Redirect(port: 443), "http://shop/a", "http://shop:443/a"),
+            (Redirect(host: "far.example"), "http://shop:8080/a?b", "http://far.example:8080/a?b"),
+            (Redirect(host: "[::2]", port: 80), "http://shop:8080/a", "http://[::2]/a"),
+            (Redirect(rewrite: .whole(Array("/n".utf8))), "http://shop/a?b=c?d", "http://shop/n?b=c?d"),
+        ])
+    func location(redirect: Redirect, url: String, expected: String) throws {
+        let exchange = try self.exchange("GET \(url) HTTP/1.1", "Host: shop")
+        #expect(exchange.location(redirect) == expected)
+    }
+
+    @Test("a client that speaks TLS is sent on with TLS")
+    func secure() throws {
+        var exchange = try self.exchange("GET /a HTTP/1.1", "Host: shop:8443")
+        exchange.isSecure = true
+        #expect(exchange.location(Redirect()) == "https://shop:8443/a")
+        #expect(exchange.location(Redirect(scheme: "http")) == "http://shop/a")
+    }
+
+    // MARK: Hashes
+
+    private func hash(_ keys: [HashKey], _ lines: String..., path: String = "/", peer: String? = nil) throws -> UInt64?
+    {
+        let head = ["GET http://shop\(path) HTTP/1.1", "Host: shop"] + lines
+        let exchange = try TestExchange(TestExchange.directory([:])).make(head, peer: peer)
+        return exchange.hash(RouteEffect(RouteAction(hashKeys: keys)))
+    }
+
+    private static func hash(of text: String) -> UInt64 {
+        let bytes = Array(text.utf8)
+        return HashRing.hash(bytes.rawSpan)
+    }
+
+    @Test("each kind of key finds its value")
+    func kinds() throws {
+        let (header, cookie, query) = (Array("x-user".utf8), Array("id".utf8), Array("u".utf8))
+        #expect(try self.hash([.header(header)], "X-User: 7", "X-User: 8") == Self.hash(of: "7"))
+        #expect(try self.hash([.cookie(cookie)], "Cookie: xid=1; id=7") == Self.hash(of: "7"))
+        #expect(try self.hash([.query(query)], path: "/?uu=1&u=7&u=8") == Self.hash(of: "7"))
+        let first = try self.hash([.source], peer: "10.0.0.1")
+        #expect(try first != nil && first == self.hash([.source], peer: "10.0.0.1"))
+        #expect(try first != self.hash([.source], peer: "10.0.0.2"))
+    }
+
+    @Test("the first key that a request has counts, and a request without any has no hash")
+    func firstOfAll() throws {
+        let keys: [HashKey] = [.header(Array("x-user".utf8)), .query(Array("u".utf8))]
+        #expect(try self.hash(keys, "X-User: 7", path: "/?u=8") == Self.hash(of: "7"))
+        #expect(try self.hash(keys, path: "/?u=8") == Self.hash(of: "8"))
+        #expect(try self.hash(keys) == nil)
+    }
+
+    @Test("a parameter is that of the path which the client has asked for")
+    func hashOfRewritten() throws {
+        var exchange = try self.exchange("GET http://shop/a?u=7 HTTP/1.1", "Host: shop")
+        let effect = RouteEffect(
+            RouteAction(rewrite: .whole(Array("/b".utf8)), hashKeys: [.query(Array("u".utf8))]))
+        exchange.apply(effect)
+        #expect(exchange.hash(effect) == Self.hash(of: "7"))
+    }
+}
