@@ -329,7 +329,7 @@ struct LoadBalanceStage: Stage {
 
     private static func isRetriable(_ exchange: borrowing Exchange, _ policy: RetryPolicy) -> Bool {
         switch exchange.outcome {
-        case .listedStatus, .connectFailed: true
+        case .listedStatus, .unwantedStatus, .connectFailed: true
         case .upstreamFailed:
             exchange.error?.reason == .upstreamTimeout
                 ? !policy.isFailover : exchange.error?.reason.isRetriable ?? false

@@ -52,6 +52,8 @@ package enum Outcome: Sendable {
     case answered
     /// The upstream answered with a status that is listed as a failure.
     case listedStatus
+    /// The upstream answered with a status after which the route wants another try.
+    case unwantedStatus
     /// No connection could be made, here or, as a peer sidecar says, there.
     case connectFailed
     /// Reset, time limit or malformed answer before the head of the response.
@@ -87,7 +89,7 @@ package enum Outcome: Sendable {
     /// What the instance that was chosen is told; `nil` when it had no part in it.
     package var health: Health? {
         switch self {
-        case .answered: .succeeded
+        case .answered, .unwantedStatus: .succeeded
         case .connectFailed: .failed(.connect)
         case .listedStatus, .upstreamFailed, .diedInBody: .failed(.response)
         case .open, .clientFault, .refused, .replied, .noInstance, .callOver: nil

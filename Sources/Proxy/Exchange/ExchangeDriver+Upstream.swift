@@ -221,7 +221,7 @@ extension ExchangeDriver {
             self.exchange.outcome = .listedStatus
             if self.tryAgain() { return }
         } else if let effect = self.exchange.effect, effect.retries(on: self.exchange.meaningfulStatus) {
-            self.exchange.outcome = .listedStatus
+            self.exchange.outcome = .unwantedStatus
             if self.tryAgain() { return }
             self.exchange.outcome = .open
         }

@@ -85,7 +85,7 @@ extension Circuit {
     fileprivate func leave(_ outcome: Outcome, isTrial: Bool, at now: NIODeadline) {
         self.giveBack()
         switch outcome {
-        case .answered: self.succeeded(at: now)
+        case .answered, .unwantedStatus: self.succeeded(at: now)
         case .listedStatus, .connectFailed, .upstreamFailed, .diedInBody, .noInstance: self.failed(at: now)
         case .refused: self.rejected(at: now)
         // Nothing is known of the service: a trial is still to be made.
