@@ -57,7 +57,8 @@ struct DestinationStage: Stage {
             return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
         case .incoming, nil: break
         }
-        if self.hasVirtualHosts, exchange.request.method != .connect, let host = self.virtualHosts.find(exchange) {
+        let host = self.hasVirtualHosts ? self.virtualHosts.find(exchange) : nil
+        if let host, exchange.request.method != .connect {
             self.direct(&exchange, to: host)
             return self.mark(&exchange)
         }
@@ -66,6 +67,11 @@ struct DestinationStage: Stage {
         case .wait(let future): return .again(future)
         case .refused(let error): return .reject(error)
         case nil: break
+        }
+        // A tunnel to a listed external host is one as ever, also where a domain such as * has it.
+        if let host {
+            let target = exchange.worker.state(ofHost: host, self.governance)
+            return self.leadInside(target, exchange.request.authority.portDigits, &exchange)
         }
         let directory = exchange.worker.directory
         let service: Service
@@ -82,8 +88,9 @@ struct DestinationStage: Stage {
             (service, port) = (found, itsPort)
         }
         service.use.set()
-        if exchange.request.method == .connect { return self.leadInside(service, port, &exchange) }
-        Self.take(exchange.worker.state(of: service, self.governance), for: &exchange)
+        let target = exchange.worker.state(of: service, self.governance)
+        if exchange.request.method == .connect { return self.leadInside(target, port, &exchange) }
+        Self.take(target, for: &exchange)
         if !port.isEmpty {
             exchange.requestHeaders.remove(.xForwardedPort)
             exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: port)
@@ -158,8 +165,8 @@ struct DestinationStage: Stage {
     }
 
     /// Answers CONNECT to a service: the requests inside are mesher's business like all others.
-    private func leadInside(_ service: Service, _ port: ByteRange, _ exchange: inout Exchange) -> Verdict {
-        let target = exchange.worker.state(of: service, self.governance)
+    private func leadInside(_ target: ServiceState, _ port: ByteRange, _ exchange: inout Exchange) -> Verdict {
+        let service = target.service
         exchange.counters = target.counters
         exchange.target = target
         // A stream of HTTP/2 is no connection that another protocol could be spoken on.

@@ -6,8 +6,11 @@ import os
 import subprocess
 import time
 
+import grpc
 import pytest
 
+import grpc_world
+import http2
 from governance import Instance, World
 from harness import Origin, answer, binary, eventually
 
@@ -190,6 +193,8 @@ def test_retries_of_a_route(world):
     try:
         assert set(world.many(20, "shop", path="/plain")) == {"two", 503}
         assert world.many(20, "shop", path="/again") == {"two": 20}
+        # What a route wants is no failure: nobody was left out for it.
+        assert set(world.many(20, "shop", path="/plain")) == {"two", 503}
     finally:
         first.status = "200 OK"
 
@@ -293,3 +298,62 @@ def test_explained(world):
     assert steps["router"].startswith("route pay at ")
     assert [share["tags"] for share in document["shares"]] == ["two"]
     assert document["answer"]["endpoints"] == [f"rest://127.0.0.1:{world.services['cart'][1].port}"]
+
+
+def test_other_ways_to_ask(world):
+    """Origin form with Host alone, HEAD, a tunnel, and HTTP/2: the routes are the same."""
+    routes = "{match: [{path: {exact: /r}}], reply: {body: here}}, {match: [{path: {exact: /n}}], reply: {status: 204}}"
+    install(world, mesh(f"{routes}, {TO_ONE}"), "here", path="/r")
+    with world.client() as client:
+        client.send(b"GET /x HTTP/1.1\r\nHost: www.shop.example\r\n\r\n")
+        assert client.response().body == b"one"
+        client.send(b"HEAD http://shop/r HTTP/1.1\r\nHost: shop\r\n\r\n")
+        head = client.response("HEAD")
+        assert (head.status, head.get("content-length")) == (200, b"4")
+        nothing = world.ask("shop", path="/n", client=client)
+        assert (nothing.status, nothing.get("content-length"), nothing.body) == (204, None, b"")
+        assert world.ask("shop", path="/r", client=client).body == b"here"
+    with world.client() as client:
+        client.send(b"CONNECT shop:80 HTTP/1.1\r\nHost: shop:80\r\n\r\n")
+        assert client.head().status == 200
+        for path, body in [("/r", b"here"), ("/x", b"one")]:
+            client.send(f"GET {path} HTTP/1.1\r\nHost: shop\r\n\r\n".encode())
+            assert client.response().body == body
+    with world.client() as client:
+        client.send(b"CONNECT shop:443 HTTP/1.1\r\nHost: shop:443\r\n\r\n")
+        assert (client.response().status) == 403
+    with http2.Client(("127.0.0.1", world.sidecar.port)) as client:
+        for path, body in [("/r", b"here"), ("/x", b"one")]:
+            assert client.get(path=path, authority="shop").body == body
+        nothing = client.get(path="/n", authority="shop")
+        assert (nothing.status, nothing.body) == (204, b"")
+
+
+def test_calls_of_grpc():
+    """A cluster that speaks HTTP/2, and an answer of a route, or of none, as a status."""
+    with grpc_world.Service() as service:
+        cluster = f"{{name: far, protocol: http2, endpoints: ['127.0.0.1:{service.port}']}}"
+        routes = (
+            "{match: [{path: {exact: /test.Shop/Gone}}], reply: {status: 503}},"
+            " {match: [{path: {prefix: /test.Shop/Old}}], rewrite: {prefix: /test.Shop/}, targets: [{cluster: far}]}"
+        )
+        text = f"mesh: {{clusters: [{cluster}], hosts: [{{name: shop, routes: [{routes}]}}]}}\n"
+        with World({}, mesh=text) as world:
+            target, authority = f"127.0.0.1:{world.sidecar.port}", ("grpc.default_authority", "shop")
+            with grpc_world.Channel(target, authority) as channel:
+                assert channel.unary("OldName") == b"cart"
+                assert service.calls[-1][0] == "/test.Shop/Name"
+                with grpc_world.refusal(grpc.StatusCode.UNAVAILABLE):
+                    channel.unary("Gone")
+                with grpc_world.refusal(grpc.StatusCode.UNIMPLEMENTED):
+                    channel.unary("Name")
+
+
+def test_a_host_without_router_is_warned_of(tmp_path):
+    (tmp_path / "chassis.yaml").write_text("cse.handler.chain.Consumer.outgoing: loadbalance,transport\n")
+    (tmp_path / "microservice.yaml").write_text("service_description: {name: web}\n")
+    (tmp_path / "mesh.yaml").write_text("mesh: {hosts: [{name: shop, routes: [{reply: {}}]}]}\n")
+    environment = {"CHASSIS_CONF_DIR": str(tmp_path)}
+    done = subprocess.run([binary(), "check", "--strict"], env=environment, capture_output=True, text=True)
+    assert "chassis.yaml:1:38: warning: " in done.stdout
+    assert "requests to the host shop of mesh.yaml lead nowhere" in done.stdout

@@ -138,7 +138,8 @@ extension ProxyError.Reason {
         case .rateLimited: 429
         case .headerTooLarge: 431
         case .clientGone: 499
-        case .internal, .noRule, .faultInjected: 500
+        case .noRule: 404
+        case .internal, .faultInjected: 500
         case .noEndpoint, .noLocalPort, .connectFailed, .upstreamReset, .badUpstreamResponse: 502
         case .circuitOpen, .bulkheadFull, .overloaded, .notReady: 503
         case .upstreamTimeout: 504
@@ -155,8 +156,8 @@ extension ProxyError.Reason {
         case .requestTimeout, .upstreamTimeout: 4
         case .destinationRefused: 7
         case .rateLimited: 8
-        case .methodRefused: 12
-        case .loop, .noRule, .faultInjected, .internal: 2
+        case .methodRefused, .noRule: 12
+        case .loop, .faultInjected, .internal: 2
         case .unauthenticated: 16
         case .clientGone: 1
         case .circuitOpen, .bulkheadFull, .overloaded, .notReady, .noEndpoint, .noLocalPort, .connectFailed,

@@ -42,14 +42,24 @@ extension Explainer {
 
         /// The explanation with its end.
         mutating func finish() -> Explanation {
-            let timeout = self.policy.resilience.timeout ?? Duration(self.explainer.config.proxy.firstByte)
-            self.explanation.timeoutSeconds = timeout / .seconds(1)
-            let retry = self.policy.retry
-            var details = ["no answer within \(DurationText.write(timeout)) is a failure"]
+            let action = self.rule?.action
+            let timeout =
+                action?.limits.head ?? self.policy.resilience.timeout
+                ?? Duration(self.explainer.config.proxy.firstByte)
+            var details: [String] = []
+            if timeout > .zero {
+                self.explanation.timeoutSeconds = timeout / .seconds(1)
+                details.append("no answer within \(DurationText.write(timeout)) is a failure")
+            } else {
+                details.append("an answer may take any time")
+            }
+            let retry = action?.retry?.policy ?? self.policy.retry
             if retry.isEnabled, !self.target.isExternal {
                 let same = retry.onSame > 0 ? "\(retry.onSame) more on the same instance, " : ""
                 details.append(
                     "after a failure: \(same)up to \(retry.onNext) other instance\(retry.onNext == 1 ? "" : "s")")
+                let statuses = (action?.retry?.statuses ?? []).sorted().map(String.init)
+                if !statuses.isEmpty { details.append("so after the status \(statuses.joined(separator: ", "))") }
             }
             self.add("transport", "sends the request", details)
             if let reply = self.reply {
@@ -104,7 +114,7 @@ extension Explainer {
                     return
                 }
                 self.add("router", "none of \(routes.routes.count) routes")
-                self.refuse(ProxyError(.noRule, "no route", status: 404))
+                self.refuse(ProxyError(.noRule, "no route"))
                 return
             }
             if let name = rule.name {
@@ -126,7 +136,8 @@ extension Explainer {
             var lines: [String] = []
             switch action.rewrite {
             case .prefix(_, let path):
-                lines.append("the prefix of the path becomes \(String(decoding: path, as: UTF8.self))")
+                let text = String(decoding: path, as: UTF8.self)
+                lines.append(path.isEmpty ? "the prefix of the path goes" : "the prefix of the path becomes \(text)")
             case .whole(let path): lines.append("the path becomes \(String(decoding: path, as: UTF8.self))")
             case nil: break
             }
@@ -134,8 +145,9 @@ extension Explainer {
             for (side, edits) in [("request", action.requestEdits), ("answer", action.responseEdits)] {
                 for edit in edits { lines.append("\(edit) in the \(side)") }
             }
-            if let limit = action.limits.head { lines.append("each try has \(DurationText.write(limit)) for its head") }
-            if let limit = action.limits.call { lines.append("the call has \(DurationText.write(limit))") }
+            if let limit = action.limits.call, limit > .zero {
+                lines.append("the call has \(DurationText.write(limit))")
+            }
             return lines
         }
 

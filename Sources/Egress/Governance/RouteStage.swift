@@ -17,7 +17,7 @@ struct RouteStage: Stage {
             let route = matcher.route(for: exchange.request, exchange.requestHeaders, mark: exchange.mark)
         else {
             guard target.policy.host?.unmatched == .notFound else { return .proceed }
-            return .reject(ProxyError(.noRule, "no route", status: 404))
+            return .reject(ProxyError(.noRule, "no route"))
         }
         if let chosen = target.target(of: route) { exchange.cluster = chosen.cluster + 1 }
         guard let effect = target.policy.effects[route] else { return .proceed }

@@ -90,7 +90,7 @@ import Testing
                 "method_refused 405 12 client -", "loop 508 2 client -", "unauthenticated 401 16 client -",
                 "rate_limited 429 8 mesher -", "fault_injected 500 2 mesher -", "circuit_open 503 14 mesher -",
                 "bulkhead_full 503 14 mesher -", "overloaded 503 14 mesher -", "not_ready 503 14 mesher -",
-                "no_rule 500 2 mesher -", "no_endpoint 502 14 mesher -", "no_local_port 502 14 mesher -",
+                "no_rule 404 12 mesher -", "no_endpoint 502 14 mesher -", "no_local_port 502 14 mesher -",
                 "connect_failed 502 14 upstream retry", "upstream_reset 502 14 upstream retry",
                 "upstream_timeout 504 4 upstream retry", "bad_upstream_response 502 14 upstream -",
                 "client_gone 499 1 client -", "internal 500 2 mesher -",
