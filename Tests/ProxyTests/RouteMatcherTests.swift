@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import TestSupport
 import Testing
 
 @testable import Proxy
@@ -23,6 +24,93 @@ import Testing
             }
             let found = matcher.route(for: RequestHead(), block, mark: nil)
             #expect((found == 0) == isFound, "\(lines)")
+        }
+    }
+
+    // MARK: Both ways
+
+    /// Matches of every kind, alone and together: some are laid out flat, and some are asked themselves.
+    private static let matches: [RequestMatch] = {
+        let paths: [[TextMatch]] = [
+            [], [.exact(.init("/a"))], [.prefix(.init("/a"))], [.segments(.init("/a"))], [.segments(.init(""))],
+            [.suffix(.init("b"))], [.exact(.init("/A", ignoresCase: true))],
+            [.exact(.init("/b")), .prefix(.init("/c"))],
+            (try? RegularExpression("^(?:/[0-9]+)$")).map { [.regex($0)] } ?? [.never],
+        ]
+        let methods: [[String]] = [[], ["GET"], ["PUT", "POST"]]
+        let headers: [[HeaderMatch]] = [
+            [], [HeaderMatch("X-Env", [.exact(.init("a"))], isRequired: true)],
+            [HeaderMatch("x-env", [.notEqual(.init("a"))])],
+            [
+                HeaderMatch("x-env", [.prefix(.init(""))], isRequired: true),
+                HeaderMatch("Cookie", [.contains(.init("t"))]),
+            ],
+        ]
+        let parameters: [[ParameterMatch]] = [
+            [], [ParameterMatch("v", [.exact(.init("2"))])], [ParameterMatch("v", [.prefix(.init(""))])],
+        ]
+        var matches: [RequestMatch] = []
+        for path in paths {
+            for method in methods {
+                for header in headers {
+                    for parameter in parameters {
+                        var match = RequestMatch()
+                        (match.paths, match.headers, match.parameters) = (path, header, parameter)
+                        match.methods = method.map { Array($0.utf8) }
+                        matches.append(match)
+                    }
+                }
+            }
+        }
+        return matches
+    }()
+
+    @Test(
+        "a route that is laid out flat takes the requests that it would take by itself",
+        arguments: ["/", "/a", "/a/b", "/ab", "/a?v=2", "/b?u=1&v=2", "/12?v", "/c?vv=2&v", "/A", "*"])
+    func sameAsSlow(path: String) throws {
+        let exchanges = TestExchange(try TestExchange.directory([:]))
+        let fields: [[String]] = [
+            [], ["X-Env: a"], ["x-env: b", "X-ENV: a"], ["X-Env:", "Cookie: t=1"], ["X-Env: a", "Cookie: t=1"],
+        ]
+        for method in ["GET", "PUT", "get"] {
+            for lines in fields {
+                let target = path == "*" ? "*" : "http://shop\(path)"
+                if path == "*", method == "PUT" { continue }
+                let head = [path == "*" ? "OPTIONS * HTTP/1.1" : "\(method) \(target) HTTP/1.1", "Host: shop"] + lines
+                let exchange = try exchanges.make(head)
+                var taken = 0
+                for match in Self.matches {
+                    let route = Route(match: .request(match), weights: [1], at: ConfigLocation("test"))
+                    let host = VirtualHost([(route, [Cluster(InstanceTags())])], plain: "")
+                    let found = RouteMatcher(host, active: [0])
+                        .route(for: exchange.request, exchange.requestHeaders, mark: nil)
+                    let expected = route.matches(exchange.request, exchange.requestHeaders, mark: nil)
+                    if (found == 0) != expected { Issue.record("\(head): \(match)") }
+                    if expected { taken += 1 }
+                }
+                #expect(taken > 0 && taken < Self.matches.count)
+            }
+        }
+    }
+
+    @Test("the first of all routes that match is found, whichever of the two ways each is looked at")
+    func firstOfAll() throws {
+        let routes = Self.matches.map { (Route(match: .request($0), weights: [1], at: ConfigLocation("test"))) }
+        let exchanges = TestExchange(try TestExchange.directory([:]))
+        var random = FastRandom(seed: 3)
+        for path in ["/", "/a/b", "/b?u=1&v=2", "/12?v"] {
+            let exchange = try exchanges.make(["GET http://shop\(path) HTTP/1.1", "Host: shop", "X-Env: a"])
+            for _ in 0..<50 {
+                let some = (0..<12).map { _ in routes[Int(random.next(upperBound: UInt(routes.count)))] }
+                let host = VirtualHost(some.map { ($0, [Cluster(InstanceTags())]) }, plain: "")
+                let found = RouteMatcher(host, active: Array(host.routes.indices))
+                    .route(for: exchange.request, exchange.requestHeaders, mark: nil)
+                let expected = host.routes.firstIndex {
+                    $0.matches(exchange.request, exchange.requestHeaders, mark: nil)
+                }
+                #expect(found == expected)
+            }
         }
     }
 }

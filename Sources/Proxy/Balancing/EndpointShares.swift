@@ -71,6 +71,7 @@ package struct EndpointShares: Sendable {
             all += 1
             if isEligible(index) { eligible += 1 }
         }
-        return all == 0 ? 0 : min(100, eligible * Self.overprovisioning / all)
+        // One of very many is still better than none.
+        return eligible == 0 ? 0 : max(1, min(100, eligible * Self.overprovisioning / all))
     }
 }

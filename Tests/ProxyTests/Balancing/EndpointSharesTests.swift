@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Proxy
+import Testing
+
+@Suite struct EndpointSharesTests {
+    /// Shares of endpoints by weight and priority.
+    private static func shares(_ entries: [(weight: Int, priority: Int)]) -> EndpointShares? {
+        EndpointShares(
+            entries.enumerated().map { index, entry in
+                ClusterEntry("rest://10.0.0.\(index + 1):80", weight: entry.weight, priority: entry.priority)
+            })
+    }
+
+    /// How many of 10,000 picks each endpoint gets, in percent.
+    private static func percent(
+        _ shares: EndpointShares, of count: Int, where isEligible: (Int) -> Bool = { _ in true }
+    ) -> [Double] {
+        var random = FastRandom(seed: 7)
+        var counts = [Int](repeating: 0, count: count)
+        for _ in 0..<10_000 {
+            if let index = shares.pick(using: &random, where: isEligible) { counts[index] += 1 }
+        }
+        return counts.map { Double($0) / 100 }
+    }
+
+    private static func isNear(_ found: [Double], _ expected: [Double]) -> Bool {
+        found.count == expected.count && zip(found, expected).allSatisfy { abs($0 - $1) <= 2 && ($1 > 0 || $0 == 0) }
+    }
+
+    @Test("endpoints that are all the same need none")
+    func uniform() {
+        #expect(Self.shares([(3, 2), (3, 2)]) == nil)
+        #expect(Self.shares([]) == nil)
+    }
+
+    @Test("weights are relative to the sum of those that may be chosen")
+    func weights() throws {
+        let shares = try #require(Self.shares([(1, 0), (3, 0), (6, 0)]))
+        #expect(Self.isNear(Self.percent(shares, of: 3), [10, 30, 60]))
+        #expect(Self.isNear(Self.percent(shares, of: 3) { $0 != 2 }, [25, 75, 0]))
+    }
+
+    @Test(
+        "a priority takes 140 % of the share of its endpoints that are there, and the next one takes the rest",
+        arguments: [
+            (4, 100), (3, 100), (2, 70), (1, 35), (0, 0),
+        ])
+    func priorities(left: Int, first: Double) throws {
+        let shares = try #require(Self.shares((0..<8).map { (1, $0 < 4 ? 0 : 5) }))
+        let found = Self.percent(shares, of: 8) { $0 >= 4 || $0 < left }
+        let own = (0..<4).map { $0 < left ? first / Double(left) : 0 }
+        let next = (0..<4).map { _ in (100 - first) / 4 }
+        #expect(Self.isNear(found, own + next), "\(found)")
+    }
+
+    @Test("where all priorities together could not take everything, they share in the same measure")
+    func scarcity() throws {
+        let shares = try #require(Self.shares((0..<20).map { (1, $0 < 10 ? 0 : 1) }))
+        // 1 of 10 is good for 14 %, 3 of 10 for 42 %.
+        let found = Self.percent(shares, of: 20) { [0, 10, 11, 12].contains($0) }
+        #expect(abs(found[0] - 25) < 2 && abs(found[10...12].reduce(0, +) - 75) < 2, "\(found)")
+    }
+
+    @Test("nobody is chosen where nobody may be, and the only one of very many is")
+    func extremes() throws {
+        let shares = try #require(Self.shares((0..<400).map { (1, $0 < 200 ? 0 : 1) }))
+        var random = FastRandom(seed: 7)
+        #expect(shares.pick(using: &random) { _ in false } == nil)
+        #expect(shares.pick(using: &random) { $0 == 399 } == 399)
+    }
+}
