@@ -41,7 +41,7 @@ WITH_QUICK_START = [
     "docs/protocols.md",
 ]
 # Pages whose last section with commands says in `sh` blocks what has to be started.
-WITH_WHAT_THEY_START = ["docs/logs.md", "docs/profile.md", "docs/tracing.md"]
+WITH_WHAT_THEY_START = ["docs/logs.md", "docs/mesh.md", "docs/profile.md", "docs/tracing.md"]
 WITH_MORE = [
     "docs/admin-api.md",
     "docs/life-cycle.md",
