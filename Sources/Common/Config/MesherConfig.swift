@@ -54,7 +54,7 @@ package struct MesherConfig: Sendable {
         self.admin = AdminConfig(&reader)
         self.tracing = TracingConfig(&reader)
         self.governance = GovernanceConfig(&reader, identity: self.identity)
-        self.rules = RuleConfig(&reader)
+        self.rules = RuleConfig(&reader, self.governance.balancing)
         self.noteIdleHandlers(&reader)
         self.noteIdleMesh(&reader)
         if self.registry.uses(.serviceCenter), self.registry.isRegistering { self.noteRefusals(&reader) }

@@ -295,7 +295,7 @@ struct LoadBalanceStage: Stage {
         guard staysOnSame || exchange.balancing.instances < policy.onNext,
             !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count
         else { return nil }
-        guard target.budget.mayRetry(at: exchange.worker.now) else {
+        guard target.budget.mayRetry(at: exchange.worker.now, percent: policy.budgetPercent) else {
             exchange.worker.metrics.count(.retryBudget)
             return nil
         }

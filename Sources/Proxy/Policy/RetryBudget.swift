@@ -32,10 +32,12 @@ package final class RetryBudget {
 
     /// Takes one retry from the budget.
     ///
+    /// - Parameter percent: Another share than the budget's own, 0…1,000: what others have taken counts as well.
     /// - Returns: `false` when none is left: what the last attempt brought is final.
-    package func mayRetry(at now: NIODeadline) -> Bool {
+    package func mayRetry(at now: NIODeadline, percent: Int? = nil) -> Bool {
         self.window.advance(to: now)
-        guard self.window.marks < self.window.requests &* self.percent / 100 &+ self.reserve else { return false }
+        let percent = percent ?? self.percent
+        guard self.window.marks < self.window.requests &* percent / 100 &+ self.reserve else { return false }
         self.window.add(marks: 1, at: now)
         return true
     }

@@ -25,6 +25,18 @@ import Testing
         #expect(Self.retries(budget, at: 10) == 0)
     }
 
+    @Test("who asks with a share of its own has that, of what all others have left")
+    func ownShare() {
+        let budget = RetryBudget(percent: 20, perSecond: 0)
+        for _ in 0..<100 { budget.request(at: .at(.seconds(1))) }
+        func retries(_ percent: Int?) -> Int {
+            var retries = 0
+            while budget.mayRetry(at: .at(.seconds(1)), percent: percent) { retries += 1 }
+            return retries
+        }
+        #expect(retries(0) == 0 && retries(5) == 5 && retries(nil) == 15 && retries(20) == 0 && retries(50) == 30)
+    }
+
     @Test("over a minute in which everything fails, keeps to the share")
     func outage() {
         let budget = RetryBudget()

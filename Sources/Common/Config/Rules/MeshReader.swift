@@ -19,7 +19,9 @@ struct MeshReader {
     }
 
     /// The virtual hosts of all sources; none where something is wrong with them.
-    static func read(_ reader: inout ConfigReader) -> Mesh {
+    ///
+    /// - Parameter balancing: What retries of routes have where they say nothing else.
+    static func read(_ reader: inout ConfigReader, _ balancing: BalancingConfig) -> Mesh {
         for (path, entry) in reader.store.entries(below: "mesh")
         where !["hosts", "clusters"].contains(where: { path == $0 || path.hasPrefix("\($0).") }) {
             let near = Spelling.nearest(to: path, among: ["hosts", "clusters"])
@@ -33,7 +35,7 @@ struct MeshReader {
         guard clusters != nil || hosts != nil else { return Mesh() }
         var mesh = MeshReader(problems: RuleProblems("mesh"))
         mesh.readClusters(clusters)
-        let read = mesh.readHosts(hosts)
+        let read = mesh.readHosts(hosts, balancing)
         for (name, cluster) in mesh.clusters.sorted(by: { $0.key < $1.key }) where !mesh.used.contains(name) {
             let location = clusters?.elements.first { $0["name"]?.text == name }?.location ?? .init("mesh.yaml")
             mesh.problems.warn(
@@ -180,7 +182,7 @@ struct MeshReader {
 
     // MARK: Hosts
 
-    private mutating func readHosts(_ tree: ConfigTree?) -> Mesh {
+    private mutating func readHosts(_ tree: ConfigTree?, _ balancing: BalancingConfig) -> Mesh {
         var mesh = Mesh()
         var domains: [DomainTable.Domain] = []
         for element in tree?.elements ?? [] {
@@ -210,11 +212,15 @@ struct MeshReader {
                         "write a host such as shop.example, *.example, shop.* or *")
                 }
             }
-            var reader = RouteReader(self.problems, self.clusters)
+            let retry = balancing.retry(for: name)
+            var reader = RouteReader(self.problems, self.clusters, retry: retry)
             let routes = reader.routes(element)
             self.problems = reader.problems
             self.used.formUnion(reader.used)
-            mesh.hosts[name] = VirtualHost(routes, unmatched: .notFound, plain: element.plain + self.plainClusters)
+            let hasRetries = routes.contains { $0.route.action?.retry != nil }
+            mesh.hosts[name] = VirtualHost(
+                routes, unmatched: .notFound,
+                plain: "\(element.plain)\(self.plainClusters)\(hasRetries ? "\(retry)" : "")")
         }
         mesh.domains = DomainTable(domains)
         return mesh

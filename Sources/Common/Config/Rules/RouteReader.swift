@@ -6,10 +6,13 @@ struct RouteReader {
     /// The clusters that targets have named.
     private(set) var used: Set<String> = []
     private let clusters: [String: Cluster]
+    /// That of the host.
+    private let retry: RetryPolicy
 
-    init(_ problems: RuleProblems, _ clusters: [String: Cluster]) {
+    init(_ problems: RuleProblems, _ clusters: [String: Cluster], retry: RetryPolicy) {
         self.problems = problems
         self.clusters = clusters
+        self.retry = retry
     }
 
     private mutating func refuse(_ tree: ConfigTree, _ problem: String, _ remedy: String) {
@@ -237,9 +240,10 @@ struct RouteReader {
     private mutating func retry(_ tree: ConfigTree?) -> RouteRetry? {
         guard let tree else { return nil }
         self.problems.allowOnly(["attempts", "statuses", "nonIdempotent", "budgetPercent"], in: tree)
-        var policy = RetryPolicy()
+        var policy = self.retry
+        (policy.onSame, policy.isFailover) = (0, false)
         policy.onNext = self.problems.number(tree["attempts"], 0...100) ?? 1
-        policy.includesNonIdempotent = self.problems.flag(tree["nonIdempotent"]) ?? false
+        policy.includesNonIdempotent = self.problems.flag(tree["nonIdempotent"]) ?? policy.includesNonIdempotent
         policy.budgetPercent = self.problems.number(tree["budgetPercent"], 0...1000) ?? policy.budgetPercent
         let statuses = (tree["statuses"]?.elements ?? []).compactMap { self.problems.number($0, 400...599) }
         return RouteRetry(policy, statuses: Set(statuses))

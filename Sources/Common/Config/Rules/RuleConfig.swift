@@ -13,9 +13,10 @@ package struct RuleConfig: Sendable {
     /// Which hosts outside the mesh may be called.
     package var externalHosts: ExternalHosts
 
-    init(_ reader: inout ConfigReader) {
+    /// - Parameter balancing: What retries of routes have where they say nothing else.
+    init(_ reader: inout ConfigReader, _ balancing: BalancingConfig) {
         self.policies = MatchPolicyReader.policies(&reader)
-        let mesh = MeshReader.read(&reader)
+        let mesh = MeshReader.read(&reader, balancing)
         let hosts = RouteRuleReader.read(&reader, policies: self.policies, besides: mesh.hosts)
         self.routes = RouteTable(hosts.merging(mesh.hosts) { $1 }, domains: mesh.domains)
         self.rateLimits = MatchPolicyReader.limits(&reader)

@@ -257,6 +257,25 @@ import Testing
         #expect(found.action?.host == action?.host)
     }
 
+    @Test("retries have what the host's have, where the route says nothing else")
+    func retries() throws {
+        func retry(_ route: String, _ settings: String) throws -> RetryPolicy {
+            let yaml = Self.mesh("{targets: [{cluster: one}], retry: {\(route)}}") + "\n" + settings
+            return try #require(try rules(yaml).config.rules.routes["shop"]?.routes.first?.action?.retry?.policy)
+        }
+        let settings = """
+            mesher.retry: {maxBody: 1KiB, nonIdempotent: true, budgetPercent: 7}
+            cse.loadbalance: {retryEnabled: true, retryOnSame: 3, shop.backoff: {kind: constant, minMs: 9}}
+            """
+        let host = try retry("attempts: 2", settings)
+        #expect(host.onNext == 2 && host.onSame == 0 && !host.isFailover && host.budgetPercent == 7)
+        #expect(host.maxBody == 1024 && host.includesNonIdempotent && host.backoff.minimum == .milliseconds(9))
+        let own = try retry("nonIdempotent: false, budgetPercent: 100", settings)
+        #expect(own.onNext == 1 && !own.includesNonIdempotent && own.budgetPercent == 100)
+        let plain = try retry("", "")
+        #expect(plain.onNext == 1 && !plain.includesNonIdempotent && plain.budgetPercent == 20)
+    }
+
     @Test("limits are what is written, and 0 is none")
     func limits() throws {
         let route = "{targets: [{cluster: one}], timeouts: {head: 200ms, call: 2s, idle: 0s}}"
