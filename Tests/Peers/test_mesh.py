@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Virtual hosts of mesh.yaml: matches, shares, answers, limits, edits, clusters; checked, and changed while it runs."""
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import time
 
@@ -232,6 +234,24 @@ def test_most_requests_of_a_cluster(world):
     finally:
         one.delay = 0
     assert world.many(5, "shop") == {"one": 5}
+
+
+def test_the_time_to_connect_to_a_cluster(world):
+    """A listener whose queue is full lets nobody connect; the cluster's own limit holds, not that of all."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(4):
+            queued = stack.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(full.getsockname())
+        cluster = (
+            f"{{name: full, endpoints: [{{address: '127.0.0.1:{full.getsockname()[1]}'}}], connectTimeout: 300ms}}"
+        )
+        routes = "{match: [{path: {exact: /full}}], targets: [{cluster: full}]}, {reply: {body: connect}}"
+        install(world, mesh(routes, cluster), "connect")
+        began = time.monotonic()
+        response = world.ask("shop", path="/full")
+        assert (response.status, field(response, "x-mesher-error")) == (502, "connect_failed")
+        assert 0.3 <= time.monotonic() - began < 2
 
 
 def test_instances_come_and_go(world):

@@ -19,11 +19,14 @@ package final class EndpointSubset {
         didSet {
             self.port = (self.cluster?.settings?.port).map { Int($0) } ?? 0
             self.panicThreshold = self.cluster?.settings?.panicThreshold ?? 0
+            self.connectLimit = (self.cluster?.settings?.connectTimeout).map { TimeAmount($0) }
         }
     }
     /// The port that is called in place of the endpoints' own; 0 for none.
     package private(set) var port = 0
     private var panicThreshold = 0
+    /// The longest time to connect; `nil` for the listener's.
+    private(set) var connectLimit: TimeAmount?
     /// Whose instances they are, where not those of the called service; `nil` where that is not known.
     package internal(set) var foreign: Service?
     /// Counts what is under way, where the cluster limits it.
