@@ -223,11 +223,11 @@ private let governedConfiguration: String = {
         """
 }()
 
-/// 200 virtual hosts of 50 routes, half of which a request passes by: by path, and some by a header or the method too.
+/// 20 virtual hosts of 50 routes, half of which a request passes by: by path, and some by a header or the method too.
 private let routedConfiguration: String = {
     var hosts = ""
-    for host in 0..<200 {
-        hosts += "    - name: \(host == 100 ? "cart" : "host-\(host)")\n      routes:\n"
+    for host in 0..<20 {
+        hosts += "    - name: \(host == 10 ? "cart" : "host-\(host)")\n      routes:\n"
         for route in 0..<50 {
             let path = route == 25 ? "/items" : "/api/v\(route)"
             let more =

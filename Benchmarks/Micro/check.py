@@ -18,12 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / ".build/release/mesher-micro"
 PROGRAM = ROOT / ".build/release/mesher-micro-stripped"
-OPERATIONS = {"scan": 2000, "forward": 2000, "exchange": 1000, "governed": 1000, "routed": 1000, "sampled": 1000,
+OPERATIONS = {"scan": 2000, "forward": 2000, "exchange": 1000, "governed": 1000, "routed": 4000, "sampled": 1000,
               "continued": 1000, "traced": 2000}
 # Instructions vary with what the C library picks for the processor, and a little with addresses; allocations do not.
 INSTRUCTIONS, ALLOCATIONS = 1.10, 0.25
-# Against an exchange without any of it: with rules, limits, breakers and retries; with 200 virtual hosts of 50 routes; with one span in a hundred, where the
-# trace begins here; the same where it goes on, which takes two more fields in the head; with a span and a line of the access
+# Against an exchange without any of it: with rules, limits, breakers and retries; with 20 virtual hosts of 50 routes;
+# with one span in a hundred, where the trace begins here; the same where it goes on, which takes two more fields in the head; with a span and a line of the access
 # log each.
 RATIOS = {"governed": 1.15, "routed": 1.12, "sampled": 1.05, "continued": 1.07, "traced": 1.25}
 

@@ -143,7 +143,7 @@ struct AdminRoutes: Sendable {
     }
 
     private func routeRule(_ service: String) throws -> Response {
-        guard let rules = self.state.routes()[service] else {
+        guard let rules = self.state.routes().all[service] else {
             return try ServedAnswer.json("\(service) routeRule not found", status: .notFound)
         }
         return ServedAnswer.bytes(OrderedJSON.routeRules(rules).bytes, type: "text/vnd.yaml")

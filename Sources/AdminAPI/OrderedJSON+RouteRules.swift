@@ -8,7 +8,7 @@ import Common
 extension OrderedJSON {
     /// The rules of all services, by name.
     static func routeRules(_ table: RouteTable) -> OrderedJSON {
-        .object(table.hosts.sorted { $0.key < $1.key }.map { ($0.key, Self.routeRules($0.value)) })
+        .object(table.all.sorted { $0.key < $1.key }.map { ($0.key, Self.routeRules($0.value)) })
     }
 
     /// The rules of one service, in the order in which they are tried.

@@ -110,6 +110,8 @@ struct DestinationStage: Stage {
     }
 
     func onFinish(_ exchange: inout Exchange) {
+        // A retry that the end of the call has overtaken.
+        exchange.balancing.nextRetry.take()?.giveBackRetry()
         if exchange.isExternal, exchange.outcome == .connectFailed { self.hosts.connectFailed(exchange) }
     }
 

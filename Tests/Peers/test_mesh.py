@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import threading
 import time
 
 import grpc
@@ -252,6 +253,96 @@ def test_the_time_to_connect_to_a_cluster(world):
         response = world.ask("shop", path="/full")
         assert (response.status, field(response, "x-mesher-error")) == (502, "connect_failed")
         assert 0.3 <= time.monotonic() - began < 2
+
+
+def test_the_instances_own_tls_settings_hold(world):
+    """A host leads to a service that is to be called by TLS: nothing goes out in clear text."""
+    first = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        first.append(connection.recv(1))
+
+        threading.Thread(target=serve, daemon=True).start()
+        secure = Instance("secure", version="1.0.0")
+        port, secure.port = secure.port, listener.getsockname()[1]
+        tls = "ssl: {cart.rest.Consumer.verifyPeer: false}\n"
+        with World({"cart": [secure]}, mesh=mesh(TO_ONE), tls=tls) as world:
+            assert world.ask("shop").status == 502
+        secure.port = port
+    assert first and set(first) == {b"\x16"}
+
+
+def test_a_target_without_a_path_asks_for_the_root(world):
+    routes = "{match: [{path: {exact: /}}], reply: {status: 403, body: root}}, " + TO_ONE
+    install(world, mesh(routes), "root")
+    for target in ("http://shop", "http://shop?x=1", "http://shop/"):
+        with world.client() as client:
+            client.send(f"GET {target} HTTP/1.1\r\nHost: shop\r\n\r\n".encode())
+            assert client.response().status == 403, target
+
+
+def test_a_host_takes_the_names_that_it_lists_and_no_others(world):
+    """A service that has the host's name by chance is called as ever."""
+    text = mesh("{reply: {body: host}}", domains="[shop]").replace("{name: shop,", "{name: cart,")
+    install(world, text, "host")
+    assert world.ask("cart").body in (b"one", b"two")
+
+
+def test_retries_of_a_cluster_are_limited_while_they_wait(world):
+    """Of twenty calls that all fail, one at a time is repeated, however long the retry waits."""
+    one, two = world.services["cart"]
+    cluster = (
+        f"{{name: both, endpoints: [{{address: '127.0.0.1:{one.port}'}}, {{address: '127.0.0.1:{two.port}'}}],"
+        " limits: {retries: 1}}"
+    )
+    routes = (
+        "{match: [{path: {exact: /sign}}], reply: {body: waiting}},"
+        " {retry: {attempts: 1, statuses: [503], budgetPercent: 1000}, targets: [{cluster: both}]}"
+    )
+    backoff = "cse: {loadbalance: {backoff: {kind: constant, minMs: 300, maxMs: 300}}}\n"
+    world.sidecar.write("load_balancing.yaml", backoff)
+    install(world, mesh(routes, cluster), "waiting", path="/sign")
+    before = len(one.requests) + len(two.requests)
+    one.status = two.status = "503 Service Unavailable"
+    try:
+        assert {each.status for each in world.together(20, "shop")} == {503}
+        assert len(one.requests) + len(two.requests) - before <= 22
+    finally:
+        one.status = two.status = "200 OK"
+        world.sidecar.write("load_balancing.yaml", "")
+
+
+def test_the_time_of_a_call_holds_when_the_answer_comes_early(world):
+    """It runs from the last byte of the request, also when the answer has begun before that."""
+
+    def play(connection):
+        connection.head()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(40):
+            time.sleep(0.1)
+            connection.send(b"x")
+
+    origin = Origin()
+    origin.script = play
+    cluster = f"{{name: drip, endpoints: [{{address: '127.0.0.1:{origin.port}'}}]}}"
+    routes = (
+        "{match: [{path: {exact: /drip}}], timeouts: {call: 500ms}, targets: [{cluster: drip}]},"
+        " {match: [{path: {exact: /sign}}], reply: {body: drip}}"
+    )
+    install(world, mesh(routes, cluster), "drip", path="/sign")
+    with world.client() as client:
+        client.send(b"POST http://shop/drip HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\na")
+        client.head()
+        began = time.monotonic()
+        client.send(b"b")
+        client.rest()
+        assert time.monotonic() - began < 2
+    origin.refuse()
 
 
 def test_instances_come_and_go(world):

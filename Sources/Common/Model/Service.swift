@@ -132,11 +132,16 @@ package final class Service: Sendable {
     package let defaultEndpoints: EndpointSet
     /// Whether anybody asks for it; the same object from one directory to the next.
     package let use: UseMark
+    /// Whether it stands for a virtual host of `mesh.yaml`, which may have the name of a service and is another thing.
+    package let isVirtualHost: Bool
 
     /// A service whose default endpoints are found for callers of `ownApp`.
-    package init(name: String, instances: [Instance], ownApp: String, use: UseMark = UseMark()) {
+    package init(
+        name: String, instances: [Instance], ownApp: String, use: UseMark = UseMark(), isVirtualHost: Bool = false
+    ) {
         self.name = name
         self.use = use
+        self.isVirtualHost = isVirtualHost
         self.instances = instances
         self.defaultEndpoints = Self.endpoints(
             instances, matching: InstanceTags(), ownApp: ownApp, near: nil, "rest")

@@ -87,11 +87,7 @@ struct LoadBalanceStage: Stage {
             return ProxyError(.bulkheadFull, "as many requests as cluster \(name) allows are under way")
         }
         exchange.balancing.hasTicket = true
-        if exchange.attempts > 0 {
-            // Whether there is room was asked when the retry was decided on.
-            _ = tickets.takeRetry(most: nil)
-            exchange.balancing.hasRetryTicket = true
-        }
+        exchange.balancing.hasRetryTicket = exchange.balancing.nextRetry.take() != nil
         return nil
     }
 
@@ -134,7 +130,7 @@ struct LoadBalanceStage: Stage {
         guard !failed.isEmpty else {
             return subset.pick(hash: hash, at: now, using: &worker.random) { !$0.health.isEjected(at: now) }
         }
-        let index = subset.pick(hash: hash, at: now, using: &worker.random) { endpoint in
+        let index = subset.pick(hash: hash, at: now, using: &worker.random, besides: failed) { endpoint in
             !endpoint.health.isEjected(at: now) && !failed.contains { $0 === endpoint }
         }
         // Better one that is left out than one that has just failed this very request.
@@ -274,9 +270,9 @@ struct LoadBalanceStage: Stage {
             let subset = exchange.balancing.subset
         else { return wait }
         // Nobody is left to try: others may have taken the place of those that are known.
+        guard let owner = Self.owner(target, subset) else { return nil }
         exchange.worker.waits.refuses(
-            ServiceDemand(app: subset.set.tags.app, name: Self.owner(target, subset) ?? target.service.name),
-            at: exchange.worker.now)
+            ServiceDemand(app: subset.set.tags.app, name: owner), at: exchange.worker.now)
         return nil
     }
 
@@ -287,10 +283,6 @@ struct LoadBalanceStage: Stage {
         guard policy.isEnabled, Self.isRetriable(exchange, policy), Self.mayRepeat(exchange, policy) else {
             return nil
         }
-        if let tickets = subset.tickets, let most = subset.cluster?.settings?.maxRetries, tickets.retryCount >= most {
-            exchange.worker.metrics.count(.retryBudget)
-            return nil
-        }
         let staysOnSame = exchange.balancing.triesOnSame < policy.onSame
         guard staysOnSame || exchange.balancing.instances < policy.onNext,
             !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count
@@ -298,6 +290,14 @@ struct LoadBalanceStage: Stage {
         guard target.budget.mayRetry(at: exchange.worker.now, percent: policy.budgetPercent) else {
             exchange.worker.metrics.count(.retryBudget)
             return nil
+        }
+        if let tickets = subset.tickets {
+            guard tickets.takeRetry(most: subset.cluster?.settings?.maxRetries) else {
+                exchange.worker.metrics.count(.retryBudget)
+                return nil
+            }
+            // Held through the wait; the present try is finished before.
+            exchange.balancing.nextRetry = tickets
         }
         if staysOnSame {
             exchange.balancing.triesOnSame += 1

@@ -98,7 +98,7 @@ package struct Explainer {
             explanation.steps.append(
                 .init(handler: "destination", summary: "virtual host \(host.name) of mesh.yaml, which has \(name)"))
             return Target(
-                name: host.name, service: host, isExternal: false, policy: self.governance.policy(for: host.name))
+                name: host.name, service: host, isExternal: false, policy: self.governance.policy(of: host))
         }
         if let rule = request.headers.withBytes(
             in: authority.host, { self.governance.rules.externalHosts.match(host: $0) })

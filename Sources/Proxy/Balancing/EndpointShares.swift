@@ -64,6 +64,13 @@ package struct EndpointShares: Sendable {
         return 0
     }
 
+    /// Whether all priorities together could not take every request.
+    func isShort(_ isEligible: (Int) -> Bool) -> Bool {
+        var total = 0
+        for level in 0..<self.levelCount { total += self.health(of: level, isEligible) }
+        return total < 100
+    }
+
     /// How much of all requests a priority could take, in percent.
     private func health(of level: Int, _ isEligible: (Int) -> Bool) -> Int {
         var (all, eligible) = (0, 0)

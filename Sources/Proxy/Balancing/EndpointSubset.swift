@@ -73,22 +73,31 @@ package final class EndpointSubset {
     ///
     /// - Parameter hash: Of the value that ``BalancingPolicy/Strategy/ringHash`` goes by.
     /// - Parameter isEligible: Whether an instance may be chosen now; where none may, any is.
+    /// - Parameter failed: Those that have failed this very request.
     /// - Returns: An index; `nil` when there are no instances.
     package func pick(
-        hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, isEligible: (Endpoint) -> Bool
+        hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, besides failed: [Endpoint] = [],
+        isEligible: (Endpoint) -> Bool
     ) -> Int? {
-        if self.panicThreshold > 0, self.isPanicking(self.panicThreshold, isEligible) {
-            return self.pick(hash, now, &random) { _ in true }
+        if self.panicThreshold > 0, self.isPanicking(at: now) {
+            // Ejected ones are as good as others then; what has failed this very request is not.
+            return self.pick(hash, now, &random) { endpoint in
+                isEligible(endpoint) || endpoint.health.isEjected(at: now) && !failed.contains { $0 === endpoint }
+            }
         }
         return self.pick(hash, now, &random, isEligible)
     }
 
     /// Whether so few may be chosen that they would not bear the requests of all.
     ///
+    /// Cost: a look at each endpoint.
+    ///
     /// - Source: the panic threshold of Envoy's load balancing.
-    private func isPanicking(_ percent: Int, _ isEligible: (Endpoint) -> Bool) -> Bool {
-        let eligible = self.set.endpoints.count { isEligible($0) }
-        return eligible * 100 < self.set.endpoints.count * percent
+    private func isPanicking(at now: NIODeadline) -> Bool {
+        let left = self.set.endpoints.count { !$0.health.isEjected(at: now) }
+        guard left * 100 < self.set.endpoints.count * self.panicThreshold else { return false }
+        // Other priorities may bear it.
+        return self.shares?.isShort { !self.set.endpoints[$0].health.isEjected(at: now) } ?? true
     }
 
     @inline(__always)

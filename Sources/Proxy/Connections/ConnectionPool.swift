@@ -216,9 +216,9 @@ package final class ConnectionPool {
 
     private func knownGroup(of endpoint: Endpoint, _ driver: ExchangeDriver, hasTLS: Bool) -> Group {
         let worker = driver.exchange.worker
-        let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? driver.exchange.service?.name : nil)
+        let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? driver.exchange.instanceService : nil)
         if let group = self.groups[key] { return group }
-        let service = driver.exchange.service?.name ?? ""
+        let service = driver.exchange.instanceService ?? ""
         // The local application is on this side of the network.
         let tls =
             !hasTLS

@@ -89,11 +89,11 @@ extension ExchangeDriver {
 
     /// The last byte of the request was handed to the upstream.
     func requestSent() {
+        if let effect = self.exchange.effect { self.beginCall(effect) }
         guard self.phase == .waiting else { return self.armIdle() }
         let limit = self.exchange.timeout ?? self.plan.settings.firstByte
         self.call.bodyDeadline = .distantFuture
         self.call.headDeadline = self.worker.now + limit
-        if let effect = self.exchange.effect { self.beginCall(effect) }
         self.disarmIdle()
         self.arm(limit)
     }

@@ -30,6 +30,8 @@ package struct BalancingState {
     package var isCharged = false
     /// Whether the cluster counts the try.
     package var hasTicket = false
+    /// What counts a retry that is still to begin.
+    package var nextRetry: ClusterTickets?
     /// Whether it counts it as a retry.
     package var hasRetryTicket = false
 

@@ -31,14 +31,18 @@ package final class Governance: Sendable {
         self.rules = config.rules
         self.caller = config.identity
         self.policies = Mutex([:])
-        self.predecessors = previous?.all ?? [:]
+        let routes = config.rules.routes
+        let isWritten = { (key: String) in !key.hasPrefix(Self.mark) || routes.hosts[String(key.dropFirst())] != nil }
+        self.predecessors = (previous?.all ?? [:]).filter { isWritten($0.key) }
         // They count what is under way, which a new configuration does not end.
-        self.tickets = Mutex(previous?.tickets.withLock { $0 } ?? [:])
-        self.endpoints = Mutex(previous?.endpoints.withLock { $0 } ?? [:])
-        self.placeholders = Mutex(previous?.placeholders.withLock { $0 } ?? [:])
+        self.tickets = Mutex((previous?.tickets.withLock { $0 } ?? [:]).filter { $1.isInUse || routes.names($0) })
+        let addresses = Set(routes.hosts.values.flatMap(\.clusters).flatMap { Self.addresses(of: $0) })
+        self.endpoints = Mutex((previous?.endpoints.withLock { $0 } ?? [:]).filter { addresses.contains($0.key) })
+        self.placeholders = Mutex(
+            (previous?.placeholders.withLock { $0 } ?? [:]).filter { routes.hosts[$0.key] != nil })
         let own = config.identity.app
         self.routedDemands = Dictionary(
-            uniqueKeysWithValues: config.rules.routes.hosts.map { service, routes in
+            uniqueKeysWithValues: config.rules.routes.services.map { service, routes in
                 var apps = [own]
                 for cluster in routes.clusters where !cluster.isElsewhere {
                     let app = cluster.tags.app ?? own
@@ -49,13 +53,29 @@ package final class Governance: Sendable {
     }
 
     /// What governs calls of a service; the same object for all event loops.
-    package func policy(for service: String) -> ServicePolicy {
-        self.policies.withLock { policies in
-            if let policy = policies[service] { return policy }
-            let policy = ServicePolicy.make(service, self, upon: self.predecessors[service])
-            if policies.count < Self.capacity { policies[service] = policy }
+    package func policy(of service: Service) -> ServicePolicy {
+        self.policy(for: service.name, isVirtualHost: service.isVirtualHost)
+    }
+
+    /// The same by name: of a service, or of a virtual host of `mesh.yaml`, which may have the same name.
+    package func policy(for name: String, isVirtualHost: Bool = false) -> ServicePolicy {
+        let key = isVirtualHost ? Self.mark + name : name
+        return self.policies.withLock { policies in
+            if let policy = policies[key] { return policy }
+            let host = isVirtualHost ? self.rules.routes.hosts[name] : self.rules.routes[name]
+            let policy = ServicePolicy.make(name, host, self, upon: self.predecessors[key])
+            if policies.count < Self.capacity { policies[key] = policy }
             return policy
         }
+    }
+
+    /// Tells virtual hosts from services, in what is kept by name.
+    private static let mark = "\u{0}"
+
+    /// What the endpoints of a cluster whose addresses are written down are kept by.
+    private static func addresses(of cluster: Cluster) -> [String] {
+        guard case .fixed(let entries) = cluster.members else { return [] }
+        return entries.map { "\(cluster.name ?? "") \($0.endpoint)" }
     }
 
     /// What calls of a service may need of the registry: the service of the caller's own application, then those of the
@@ -82,7 +102,7 @@ package final class Governance: Sendable {
     package func placeholder(of host: String) -> Service {
         self.placeholders.withLock { known in
             if let service = known[host] { return service }
-            let service = Service(name: host, instances: [], ownApp: self.caller.app)
+            let service = Service(name: host, instances: [], ownApp: self.caller.app, isVirtualHost: true)
             known[host] = service
             return service
         }
@@ -154,7 +174,7 @@ package final class ServicePolicy: Sendable {
     /// Where the caller runs, when near instances are preferred.
     package let region: RegionConfig?
 
-    private init(_ service: String, _ governance: Governance, upon old: ServicePolicy?) {
+    private init(_ service: String, _ host: VirtualHost?, _ governance: Governance, upon old: ServicePolicy?) {
         let config = governance.config
         self.service = service
         self.balancing = config.balancing.balancing(for: service)
@@ -179,7 +199,6 @@ package final class ServicePolicy: Sendable {
         } else {
             self.limiter = self.limit.map { RateLimiter(rate: $0) }
         }
-        let host = governance.rules.routes[service]
         let isSame = host != nil && host?.plain == old?.host?.plain
         self.host = isSame ? old?.host : host
         let active = (self.host?.routes ?? []).enumerated()
@@ -202,8 +221,10 @@ package final class ServicePolicy: Sendable {
     }
 
     /// The policy that `governance` has for a service: the old one where nothing has changed.
-    static func make(_ service: String, _ governance: Governance, upon old: ServicePolicy?) -> ServicePolicy {
-        let policy = ServicePolicy(service, governance, upon: old)
+    static func make(
+        _ service: String, _ host: VirtualHost?, _ governance: Governance, upon old: ServicePolicy?
+    ) -> ServicePolicy {
+        let policy = ServicePolicy(service, host, governance, upon: old)
         guard let old, policy.isSame(as: old) else { return policy }
         return old
     }

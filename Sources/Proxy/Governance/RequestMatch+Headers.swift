@@ -49,6 +49,9 @@ extension HeaderMatch {
 }
 
 extension RequestMatch {
+    /// What a target without a path asks for: RFC 9110 §4.2.3.
+    static let root = [UInt8(ascii: "/")]
+
     /// Whether a request is what is asked for; who sends it is asked elsewhere.
     ///
     /// Cost: a pass over the header table for each header that is asked for.
@@ -63,12 +66,22 @@ extension RequestMatch {
         guard !self.paths.isEmpty || !self.queries.isEmpty || !self.parameters.isEmpty else { return true }
         return headers.withBytes(in: head.path) { target in
             let end = target.pathEnd
-            let path = target.extracting(0..<end)
             let query = target.extracting(min(end + 1, target.byteCount)..<target.byteCount)
-            if !self.paths.isEmpty, !self.paths.contains(where: { $0.matches(path) }) { return false }
+            if !self.paths.isEmpty, !self.isPath(target, end) { return false }
             for parameter in self.parameters where !parameter.holds(for: query) { return false }
             return self.queries.isEmpty || query.byteCount > 0 && self.queries.contains { $0.matches(query) }
         }
+    }
+}
+
+extension RequestMatch {
+    /// Whether one of the paths is that of a target, which ends before `end`.
+    private func isPath(_ target: RawSpan, _ end: Int) -> Bool {
+        if end == 0 {
+            let root = Self.root
+            return self.paths.contains { $0.matches(root.rawSpan) }
+        }
+        return self.paths.contains { $0.matches(target.extracting(0..<end)) }
     }
 }
 

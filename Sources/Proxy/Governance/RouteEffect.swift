@@ -173,9 +173,11 @@ extension Exchange {
             let (front, kept) = self.requestHeaders.withBytes(in: self.request.path) { rewrite.parts(of: $0) }
             path = String(decoding: front + Array(path.utf8)[kept], as: UTF8.self)
         }
+        let slash = path.hasPrefix("/") ? "" : "/"
+        // A client of HTTP/1.0 that names no host goes on where it is: RFC 9110 §10.2.2.
+        if host.isEmpty { return "\(slash)\(path)" }
         let isV6 = redirect.host == nil && host.contains(":")
         let name = isV6 ? "[\(host)]" : host
-        let slash = path.hasPrefix("/") ? "" : "/"
         return "\(scheme)://\(name)\(port == usual ? "" : ":\(port)")\(slash)\(path)"
     }
 }
@@ -186,13 +188,16 @@ extension PathRewrite {
         switch self {
         case .whole(let path): return (path, target.pathEnd..<target.byteCount)
         case .prefix(let length, let replacement):
-            let start = min(length, target.byteCount)
-            let hasSlash = start < target.byteCount && target.byte(at: start) == UInt8(ascii: "/")
-            if hasSlash, replacement.last == UInt8(ascii: "/") {
-                return (replacement, start + 1..<target.byteCount)
+            // A target without a path asks for the root.
+            let hasPath = target.pathEnd > 0
+            let start = hasPath ? min(length, target.byteCount) : 0
+            let goesOn = hasPath ? start < target.byteCount && target.byte(at: start) == UInt8(ascii: "/") : length == 0
+            if goesOn {
+                let joint: [UInt8] = hasPath || replacement.last == UInt8(ascii: "/") ? [] : [UInt8(ascii: "/")]
+                let isDouble = hasPath && replacement.last == UInt8(ascii: "/")
+                return (replacement + joint, (isDouble ? start + 1 : start)..<target.byteCount)
             }
-            let isBare = replacement.isEmpty && !hasSlash
-            return (isBare ? [UInt8(ascii: "/")] : replacement, start..<target.byteCount)
+            return (replacement.isEmpty ? [UInt8(ascii: "/")] : replacement, start..<target.byteCount)
         }
     }
 }

@@ -209,6 +209,10 @@ package final class RouteMatcher: Sendable {
         }
         return block.withBytes(in: head.path) { target in
             if pathEnd == Self.unsearched { pathEnd = target.pathEnd }
+            if pathEnd == 0 {
+                let root = RequestMatch.root
+                return self.holds(condition, root.rawSpan)
+            }
             return self.holds(condition, target.extracting(0..<pathEnd))
         }
     }

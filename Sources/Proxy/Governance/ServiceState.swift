@@ -103,7 +103,18 @@ package final class ServiceState {
         }
         made.tickets = index == 0 ? nil : self.policy.tickets[index - 1]
         self.clusters[place] = made
+        if made.cluster?.isElsewhere == true { self.forgetOtherLoads() }
         return made
+    }
+
+    /// Instances of other services come and go while this state stays: what is known of those that no cluster has any more
+    /// is forgotten.
+    private func forgetOtherLoads() {
+        var kept: [ObjectIdentifier: EndpointLoad] = [:]
+        for load in self.clusters.lazy.compactMap({ $0 }).flatMap(\.loads) {
+            kept[ObjectIdentifier(load.endpoint)] = load
+        }
+        self.loads = kept
     }
 
     /// The endpoints of a cluster, and the service whose they are; `nil` for the default endpoints.
@@ -152,6 +163,8 @@ extension ServiceState {
     private struct SplitKey: Hashable {
         let precedence: Int
         let weights: [Int]
+        /// Which of several routes that are alike, such as those of one with several matches.
+        var number = 0
         let name: String?
         let clusters: [Cluster]
 
@@ -168,11 +181,18 @@ extension ServiceState {
         if let old, old.policy.host === host { return old.splits }
         var known: [SplitKey: WeightedSplit] = [:]
         if let old, let oldHost = old.policy.host {
-            for (route, split) in zip(oldHost.routes, old.splits) { known[SplitKey(route, oldHost)] = split }
+            for (route, split) in zip(oldHost.routes, old.splits) {
+                var key = SplitKey(route, oldHost)
+                while known[key] != nil { key.number += 1 }
+                known[key] = split
+            }
         }
+        var taken: Set<SplitKey> = []
         return host.routes.map { route in
             guard route.targets.count > 1 else { return nil }
-            return known.removeValue(forKey: SplitKey(route, host)) ?? WeightedSplit(route.targets.map(\.weight))
+            var key = SplitKey(route, host)
+            while !taken.insert(key).inserted { key.number += 1 }
+            return known[key] ?? WeightedSplit(route.targets.map(\.weight))
         }
     }
 

@@ -15,7 +15,7 @@ extension HTTP1Writer {
         to out: inout ByteBuffer
     ) {
         out.writeString("HTTP/1.1 \(reply.status) \(Self.reasonPhrase(reply.status))\r\n")
-        if let date { out.writeBytes(date.bytes) }
+        if let date, !reply.headers.contains(where: { $0.name.lowercased() == "date" }) { out.writeBytes(date.bytes) }
         var head = ""
         if !reply.body.isEmpty { head += "Content-Type: \(reply.contentType)\r\n" }
         // RFC 9110 §8.6: none with 204, and with 304 only the length that another answer would have.

@@ -353,7 +353,9 @@ extension LocalReply {
             lines.append(HeaderLine("grpc-message", GRPCStatus.encode(self.body)))
         } else {
             if !self.body.isEmpty { lines.append(HeaderLine("content-type", self.contentType)) }
-            lines.append(HeaderLine("content-length", "\(self.body.utf8.count)"))
+            if self.status != 204, self.status != 304 {
+                lines.append(HeaderLine("content-length", "\(self.body.utf8.count)"))
+            }
         }
         if let reason = self.reason { lines.append(HeaderLine("x-mesher-error", reason.rawValue)) }
         return lines + self.headers.map { HeaderLine($0.name.lowercased(), $0.value) }

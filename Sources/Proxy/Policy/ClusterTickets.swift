@@ -19,6 +19,9 @@ package final class ClusterTickets: Sendable {
     /// Retries under way.
     package var retryCount: Int { self.retries.load(ordering: .relaxed) }
 
+    /// Whether anything is under way.
+    package var isInUse: Bool { self.requestCount > 0 || self.retryCount > 0 }
+
     /// Takes the place of a request, unless there are as many as `most`.
     package func takeRequest(most: Int?) -> Bool { Self.take(self.requests, most) }
 

@@ -59,7 +59,7 @@ struct ServiceStates {
     ) -> ServiceState {
         let old = self.states[service.name]
         if let old, old.service === service, old.governance === governance { return old }
-        let policy = governance.policy(for: service.name)
+        let policy = governance.policy(of: service)
         if let old, old.service === service, old.policy === policy {
             old.governance = governance
             return old
@@ -68,6 +68,8 @@ struct ServiceStates {
             service, policy, governance, metrics.counters(for: service), loop: self.loop, of: self.loops, upon: old,
             using: &random)
         if old == nil, self.states.count >= self.limit { self.forget(isThere) }
+        // Its place would keep it, and all of its instances, until another service comes there.
+        if let old, self.recent[old.service] === old { self.recent[old.service] = nil }
         self.states[service.name] = state
         return state
     }

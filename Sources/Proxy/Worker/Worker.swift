@@ -74,7 +74,7 @@ package final class Worker {
     private let resends: RetryBudget
     private var localEndpoints: [UInt16: Endpoint] = [:]
     private var localStreamEndpoints: [UInt16: Endpoint] = [:]
-    private var movedEndpoints: [ObjectIdentifier: (from: Endpoint, to: Endpoint)] = [:]
+    private var movedEndpoints: [MovedKey: (from: Endpoint, to: Endpoint)] = [:]
     /// Callers that were seen before, by what they say of themselves.
     var sources = SourceCache()
     private var states: ServiceStates
@@ -273,10 +273,15 @@ package final class Worker {
         return endpoint
     }
 
+    private struct MovedKey: Hashable {
+        let endpoint: ObjectIdentifier
+        let port: Int
+    }
+
     /// The place of `endpoint` with another port.
     package func endpoint(at endpoint: Endpoint, port: Int) -> Endpoint {
-        let key = ObjectIdentifier(endpoint)
-        if let (known, moved) = self.movedEndpoints[key], known === endpoint, moved.port == port { return moved }
+        let key = MovedKey(endpoint: ObjectIdentifier(endpoint), port: port)
+        if let (known, moved) = self.movedEndpoints[key], known === endpoint { return moved }
         guard let moved = endpoint.moved(to: port) else { return endpoint }
         if self.movedEndpoints.count >= 10_000 { self.movedEndpoints.removeAll() }
         self.movedEndpoints[key] = (endpoint, moved)
@@ -340,7 +345,7 @@ package final class Worker {
         lazy var listed = Set(governance.rules.externalHosts.rules.map(\.pattern))
         let routes = governance.rules.routes
         return self.hosts.state(of: host, governance, self.metrics, &self.random) { name in
-            routes[name] != nil || listed.contains(name)
+            routes.hosts[name] != nil || listed.contains(name)
         }
     }
 }

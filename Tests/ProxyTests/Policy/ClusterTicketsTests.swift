@@ -57,12 +57,12 @@ import Testing
             source.add("service_description.name", .text("web", ConfigLocation("f")))
             var reader = ConfigReader(ConfigStore([source]))
             let made = Governance(MesherConfig(&reader), upon: old)
-            return (made, try #require(made.rules.routes["shop"]?.clusters.first))
+            return (made, try #require(made.rules.routes.hosts["shop"]?.clusters.first))
         }
         let (old, _) = try governance(5)
-        let tickets = try #require(old.policy(for: "shop").tickets.first ?? nil)
+        let tickets = try #require(old.policy(for: "shop", isVirtualHost: true).tickets.first ?? nil)
         let (new, cluster) = try governance(7, upon: old)
-        #expect(new.policy(for: "shop").tickets.first ?? nil === tickets)
+        #expect(new.policy(for: "shop", isVirtualHost: true).tickets.first ?? nil === tickets)
         #expect(cluster.settings?.maxRequests == 7)
     }
 }

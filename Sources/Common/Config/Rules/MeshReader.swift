@@ -7,8 +7,8 @@ struct MeshReader {
     private var problems: RuleProblems
     private var clusters: [String: Cluster] = [:]
     private var used: Set<String> = []
-    /// What clusters say is a part of what routes say.
-    private var plainClusters = ""
+    /// The clusters as they were written, by name.
+    private var plainClusters: [String: String] = [:]
 
     /// What was read.
     struct Mesh {
@@ -75,7 +75,6 @@ struct MeshReader {
     // MARK: Clusters
 
     private mutating func readClusters(_ tree: ConfigTree?) {
-        self.plainClusters = tree?.plain ?? ""
         for element in tree?.elements ?? [] {
             self.problems.allowOnly(
                 [
@@ -94,6 +93,7 @@ struct MeshReader {
             let settings = self.settings(element)
             self.warnOfIdleShares(element, members, settings)
             let isPlain = settings == ClusterSettings()
+            self.plainClusters[name] = element.plain
             self.clusters[name] = Cluster(name: name, members, settings: isPlain ? nil : settings)
         }
     }
@@ -217,10 +217,12 @@ struct MeshReader {
             let routes = reader.routes(element)
             self.problems = reader.problems
             self.used.formUnion(reader.used)
+            // What its clusters say is a part of what the host says; what others say is not.
+            let plainClusters = reader.used.sorted().compactMap { self.plainClusters[$0] }.joined()
             let hasRetries = routes.contains { $0.route.action?.retry != nil }
             mesh.hosts[name] = VirtualHost(
                 routes, unmatched: .notFound,
-                plain: "\(element.plain)\(self.plainClusters)\(hasRetries ? "\(retry)" : "")")
+                plain: "\(element.plain)\(plainClusters)\(hasRetries ? "\(retry)" : "")")
         }
         mesh.domains = DomainTable(domains)
         return mesh

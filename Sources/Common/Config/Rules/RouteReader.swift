@@ -252,7 +252,7 @@ struct RouteReader {
     /// Fields that delimit or direct a message, which no edit may touch.
     private static let fixed = [
         "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
-        "proxy-connection", "expect", "http2-settings",
+        "proxy-connection", "expect", "http2-settings", "x-cse-context", "x-mark",
     ]
 
     private mutating func edits(_ tree: ConfigTree?) -> [HeaderEdit] {

@@ -9,9 +9,9 @@ struct RouteRuleReader {
 
     /// The rules for calls of each service.
     ///
-    /// - Parameter hosts: The virtual hosts of `mesh.yaml`: one that has the name of a service owns its routes whole.
+    /// - Parameter table: The domains of `mesh.yaml`: requests for one never come to the rules of a service of this name.
     static func read(
-        _ reader: inout ConfigReader, policies: [MatchPolicy], besides hosts: [String: VirtualHost]
+        _ reader: inout ConfigReader, policies: [MatchPolicy], besides table: DomainTable
     ) -> [String: VirtualHost] {
         let known = Dictionary(policies.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         let rules = RouteRuleReader(policies: known, templates: Self.templates(reader.store))
@@ -25,11 +25,12 @@ struct RouteRuleReader {
         for (service, entry) in reader.store.entries(below: "cse.routeRule") {
             services[service] = rules.routes(entry, &reader)
         }
-        for name in services.keys.sorted() where hosts[name] != nil {
+        for name in services.keys.sorted()
+        where table.domains.contains(where: { $0.pattern == name.lowercased() && $0.port == nil }) {
             reader.note(
                 ConfigProblem(
                     .warning, at: services[name]?.routes.first?.location ?? ConfigLocation("router.yaml"),
-                    key: "routeRule.\(name)", "has no effect: mesh.yaml has a host of this name",
+                    key: "routeRule.\(name)", "has no effect: mesh.yaml has a host for this name",
                     remedy: "keep one of them"))
         }
         return services

@@ -17,8 +17,8 @@ package struct RuleConfig: Sendable {
     init(_ reader: inout ConfigReader, _ balancing: BalancingConfig) {
         self.policies = MatchPolicyReader.policies(&reader)
         let mesh = MeshReader.read(&reader, balancing)
-        let hosts = RouteRuleReader.read(&reader, policies: self.policies, besides: mesh.hosts)
-        self.routes = RouteTable(hosts.merging(mesh.hosts) { $1 }, domains: mesh.domains)
+        let hosts = RouteRuleReader.read(&reader, policies: self.policies, besides: mesh.domains)
+        self.routes = RouteTable(hosts, hosts: mesh.hosts, domains: mesh.domains)
         self.rateLimits = MatchPolicyReader.limits(&reader)
         self.faults = FaultRules(&reader)
         self.externalHosts = ExternalHostReader.read(&reader)

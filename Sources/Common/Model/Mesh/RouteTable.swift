@@ -6,17 +6,31 @@
 /// no other. Everything that can be prepared is: expressions are compiled, routes are in the order in which they are
 /// tried, and clusters are numbered, so that an event loop keeps their endpoints in an array.
 package struct RouteTable: Sendable {
-    /// By the name of the called service, or that of a virtual host of `mesh.yaml`.
-    package private(set) var hosts: [String: VirtualHost]
+    /// Those of services that rules are written for, by the service's name.
+    package let services: [String: VirtualHost]
+    /// Those of `mesh.yaml`, by the name that they have there.
+    package let hosts: [String: VirtualHost]
     /// Finds the virtual hosts of `mesh.yaml` by what a request names.
     package let domains: DomainTable
 
     /// A table.
-    package init(_ hosts: [String: VirtualHost] = [:], domains: DomainTable = DomainTable()) {
+    package init(
+        _ services: [String: VirtualHost] = [:], hosts: [String: VirtualHost] = [:],
+        domains: DomainTable = DomainTable()
+    ) {
+        self.services = services
         self.hosts = hosts
         self.domains = domains
     }
 
     /// The virtual host of a service; `nil` when there are no rules for its calls.
-    package subscript(service: String) -> VirtualHost? { self.hosts[service] }
+    package subscript(service: String) -> VirtualHost? { self.services[service] }
+
+    /// Whether a route of `mesh.yaml` leads to a cluster of this name.
+    package func names(_ cluster: String) -> Bool {
+        self.hosts.values.contains { $0.clusters.contains { $0.name == cluster } }
+    }
+
+    /// All of them by name; where a service and a host of `mesh.yaml` have one name, the host.
+    package var all: [String: VirtualHost] { self.services.merging(self.hosts) { $1 } }
 }

@@ -15,7 +15,7 @@ import Testing
     private func shop(_ routes: String, clusters: String = Self.clusters) throws -> VirtualHost {
         let (config, problems) = try rules(Self.mesh(routes, clusters: clusters))
         #expect(problems.filter { $0.severity == .error } == [])
-        return try #require(config.rules.routes["shop"])
+        return try #require(config.rules.routes.hosts["shop"])
     }
 
     // MARK: Mistakes
@@ -167,7 +167,7 @@ import Testing
             ),
             (
                 Self.mesh("{targets: [{cluster: one}]}") + "\nrouteRule: {shop: [{route: [{tags: {version: 1}}]}]}",
-                "has no effect: mesh.yaml has a host of this name"
+                "has no effect: mesh.yaml has a host for this name"
             ),
             (
                 Self.mesh("{targets: [{cluster: one}]}")
@@ -180,7 +180,7 @@ import Testing
         let problem = try #require(problems.first { $0.problem.hasPrefix(expected) }, "\(problems)")
         #expect(problem.severity == .warning && !problem.remedy.isEmpty && problem.location.line > 0)
         if problems.allSatisfy({ $0.severity != .error }) {
-            #expect(config.rules.routes["shop"]?.unmatched == .notFound)
+            #expect(config.rules.routes.hosts["shop"]?.unmatched == .notFound)
         }
     }
 
@@ -261,7 +261,7 @@ import Testing
     func retries() throws {
         func retry(_ route: String, _ settings: String) throws -> RetryPolicy {
             let yaml = Self.mesh("{targets: [{cluster: one}], retry: {\(route)}}") + "\n" + settings
-            return try #require(try rules(yaml).config.rules.routes["shop"]?.routes.first?.action?.retry?.policy)
+            return try #require(try rules(yaml).config.rules.routes.hosts["shop"]?.routes.first?.action?.retry?.policy)
         }
         let settings = """
             mesher.retry: {maxBody: 1KiB, nonIdempotent: true, budgetPercent: 7}
