@@ -304,7 +304,7 @@ def test_retries_of_a_cluster_are_limited_while_they_wait(world):
         "{match: [{path: {exact: /sign}}], reply: {body: waiting}},"
         " {retry: {attempts: 1, statuses: [503], budgetPercent: 1000}, targets: [{cluster: both}]}"
     )
-    backoff = "cse: {loadbalance: {backoff: {kind: constant, minMs: 300, maxMs: 300}}}\n"
+    backoff = "cse: {loadbalance: {retryEnabled: true, backoff: {kind: constant, minMs: 300, maxMs: 300}}}\n"
     world.sidecar.write("load_balancing.yaml", backoff)
     install(world, mesh(routes, cluster), "waiting", path="/sign")
     before = len(one.requests) + len(two.requests)
