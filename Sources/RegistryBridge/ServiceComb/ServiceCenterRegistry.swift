@@ -482,8 +482,9 @@ package actor ServiceCenterRegistry: Registry {
 
     private func save() {
         guard self.isUnsaved else { return }
-        self.isUnsaved = false
-        self.nextSave = .now + .seconds(1)
+        let began = ContinuousClock.now
+        // It writes all that is known; a hundredth of the time may go into that.
+        defer { (self.isUnsaved, self.nextSave) = (false, .now + max(.seconds(1), (.now - began) * 100)) }
         do {
             try self.cache.save(self.state.entries.mapValues(\.instances))
             self.cannotSave = false
