@@ -2,10 +2,10 @@
 
 import AsyncHTTPClient
 package import Common
-import Serving
 import Foundation
 import NIOCore
 import NIOHTTP1
+import Serving
 
 /// Asks the admin API of a running sidecar.
 package enum AdminClient {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Serving
 import Hummingbird
 import HummingbirdCore
 package import Logging
 package import NIOCore
+import Serving
 
 /// Serves operators, on an event loop of its own: what they ask never delays traffic, and traffic never delays them.
 package actor AdminComponent: Component {

@@ -5,8 +5,8 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import NIOCore
-import Synchronization
 import Serving
+import Synchronization
 
 /// The traffic document once a second, as server-sent events.
 ///

@@ -59,7 +59,7 @@ struct DestinationStage: Stage {
         }
         let host = self.hasVirtualHosts ? self.virtualHosts.find(exchange) : nil
         if let host, exchange.request.method != .connect {
-            self.direct(&exchange, to: host)
+            Self.take(exchange.worker.state(ofHost: host, self.governance), for: &exchange)
             return self.mark(&exchange)
         }
         switch self.hosts.find(&exchange, self.governance, self.own) {
@@ -96,11 +96,6 @@ struct DestinationStage: Stage {
             exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: port)
         }
         return self.mark(&exchange)
-    }
-
-    /// The request is one of a virtual host of `mesh.yaml`.
-    private func direct(_ exchange: inout Exchange, to host: Service) {
-        Self.take(exchange.worker.state(ofHost: host, self.governance), for: &exchange)
     }
 
     private static func take(_ target: ServiceState, for exchange: inout Exchange) {

@@ -2,9 +2,9 @@
 
 import AsyncHTTPClient
 package import Common
-import Serving
 package import Logging
 package import NIOCore
+import Serving
 
 /// Watches the local application: one child task for each configured check.
 package actor HealthComponent: Component {

@@ -2,10 +2,10 @@
 
 import AsyncHTTPClient
 import Common
-import Serving
 import Foundation
 import NIOCore
 import NIOHTTP1
+import Serving
 
 /// Well is what answers a `GET` as expected.
 ///

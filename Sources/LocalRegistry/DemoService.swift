@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Serving
 import Foundation
 import Hummingbird
 package import NIOCore
+import Serving
 
 /// A service to call in a first try: it greets whoever is named in the path, and tells what it was sent.
 package actor DemoService: Component {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Serving
 import Hummingbird
 import HummingbirdCore
 package import NIOCore
+import Serving
 
 /// A service-center for one machine: the part of API v4 that clients use, in memory.
 ///

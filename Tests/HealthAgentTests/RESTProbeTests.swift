@@ -32,7 +32,8 @@ import Testing
     @Test("has failed without an answer in time, without one at all, and with an endless body")
     func failures() async throws {
         let silent = try await TestOrigin.start { _ in "" }
-        #expect(try await self.check(silent.port, .init())?.hasPrefix("no answer from port") == true)
+        let limit = Duration.milliseconds(500)
+        #expect(try await self.check(silent.port, .init(), within: limit)?.hasPrefix("no answer from port") == true)
         await silent.stop()
         #expect(try await self.check(silent.port, .init())?.hasPrefix("no answer from port") == true)
         let long = try await TestOrigin.start { _ in
@@ -48,7 +49,7 @@ import Testing
         let origin = try await TestOrigin.start { _ in "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx" }
         let expectation = HealthCheckConfig.Expectation(
             body: try pattern.map { text throws(ConfigMistake) in try RegularExpression(text) })
-        let failure = try await self.check(origin.port, expectation)
+        let failure = try await self.check(origin.port, expectation, within: .milliseconds(500))
         #expect(failure?.hasPrefix("no answer from port \(origin.port): no whole answer within ") == true)
         await origin.stop()
     }
@@ -62,13 +63,16 @@ import Testing
         await origin.stop()
     }
 
-    private func check(_ port: Int, _ expectation: HealthCheckConfig.Expectation) async throws -> String? {
+    /// - Parameter limit: Long where an answer comes: on a busy machine it may take its time.
+    private func check(
+        _ port: Int, _ expectation: HealthCheckConfig.Expectation, within limit: Duration = .seconds(10)
+    ) async throws -> String? {
         let client = HTTPClient(
             eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton),
             configuration: .init(redirectConfiguration: .disallow))
         let probe = RESTProbe(
             port: try #require(UInt16(exactly: port)), path: "/health?x=1", expectation: expectation,
-            timeout: .milliseconds(500), client: client)
+            timeout: limit, client: client)
         let failure = await probe.check()
         try await client.shutdown()
         return failure

@@ -2,13 +2,13 @@
 
 import AsyncHTTPClient
 import Common
-import Serving
 import LocalRegistry
 import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOWebSocket
+import Serving
 import Synchronization
 import TestSupport
 import Testing

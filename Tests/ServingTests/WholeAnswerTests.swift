@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AsyncHTTPClient
-import Serving
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Serving
 import TestSupport
 import Testing
 

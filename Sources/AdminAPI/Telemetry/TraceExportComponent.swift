@@ -2,11 +2,11 @@
 
 import AsyncHTTPClient
 package import Common
-import Serving
 import Foundation
 package import Logging
 package import NIOCore
 import NIOHTTP1
+import Serving
 
 /// Posts spans to a collector, or writes them to a file, in batches.
 ///

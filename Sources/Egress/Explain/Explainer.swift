@@ -128,27 +128,6 @@ package struct Explainer {
         return nil
     }
 
-    /// The endpoints of a cluster of `host`, and the service whose they are.
-    func endpoints(
-        of cluster: Cluster, _ host: Service, _ policy: ServicePolicy
-    ) -> (service: Service?, set: EndpointSet) {
-        let isHTTP2 = cluster.settings?.isHTTP2 == true
-        func matching(_ service: Service, _ tags: InstanceTags) -> EndpointSet {
-            service.endpoints(
-                matching: tags, ownApp: self.governance.caller.app, near: policy.region,
-                protocolName: isHTTP2 ? "grpc" : "rest")
-        }
-        let nothing = EndpointSet([], tags: .init(version: "", app: ""))
-        switch cluster.members {
-        case .own(let tags): return (host, matching(host, tags))
-        case .service(let name, let tags):
-            let service = self.directory[name]
-            return (service, service.map { matching($0, tags) } ?? nothing)
-        case .fixed(let entries):
-            return (nil, EndpointSet(self.governance.endpoints(entries, of: cluster), tags: nothing.tags))
-        }
-    }
-
     private func absence(_ name: String, _ request: borrowing Request) -> (String, ProxyError?) {
         let host = request.head.authority.host
         if request.headers.withBytes(in: host, { OwnListeners.isInternal($0) }) {

@@ -274,7 +274,8 @@ extension Explainer {
             var instances: [Instance] = []
             for target in self.rule?.targets ?? [] {
                 guard let cluster = self.policy.host?.clusters[target.cluster] else { continue }
-                let (owner, set) = self.explainer.endpoints(of: cluster, service, self.policy)
+                let (owner, set) = self.explainer.governance.endpoints(
+                    of: cluster, service, near: self.policy.region, in: self.explainer.directory)
                 for instance in owner?.instances ?? [] where !instances.contains(where: { $0 === instance }) {
                     instances.append(instance)
                 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Serving
 import HTTPTypes
 import HummingbirdCore
 import Logging
@@ -11,6 +10,7 @@ import NIOHTTPCompression
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import NIOWebSocket
+import Serving
 
 /// HTTP/1.1 some of whose paths turn into WebSockets.
 ///

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Serving
 import Foundation
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Serving
 
 /// What the registry answers, by method and path.
 ///

@@ -15,24 +15,19 @@ package final class EndpointSubset {
     /// In the order of the endpoints.
     package let loads: [EndpointLoad]
     /// What they are the endpoints of; `nil` for a service's default ones.
-    package internal(set) var cluster: Cluster? {
-        didSet {
-            self.port = (self.cluster?.settings?.port).map { Int($0) } ?? 0
-            self.panicThreshold = self.cluster?.settings?.panicThreshold ?? 0
-            self.connectLimit = (self.cluster?.settings?.connectTimeout).map { TimeAmount($0) }
-        }
-    }
+    package let cluster: Cluster?
+    // A cluster is a large value: what every request asks of it stands beside it.
     /// The port that is called in place of the endpoints' own; 0 for none.
-    package private(set) var port = 0
-    private var panicThreshold = 0
+    package let port: Int
+    private let panicThreshold: Int
     /// The longest time to connect; `nil` for the listener's.
-    private(set) var connectLimit: TimeAmount?
+    let connectLimit: TimeAmount?
     /// Whose instances they are, where not those of the called service; `nil` where that is not known.
-    package internal(set) var foreign: Service?
+    package let foreign: Service?
     /// Counts what is under way, where the cluster limits it.
-    package internal(set) var tickets: ClusterTickets?
+    package let tickets: ClusterTickets?
     /// Weights and priorities; `nil` where all endpoints are the same.
-    var shares: EndpointShares?
+    private let shares: EndpointShares?
     private var next: RoundRobin
     private var speeds: WeightedResponse
     private let ring: SharedRing?
@@ -42,11 +37,25 @@ package final class EndpointSubset {
         self.set.endpoints.enumerated().map { ($0.element.description, $0.offset) },
         uniquingKeysWith: { first, _ in first })
 
+    /// - Parameter foreign: See ``foreign``.
     init(
-        _ set: EndpointSet, _ policy: BalancingPolicy, counters: RequestCounters, turn: BalancerTurn,
-        loads: [EndpointLoad], ring: SharedRing? = nil, at now: NIODeadline
+        _ set: EndpointSet, of cluster: Cluster?, _ foreign: Service?, _ policy: BalancingPolicy,
+        counters: RequestCounters, tickets: ClusterTickets?, turn: BalancerTurn, loads: [EndpointLoad],
+        ring: SharedRing?, at now: NIODeadline
     ) {
         self.set = set
+        self.cluster = cluster
+        self.foreign = foreign
+        self.tickets = tickets
+        let settings = cluster?.settings
+        self.port = (settings?.port).map { Int($0) } ?? 0
+        self.panicThreshold = settings?.panicThreshold ?? 0
+        self.connectLimit = (settings?.connectTimeout).map { TimeAmount($0) }
+        if case .fixed(let entries)? = cluster?.members, entries.count == set.endpoints.count {
+            self.shares = EndpointShares(entries)
+        } else {
+            self.shares = nil
+        }
         self.ring = ring
         self.policy = policy
         self.counters = counters

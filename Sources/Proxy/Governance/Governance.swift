@@ -108,11 +108,40 @@ package final class Governance: Sendable {
         }
     }
 
+    /// The endpoints of a cluster, and the service whose they are; that is `nil` where it is not there, and for addresses
+    /// that are written down.
+    ///
+    /// - Parameter cluster: `nil` for the default endpoints of `service`, the one that is called.
+    package func endpoints(
+        of cluster: Cluster?, _ service: Service, near region: RegionConfig?, isGRPC: Bool = false,
+        in directory: ServiceDirectory
+    ) -> (owner: Service?, set: EndpointSet) {
+        let name = isGRPC || cluster?.settings?.isHTTP2 == true ? "grpc" : "rest"
+        func matching(_ tags: InstanceTags, of service: Service) -> EndpointSet {
+            service.endpoints(matching: tags, ownApp: self.caller.app, near: region, protocolName: name)
+        }
+        switch cluster?.members {
+        case nil where name == "rest" && region == nil: return (service, service.defaultEndpoints)
+        case nil: return (service, matching(InstanceTags(), of: service))
+        case .own(let tags): return (service, matching(tags, of: service))
+        case .service(let other, let tags):
+            guard let owner = directory[other] else {
+                let missing = EndpointSet.Tags(
+                    version: tags.version, app: tags.app ?? self.caller.app, properties: tags.properties)
+                return (nil, EndpointSet([], tags: missing))
+            }
+            return (owner, matching(tags, of: owner))
+        case .fixed(let entries):
+            let endpoints = cluster.map { self.endpoints(entries, of: $0) } ?? []
+            return (nil, EndpointSet(endpoints, tags: .init(version: "", app: "")))
+        }
+    }
+
     /// The endpoints of a cluster whose addresses are written down.
     ///
     /// They are the same objects for all event loops and for as long as the process runs, so that what is known of their
     /// health is. Two clusters may have one address, and what one finds out of it is not the other's business.
-    package func endpoints(_ entries: [ClusterEntry], of cluster: Cluster) -> [Endpoint] {
+    private func endpoints(_ entries: [ClusterEntry], of cluster: Cluster) -> [Endpoint] {
         self.endpoints.withLock { known in
             entries.compactMap { entry in
                 let key = "\(cluster.name ?? "") \(entry.endpoint)"

@@ -86,64 +86,33 @@ package final class ServiceState {
 
     private func makeCluster(_ index: Int, _ isGRPC: Bool, at place: Int, _ worker: Worker) -> EndpointSubset {
         let cluster = index == 0 ? nil : self.policy.host?.clusters[index - 1]
-        let (service, set) = self.endpoints(of: cluster, isGRPC, worker)
+        let directory = worker.directory
+        let (owner, set) = self.governance.endpoints(
+            of: cluster, self.service, near: self.policy.region, isGRPC: isGRPC, in: directory)
+        if case .service? = cluster?.members { self.directory = directory }
         let counters = worker.metrics.counters(
-            .service(service?.name ?? self.service.name, app: set.tags.app, version: set.tags.version))
+            .service(owner?.name ?? self.service.name, app: set.tags.app, version: set.tags.version))
         let loads = set.endpoints.map { self.load(of: $0, worker.index) }
         var balancing = self.policy.balancing
         if let strategy = cluster?.settings?.strategy { balancing.strategy = strategy }
         let made = EndpointSubset(
-            set, balancing, counters: counters, turn: self.turns[place], loads: loads,
+            set, of: cluster, owner === self.service ? nil : owner, balancing, counters: counters,
+            tickets: index == 0 ? nil : self.policy.tickets[index - 1], turn: self.turns[place], loads: loads,
             ring: balancing.strategy == .ringHash ? self.policy.rings.ring(of: set.endpoints, at: place) : nil,
             at: worker.now)
-        made.cluster = cluster
-        made.foreign = service === self.service ? nil : service
-        if case .fixed(let entries)? = cluster?.members, entries.count == set.endpoints.count {
-            made.shares = EndpointShares(entries)
-        }
-        made.tickets = index == 0 ? nil : self.policy.tickets[index - 1]
         self.clusters[place] = made
-        if made.cluster?.isElsewhere == true { self.forgetOtherLoads() }
+        // Instances of other services come and go while this state stays.
+        if cluster?.isElsewhere == true { self.loads = self.usedLoads }
         return made
     }
 
-    /// Instances of other services come and go while this state stays: what is known of those that no cluster has any more
-    /// is forgotten.
-    private func forgetOtherLoads() {
-        var kept: [ObjectIdentifier: EndpointLoad] = [:]
+    /// What is known of the instances that a cluster has.
+    private var usedLoads: [ObjectIdentifier: EndpointLoad] {
+        var loads: [ObjectIdentifier: EndpointLoad] = [:]
         for load in self.clusters.lazy.compactMap({ $0 }).flatMap(\.loads) {
-            kept[ObjectIdentifier(load.endpoint)] = load
+            loads[ObjectIdentifier(load.endpoint)] = load
         }
-        self.loads = kept
-    }
-
-    /// The endpoints of a cluster, and the service whose they are; `nil` for the default endpoints.
-    private func endpoints(
-        of cluster: Cluster?, _ isGRPC: Bool, _ worker: Worker
-    ) -> (service: Service?, set: EndpointSet) {
-        let app = self.governance.caller.app
-        let name = isGRPC || cluster?.settings?.isHTTP2 == true ? "grpc" : "rest"
-        switch cluster?.members {
-        case nil where name == "rest" && self.policy.region == nil:
-            return (self.service, self.service.defaultEndpoints)
-        case nil, .own:
-            let tags = cluster?.tags ?? InstanceTags()
-            let set = self.service.endpoints(matching: tags, ownApp: app, near: self.policy.region, protocolName: name)
-            return (self.service, set)
-        case .service(let other, let tags):
-            let directory = worker.directory
-            self.directory = directory
-            guard let service = directory[other] else {
-                let tags = EndpointSet.Tags(
-                    version: tags.version, app: tags.app ?? app, properties: tags.properties)
-                return (nil, EndpointSet([], tags: tags))
-            }
-            let set = service.endpoints(matching: tags, ownApp: app, near: self.policy.region, protocolName: name)
-            return (service, set)
-        case .fixed(let entries):
-            let endpoints = cluster.map { self.governance.endpoints(entries, of: $0) } ?? []
-            return (nil, EndpointSet(endpoints, tags: .init(version: "", app: "")))
-        }
+        return loads
     }
 
     /// The same for all subsets that an endpoint is in.
@@ -227,15 +196,10 @@ extension ServiceState {
         of service: Service, _ host: VirtualHost?, upon old: ServiceState?
     ) -> [ObjectIdentifier: EndpointLoad] {
         guard let old, !old.loads.isEmpty else { return [:] }
-        var loads: [ObjectIdentifier: EndpointLoad] = [:]
-        if host?.leadsElsewhere == true {
-            // Which instances there are is another service's business: those that were in use last.
-            for load in old.clusters.lazy.compactMap({ $0 }).flatMap(\.loads) {
-                loads[ObjectIdentifier(load.endpoint)] = load
-            }
-            return loads
-        }
+        // Which instances there are is another service's business.
+        if host?.leadsElsewhere == true { return old.usedLoads }
         if old.service === service { return old.loads }
+        var loads: [ObjectIdentifier: EndpointLoad] = [:]
         loads.reserveCapacity(old.loads.count)
         for instance in service.instances {
             for endpoint in instance.endpoints {

@@ -2,11 +2,11 @@
 
 import AsyncHTTPClient
 import Common
-import Serving
 import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOSSL
+import Serving
 import TLS
 
 /// Asks a configuration server at one of its addresses.

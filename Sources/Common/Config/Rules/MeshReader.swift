@@ -7,6 +7,8 @@ struct MeshReader {
     private var problems: RuleProblems
     private var clusters: [String: Cluster] = [:]
     private var used: Set<String> = []
+    /// Which host has a domain and port.
+    private var owners: [String: String] = [:]
     /// The clusters as they were written, by name.
     private var plainClusters: [String: String] = [:]
 
@@ -195,23 +197,7 @@ struct MeshReader {
                 self.refuse(element, "the host \(name) stands here twice", "give each a name of its own")
                 continue
             }
-            let port = self.number(element["port"], 1...65_535).map { UInt16($0) }
-            let names = element["domains"]?.elements ?? [.text(name, element.location)]
-            if names.isEmpty { self.refuse(element, "the host has no domains", "name one, or leave domains out") }
-            for domain in names {
-                var text = domain.text?.lowercased() ?? ""
-                // Of the root; requests lose it likewise.
-                if text.count > 1, text.hasSuffix(".") { text.removeLast() }
-                if DomainTable.isDomain(text) {
-                    let known = domains.first { $0.pattern == text && $0.port == port }
-                    if let known { self.refuse(domain, "\(text) belongs to the host \(known.host)", "name it once") }
-                    domains.append(DomainTable.Domain(text, port: port, host: name))
-                } else {
-                    self.refuse(
-                        domain, "\"\(domain.text ?? "")\" is no domain",
-                        "write a host such as shop.example, *.example, shop.* or *")
-                }
-            }
+            self.readDomains(of: name, element, into: &domains)
             let retry = balancing.retry(for: name)
             var reader = RouteReader(self.problems, self.clusters, retry: retry)
             let routes = reader.routes(element)
@@ -226,6 +212,30 @@ struct MeshReader {
         }
         mesh.domains = DomainTable(domains)
         return mesh
+    }
+
+    private mutating func readDomains(
+        of name: String, _ host: ConfigTree, into domains: inout [DomainTable.Domain]
+    ) {
+        let port = self.number(host["port"], 1...65_535).map { UInt16($0) }
+        let elements = host["domains"]?.elements ?? [.text(name, host.location)]
+        if elements.isEmpty { self.refuse(host, "the host has no domains", "name one, or leave domains out") }
+        for element in elements {
+            var text = element.text?.lowercased() ?? ""
+            // Of the root; requests lose it likewise.
+            if text.count > 1, text.hasSuffix(".") { text.removeLast() }
+            guard DomainTable.isDomain(text) else {
+                self.refuse(
+                    element, "\"\(element.text ?? "")\" is no domain",
+                    "write a host such as shop.example, *.example, shop.* or *")
+                continue
+            }
+            let domain = DomainTable.Domain(text, port: port, host: name)
+            if let owner = self.owners.updateValue(name, forKey: "\(text):\(port ?? 0)") {
+                self.refuse(element, "\(text) belongs to the host \(owner)", "name it once")
+            }
+            domains.append(domain)
+        }
     }
 
     // MARK: Values
