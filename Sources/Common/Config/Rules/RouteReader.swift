@@ -40,19 +40,20 @@ struct RouteReader {
         return routes
     }
 
+    private static let keys = [
+        "name", "match", "targets", "reply", "redirect", "timeouts", "retry", "requestHeaders", "responseHeaders",
+        "rewrite", "hash",
+    ]
+
     private mutating func route(_ tree: ConfigTree) -> [(route: Route, clusters: [Cluster])] {
-        self.problems.allowOnly(
-            [
-                "name", "match", "targets", "reply", "redirect", "timeouts", "retry", "requestHeaders",
-                "responseHeaders", "rewrite", "hash",
-            ], in: tree)
+        self.problems.allowOnly(Self.keys, in: tree)
         let targets = self.targets(tree)
         let matches = tree["match"]?.elements ?? []
         let paths = matches.isEmpty ? [nil] : matches.map { Optional($0) }
         return paths.map { match in
             let route = Route(
                 match: self.match(match), name: self.problems.text(tree["name"]), weights: targets.map(\.weight),
-                action: self.action(tree, match, hasTargets: !targets.isEmpty), at: (match ?? tree).location)
+                action: self.action(tree, match), at: (match ?? tree).location)
             return (route, targets.map(\.cluster))
         }
     }
@@ -60,7 +61,9 @@ struct RouteReader {
     private mutating func targets(_ tree: ConfigTree) -> [(weight: Int, cluster: Cluster)] {
         let elements = tree["targets"]?.elements ?? []
         let answers = ["reply", "redirect"].filter { tree[$0] != nil }
-        if elements.isEmpty, answers.isEmpty {
+        // A key that is misspelt is enough to say.
+        let isRead = tree.entries.allSatisfy { Self.keys.contains($0.key) }
+        if elements.isEmpty, answers.isEmpty, isRead {
             self.refuse(tree, "the route leads nowhere", "write targets: [{cluster: cart}], reply or redirect")
         }
         if answers.count + (elements.isEmpty ? 0 : 1) > 1 {
@@ -141,7 +144,7 @@ struct RouteReader {
 
     // MARK: Actions
 
-    private mutating func action(_ tree: ConfigTree, _ match: ConfigTree?, hasTargets: Bool) -> RouteAction? {
+    private mutating func action(_ tree: ConfigTree, _ match: ConfigTree?) -> RouteAction? {
         var limits = RouteLimits()
         if let times = tree["timeouts"] {
             self.problems.allowOnly(["head", "call", "idle"], in: times)
@@ -149,7 +152,7 @@ struct RouteReader {
             limits.call = self.problems.duration(times["call"])
             limits.idle = self.problems.duration(times["idle"])
         }
-        if !hasTargets {
+        if tree["reply"] != nil || tree["redirect"] != nil {
             for key in ["timeouts", "retry", "rewrite", "requestHeaders", "hash"] {
                 if let value = tree[key] {
                     self.refuse(value, "\(key) has no effect on a route that answers at once", "take it out")

@@ -104,6 +104,17 @@ import Testing
     }
 
     @Test(
+        "one mistake is told once, and not what follows from it",
+        arguments: [
+            "{target: [{cluster: one}], rewrite: {path: /a}}", "{targets: [{cluster: on}], timeouts: {call: 1s}}",
+            "{redirects: {path: /a}}",
+        ])
+    func once(route: String) throws {
+        let (_, problems) = try rules(Self.mesh("{match: [{path: {exact: /}}], reply: {}}, \(route)"))
+        #expect(problems.count { $0.severity == .error } == 1, "\(problems)")
+    }
+
+    @Test(
         "says what is wrong with hosts and clusters",
         arguments: [
             ("hosts: [shop]", "a map belongs here"),
