@@ -20,25 +20,17 @@ struct DestinationStage: Stage {
     private let context: HeaderLine
     private let plainSource: HeaderLine
     private let token: HopToken
-    private let governance: Governance
-    private let virtualHosts: VirtualHosts
-    /// Asked first: most meshes have none.
-    private let hasVirtualHosts: Bool
     private let hosts: ExternalDestinations
 
     init(
         _ resolver: any DestinationResolver, grpc streamResolver: any DestinationResolver, own: OwnListeners,
-        source: String, token: HopToken,
-        governance: Governance, hosts: ExternalDestinations
+        source: String, token: HopToken, hosts: ExternalDestinations
     ) {
         self.resolver = resolver
         self.streamResolver = streamResolver
         self.own = own
         self.source = source
         self.token = token
-        self.governance = governance
-        self.virtualHosts = VirtualHosts(governance.rules.routes.domains, governance)
-        self.hasVirtualHosts = !self.virtualHosts.isEmpty
         self.hosts = hosts
         self.context = HeaderLine("x-cse-context", SourceContext.write([(SourceContext.sourceKey, source)]))
         self.plainSource = HeaderLine(SourceContext.sourceKey, source)
@@ -49,20 +41,21 @@ struct DestinationStage: Stage {
         if exchange.isGRPC, exchange.request.method == .connect { return .reply(.established) }
         let own = self.ownListener(exchange)
         switch own {
-        case .outgoing where exchange.request.method == .connect: return .reject(self.unlisted)
-        case .admin where exchange.request.method == .connect: return .reject(self.unlisted)
+        case .outgoing where exchange.request.method == .connect: return .reject(Self.unlisted(exchange))
+        case .admin where exchange.request.method == .connect: return .reject(Self.unlisted(exchange))
         case .outgoing:
             return .reject(ProxyError(.destinationUnresolved, "uri format must be: http://serviceName/api"))
         case .admin:
             return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
         case .incoming, nil: break
         }
-        let host = self.hasVirtualHosts ? self.virtualHosts.find(exchange) : nil
+        // Most meshes have neither.
+        let host = exchange.worker.rules.hosts.isEmpty ? nil : Self.virtualHost(exchange)
         if let host, exchange.request.method != .connect {
-            Self.take(exchange.worker.state(ofHost: host, self.governance), for: &exchange)
+            Self.take(exchange.worker.state(of: host), for: &exchange)
             return self.mark(&exchange)
         }
-        switch self.hosts.find(&exchange, self.governance, self.own) {
+        switch self.hosts.find(&exchange, self.own) {
         case .found: return self.mark(&exchange)
         case .wait(let future): return .again(future)
         case .refused(let error): return .reject(error)
@@ -70,7 +63,7 @@ struct DestinationStage: Stage {
         }
         // A tunnel to a listed external host is one as ever, also where a domain such as * has it.
         if let host {
-            let target = exchange.worker.state(ofHost: host, self.governance)
+            let target = exchange.worker.state(of: host)
             return self.leadInside(target, exchange.request.authority.portDigits, &exchange)
         }
         let directory = exchange.worker.directory
@@ -88,7 +81,7 @@ struct DestinationStage: Stage {
             (service, port) = (found, itsPort)
         }
         service.use.set()
-        let target = exchange.worker.state(of: service, self.governance)
+        let target = exchange.worker.state(of: service)
         if exchange.request.method == .connect { return self.leadInside(target, port, &exchange) }
         Self.take(target, for: &exchange)
         if !port.isEmpty {
@@ -96,6 +89,15 @@ struct DestinationStage: Stage {
             exchange.requestHeaders.append(.xForwardedPort, "X-Forwarded-Port", valueFrom: port)
         }
         return self.mark(&exchange)
+    }
+
+    /// The virtual host of `mesh.yaml` that a request belongs to.
+    private static func virtualHost(_ exchange: borrowing Exchange) -> Service? {
+        let authority = exchange.request.authority
+        let port = authority.portDigits.isEmpty ? 80 : authority.port
+        return exchange.requestHeaders.withBytes(in: authority.host) {
+            exchange.worker.rules.hosts.find($0, port: port)
+        }
     }
 
     private static func take(_ target: ServiceState, for exchange: inout Exchange) {
@@ -107,7 +109,7 @@ struct DestinationStage: Stage {
     func onFinish(_ exchange: inout Exchange) {
         // A retry that the end of the call has overtaken.
         exchange.balancing.nextRetry.take()?.giveBackRetry()
-        if exchange.isExternal, exchange.outcome == .connectFailed { self.hosts.connectFailed(exchange) }
+        if exchange.chain == .external, exchange.outcome == .connectFailed { self.hosts.connectFailed(exchange) }
     }
 
     /// Stops requests that have been here before, and tells the other side who asks.
@@ -139,13 +141,13 @@ struct DestinationStage: Stage {
     ) -> Verdict {
         let text = exchange.requestHeaders.string(in: name)
         if isOwn || exchange.requestHeaders.withBytes(in: name, { OwnListeners.isInternal($0) }) {
-            if exchange.request.method == .connect { return .reject(self.unlisted) }
+            if exchange.request.method == .connect { return .reject(Self.unlisted(exchange)) }
             return .reject(ProxyError(.destinationRefused, "destination refused: [\(text)] is no service"))
         }
         var isReachable = directory.isSynced
         // A name that no service can have must not spoil the question for others.
         if directory.isComplete || exchange.requestHeaders.withBytes(in: name, { RegistryNames.isName($0) }) {
-            let (now, demands) = (exchange.worker.now, self.governance.demands(for: text))
+            let (now, demands) = (exchange.worker.now, exchange.worker.rules.demands(for: text))
             let missing = demands.filter { directory.absence(of: $0, at: now) == nil }
             if !missing.isEmpty {
                 // All at once; the request goes on with the first answer.
@@ -157,7 +159,7 @@ struct DestinationStage: Stage {
             isReachable = demands.allSatisfy { directory.absence(of: $0, at: now) == .unknown }
         }
         guard isReachable else { return .reject(ProxyError(.notReady)) }
-        if exchange.request.method == .connect { return .reject(self.unlisted) }
+        if exchange.request.method == .connect { return .reject(Self.unlisted(exchange)) }
         return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()"))
     }
 
@@ -180,8 +182,8 @@ struct DestinationStage: Stage {
     }
 
     /// Why CONNECT does not lead to what is no service.
-    private var unlisted: ProxyError {
-        self.hosts.isEmpty
+    private static func unlisted(_ exchange: borrowing Exchange) -> ProxyError {
+        exchange.worker.rules.externalHosts.isEmpty
             ? ProxyError(.methodRefused) : ProxyError(.destinationRefused, "destination refused: not listed")
     }
 

@@ -33,17 +33,14 @@ package actor EgressComponent: Component {
     /// - Parameter previous: What held until now.
     package static func plan(_ config: MesherConfig, token: HopToken, upon previous: TrafficPlan? = nil) -> TrafficPlan
     {
-        let governance = Governance(config, upon: previous?.governance)
         let marks = Marks(config.rules, upon: previous?.marks)
         let stages = EgressStages(
             config, own: OwnListeners(config.listeners), resolver: Resolvers.make(config.resolvers.http),
-            grpc: Resolvers.make(config.resolvers.grpc), token: token,
-            governance: governance, marks: marks)
+            grpc: Resolvers.make(config.resolvers.grpc), token: token, marks: marks)
         return TrafficPlan(
             direction: .outgoing, chain: StageChain(stages.inOrder, external: stages.external),
             settings: config.proxy, trust: config.trust, failureStatuses: config.governance.failureStatuses,
-            governance: governance, marks: marks,
-            records: ExchangeRecord.Uses(config.governance.chains.outgoing, config),
+            marks: marks, records: ExchangeRecord.Uses(config.governance.chains.outgoing, config),
             isDraining: previous?.isDraining ?? false)
     }
 

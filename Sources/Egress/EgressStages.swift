@@ -48,19 +48,16 @@ package struct EgressStages {
     /// - Parameter resolver: Finds the service that a request names.
     /// - Parameter streamResolver: The same for gRPC.
     /// - Parameter token: Marks requests that have left through here.
-    /// - Parameter governance: What governs calls of services.
     /// - Parameter marks: Marks and their limits.
     /// - Parameter handlers: The table, or another one in tests of handlers.
     package init(
         _ config: MesherConfig, own: OwnListeners, resolver: any DestinationResolver,
         grpc streamResolver: any DestinationResolver = HostResolver(), token: HopToken,
-        governance: Governance, marks: Marks,
-        handlers: [String: Maker] = EgressStages.handlers
+        marks: Marks, handlers: [String: Maker] = EgressStages.handlers
     ) {
         let first = DestinationStage(
             resolver, grpc: streamResolver, own: own, source: config.identity.name, token: token,
-            governance: governance,
-            hosts: ExternalDestinations(config.rules.externalHosts, limit: config.proxy.connect))
+            hosts: ExternalDestinations(limit: config.proxy.connect))
         let parts = Parts(own: own, marks: marks, tracing: config.tracing)
         let chains = config.governance.chains
         // Before the destination is known, so that a misspelt name is seen in traces; the same for external hosts, since

@@ -7,7 +7,8 @@ import Proxy
 
 /// Finds the external hosts that egress rules allow, before any registry is asked.
 ///
-/// The rules are the only way out of the mesh, and the only places that CONNECT may open a tunnel to.
+/// The rules are the only way out of the mesh, and the only places that CONNECT may open a tunnel to. They are virtual hosts
+/// whose only route leads to the host that the request itself names, so it is resolved here, before the rest of their chain.
 ///
 /// - Source: egress rules of the original; promise T4.
 struct ExternalDestinations: Sendable {
@@ -20,49 +21,25 @@ struct ExternalDestinations: Sendable {
         case refused(ProxyError)
     }
 
-    /// Whether none are listed.
-    var isEmpty: Bool { self.hosts.isEmpty }
-
-    /// A rule, and what belongs to it.
-    private struct Rule: Sendable {
-        let rule: ExternalHosts.Rule
-        let service: Service
-        let asker: NameResolver.Asker
-    }
-
-    /// How many names of a rule are looked up at a time.
-    private static let threads = 2
-
-    private let hosts: ExternalHosts
-    private let limit: TimeAmount
-    /// As ``ExternalHosts/rules`` has them.
-    private let rules: [Rule]
-
-    /// The hosts that are listed.
-    ///
-    /// - Parameter limit: How long a request waits for DNS: as long as for a connection.
-    init(_ hosts: ExternalHosts, limit: TimeAmount) {
-        self.hosts = hosts
-        self.limit = limit
-        self.rules = hosts.rules.map { rule in
-            Rule(
-                rule: rule, service: Service(name: rule.pattern, instances: [], ownApp: ""),
-                asker: NameResolver.Asker("external \(rule.pattern)", threads: Self.threads))
-        }
-    }
+    /// How long a request waits for DNS: as long as for a connection.
+    let limit: TimeAmount
 
     /// The external host that a request names; `nil` when it names none that is listed.
     ///
     /// - Parameter own: The sidecar's listeners, which no name may lead to.
-    func find(_ exchange: inout Exchange, _ governance: Governance, _ own: OwnListeners) -> Finding? {
+    func find(_ exchange: inout Exchange, _ own: OwnListeners) -> Finding? {
         let isTunnel = exchange.request.method == .connect
-        guard !self.hosts.isEmpty, isTunnel || exchange.request.flags.contains(.absoluteTarget) else { return nil }
-        let authority = exchange.request.authority
-        guard let place = exchange.requestHeaders.withBytes(in: authority.host, { self.hosts.place(of: $0) }) else {
+        let rules = exchange.worker.rules
+        guard !rules.externalHosts.isEmpty, isTunnel || exchange.request.flags.contains(.absoluteTarget) else {
             return nil
         }
-        let known = self.rules[place]
-        let rule = known.rule
+        let authority = exchange.request.authority
+        guard
+            let listed = exchange.requestHeaders.withBytes(
+                in: authority.host, { rules.externalHosts.find($0, port: authority.port) })
+        else { return nil }
+        let target = exchange.worker.state(of: listed)
+        guard let rule = target.policy.requested else { return nil }
         let asked = authority.portDigits.isEmpty ? nil : authority.port
         if isTunnel, !rule.allows(port: authority.port) {
             return .refused(ProxyError(.destinationRefused, "destination refused: the port is not listed"))
@@ -70,7 +47,7 @@ struct ExternalDestinations: Sendable {
         let host = Self.host(exchange, rule)
         let port = isTunnel ? authority.port : rule.httpPort(requested: asked)
         switch exchange.worker.addresses.look(
-            host, port: port, for: known.asker, within: self.limit, at: exchange.worker.now)
+            host, port: port, for: target.policy.asker, within: self.limit, at: exchange.worker.now)
         {
         case .pending(let future):
             exchange.awaitsUntil = exchange.worker.now + self.limit
@@ -78,15 +55,14 @@ struct ExternalDestinations: Sendable {
         case .unknown: return .refused(ProxyError(.noEndpoint, "the address of [\(host)] is not known"))
         case .endpoint(let endpoint):
             // Only now: a name may lead anywhere.
-            guard self.hosts.allowsLoopback || !endpoint.ip.isInternal else {
+            guard rules.allowsLoopback || !endpoint.ip.isInternal else {
                 return .refused(
                     ProxyError(.destinationRefused, "destination refused: [\(host)] has an internal address"))
             }
             guard !own.contains(endpoint) else {
                 return .refused(ProxyError(.destinationRefused, "destination refused: the sidecar itself"))
             }
-            let target = exchange.worker.state(ofHost: known.service, governance)
-            exchange.isExternal = true
+            exchange.chain = .external
             exchange.target = target
             exchange.counters = target.counters
             exchange.timeout = target.timeout
@@ -97,9 +73,7 @@ struct ExternalDestinations: Sendable {
 
     /// A request could not be sent to the host that was found for it.
     func connectFailed(_ exchange: borrowing Exchange) {
-        let authority = exchange.request.authority
-        let rule = exchange.requestHeaders.withBytes(in: authority.host) { self.hosts.match(host: $0) }
-        guard let rule, let endpoint = exchange.endpoint else { return }
+        guard let rule = exchange.target?.policy.requested, let endpoint = exchange.endpoint else { return }
         exchange.worker.addresses.failed(endpoint, of: Self.host(exchange, rule))
     }
 

@@ -8,14 +8,14 @@ package import Proxy
 ///
 /// From any thread; no event loop is asked, and nothing is made that was not there.
 package enum TrafficInspector {
-    /// All services of a directory.
+    /// All services of the mesh.
     ///
-    /// - Parameter plan: What outgoing traffic obeys.
+    /// - Parameter governance: What governs calls.
     package static func services(
-        _ directory: ServiceDirectory, plan: TrafficPlan, now: NIODeadline
+        _ mesh: Mesh, _ governance: Governance, now: NIODeadline
     ) -> [ServiceInspection] {
-        let policies = plan.governance?.all ?? [:]
-        return directory.all.map { service in
+        let policies = governance.services
+        return mesh.services.all.map { service in
             let policy = policies[service.name]
             let circuits = policy.map { $0.scope.isPerInstance ? $0.circuits.all : [:] } ?? [:]
             return ServiceInspection(

@@ -10,7 +10,7 @@ import Serving
 package actor HealthComponent: Component {
     private let checks: [HealthCheckConfig]
     private let health: LocalHealth
-    private let registrar: Mailbox<RegistryMessage>?
+    private let registrar: Mailbox<RegistrarMessage>?
     private let loops: any EventLoopGroup
     private let logger: Logger
 
@@ -18,7 +18,7 @@ package actor HealthComponent: Component {
     ///
     /// - Parameter registrar: Told of every change.
     package init(
-        _ checks: [HealthCheckConfig], health: LocalHealth, registrar: Mailbox<RegistryMessage>? = nil,
+        _ checks: [HealthCheckConfig], health: LocalHealth, registrar: Mailbox<RegistrarMessage>? = nil,
         loops: any EventLoopGroup, logger: Logger
     ) {
         self.checks = checks

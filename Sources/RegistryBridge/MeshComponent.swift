@@ -5,7 +5,7 @@ package import Logging
 
 /// Owns what the mesh is: merges what all sources say, and publishes it as one value.
 ///
-/// A name belongs to the first source in the configured order that has it. Merging refuses nothing; a name that several have
+/// Services and the rules about them are published together. A name belongs to the first source in the configured order that has it. Merging refuses nothing; a name that several have
 /// is told once.
 package actor MeshComponent: Component {
     private let sources: [MeshSource]
@@ -23,6 +23,7 @@ package actor MeshComponent: Component {
     /// What the sources said when names were asked last.
     private var asked: [ServiceDirectory] = []
     private var shared: Set<String> = []
+    private var rules: MeshRules
 
     /// A component that publishes to `mesh`.
     ///
@@ -45,6 +46,7 @@ package actor MeshComponent: Component {
         self.onSync = onSync
         self.logger = logger
         self.patience = .now + patience
+        self.rules = mesh.current.rules
         let shown = mesh.current.services.parts
         self.holds = sources.indices.map { PartHold(shown: $0 < shown.count ? shown[$0] : nil, limit: patience) }
     }
@@ -54,10 +56,17 @@ package actor MeshComponent: Component {
             let isPatient = self.publish()
             let deadlines = self.holds.compactMap(\.deadline) + (isPatient ? [self.patience] : [])
             if let deadline = deadlines.min() {
-                _ = await self.inbox.receiveAll(until: deadline)
-            } else {
-                _ = await self.inbox.receive()
+                await self.inbox.receiveAll(until: deadline).forEach { self.note($0) }
+            } else if let message = await self.inbox.receive() {
+                self.note(message)
             }
+        }
+    }
+
+    private func note(_ message: MeshMessage) {
+        switch message {
+        case .partChanged: break
+        case .configurationChanged(let config): self.rules = MeshRules(config, upon: self.rules)
         }
     }
 
@@ -80,9 +89,10 @@ package actor MeshComponent: Component {
         }
         let last = self.mesh.current
         let known = last.services.parts.isEmpty ? [last.services] : last.services.parts
-        if !parts.elementsEqual(known, by: ===) {
-            let services = ServiceDirectory.merging(parts, upon: last.services)
-            self.mesh.publish(Mesh(services, generation: last.generation + 1, sources: last.sources))
+        let isSame = parts.isEmpty || parts.elementsEqual(known, by: ===)
+        if !isSame || self.rules !== last.rules {
+            let services = isSame ? last.services : ServiceDirectory.merging(parts, upon: last.services)
+            self.mesh.publish(Mesh(services, self.rules, generation: last.generation + 1, sources: last.sources))
             self.report(services.shared)
         }
         for (place, part) in parts.enumerated() where part.isSynced { self.onSync(place) }

@@ -26,10 +26,11 @@ import Testing
             var reader = ConfigReader(ConfigStore([source]))
             let stages = EgressStages(
                 config, own: OwnListeners(ListenerConfig(&reader), machine: []), resolver: HostResolver(),
-                token: HopToken(), governance: Governance(config), marks: Marks(config.rules))
+                token: HopToken(), marks: Marks(config.rules))
             self.chain = StageChain(stages.inOrder)
             self.exchanges = TestExchange(
-                try TestExchange.directory(instances: ["cart": endpoints]), logger: self.log.logger)
+                try TestExchange.directory(instances: ["cart": endpoints]), MeshRules(config),
+                logger: self.log.logger)
         }
 
         /// A request that has got so far that it would be sent.

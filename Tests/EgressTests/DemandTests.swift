@@ -20,7 +20,7 @@ import Testing
             }
         }
 
-        func ask(_ message: DiscoveryMessage) -> Bool {
+        func ask(_ message: RegistryMessage) -> Bool {
             switch message {
             case .serviceWanted(let demand): self.messages.withLock { $0.append("\(demand.app)/\(demand.name)") }
             case .serviceRefuses(let demand):
@@ -34,13 +34,14 @@ import Testing
     private static let rule = [
         "servicecomb.routeRule.cart": "- precedence: 1\n  route: [{tags: {app: shop}, weight: 100}]\n"
     ]
+    private static func ruled() throws -> MeshRules { MeshRules(try TestSidecar.config(Self.rule)) }
     private let registry = Registry()
 
     /// The chain of a sidecar of the application `default`.
-    private func stages(_ values: [String: String]) throws -> [any Stage] {
-        let config = try TestSidecar.config(values)
+    private func stages() throws -> [any Stage] {
+        let config = try TestSidecar.config([:])
         return EgressStages(
-            config, own: .none, resolver: HostResolver(), token: HopToken(), governance: Governance(config),
+            config, own: .none, resolver: HostResolver(), token: HopToken(),
             marks: Marks(config.rules)
         ).inOrder
     }
@@ -75,8 +76,8 @@ import Testing
 
     @Test("a name of which nothing is known is asked for in every application that a rule leads to, at once")
     func unknownName() throws {
-        let exchanges = TestExchange(try self.directory([:]), ask: self.registry.ask)
-        let chain = StageChain(try self.stages(Self.rule))
+        let exchanges = TestExchange(try self.directory([:]), try Self.ruled(), ask: self.registry.ask)
+        let chain = StageChain(try self.stages())
         var exchange = try self.begin(exchanges)
         guard case .wait = chain.advance(&exchange) else {
             Issue.record("the request does not wait")
@@ -96,10 +97,10 @@ import Testing
     func noRules() throws {
         let exchanges = TestExchange(try self.directory([:]), ask: self.registry.ask)
         var exchange = try self.begin(exchanges)
-        _ = StageChain(try self.stages([:])).advance(&exchange)
+        _ = StageChain(try self.stages()).advance(&exchange)
         #expect(self.registry.asked == ["default/cart"])
         exchanges.publish(try self.directory(["default": nil]))
-        guard case .fail(let error) = StageChain(try self.stages([:])).advance(&exchange) else {
+        guard case .fail(let error) = StageChain(try self.stages()).advance(&exchange) else {
             Issue.record("the request does not fail")
             return
         }
@@ -108,8 +109,8 @@ import Testing
 
     @Test("a rule that leads to another application has it asked for, although the name is known")
     func knownName() throws {
-        let exchanges = TestExchange(try self.directory(["default": "rest://10.0.0.1:80"]), ask: self.registry.ask)
-        let chain = StageChain(try self.stages(Self.rule))
+        let exchanges = TestExchange(try self.directory(["default": "rest://10.0.0.1:80"]), try Self.ruled(), ask: self.registry.ask)
+        let chain = StageChain(try self.stages())
         var exchange = try self.begin(exchanges)
         guard case .wait = chain.advance(&exchange) else {
             Issue.record("the request does not wait")
@@ -136,7 +137,7 @@ import Testing
     @Test("a service without instances, and one whose last instance refuses, have the registry asked again")
     func refusals() throws {
         let exchanges = TestExchange(try self.directory(["default": ""]), ask: self.registry.ask)
-        let chain = StageChain(try self.stages([:]))
+        let chain = StageChain(try self.stages())
         var exchange = try self.begin(exchanges)
         _ = chain.advance(&exchange)
         #expect(self.registry.asked == ["default/cart refuses"])
@@ -154,7 +155,7 @@ import Testing
     @Test("a request does not wait for one answer after the other for ever")
     func patience() throws {
         let exchanges = TestExchange(try self.directory([:]), ask: self.registry.ask)
-        let chain = StageChain(try self.stages(Self.rule))
+        let chain = StageChain(try self.stages())
         var exchange = try self.begin(exchanges)
         _ = chain.advance(&exchange)
         exchange.awaitsUntil = exchange.worker.now
@@ -169,7 +170,7 @@ import Testing
     func names(name: String) throws {
         let exchanges = TestExchange(try self.directory([:]), ask: self.registry.ask)
         var exchange = try exchanges.make(["GET http://\(name)/ HTTP/1.1", "Host: \(name)"])
-        guard case .fail = StageChain(try self.stages([:])).advance(&exchange) else {
+        guard case .fail = StageChain(try self.stages()).advance(&exchange) else {
             Issue.record("the request does not fail")
             return
         }
@@ -182,7 +183,7 @@ import Testing
         let exchanges = TestExchange(try self.directory(["default": text]))
         var exchange = try exchanges.make(["POST http://cart/ HTTP/1.1", "Host: cart", "X-Cse-Src-Microservice: evil"])
         exchange.isGRPC = isGRPC
-        guard case .forward = StageChain(try self.stages([:])).advance(&exchange) else {
+        guard case .forward = StageChain(try self.stages()).advance(&exchange) else {
             Issue.record("the request is not sent")
             return
         }

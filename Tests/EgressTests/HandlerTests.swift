@@ -20,7 +20,7 @@ import Testing
         // The name is not known to the configuration, so it takes the place of one that is.
         handlers["router"] = { _ in RequireHeaderStage() }
         let stages = EgressStages(
-            config, own: .none, resolver: HostResolver(), token: HopToken(), governance: Governance(config),
+            config, own: .none, resolver: HostResolver(), token: HopToken(),
             marks: Marks(config.rules), handlers: handlers)
         #expect(try self.run(stages.inOrder, []).error?.body == "X-Tenant is missing")
         #expect(try self.run(stages.inOrder, ["x-tenant: acme"]).port == 80)

@@ -25,7 +25,7 @@ import Testing
         let config = try TestSidecar.config([:])
         let stages = EgressStages(
             config, own: try self.listeners(values, machine: machine), resolver: HostResolver(), token: token,
-            governance: Governance(config), marks: Marks(config.rules))
+            marks: Marks(config.rules))
         return try TestExchange(try TestExchange.directory(services)).run(
             stages.inOrder, ["GET \(target) HTTP/1.1", "Host: a"] + fields)
     }

@@ -18,8 +18,7 @@ import Testing
         let exchanges = TestExchange(try TestExchange.directory(Self.services))
         let config = try TestSidecar.config([:])
         let stages = EgressStages(
-            config, own: .none, resolver: resolver, token: HopToken(), governance: Governance(config),
-            marks: Marks(config.rules))
+            config, own: .none, resolver: resolver, token: HopToken(), marks: Marks(config.rules))
         return try exchanges.run(stages.inOrder, ["GET \(target) HTTP/1.1", "Host: ignored:1"])
     }
 

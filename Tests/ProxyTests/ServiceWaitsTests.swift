@@ -14,7 +14,7 @@ import Testing
         let refusing = Mutex<[String]>([])
         let isBusy = Mutex(false)
 
-        func ask(_ message: DiscoveryMessage) -> Bool {
+        func ask(_ message: RegistryMessage) -> Bool {
             guard self.isBusy.withLock({ !$0 }) else { return false }
             switch message {
             case .serviceWanted(let demand): self.asked.withLock { $0.append(demand.name) }

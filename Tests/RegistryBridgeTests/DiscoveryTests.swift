@@ -17,8 +17,8 @@ private final class Discovery: Sendable {
     let center: ScriptedCenter
     let client: ServiceCenterClient
     let state = RegistrationState()
-    let inbox = Mailbox<DiscoveryMessage>("registry", capacity: 64, whenFull: .dropNewest)
-    let registrar = Mailbox<RegistryMessage>("registrar", capacity: 1, whenFull: .dropOldest)
+    let inbox = Mailbox<RegistryMessage>("registry", capacity: 64, whenFull: .dropNewest)
+    let registrar = Mailbox<RegistrarMessage>("registrar", capacity: 1, whenFull: .dropOldest)
     let status = RegistryStatus()
     let snapshot = TestPublisher()
     let directory = FileManager.default.temporaryDirectory.appendingPathComponent("state-\(UUID().uuidString)").path

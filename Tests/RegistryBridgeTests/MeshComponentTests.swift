@@ -63,7 +63,7 @@ private func directory(_ names: [String], known: [String]? = nil, absent: [Strin
             return MeshSource(name, place: place, part: part, inbox: self.inbox)
         }
         let mesh = Snapshot(
-            Mesh(.merging(sources.map(\.part), upon: nil), sources: sources.map(\.name)),
+            Mesh(.merging(sources.map(\.part), upon: nil), .plain, sources: sources.map(\.name)),
             on: MultiThreadedEventLoopGroup.singleton)
         let asked = Mutex<[Set<String>]>([])
         let synced = Mutex<Set<Int>>([])
@@ -92,5 +92,46 @@ private func directory(_ names: [String], known: [String]? = nil, absent: [Strin
             #expect(asked.withLock { $0 }.count == 1)
         }
         #expect(self.log.lines.count { $0.contains("a service is in several registries") } == 1)
+    }
+
+    @Test("rules and services are one value; what a configuration leaves as it was is the same objects")
+    func rules() async throws {
+        func config(_ weight: Int) throws -> MesherConfig {
+            try TestSidecar.config([
+                "servicecomb.routeRule.cart": "- {precedence: 1, route: [{tags: {version: 1.0}, weight: \(weight)}]}",
+                "servicecomb.routeRule.stock": "- {precedence: 1, route: [{tags: {version: 1.0}, weight: 100}]}",
+            ])
+        }
+        let first = MeshRules(try config(100))
+        let services = directory(["cart"])
+        let source = MeshSource("file", place: 0, part: services, inbox: self.inbox)
+        let mesh = Snapshot(
+            Mesh(.merging([services], upon: nil), first, sources: ["file"]), on: MultiThreadedEventLoopGroup.singleton)
+        let component = MeshComponent(
+            [source], mesh: mesh, inbox: self.inbox, app: "shop", onSync: { _ in }, logger: self.log.logger)
+        try await whileRunning({ try await component.run() }) {
+            self.inbox.send(.configurationChanged(try config(90)))
+            #expect(await eventually { mesh.current.rules !== first })
+            let second = mesh.current
+            #expect(second.services["cart"] === services["cart"])
+            #expect(second.rules.routes["stock"] === first.routes["stock"])
+            #expect(second.rules.routes["cart"]?.routes.first?.targets.map(\.weight) == [90, 10])
+            source.publish(directory(["cart", "stock"]))
+            #expect(await eventually { mesh.current.services["stock"] != nil })
+            #expect(mesh.current.rules === second.rules)
+        }
+    }
+
+    @Test("without a registry rules are published all the same")
+    func noRegistry() async throws {
+        let mesh = Snapshot(
+            Mesh(ServiceDirectory([], isSynced: true), .plain), on: MultiThreadedEventLoopGroup.singleton)
+        let component = MeshComponent(
+            [], mesh: mesh, inbox: self.inbox, app: "shop", onSync: { _ in }, logger: self.log.logger)
+        try await whileRunning({ try await component.run() }) {
+            self.inbox.send(.configurationChanged(try TestSidecar.config([:])))
+            #expect(await eventually { mesh.current.rules !== MeshRules.plain })
+            #expect(mesh.current.services.isSynced)
+        }
     }
 }

@@ -127,11 +127,11 @@ private final class Useless: Sendable {
     /// A sidecar's registration, discovery and watch, which share a client.
     private static func member(
         _ client: ServiceCenterClient, _ status: RegistryStatus, _ state: RegistrationState,
-        _ inbox: Mailbox<DiscoveryMessage>, _ loops: any EventLoopGroup
+        _ inbox: Mailbox<RegistryMessage>, _ loops: any EventLoopGroup
     ) throws -> @Sendable () async throws -> Void {
         var registration = Registration(try TestSidecar.config([:]), version: "1")
         registration.interval = .milliseconds(500)
-        let registrations = Mailbox<RegistryMessage>("registrar", capacity: 4, whenFull: .dropOldest)
+        let registrations = Mailbox<RegistrarMessage>("registrar", capacity: 4, whenFull: .dropOldest)
         let registrar = RegistrarComponent(
             registration, client: client, state: state, health: LocalHealth(), inbox: registrations, registry: inbox,
             readiness: Readiness([]), logger: Self.quiet)
@@ -170,7 +170,7 @@ private final class Useless: Sendable {
         let client = ServiceCenterClient(
             addresses: ["http://127.0.0.1:\(port)"], project: "default", tenant: "default", pace: Self.pace,
             loops: loops, logger: Self.quiet)
-        let inbox = Mailbox<DiscoveryMessage>("registry", capacity: 64, whenFull: .dropNewest)
+        let inbox = Mailbox<RegistryMessage>("registry", capacity: 64, whenFull: .dropNewest)
         let (status, state) = (RegistryStatus(), RegistrationState())
         try await whileRunning(Self.member(client, status, state, inbox, loops)) {
             #expect(await eventually { status.current.isWatching && state.isRegistered })

@@ -16,7 +16,7 @@ private final class Member: Sendable {
     let client: ServiceCenterClient
     let state = RegistrationState()
     let health = LocalHealth()
-    let inbox = Mailbox<RegistryMessage>("registrar", capacity: 4, whenFull: .dropOldest)
+    let inbox = Mailbox<RegistrarMessage>("registrar", capacity: 4, whenFull: .dropOldest)
     let registrar: RegistrarComponent
 
     /// What a sidecar with these settings registers.

@@ -22,7 +22,7 @@ private final class ServiceCenterContract: RegistryContract {
     }
 
     let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let inbox = Mailbox<DiscoveryMessage>("registry", capacity: 16, whenFull: .dropNewest)
+    let inbox = Mailbox<RegistryMessage>("registry", capacity: 16, whenFull: .dropNewest)
     let status = RegistryStatus()
     let client: ServiceCenterClient
     /// Has not failed when the registry under test has, and so waits for nothing.

@@ -2,6 +2,7 @@
 
 import Common
 import NIOPosix
+import TestSupport
 
 @testable import RegistryBridge
 
@@ -13,7 +14,7 @@ struct TestPublisher: Sendable {
     /// Where the registry publishes.
     var publisher: DirectoryPublisher {
         DirectoryPublisher(
-            self.source, sharing: Snapshot(.empty, on: MultiThreadedEventLoopGroup.singleton), ownApp: "shop")
+            self.source, sharing: Snapshot(Mesh(.empty, .plain), on: MultiThreadedEventLoopGroup.singleton), ownApp: "shop")
     }
 
     /// What it has published last.

@@ -23,17 +23,20 @@ package struct TestExchange {
     private let worker: Worker
     private let loop: EmbeddedEventLoop
     private let snapshot: Snapshot<Mesh>
+    private let rules: MeshRules
 
     /// Exchanges that see these services.
     ///
+    /// - Parameter rules: What is ruled about their calls.
     /// - Parameter ask: Takes what a registry would be asked.
     /// - Parameter logger: Takes what is said; nobody when there is none.
     package init(
-        _ directory: ServiceDirectory, ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil,
+        _ directory: ServiceDirectory, _ rules: MeshRules = .plain, ask: (@Sendable (RegistryMessage) -> Bool)? = nil,
         logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     ) {
         self.loop = EmbeddedEventLoop()
-        self.snapshot = Snapshot(Mesh(directory), on: self.loop)
+        self.rules = rules
+        self.snapshot = Snapshot(Mesh(directory, rules), on: self.loop)
         self.worker = Worker(
             eventLoop: self.loop, loopCount: 1, mesh: self.snapshot,
             metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
@@ -42,7 +45,7 @@ package struct TestExchange {
 
     /// Lets exchanges see other services from now on.
     package func publish(_ directory: ServiceDirectory) {
-        self.snapshot.publish(Mesh(directory))
+        self.snapshot.publish(Mesh(directory, self.rules))
         self.loop.run()
     }
 

@@ -63,11 +63,13 @@ package struct TestSidecar: Sendable {
     /// requests see them.
     package func change(_ values: [String: String]) async throws {
         let config = try Self.config(self.values.merging(values) { $1 })
-        let before = self.sidecar.plans.map(\.generation)
-        for inbox in self.sidecar.trafficInboxes { inbox.send(.configurationChanged(config)) }
-        while zip(self.sidecar.plans, before).contains(where: { $0.generation == $1 }) { await Task.yield() }
+        let before = self.generations
+        self.sidecar.adopt(config)
+        while zip(self.generations, before).contains(where: { $0 == $1 }) { await Task.yield() }
         try await self.settle()
     }
+
+    private var generations: [Int] { self.sidecar.plans.map(\.generation) + [self.sidecar.mesh.generation] }
 
     /// Returns when each event loop has what was published before.
     package func settle() async throws { _ = try await self.sidecar.workers.gather { $0.pool.idleCount } }

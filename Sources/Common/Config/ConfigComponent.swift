@@ -11,7 +11,7 @@ package actor ConfigComponent: Component {
     private let loader: ConfigLoader
     private let state: ConfigState
     private let inbox: Mailbox<ConfigMessage>
-    private let receivers: [Mailbox<TrafficMessage>]
+    private let receivers: [@Sendable (MesherConfig) -> Void]
     private let logger: Logger
     private var watchers: [String: FileWatcher] = [:]
     private var paths: [String] = []
@@ -27,8 +27,8 @@ package actor ConfigComponent: Component {
 
     /// A component that reads with `loader`, keeps what holds in `state`, and tells `receivers` of changes.
     package init(
-        loader: ConfigLoader, state: ConfigState, inbox: Mailbox<ConfigMessage>, receivers: [Mailbox<TrafficMessage>],
-        logger: Logger
+        loader: ConfigLoader, state: ConfigState, inbox: Mailbox<ConfigMessage>,
+        receivers: [@Sendable (MesherConfig) -> Void], logger: Logger
     ) {
         self.loader = loader
         self.state = state
@@ -123,7 +123,7 @@ package actor ConfigComponent: Component {
 
     private func publish(_ result: ConfigLoader.Result) {
         let config = self.state.started.config.adopting(result.config)
-        for receiver in self.receivers { receiver.send(.configurationChanged(config)) }
+        for receiver in self.receivers { receiver(config) }
     }
 
     /// Logs what was not there before.

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What the registry bridge is told.
+/// What the component that finds services is told.
 package enum RegistryMessage: Sendable {
-    /// The local application has become well or ill; ``LocalHealth`` says which.
-    case localHealthChanged
-    /// The registry no longer knows this sidecar's service.
-    case registrationLost
-    /// The registry answers again, perhaps without what it knew.
-    case registryReturned
-}
-
-/// What the part of the registry bridge is told that finds services.
-package enum DiscoveryMessage: Sendable {
     /// A request is for a service of which nothing is known.
     case serviceWanted(ServiceDemand)
     /// No instance that is known of a service takes a connection, or there is none.

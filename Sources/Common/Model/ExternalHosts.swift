@@ -5,7 +5,7 @@
 /// - Source: egress rules of the original.
 package struct ExternalHosts: Sendable {
     /// A port of a host.
-    package struct Port: Sendable, Equatable {
+    package struct Port: Sendable, Hashable {
         /// The number.
         package let number: UInt16
         /// What is spoken there; only `HTTP`, in any letter case, means something.
@@ -21,7 +21,7 @@ package struct ExternalHosts: Sendable {
     }
 
     /// One host, or all with a suffix.
-    package struct Rule: Sendable {
+    package struct Rule: Sendable, Hashable {
         /// As it was written, in lower case.
         package let pattern: String
         /// The ports.
@@ -51,7 +51,6 @@ package struct ExternalHosts: Sendable {
     package let rules: [Rule]
     /// Whether hosts may have addresses of this machine, its link or its cloud.
     package let allowsLoopback: Bool
-    private let places: HostTable<Int>
 
     /// Rules in any order.
     package init(_ rules: [Rule] = [], allowsLoopback: Bool = false) {
@@ -60,21 +59,22 @@ package struct ExternalHosts: Sendable {
                 < (right.isWildcard ? 1 : 0, -right.pattern.count, right.pattern)
         }
         self.allowsLoopback = allowsLoopback
-        self.places = HostTable(self.rules.enumerated().map { ($1.pattern, $0) })
     }
 
     /// Whether no host may be called.
     package var isEmpty: Bool { self.rules.isEmpty }
 
-    /// The rule that lists `host`, as its place in ``rules``; `nil` when none does.
+    /// What the rules are in the model of the mesh, by their patterns: virtual hosts with one route, which leads to the host
+    /// that the request names, along the chain of external hosts.
     ///
-    /// Cost: one pass over the name, whatever the number of rules.
-    package func place(of host: RawSpan) -> Int? {
-        let count = host.byteCount
-        let isRooted = count > 1 && host.byte(at: count - 1) == .dot
-        return self.places.value(for: host.extracting(0..<(isRooted ? count - 1 : count)))
+    /// - Parameter location: Where the rules are written.
+    package func virtualHosts(at location: ConfigLocation) -> [String: VirtualHost] {
+        self.rules.reduce(into: [:]) { hosts, rule in
+            guard hosts[rule.pattern] == nil else { return }
+            let ports = rule.ports.map { "\($0.number) \($0.protocolName)" }.joined(separator: ",")
+            hosts[rule.pattern] = VirtualHost(
+                [(Route(match: .always, weights: [1], at: location), [Cluster(.requested(rule))])],
+                chain: .external, plain: "\(rule.pattern) \(ports)")
+        }
     }
-
-    /// The rule that lists `host`; `nil` when none does.
-    package func match(host: RawSpan) -> Rule? { self.place(of: host).map { self.rules[$0] } }
 }

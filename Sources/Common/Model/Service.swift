@@ -132,16 +132,32 @@ package final class Service: Sendable {
     package let defaultEndpoints: EndpointSet
     /// Whether anybody asks for it; the same object from one directory to the next.
     package let use: UseMark
-    /// Whether it stands for a virtual host of `mesh.yaml`, which may have the name of a service and is another thing.
-    package let isVirtualHost: Bool
+    /// See ``Kind``.
+    package let kind: Kind
+    /// Its place in arrays of what is known of services: the same for all services of one name and kind, as long as there
+    /// is one of them.
+    package let slot: Int
+    private let slotHolder: Slot
+
+    /// What has the name, which things of different kinds may share.
+    package enum Kind: Sendable {
+        /// A service of a registry.
+        case service
+        /// It stands for a virtual host of `mesh.yaml`, and has no instances of its own.
+        case virtualHost
+        /// It stands for an external host, or for all with a suffix; likewise.
+        case externalHost
+    }
 
     /// A service whose default endpoints are found for callers of `ownApp`.
     package init(
-        name: String, instances: [Instance], ownApp: String, use: UseMark = UseMark(), isVirtualHost: Bool = false
+        name: String, instances: [Instance], ownApp: String, use: UseMark = UseMark(), kind: Kind = .service
     ) {
         self.name = name
         self.use = use
-        self.isVirtualHost = isVirtualHost
+        self.kind = kind
+        self.slotHolder = Slot.of(name, kind)
+        self.slot = self.slotHolder.number
         self.instances = instances
         self.defaultEndpoints = Self.endpoints(
             instances, matching: InstanceTags(), ownApp: ownApp, near: nil, "rest")

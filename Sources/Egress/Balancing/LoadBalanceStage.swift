@@ -191,7 +191,7 @@ struct LoadBalanceStage: Stage {
         switch subset.cluster?.members {
         case nil, .own: target.service.name
         case .service(let name, _): name
-        case .fixed: nil
+        case .fixed, .requested: nil
         }
     }
 
@@ -201,7 +201,7 @@ struct LoadBalanceStage: Stage {
     private static func ask(
         _ exchange: inout Exchange, _ service: String?, _ set: EndpointSet
     ) -> EventLoopFuture<Void>? {
-        guard !exchange.isExternal, let service else { return nil }
+        guard exchange.chain == .services, let service else { return nil }
         let worker = exchange.worker
         let demand = ServiceDemand(app: set.tags.app, name: service)
         guard !worker.directory.settles(demand, at: worker.now) else {
@@ -219,7 +219,7 @@ struct LoadBalanceStage: Stage {
         guard let target = exchange.target,
             let service = exchange.worker.directory[target.service.name]
         else { return }
-        exchange.target = exchange.worker.state(of: service, target.governance)
+        exchange.target = exchange.worker.state(of: service, under: target.rules)
     }
 
     /// Why there is no endpoint to choose.
@@ -266,7 +266,7 @@ struct LoadBalanceStage: Stage {
 
     func onFailure(_ exchange: inout Exchange) -> Duration? {
         let wait = Self.retry(&exchange)
-        guard wait == nil, exchange.outcome == .connectFailed, !exchange.isExternal, let target = exchange.target,
+        guard wait == nil, exchange.outcome == .connectFailed, exchange.chain == .services, let target = exchange.target,
             let subset = exchange.balancing.subset
         else { return wait }
         // Nobody is left to try: others may have taken the place of those that are known.

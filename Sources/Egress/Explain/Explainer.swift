@@ -12,7 +12,7 @@ package struct Explainer {
     let config: MesherConfig
     let governance: Governance
     let marks: Marks
-    let directory: ServiceDirectory
+    let mesh: Mesh
     let now: NIODeadline
 
     /// The question is no request.
@@ -24,21 +24,24 @@ package struct Explainer {
     /// An explainer of what holds now.
     ///
     /// - Parameter plan: What outgoing traffic obeys.
-    /// - Parameter directory: The services that are known.
-    package init(_ config: MesherConfig, plan: TrafficPlan, directory: ServiceDirectory, now: NIODeadline) {
-        self.governance = plan.governance ?? Governance(config)
+    /// - Parameter mesh: The services that are known, and the rules about them.
+    /// - Parameter governance: What governs calls.
+    package init(
+        _ config: MesherConfig, plan: TrafficPlan, mesh: Mesh, _ governance: Governance, now: NIODeadline
+    ) {
+        self.governance = governance
         self.marks = plan.marks ?? Marks(config.rules)
         self.config = config
-        self.directory = directory
+        self.mesh = mesh
         self.now = now
     }
 
     /// Explains what a sidecar with `config` would do that has just started.
     package init(_ config: MesherConfig, directory: ServiceDirectory) {
-        self.governance = Governance(config)
+        self.governance = Governance()
         self.marks = Marks(config.rules)
         self.config = config
-        self.directory = directory
+        self.mesh = Mesh(directory, MeshRules(config))
         self.now = .now()
     }
 
@@ -54,14 +57,14 @@ package struct Explainer {
         let request = try self.read(question)
         var explanation = Explanation(question)
         guard let found = self.destination(request, &explanation) else { return explanation }
-        let chains = self.governance.config.chains
+        let chains = self.rules.governance.chains
         var walk = Walk(explainer: self, target: found, explanation: explanation)
-        for handler in found.isExternal ? chains.egress : chains.outgoing { walk.step(handler, request) }
+        for handler in found.chain == .external ? chains.egress : chains.outgoing { walk.step(handler, request) }
         return walk.finish()
     }
 
     private func read(_ question: ExplainQuestion) throws(Mistake) -> Request {
-        var request = Request(caller: self.governance.caller)
+        var request = Request(caller: self.rules.caller)
         if let from = question.from { request.caller.name = from }
         let url = question.url.range(ofFirst: "://") == nil ? "http://\(question.url)" : question.url
         guard url.hasPrefix("http://"), let authority = url.dropFirst(7).split(separator: "/").first else {
@@ -82,9 +85,18 @@ package struct Explainer {
     /// Where a request goes.
     struct Target {
         let name: String
-        let service: Service?
-        let isExternal: Bool
+        let service: Service
         let policy: ServicePolicy
+
+        var chain: VirtualHost.Chain { self.policy.host?.chain ?? .services }
+    }
+
+    var rules: MeshRules { self.mesh.rules }
+    var directory: ServiceDirectory { self.mesh.services }
+
+    private func target(_ service: Service) -> Target {
+        Target(
+            name: service.name, service: service, policy: self.governance.policy(of: service, under: self.rules))
     }
 
     /// Finds the service or host; `nil` after the answer was written that says why there is none.
@@ -92,24 +104,21 @@ package struct Explainer {
         let authority = request.head.authority
         let name = request.headers.string(in: authority.host)
         let port = authority.portDigits.isEmpty ? 80 : authority.port
-        let hosts = VirtualHosts(self.governance.rules.routes.domains, self.governance)
-        if let host = request.headers.withBytes(in: authority.host, { hosts.find($0, port: port) }) {
+        if let host = request.headers.withBytes(in: authority.host, { self.rules.hosts.find($0, port: port) }) {
             explanation.destination = host.name
             explanation.steps.append(
                 .init(handler: "destination", summary: "virtual host \(host.name) of mesh.yaml, which has \(name)"))
-            return Target(
-                name: host.name, service: host, isExternal: false, policy: self.governance.policy(of: host))
+            return self.target(host)
         }
-        if let rule = request.headers.withBytes(
-            in: authority.host, { self.governance.rules.externalHosts.match(host: $0) })
-        {
+        let listed = request.headers.withBytes(
+            in: authority.host, { self.rules.externalHosts.find($0, port: port) })
+        if let found = listed.map(self.target), let rule = found.policy.requested {
             let port = rule.httpPort(requested: authority.portDigits.isEmpty ? nil : authority.port)
             explanation.destination = rule.pattern
             explanation.steps.append(
                 .init(
                     handler: "destination", summary: "external host \(name), port \(port), allowed by \(rule.pattern)"))
-            return Target(
-                name: rule.pattern, service: nil, isExternal: true, policy: self.governance.policy(for: rule.pattern))
+            return found
         }
         if let service = request.headers.withBytes(in: authority.host, { self.directory.service(named: $0) }) {
             let count = service.instances.count
@@ -118,9 +127,7 @@ package struct Explainer {
                 .init(
                     handler: "destination",
                     summary: "service \(service.name), \(count) instance\(count == 1 ? "" : "s") known"))
-            return Target(
-                name: service.name, service: service, isExternal: false,
-                policy: self.governance.policy(for: service.name))
+            return self.target(service)
         }
         let (summary, error) = self.absence(name, request)
         explanation.steps.append(.init(handler: "destination", summary: summary, isAnswer: error != nil))

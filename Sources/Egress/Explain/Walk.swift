@@ -54,7 +54,7 @@ extension Explainer {
                 details.append("an answer may take any time")
             }
             let retry = action?.retry?.policy ?? self.policy.retry
-            if retry.isEnabled, !self.target.isExternal {
+            if retry.isEnabled, self.target.chain == .services {
                 let same = retry.onSame > 0 ? "\(retry.onSame) more on the same instance, " : ""
                 details.append(
                     "after a failure: \(same)up to \(retry.onNext) other instance\(retry.onNext == 1 ? "" : "s")")
@@ -266,16 +266,17 @@ extension Explainer {
         // MARK: Instances
 
         private mutating func balance() {
-            guard let service = self.target.service else { return }
+            guard self.target.chain == .services else { return }
+            let service = self.target.service
             guard self.reply == nil || self.rule?.targets.isEmpty != true else { return }
-            let caller = self.explainer.governance.caller
+            let caller = self.explainer.rules.caller
             let total = max(1, self.rule?.targets.reduce(0) { $0 + $1.weight } ?? 1)
             var shares: [(percent: Double, name: String?, set: EndpointSet)] = []
             var instances: [Instance] = []
             for target in self.rule?.targets ?? [] {
                 guard let cluster = self.policy.host?.clusters[target.cluster] else { continue }
                 let (owner, set) = self.explainer.governance.endpoints(
-                    of: cluster, service, near: self.policy.region, in: self.explainer.directory)
+                    of: cluster, service, caller, near: self.policy.region, in: self.explainer.directory)
                 for instance in owner?.instances ?? [] where !instances.contains(where: { $0 === instance }) {
                     instances.append(instance)
                 }

@@ -18,7 +18,7 @@ struct AdminFeature: Feature {
         guard let address = self.wiring.config.listeners.admin else { return }
         let wiring = self.wiring
         let monitor = TrafficMonitor(metrics: wiring.metrics) {
-            TrafficInspector.services(wiring.mesh.current.services, plan: wiring.outgoingPlans.current, now: .now())
+            TrafficInspector.services(wiring.mesh.current, wiring.governance, now: .now())
         }
         let state = self.state(monitor)
         self.install(.api, as: "admin", on: address, state, into: &supervisor)
@@ -59,13 +59,14 @@ struct AdminFeature: Feature {
         let (wiring, traffic) = (self.wiring, self.traffic)
         let (mesh, plans) = (wiring.mesh, wiring.outgoingPlans)
         return AdminState.Views(
-            mesh: { mesh.current }, routes: { plans.current.governance?.rules.routes ?? RouteTable() },
+            mesh: { mesh.current }, routes: { mesh.current.rules.routes },
             loops: { traffic.workers.reports }, resident: { wiring.surroundings.memory.resident() ?? 0 },
             mailboxes: { wiring.mailboxes.all }, registrationFailure: { wiring.registration.failure },
             // Addresses, ports and identity need a restart to change, so that `config` is right about them.
             explain: { question in
-                try Explainer(wiring.config, plan: plans.current, directory: mesh.current.services, now: .now())
-                    .explain(question)
+                try Explainer(
+                    wiring.config, plan: plans.current, mesh: mesh.current, wiring.governance, now: .now()
+                ).explain(question)
             })
     }
 

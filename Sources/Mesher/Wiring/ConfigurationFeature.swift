@@ -22,7 +22,7 @@ struct ConfigurationFeature: Feature {
         supervisor.add("config") {
             ConfigComponent(
                 loader: loader, state: state, inbox: mailboxes.config,
-                receivers: [mailboxes.egress, mailboxes.ingress, mailboxes.logs], logger: wiring.logger)
+                receivers: mailboxes.configurationReceivers, logger: wiring.logger)
         }
         guard let server = wiring.config.configServer else { return }
         ConfigServerMetrics(status: wiring.configServer, state: state).register(with: wiring.metrics)

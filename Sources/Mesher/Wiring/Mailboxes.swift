@@ -15,15 +15,24 @@ struct Mailboxes: Sendable {
     /// The same.
     let logs = Mailbox<TrafficMessage>("logs", capacity: 8, whenFull: .dropOldest)
     /// Changes of the local application's health, of which the newest counts.
-    let registrar = Mailbox<RegistryMessage>("registrar", capacity: 4, whenFull: .dropOldest)
+    let registrar = Mailbox<RegistrarMessage>("registrar", capacity: 4, whenFull: .dropOldest)
     /// Names that requests want to know of, and news of the watch.
-    let registry = Mailbox<DiscoveryMessage>("registry", capacity: 4_096, whenFull: .dropNewest)
-    /// That a registry has something new to say: one message of each at most.
-    let mesh = Mailbox<MeshMessage>("mesh", capacity: 16, whenFull: .dropNewest)
+    let registry = Mailbox<RegistryMessage>("registry", capacity: 4_096, whenFull: .dropNewest)
+    /// That a registry has something new to say, one message of each at most; and configurations, of which the newest counts.
+    let mesh = Mailbox<MeshMessage>("mesh", capacity: 16, whenFull: .dropOldest)
     /// What is kept of single requests.
     let telemetry: Mailbox<ExchangeRecords>
 
     init(_ telemetry: Telemetry) { self.telemetry = telemetry.inbox }
+
+    /// Who is told of a new configuration: what the mesh is first.
+    var configurationReceivers: [@Sendable (MesherConfig) -> Void] {
+        let mesh = self.mesh
+        let others = [self.egress, self.ingress, self.logs].map { inbox -> @Sendable (MesherConfig) -> Void in
+            { inbox.send(.configurationChanged($0)) }
+        }
+        return [{ mesh.send(.configurationChanged($0)) }] + others
+    }
 
     /// All of them, in the order in which they are shown.
     var all: [any MailboxReport] {

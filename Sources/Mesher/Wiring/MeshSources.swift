@@ -24,10 +24,10 @@ struct MeshSources: Sendable {
     subscript(kind: RegistryConfig.Kind) -> MeshSource? { self.kinds.firstIndex(of: kind).map { self.all[$0] } }
 
     /// What is known before anything runs.
-    var initial: Mesh {
+    func initial(_ rules: MeshRules) -> Mesh {
         // Without a registry there is nothing to wait for.
-        if self.all.isEmpty { return Mesh(ServiceDirectory([], isSynced: true)) }
-        return Mesh(.merging(self.all.map(\.part), upon: nil), sources: self.all.map(\.name))
+        if self.all.isEmpty { return Mesh(ServiceDirectory([], isSynced: true), rules) }
+        return Mesh(.merging(self.all.map(\.part), upon: nil), rules, sources: self.all.map(\.name))
     }
 
     /// What readiness waits for.

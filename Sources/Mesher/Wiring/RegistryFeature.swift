@@ -24,10 +24,9 @@ struct RegistryFeature: Feature {
         }
     }
 
-    /// What merges what the registries say; there is none without a registry.
+    /// What merges what the registries say, and publishes it with the rules.
     private func installMesh(into supervisor: inout Supervisor) {
         let (wiring, sources) = (self.wiring, self.wiring.sources)
-        guard !sources.all.isEmpty else { return }
         var asks: [Int: @Sendable (Set<String>) -> Void] = [:]
         if let center = sources[.serviceCenter] {
             let registry = wiring.mailboxes.registry

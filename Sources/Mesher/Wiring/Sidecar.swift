@@ -36,9 +36,9 @@ extension Assembly {
         package var configInbox: Mailbox<ConfigMessage> { self.wiring.mailboxes.config }
         /// What is known of the mesh.
         package var mesh: Snapshot<Mesh> { self.wiring.mesh }
-        /// Where a changed configuration is sent: the components of traffic.
-        package var trafficInboxes: [Mailbox<TrafficMessage>] {
-            [self.wiring.mailboxes.egress, self.wiring.mailboxes.ingress]
+        /// Tells all who obey the configuration of a new one.
+        package func adopt(_ config: MesherConfig) {
+            for receiver in self.wiring.mailboxes.configurationReceivers { receiver(config) }
         }
         /// How many client connections there are.
         package var connections: Int { self.traffic.budget.current }

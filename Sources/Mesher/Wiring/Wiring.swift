@@ -24,6 +24,8 @@ struct Wiring: Sendable {
 
     // Snapshots.
     let mesh: Snapshot<Mesh>
+    /// What governs outgoing calls.
+    let governance = Governance()
     let outgoingPlans: Snapshot<TrafficPlan>
     let incomingPlans: Snapshot<TrafficPlan>
 
@@ -74,7 +76,7 @@ struct Wiring: Sendable {
         self.mailboxes = Mailboxes(self.telemetry)
         self.sources = MeshSources(
             config.registry, saved: self.center?.saved, app: identity.app, inbox: self.mailboxes.mesh)
-        self.mesh = Snapshot(self.sources.initial, on: self.loops)
+        self.mesh = Snapshot(self.sources.initial(MeshRules(config)), on: self.loops)
         self.configState = surroundings.source.map { ConfigState($0.result, now: ProcessClock.startTime) }
         self.sources.report(to: self.readiness)
         for problem in self.tls.problems {
@@ -87,7 +89,7 @@ struct Wiring: Sendable {
     var stopLimit: Duration { Duration(self.config.proxy.drain) }
 
     /// Asks the registry for a service; `nil` where there is none to ask.
-    var ask: (@Sendable (DiscoveryMessage) -> Bool)? {
+    var ask: (@Sendable (RegistryMessage) -> Bool)? {
         // Nobody has to be told: the names of endpoints are looked up as soon as they are read.
         if self.config.registry.kinds == [.file] { return { _ in true } }
         guard self.center != nil else { return nil }

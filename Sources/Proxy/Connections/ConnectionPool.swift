@@ -222,7 +222,7 @@ package final class ConnectionPool {
         // The local application is on this side of the network.
         let tls =
             !hasTLS
-            ? nil : worker.tls.consumer(service, endpoint.protocolName, isExternal: driver.exchange.isExternal)
+            ? nil : worker.tls.consumer(service, endpoint.protocolName, isExternal: driver.exchange.chain == .external)
         let group = Group(key, endpoint, service, tls, self, worker)
         self.groups[key] = group
         return group
@@ -272,7 +272,7 @@ package final class ConnectionPool {
         var settings = driver.settings
         if let limit = driver.exchange.balancing.subset?.connectLimit { settings.connect = limit }
         let isFirst = driver.exchange.attempts == 1
-        guard isFirst, driver.exchange.isExternal, driver.exchange.awaitsUntil != nil else { return settings }
+        guard isFirst, driver.exchange.chain == .external, driver.exchange.awaitsUntil != nil else { return settings }
         let waited = driver.worker.now - driver.exchange.startedAt
         settings.connect = max(settings.connect - waited, .milliseconds(100))
         return settings

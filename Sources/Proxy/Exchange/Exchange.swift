@@ -48,8 +48,8 @@ package struct Exchange: ~Copyable {
 
     /// The called service, or external host, and what governs calls of it: the destination stage.
     package var target: ServiceState?
-    /// Whether the request is for an external host, so that another chain applies: the destination stage.
-    package var isExternal = false
+    /// The stages that the request passes, by what it is for: the destination stage.
+    package var chain = VirtualHost.Chain.services
     /// Which endpoints it may go to; see ``ServiceState/cluster(_:isGRPC:_:)``: the route stage.
     package var cluster = 0
     /// What its route does besides; `nil` for most: the route stage.

@@ -4,7 +4,7 @@
 package import Common
 package import NIOCore
 
-/// The stages of one direction in order, and the loop that runs them.
+/// The stages of one direction, a list for each chain, and the loop that runs them.
 ///
 /// It keeps nothing: the exchange has the position.
 package struct StageChain: Sendable {
@@ -16,22 +16,27 @@ package struct StageChain: Sendable {
         case wait(EventLoopFuture<Void>)
     }
 
-    private let stages: [any Stage]
-    /// Those of requests for external hosts; the first is the same, since it is what finds out.
-    private let externalStages: [any Stage]
+    /// By number; all begin with the stages that find out which one a request takes.
+    private let chains: [[any Stage]]
 
     /// Chains in the order given.
+    ///
+    /// - Parameter external: That of ``VirtualHost/Chain/external``.
     package init(_ stages: [any Stage], external: [any Stage] = []) {
-        self.stages = stages
-        self.externalStages = external
+        self.chains = VirtualHost.Chain.allCases.map { chain in
+            switch chain {
+            case .services: stages
+            case .external: external
+            }
+        }
     }
 
-    /// The names of the stages, in order.
-    package var names: [String] { self.stages.map { type(of: $0).name } }
+    /// The names of the stages that requests to services pass, in order.
+    package var names: [String] { self.chains[0].map { type(of: $0).name } }
 
     /// Runs on from the exchange's position.
     package func advance(_ exchange: inout Exchange) -> Action {
-        while exchange.position < self.count(exchange) {
+        while exchange.position < self.chains[exchange.chain.rawValue].count {
             // Called in its place: a copy of the stage would cost more than some stages do.
             switch self.onRequest(&exchange) {
             case .proceed: exchange.position &+= 1
@@ -48,20 +53,13 @@ package struct StageChain: Sendable {
     }
 
     @inline(__always)
-    private func count(_ exchange: borrowing Exchange) -> Int {
-        exchange.isExternal ? self.externalStages.count : self.stages.count
-    }
-
-    @inline(__always)
     private func onRequest(_ exchange: inout Exchange) -> Verdict {
-        let index = exchange.position
-        return exchange.isExternal
-            ? self.externalStages[index].onRequest(&exchange) : self.stages[index].onRequest(&exchange)
+        self.chains[exchange.chain.rawValue][exchange.position].onRequest(&exchange)
     }
 
     /// Shows the response's head to the stages that proceeded, last first.
     package func respond(_ exchange: inout Exchange) {
-        let stages = exchange.isExternal ? self.externalStages : self.stages
+        let stages = self.chains[exchange.chain.rawValue]
         var index = exchange.position
         while index > 0 {
             index &-= 1
@@ -71,7 +69,7 @@ package struct StageChain: Sendable {
 
     /// Finishes the stages that proceeded, last first.
     package func finish(_ exchange: inout Exchange) {
-        let stages = exchange.isExternal ? self.externalStages : self.stages
+        let stages = self.chains[exchange.chain.rawValue]
         while exchange.position > 0 {
             exchange.position &-= 1
             stages[exchange.position].onFinish(&exchange)
@@ -84,7 +82,7 @@ package struct StageChain: Sendable {
     ///
     /// - Returns: How long to wait before ``advance(_:)``; `nil` when there is no other attempt, and nothing has changed.
     package func recover(_ exchange: inout Exchange) -> Duration? {
-        let stages = exchange.isExternal ? self.externalStages : self.stages
+        let stages = self.chains[exchange.chain.rawValue]
         for index in stride(from: exchange.position - 1, through: 0, by: -1) {
             guard let wait = stages[index].onFailure(&exchange) else { continue }
             while exchange.position > index {

@@ -27,9 +27,7 @@ package final class TrafficPlan: Sendable {
     /// No stages: the plan of a driver that waits for its first request.
     static let none = TrafficPlan(direction: .outgoing, chain: StageChain([]), settings: ProxySettings())
 
-    /// What governs outgoing requests; kept for the next plan.
-    package let governance: Governance?
-    /// Marks of outgoing requests; likewise.
+    /// Marks of outgoing requests; kept for the next plan.
     package let marks: Marks?
     /// What governs incoming requests; likewise.
     package let provider: ProviderPolicy?
@@ -39,13 +37,11 @@ package final class TrafficPlan: Sendable {
     /// A plan.
     package init(
         direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
-        failureStatuses: Set<Int> = [], governance: Governance? = nil, marks: Marks? = nil,
-        provider: ProviderPolicy? = nil, records: ExchangeRecord.Uses = [],
+        failureStatuses: Set<Int> = [], marks: Marks? = nil, provider: ProviderPolicy? = nil, records: ExchangeRecord.Uses = [],
         isDraining: Bool = false
     ) {
         self.records = records
         self.failureStatuses = failureStatuses
-        self.governance = governance
         self.marks = marks
         self.provider = provider
         self.direction = direction
@@ -65,8 +61,8 @@ package final class TrafficPlan: Sendable {
     package var draining: TrafficPlan {
         TrafficPlan(
             direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust,
-            failureStatuses: self.failureStatuses, governance: self.governance, marks: self.marks,
-            provider: self.provider, records: self.records, isDraining: true)
+            failureStatuses: self.failureStatuses, marks: self.marks, provider: self.provider, records: self.records,
+            isDraining: true)
     }
 
     /// Whether an answer with this status counts as a failure.

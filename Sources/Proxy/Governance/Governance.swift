@@ -3,74 +3,72 @@
 package import Common
 import Synchronization
 
-/// What governs outgoing requests: the configuration, compiled for each service when it is called first.
+/// What governs outgoing requests, with the state that goes on from one configuration to the next: circuits, limits, sessions,
+/// what is under way.
 ///
-/// Published with the traffic plan. A new one takes over from its predecessor whatever has not changed, with its state:
-/// an edit of one service's limit neither closes the circuit of another nor fills its bucket.
+/// There is one for a process. What holds for a service or host is compiled when it is called first, and taken over from
+/// what held before wherever nothing has changed: an edit of one service's limit neither closes the circuit of another nor
+/// fills its bucket.
 package final class Governance: Sendable {
-    /// What was configured.
-    package let config: GovernanceConfig
-    /// Rules about requests.
-    package let rules: RuleConfig
-    /// Who calls.
-    package let caller: ServiceIdentity
-    private let policies: Mutex<[String: ServicePolicy]>
-    private let predecessors: [String: ServicePolicy]
-    private let tickets: Mutex<[String: ClusterTickets]>
-    private let endpoints: Mutex<[String: Endpoint]>
-    private let placeholders: Mutex<[String: Service]>
-    /// See ``demands(for:)``; of services with route rules.
-    private let routedDemands: [String: [ServiceDemand]]
+    private struct Key: Hashable {
+        let name: String
+        let kind: Service.Kind
+    }
+
+    private struct State {
+        /// The newest that anybody has asked with.
+        var rules: MeshRules?
+        var policies: [Key: (policy: ServicePolicy, number: Int)] = [:]
+        var tickets: [String: ClusterTickets] = [:]
+        /// Of addresses that are written down, by cluster and address.
+        var endpoints: [String: Endpoint] = [:]
+    }
+
+    private let state = Mutex(State())
 
     /// More names than this are not remembered: every host that egress rules allow is one.
     private static let capacity = 100_000
 
-    /// - Parameter previous: What held until now.
-    package init(_ config: MesherConfig, upon previous: Governance? = nil) {
-        self.config = config.governance
-        self.rules = config.rules
-        self.caller = config.identity
-        self.policies = Mutex([:])
-        let routes = config.rules.routes
-        let isWritten = { (key: String) in !key.hasPrefix(Self.mark) || routes.hosts[String(key.dropFirst())] != nil }
-        self.predecessors = (previous?.all ?? [:]).filter { isWritten($0.key) }
-        // They count what is under way, which a new configuration does not end.
-        self.tickets = Mutex((previous?.tickets.withLock { $0 } ?? [:]).filter { $1.isInUse || routes.names($0) })
-        let addresses = Set(routes.hosts.values.flatMap(\.clusters).flatMap { Self.addresses(of: $0) })
-        self.endpoints = Mutex((previous?.endpoints.withLock { $0 } ?? [:]).filter { addresses.contains($0.key) })
-        self.placeholders = Mutex(
-            (previous?.placeholders.withLock { $0 } ?? [:]).filter { routes.hosts[$0.key] != nil })
-        let own = config.identity.app
-        self.routedDemands = Dictionary(
-            uniqueKeysWithValues: config.rules.routes.services.map { service, routes in
-                var apps = [own]
-                for cluster in routes.clusters where !cluster.isElsewhere {
-                    let app = cluster.tags.app ?? own
-                    if !apps.contains(app) { apps.append(app) }
-                }
-                return (service, apps.map { ServiceDemand(app: $0, name: service) })
-            })
+    /// Nothing is governed yet.
+    package init() {}
+
+    /// What governs calls of a service or host; the same object for all event loops.
+    package func policy(of service: Service, under rules: MeshRules) -> ServicePolicy {
+        self.policy(for: service.name, service.kind, under: rules)
     }
 
-    /// What governs calls of a service; the same object for all event loops.
-    package func policy(of service: Service) -> ServicePolicy {
-        self.policy(for: service.name, isVirtualHost: service.isVirtualHost)
-    }
-
-    /// The same by name: of a service, or of a virtual host of `mesh.yaml`, which may have the same name.
-    package func policy(for name: String, isVirtualHost: Bool = false) -> ServicePolicy {
-        let key = isVirtualHost ? Self.mark + name : name
-        return self.policies.withLock { policies in
-            if let policy = policies[key] { return policy }
-            let host = isVirtualHost ? self.rules.routes.hosts[name] : self.rules.routes[name]
-            let policy = ServicePolicy.make(name, host, self, upon: self.predecessors[key])
-            if policies.count < Self.capacity { policies[key] = policy }
+    /// The same by name.
+    package func policy(
+        for name: String, _ kind: Service.Kind = .service, under rules: MeshRules
+    ) -> ServicePolicy {
+        let key = Key(name: name, kind: kind)
+        return self.state.withLock { state in
+            if rules.number > state.rules?.number ?? -1 { Self.adopt(rules, &state) }
+            let known = state.policies[key]
+            if let known, known.number == rules.number { return known.policy }
+            let policy = ServicePolicy.make(
+                name, rules.host(of: name, kind), rules, { Self.tickets(of: $0, &state) }, upon: known?.policy)
+            // An event loop may still be at older rules: what it asks for is not what holds from now on.
+            let isNewest = rules === state.rules
+            if isNewest, known != nil || state.policies.count < Self.capacity {
+                state.policies[key] = (policy, rules.number)
+            }
             return policy
         }
     }
 
-    /// Tells virtual hosts from services, in what is kept by name.
-    private static let mark = "\u{0}"
+    /// Forgets what newer rules know nothing of.
+    private static func adopt(_ rules: MeshRules, _ state: inout State) {
+        state.rules = rules
+        let routes = rules.routes
+        state.policies = state.policies.filter {
+            $0.key.kind == .service || rules.host(of: $0.key.name, $0.key.kind) != nil
+        }
+        // They count what is under way, which new rules do not end.
+        state.tickets = state.tickets.filter { $1.isInUse || routes.names($0) }
+        let addresses = Set(routes.hosts.values.flatMap(\.clusters).flatMap { Self.addresses(of: $0) })
+        state.endpoints = state.endpoints.filter { addresses.contains($0.key) }
+    }
 
     /// What the endpoints of a cluster whose addresses are written down are kept by.
     private static func addresses(of cluster: Cluster) -> [String] {
@@ -78,34 +76,15 @@ package final class Governance: Sendable {
         return entries.map { "\(cluster.name ?? "") \($0.endpoint)" }
     }
 
-    /// What calls of a service may need of the registry: the service of the caller's own application, then those of the
-    /// applications that route rules lead to.
-    package func demands(for service: String) -> [ServiceDemand] {
-        self.routedDemands[service] ?? [ServiceDemand(app: self.caller.app, name: service)]
-    }
-
     /// The tickets of a cluster that has limits: the same as long as it has its name, whatever else is written.
-    func tickets(of cluster: Cluster) -> ClusterTickets? {
+    private static func tickets(of cluster: Cluster, _ state: inout State) -> ClusterTickets? {
         guard let settings = cluster.settings, let name = cluster.name,
             settings.maxRequests != nil || settings.maxRetries != nil
         else { return nil }
-        return self.tickets.withLock { known in
-            if let tickets = known[name] { return tickets }
-            let tickets = ClusterTickets()
-            known[name] = tickets
-            return tickets
-        }
-    }
-
-    /// The service without instances that stands for a virtual host of `mesh.yaml`: the same object as long as the process
-    /// runs.
-    package func placeholder(of host: String) -> Service {
-        self.placeholders.withLock { known in
-            if let service = known[host] { return service }
-            let service = Service(name: host, instances: [], ownApp: self.caller.app, isVirtualHost: true)
-            known[host] = service
-            return service
-        }
+        if let tickets = state.tickets[name] { return tickets }
+        let tickets = ClusterTickets()
+        state.tickets[name] = tickets
+        return tickets
     }
 
     /// The endpoints of a cluster, and the service whose they are; that is `nil` where it is not there, and for addresses
@@ -113,12 +92,12 @@ package final class Governance: Sendable {
     ///
     /// - Parameter cluster: `nil` for the default endpoints of `service`, the one that is called.
     package func endpoints(
-        of cluster: Cluster?, _ service: Service, near region: RegionConfig?, isGRPC: Bool = false,
-        in directory: ServiceDirectory
+        of cluster: Cluster?, _ service: Service, _ caller: ServiceIdentity, near region: RegionConfig?,
+        isGRPC: Bool = false, in directory: ServiceDirectory
     ) -> (owner: Service?, set: EndpointSet) {
         let name = isGRPC || cluster?.settings?.isHTTP2 == true ? "grpc" : "rest"
         func matching(_ tags: InstanceTags, of service: Service) -> EndpointSet {
-            service.endpoints(matching: tags, ownApp: self.caller.app, near: region, protocolName: name)
+            service.endpoints(matching: tags, ownApp: caller.app, near: region, protocolName: name)
         }
         switch cluster?.members {
         case nil where name == "rest" && region == nil: return (service, service.defaultEndpoints)
@@ -127,13 +106,16 @@ package final class Governance: Sendable {
         case .service(let other, let tags):
             guard let owner = directory[other] else {
                 let missing = EndpointSet.Tags(
-                    version: tags.version, app: tags.app ?? self.caller.app, properties: tags.properties)
+                    version: tags.version, app: tags.app ?? caller.app, properties: tags.properties)
                 return (nil, EndpointSet([], tags: missing))
             }
             return (owner, matching(tags, of: owner))
         case .fixed(let entries):
             let endpoints = cluster.map { self.endpoints(entries, of: $0) } ?? []
             return (nil, EndpointSet(endpoints, tags: .init(version: "", app: "")))
+        case .requested:
+            // Whoever finds the host resolves it, before anything is chosen.
+            return (nil, EndpointSet([], tags: .init(version: "", app: "")))
         }
     }
 
@@ -142,23 +124,24 @@ package final class Governance: Sendable {
     /// They are the same objects for all event loops and for as long as the process runs, so that what is known of their
     /// health is. Two clusters may have one address, and what one finds out of it is not the other's business.
     private func endpoints(_ entries: [ClusterEntry], of cluster: Cluster) -> [Endpoint] {
-        self.endpoints.withLock { known in
+        self.state.withLock { state in
             entries.compactMap { entry in
                 let key = "\(cluster.name ?? "") \(entry.endpoint)"
-                if let endpoint = known[key] { return endpoint }
+                if let endpoint = state.endpoints[key] { return endpoint }
                 guard let endpoint = try? Endpoint(entry.endpoint) else { return nil }
-                known[key] = endpoint
+                state.endpoints[key] = endpoint
                 return endpoint
             }
         }
     }
 
-    /// What is known of a service without making anything.
-    package func known(_ service: String) -> ServicePolicy? { self.all[service] }
-
-    /// Those of all services that were called.
-    package var all: [String: ServicePolicy] {
-        self.policies.withLock { policies in self.predecessors.merging(policies) { $1 } }
+    /// What governs the services that were called, by name; nothing is made.
+    package var services: [String: ServicePolicy] {
+        self.state.withLock { state in
+            state.policies.reduce(into: [:]) { services, entry in
+                if entry.key.kind == .service { services[entry.key.name] = entry.value.policy }
+            }
+        }
     }
 }
 
@@ -194,6 +177,10 @@ package final class ServicePolicy: Sendable {
     package let effects: [RouteEffect?]
     /// The limits of the clusters, in their order.
     package let tickets: [ClusterTickets?]
+    /// The rule that allows an external host; `nil` for what is none.
+    package let requested: ExternalHosts.Rule?
+    /// Who looks up the names that the rule allows.
+    package let asker: NameResolver.Asker
     /// Faults to inject.
     package let fault: FaultPolicy?
     /// The sessions that stick to an instance.
@@ -203,8 +190,11 @@ package final class ServicePolicy: Sendable {
     /// Where the caller runs, when near instances are preferred.
     package let region: RegionConfig?
 
-    private init(_ service: String, _ host: VirtualHost?, _ governance: Governance, upon old: ServicePolicy?) {
-        let config = governance.config
+    private init(
+        _ service: String, _ host: VirtualHost?, _ rules: MeshRules, _ tickets: (Cluster) -> ClusterTickets?,
+        upon old: ServicePolicy?
+    ) {
+        let config = rules.governance
         self.service = service
         self.balancing = config.balancing.balancing(for: service)
         self.retry = config.balancing.retry(for: service)
@@ -228,15 +218,20 @@ package final class ServicePolicy: Sendable {
         } else {
             self.limiter = self.limit.map { RateLimiter(rate: $0) }
         }
-        let isSame = host != nil && host?.plain == old?.host?.plain
-        self.host = isSame ? old?.host : host
+        self.host = host
         let active = (self.host?.routes ?? []).enumerated()
-            .filter { $0.element.match.isPossible(for: governance.caller) }.map(\.offset)
+            .filter { $0.element.match.isPossible(for: rules.caller) }.map(\.offset)
         self.activeRoutes = active
         self.matcher = self.host.map { RouteMatcher($0, active: active) }
         self.effects = (self.host?.routes ?? []).map { $0.action.map { RouteEffect($0) } }
-        self.tickets = (self.host?.clusters ?? []).map { governance.tickets(of: $0) }
-        self.fault = governance.rules.faults[service]
+        self.tickets = (self.host?.clusters ?? []).map { tickets($0) }
+        self.fault = rules.faults[service]
+        if case .requested(let rule)? = self.host?.clusters.first?.members {
+            self.requested = rule
+        } else {
+            self.requested = nil
+        }
+        self.asker = NameResolver.Asker("external \(service)", threads: 2)
         guard self.balancing.strategy == .sessionStickiness else {
             self.sessions = nil
             return
@@ -249,11 +244,14 @@ package final class ServicePolicy: Sendable {
             ?? SessionTable(timeout: self.balancing.sessionTimeout, failureLimit: self.balancing.sessionFailures)
     }
 
-    /// The policy that `governance` has for a service: the old one where nothing has changed.
+    /// The policy that rules have for a service: the old one where nothing has changed.
+    ///
+    /// - Parameter tickets: The tickets of a cluster that has limits.
     static func make(
-        _ service: String, _ host: VirtualHost?, _ governance: Governance, upon old: ServicePolicy?
+        _ service: String, _ host: VirtualHost?, _ rules: MeshRules, _ tickets: (Cluster) -> ClusterTickets?,
+        upon old: ServicePolicy?
     ) -> ServicePolicy {
-        let policy = ServicePolicy(service, host, governance, upon: old)
+        let policy = ServicePolicy(service, host, rules, tickets, upon: old)
         guard let old, policy.isSame(as: old) else { return policy }
         return old
     }

@@ -17,8 +17,8 @@ package final class ServiceState {
     package let counters: RequestCounters
     /// The longest wait for an answer; `nil` for the listener's.
     package let timeout: TimeAmount?
-    /// What `policy` is a part of.
-    package internal(set) var governance: Governance
+    /// What `policy` was compiled from, or could have been.
+    package internal(set) var rules: MeshRules
     /// Retries are a share of the requests; the same object until that share is another one.
     package let budget: RetryBudget
     /// One for each route that has several targets.
@@ -35,13 +35,13 @@ package final class ServiceState {
 
     /// - Parameter loops: How many event loops share what is allowed to the process.
     init(
-        _ service: Service, _ policy: ServicePolicy, _ governance: Governance, _ counters: RequestCounters,
+        _ service: Service, _ policy: ServicePolicy, _ rules: MeshRules, _ counters: RequestCounters,
         loop: Int, of loops: Int, upon old: ServiceState?, using random: inout FastRandom
     ) {
         self.hits = policy.host?.hits.shard(of: loop) ?? []
         self.service = service
         self.policy = policy
-        self.governance = governance
+        self.rules = rules
         self.counters = counters
         self.timeout = policy.resilience.timeout.map { TimeAmount($0) }
         let percent = policy.retry.budgetPercent
@@ -87,8 +87,8 @@ package final class ServiceState {
     private func makeCluster(_ index: Int, _ isGRPC: Bool, at place: Int, _ worker: Worker) -> EndpointSubset {
         let cluster = index == 0 ? nil : self.policy.host?.clusters[index - 1]
         let directory = worker.directory
-        let (owner, set) = self.governance.endpoints(
-            of: cluster, self.service, near: self.policy.region, isGRPC: isGRPC, in: directory)
+        let (owner, set) = worker.governance.endpoints(
+            of: cluster, self.service, self.rules.caller, near: self.policy.region, isGRPC: isGRPC, in: directory)
         if case .service? = cluster?.members { self.directory = directory }
         let counters = worker.metrics.counters(
             .service(owner?.name ?? self.service.name, app: set.tags.app, version: set.tags.version))

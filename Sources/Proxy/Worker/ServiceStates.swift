@@ -3,7 +3,7 @@
 
 import Common
 
-/// What one event loop keeps about each service that it has called, by the service's name.
+/// What one event loop keeps about each service and host that it has called, by their slots.
 ///
 /// A state outlives every directory and configuration: the next one of the same name takes over from it. Those of services
 /// that are gone are dropped when there are twice as many as were left the last time, so that it costs nothing for each
@@ -14,9 +14,10 @@ struct ServiceStates {
 
     private let loop: Int
     private let loops: Int
-    private var states: [String: ServiceState] = [:]
-    /// The same, for most requests.
-    private var recent = IdentityCache<ServiceState>()
+    /// By the slot of the service, which is nobody else's while a state holds its service.
+    private var states: [ServiceState?] = []
+    /// How many there are.
+    private(set) var count = 0
     /// With so many, those of services that are gone are dropped.
     private var limit = Self.least
 
@@ -27,56 +28,51 @@ struct ServiceStates {
         self.loops = loops
     }
 
-    /// How many there are.
-    var count: Int { self.states.count }
-
-    /// The state that was asked for last in the place of `service`, when it is this one's.
+    /// The state of `service` under `rules`; `nil` when there is none, or one of what the service was before.
     @inline(__always)
-    func recent(_ service: Service, _ governance: Governance) -> ServiceState? {
-        guard let state = self.recent[service], state.service === service, state.governance === governance else {
-            return nil
-        }
+    func current(_ service: Service, _ rules: MeshRules) -> ServiceState? {
+        let slot = service.slot
+        guard slot < self.states.count, let state = self.states[slot], state.service === service, state.rules === rules
+        else { return nil }
         return state
     }
 
-    /// The state of `service`: the one that there is, or a new one that takes over from it.
+    /// The same, made where there is none: a new one takes over from the old one.
     ///
-    /// Cost: a look-up by name; after a change, once, O(n) in the instances of this service.
+    /// Cost: after a change, once, O(n) in the instances of this service.
     ///
     /// - Parameter isThere: Whether there still is a service of this name; asked of all when they have become many.
     mutating func state(
-        of service: Service, _ governance: Governance, _ metrics: WorkerMetrics, _ random: inout FastRandom,
-        isThere: (String) -> Bool
+        of service: Service, _ rules: MeshRules, _ governance: Governance, _ metrics: WorkerMetrics,
+        _ random: inout FastRandom, isThere: (Service) -> Bool
     ) -> ServiceState {
-        let state = self.find(service, governance, metrics, &random, isThere)
-        self.recent[service] = state
-        return state
-    }
-
-    private mutating func find(
-        _ service: Service, _ governance: Governance, _ metrics: WorkerMetrics, _ random: inout FastRandom,
-        _ isThere: (String) -> Bool
-    ) -> ServiceState {
-        let old = self.states[service.name]
-        if let old, old.service === service, old.governance === governance { return old }
-        let policy = governance.policy(of: service)
+        let slot = service.slot
+        let old = slot < self.states.count ? self.states[slot] : nil
+        let policy = governance.policy(of: service, under: rules)
         if let old, old.service === service, old.policy === policy {
-            old.governance = governance
+            old.rules = rules
             return old
         }
         let state = ServiceState(
-            service, policy, governance, metrics.counters(for: service), loop: self.loop, of: self.loops, upon: old,
+            service, policy, rules, metrics.counters(for: service), loop: self.loop, of: self.loops, upon: old,
             using: &random)
-        if old == nil, self.states.count >= self.limit { self.forget(isThere) }
-        // Its place would keep it, and all of its instances, until another service comes there.
-        if let old, self.recent[old.service] === old { self.recent[old.service] = nil }
-        self.states[service.name] = state
+        if old == nil {
+            if self.count >= self.limit { self.forget(isThere) }
+            self.count += 1
+        }
+        if slot >= self.states.count {
+            self.states += Array(repeating: nil, count: slot + 1 - self.states.count)
+        }
+        self.states[slot] = state
         return state
     }
 
-    private mutating func forget(_ isThere: (String) -> Bool) {
-        self.states = self.states.filter { isThere($0.key) }
-        self.recent.removeAll()
-        self.limit = max(Self.least, 2 * self.states.count)
+    private mutating func forget(_ isThere: (Service) -> Bool) {
+        for slot in self.states.indices {
+            guard let state = self.states[slot], !isThere(state.service) else { continue }
+            self.states[slot] = nil
+            self.count -= 1
+        }
+        self.limit = max(Self.least, 2 * self.count)
     }
 }

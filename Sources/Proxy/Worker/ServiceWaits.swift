@@ -24,7 +24,7 @@ package final class ServiceWaits {
     private static let pause = TimeAmount.milliseconds(500)
 
     private let eventLoop: any EventLoop
-    private let ask: (@Sendable (DiscoveryMessage) -> Bool)?
+    private let ask: (@Sendable (RegistryMessage) -> Bool)?
     private var waits: [ServiceDemand: Wait] = [:]
     private var refusals: [ServiceDemand: NIODeadline] = [:]
 
@@ -32,7 +32,7 @@ package final class ServiceWaits {
     ///
     /// - Parameter ask: Asks the registry, and is told at the next directory; `false` when it has too much to do. `nil`
     ///   when there is nobody to ask.
-    init(eventLoop: any EventLoop, ask: (@Sendable (DiscoveryMessage) -> Bool)?) {
+    init(eventLoop: any EventLoop, ask: (@Sendable (RegistryMessage) -> Bool)?) {
         self.eventLoop = eventLoop
         self.ask = ask
     }

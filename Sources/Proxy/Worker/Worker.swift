@@ -20,6 +20,11 @@ package final class Worker {
     /// The newest directory of services.
     @inline(__always)
     package var directory: ServiceDirectory { self.mesh.value.services }
+    /// The newest rules about calls; of the same moment as ``directory``.
+    @inline(__always)
+    package var rules: MeshRules { self.mesh.value.rules }
+    /// What governs calls, shared by all loops.
+    package let governance: Governance
     /// Requests that wait for the registry.
     package let waits: ServiceWaits
     /// Addresses of external hosts.
@@ -78,7 +83,6 @@ package final class Worker {
     /// Callers that were seen before, by what they say of themselves.
     var sources = SourceCache()
     private var states: ServiceStates
-    private var hosts: ServiceStates
     /// Chance, for choices that need it.
     package var random = FastRandom()
 
@@ -91,15 +95,14 @@ package final class Worker {
     /// - Parameter resolver: Looks up external hosts.
     package init(
         eventLoop: any EventLoop, index: Int = 0, loopCount: Int, mesh: Snapshot<Mesh>,
-        metrics: MetricsRegistry, logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
+        governance: Governance = Governance(), metrics: MetricsRegistry, logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
         slot: LoopSlot = LoopSlot(), records: Mailbox<ExchangeRecords>? = nil,
-        ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil,
+        ask: (@Sendable (RegistryMessage) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil,
         resolver: NameResolver = .shared
     ) {
         self.index = index
         self.resends = RetryBudget(loops: loopCount)
         self.states = ServiceStates(loop: index, of: loopCount)
-        self.hosts = ServiceStates(loop: index, of: loopCount)
         self.slot = slot
         self.telemetry = TelemetryBuffer(records, metrics: metrics)
         self.tls = tls
@@ -109,6 +112,7 @@ package final class Worker {
         self.date = self.dates.line(at: Self.wallClock)
         self.flushes = FlushQueue(eventLoop: eventLoop)
         self.mesh = mesh.reader(for: eventLoop)
+        self.governance = governance
         self.waits = ServiceWaits(eventLoop: eventLoop, ask: ask)
         self.addresses = HostAddresses(eventLoop: eventLoop, resolver: resolver)
         self.deadlines = DeadlineTable(eventLoop: eventLoop)
@@ -329,24 +333,18 @@ package final class Worker {
     /// Smaller ones are not what memory is short for.
     private static let worthCutting = 64 * 1024
 
-    /// What this loop keeps about a service from one request to the next.
+    /// What this loop keeps about a service or a host from one request to the next.
     ///
-    /// Cost: one look-up by identity; a new state when the directory has a new value for the service, or when something
-    /// else governs it.
-    package func state(of service: Service, _ governance: Governance) -> ServiceState {
-        if let state = self.states.recent(service, governance) { return state }
-        let directory = self.directory
-        return self.states.state(of: service, governance, self.metrics, &self.random) { directory[$0] != nil }
-    }
+    /// Cost: a look into an array; a new state when there is a new value for the service, or when something else governs
+    /// it.
+    package func state(of service: Service) -> ServiceState { self.state(of: service, under: self.rules) }
 
-    /// What this loop keeps about an external host, or a virtual host of `mesh.yaml`.
-    package func state(ofHost host: Service, _ governance: Governance) -> ServiceState {
-        if let state = self.hosts.recent(host, governance) { return state }
-        lazy var listed = Set(governance.rules.externalHosts.rules.map(\.pattern))
-        let routes = governance.rules.routes
-        return self.hosts.state(of: host, governance, self.metrics, &self.random) { name in
-            routes.hosts[name] != nil || listed.contains(name)
-        }
+    /// The same under rules that a request has been governed by until now.
+    @inline(__always)
+    package func state(of service: Service, under rules: MeshRules) -> ServiceState {
+        if let state = self.states.current(service, rules) { return state }
+        let mesh = self.mesh.value
+        return self.states.state(of: service, rules, self.governance, self.metrics, &self.random) { mesh.has($0) }
     }
 }
 

@@ -21,9 +21,10 @@ package final class WorkerGroup: Sendable {
     /// - Parameter records: Who wants to know of single requests.
     /// - Parameter ask: Asks the registry for a service; see ``ServiceWaits``.
     package init(
-        on loops: any EventLoopGroup, mesh: Snapshot<Mesh>, metrics: MetricsRegistry, logger: Logger,
+        on loops: any EventLoopGroup, mesh: Snapshot<Mesh>, governance: Governance = Governance(),
+        metrics: MetricsRegistry, logger: Logger,
         overload: Overload = Overload(), tls: TLSContexts = TLSContexts(), records: Mailbox<ExchangeRecords>? = nil,
-        ask: (@Sendable (DiscoveryMessage) -> Bool)? = nil
+        ask: (@Sendable (RegistryMessage) -> Bool)? = nil
     ) async throws {
         self.loops = loops
         self.overload = overload
@@ -35,8 +36,8 @@ package final class WorkerGroup: Sendable {
             slots.append(slot)
             workers[ObjectIdentifier(loop)] = try await loop.submit {
                 let worker = Worker(
-                    eventLoop: loop, index: index, loopCount: count, mesh: mesh, metrics: metrics,
-                    logger: logger, overload: overload, tls: tls, slot: slot, records: records, ask: ask)
+                    eventLoop: loop, index: index, loopCount: count, mesh: mesh, governance: governance,
+                    metrics: metrics, logger: logger, overload: overload, tls: tls, slot: slot, records: records, ask: ask)
                 let waits = worker.waits
                 mesh.observe(on: loop) { waits.arrived($0.services) }
                 worker.startReporting()

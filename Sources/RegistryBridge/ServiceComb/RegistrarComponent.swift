@@ -15,9 +15,9 @@ package actor RegistrarComponent: Component {
     private let client: ServiceCenterClient
     private let state: RegistrationState
     private let health: LocalHealth
-    private let inbox: Mailbox<RegistryMessage>
+    private let inbox: Mailbox<RegistrarMessage>
     private let readiness: Readiness
-    private let registry: Mailbox<DiscoveryMessage>
+    private let registry: Mailbox<RegistryMessage>
     private let logger: Logger
     /// Paces what the registry answers with a no, or loses again and again: when it is called at all is the client's.
     private var refusals: Reconnect
@@ -36,7 +36,7 @@ package actor RegistrarComponent: Component {
     /// - Parameter registry: Told when the service is registered: whoever asks may say now who asks.
     package init(
         _ registration: Registration, client: ServiceCenterClient, state: RegistrationState, health: LocalHealth,
-        inbox: Mailbox<RegistryMessage>, registry: Mailbox<DiscoveryMessage>, readiness: Readiness, logger: Logger
+        inbox: Mailbox<RegistrarMessage>, registry: Mailbox<RegistryMessage>, readiness: Readiness, logger: Logger
     ) {
         self.registration = registration
         self.client = client

@@ -37,8 +37,8 @@ package actor ServiceCenterRegistry: Registry {
     private let setup: Setup
     private let client: ServiceCenterClient
     private let registration: RegistrationState
-    private let registrar: Mailbox<RegistryMessage>
-    private let inbox: Mailbox<DiscoveryMessage>
+    private let registrar: Mailbox<RegistrarMessage>
+    private let inbox: Mailbox<RegistryMessage>
     private let status: RegistryStatus
     private let cache: DiscoveryCache
     private let watcher: Watcher
@@ -81,7 +81,7 @@ package actor ServiceCenterRegistry: Registry {
     /// - Parameter resolver: Looks up the names of endpoints.
     package init(
         _ setup: Setup, client: ServiceCenterClient, registration: RegistrationState,
-        registrar: Mailbox<RegistryMessage>, inbox: Mailbox<DiscoveryMessage>, status: RegistryStatus,
+        registrar: Mailbox<RegistrarMessage>, inbox: Mailbox<RegistryMessage>, status: RegistryStatus,
         cache: DiscoveryCache, saved: Saved, resolver: NameResolver = .shared, loops: any EventLoopGroup,
         logger: Logger
     ) {
@@ -157,7 +157,7 @@ package actor ServiceCenterRegistry: Registry {
     /// Takes what others have said.
     ///
     /// - Returns: Whether everything has to be asked for now.
-    private func take(_ messages: [DiscoveryMessage]) -> Bool {
+    private func take(_ messages: [RegistryMessage]) -> Bool {
         var isDue = false
         for message in messages {
             switch message {
@@ -173,7 +173,7 @@ package actor ServiceCenterRegistry: Registry {
     }
 
     /// What is wanted and not settled since, and what refuses.
-    private func wanted(_ messages: [DiscoveryMessage]) -> Set<ServiceDemand> {
+    private func wanted(_ messages: [RegistryMessage]) -> Set<ServiceDemand> {
         var demands: Set<ServiceDemand> = []
         let now = NIODeadline.now()
         let isNew = { demand in

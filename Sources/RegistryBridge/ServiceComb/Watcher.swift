@@ -28,8 +28,8 @@ struct Watcher: Sendable {
 
     let client: ServiceCenterClient
     let registration: RegistrationState
-    let registrar: Mailbox<RegistryMessage>
-    let inbox: Mailbox<DiscoveryMessage>
+    let registrar: Mailbox<RegistrarMessage>
+    let inbox: Mailbox<RegistryMessage>
     let status: RegistryStatus
     let loops: any EventLoopGroup
     let logger: Logger

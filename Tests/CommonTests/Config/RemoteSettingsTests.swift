@@ -126,8 +126,10 @@ private struct Running {
         let loader = ConfigLoader(
             arguments: .init(), environment: ["CHASSIS_CONF_DIR": self.directory], executableDirectory: "/nonexistent")
         self.state = ConfigState(loader.examine(), now: 0)
+        let receiver = self.receiver
         let component = ConfigComponent(
-            loader: loader, state: self.state, inbox: self.inbox, receivers: [self.receiver],
+            loader: loader, state: self.state, inbox: self.inbox,
+            receivers: [{ receiver.send(.configurationChanged($0)) }],
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         self.task = Task { try await component.run() }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Common
@@ -187,7 +188,7 @@ private func renewedShards<Key>(_ old: ResidentTable<Key>, _ new: ResidentTable<
         #expect(merged.shared == ["c"])
         let other = ServiceDirectory.merging([file, center], upon: nil)
         #expect(other["c"] === file["c"])
-        let mesh = Mesh(merged, sources: ["servicecenter", "file"])
+        let mesh = Mesh(merged, .plain, sources: ["servicecenter", "file"])
         #expect(mesh.shares.map(\.services) == [["a", "c"], ["b"]])
         #expect(mesh.shares.map(\.hidden) == [[], ["c"]])
         // Addresses of what nobody uses are nobody's.

@@ -13,19 +13,17 @@ final class BalancingBench {
     let loop = EmbeddedEventLoop()
     let worker: Worker
     private let mesh: Snapshot<Mesh>
-    private(set) var governance: Governance
 
     /// - Parameter services: By name, the endpoints of their instances.
     /// - Parameter values: Configuration.
     init(_ services: [String: [String]], _ values: [String: String] = [:], loopCount: Int = 1) throws {
         // A clock that stands at its beginning would hide times that nobody has set.
         self.loop.advanceTime(by: .seconds(1000))
-        self.mesh = Snapshot(.empty, on: self.loop)
+        self.mesh = Snapshot(Mesh(.empty, MeshRules(try TestSidecar.config(values))), on: self.loop)
         self.worker = Worker(
             eventLoop: self.loop, loopCount: loopCount, mesh: self.mesh,
             metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload())
-        self.governance = Governance(try TestSidecar.config(values))
         try self.publish(services)
     }
 
@@ -40,20 +38,22 @@ final class BalancingBench {
             }
             builder.add(name, instances)
         }
-        self.mesh.publish(Mesh(builder.build()))
+        self.mesh.publish(Mesh(builder.build(), self.worker.rules))
         self.loop.run()
     }
 
     /// Another configuration.
     func configure(_ values: [String: String]) throws {
-        self.governance = Governance(try TestSidecar.config(values), upon: self.governance)
+        let rules = MeshRules(try TestSidecar.config(values), upon: self.worker.rules)
+        self.mesh.publish(Mesh(self.worker.directory, rules))
+        self.loop.run()
     }
 
     /// What the loop has of a service, by way of the newest directory.
     func state(_ name: String = "cart") throws -> ServiceState {
         guard let service = self.worker.directory[name] else { throw Unknown(name: name) }
         self.advance(.zero)
-        return self.worker.state(of: service, self.governance)
+        return self.worker.state(of: service)
     }
 
     /// The default endpoints of a service.

@@ -36,7 +36,9 @@ import Testing
             try bench.publish(Dictionary(uniqueKeysWithValues: names.map { ($0, ["rest://10.0.0.1:80"]) }))
             let directory = bench.worker.directory
             for service in directory.all {
-                _ = states.state(of: service, bench.governance, bench.worker.metrics, &random) { directory[$0] != nil }
+                _ = states.state(
+                    of: service, bench.worker.rules, bench.worker.governance, bench.worker.metrics, &random
+                ) { directory[$0.name] === $0 }
             }
             #expect(100...300 ~= states.count, "\(states.count)")
         }
@@ -57,8 +59,8 @@ import Testing
     func host() throws {
         let bench = try BalancingBench([:])
         func state() -> ServiceState {
-            let host = Service(name: "api.example.com", instances: [], ownApp: "")
-            return bench.worker.state(ofHost: host, bench.governance)
+            let host = Service(name: "api.example.com", instances: [], ownApp: "", kind: .externalHost)
+            return bench.worker.state(of: host)
         }
         let first = state()
         try bench.configure(["mesher.retry.failover": "1"])

@@ -41,7 +41,7 @@ struct TestListener {
         let metrics = MetricsRegistry(startTime: 0, own: MetricLabels())
         let log = TestLog()
         let workers = try await WorkerGroup(
-            on: loops, mesh: Snapshot(Mesh(ServiceDirectory([], isSynced: true)), on: loops), metrics: metrics,
+            on: loops, mesh: Snapshot(Mesh(ServiceDirectory([], isSynced: true), .plain), on: loops), metrics: metrics,
             logger: log.logger)
         let plan = TrafficPlan(
             direction: .outgoing, chain: StageChain([]), settings: try TestSidecar.config(values).proxy)

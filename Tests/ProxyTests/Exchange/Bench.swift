@@ -34,12 +34,11 @@ final class Bench {
         let service = Service(name: "cart", instances: [], ownApp: "default")
         self.worker = Worker(
             eventLoop: self.loop, loopCount: 1,
-            mesh: Snapshot(Mesh(ServiceDirectory([service], isSynced: true)), on: self.loop), metrics: self.metrics,
+            mesh: Snapshot(Mesh(ServiceDirectory([service], isSynced: true), MeshRules(config)), on: self.loop), metrics: self.metrics,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload(),
             connector: self.connector)
         self.stage = ScriptedStage(
-            ScriptedStage.State(endpoints: try endpoints.map { try Endpoint($0) }, waits: waits), service: service,
-            governance: Governance(config))
+            ScriptedStage.State(endpoints: try endpoints.map { try Endpoint($0) }, waits: waits), service: service)
         self.plan = TrafficPlan(
             direction: direction, chain: StageChain([self.stage, GateStage(verdict)]), settings: config.proxy,
             failureStatuses: failures)

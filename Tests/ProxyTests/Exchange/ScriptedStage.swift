@@ -27,12 +27,10 @@ final class ScriptedStage: Stage {
 
     private let state: Mutex<State>
     private let service: Service?
-    private let governance: Governance?
 
-    init(_ state: State, service: Service? = nil, governance: Governance? = nil) {
+    init(_ state: State, service: Service? = nil) {
         self.state = Mutex(state)
         self.service = service
-        self.governance = governance
     }
 
     /// What was seen so far.
@@ -43,7 +41,7 @@ final class ScriptedStage: Stage {
             state.tries += 1
             return state.endpoints[min(state.tries, state.endpoints.count) - 1]
         }
-        if let service, let governance { exchange.target = exchange.worker.state(of: service, governance) }
+        if let service { exchange.target = exchange.worker.state(of: service) }
         return .proceed
     }
 

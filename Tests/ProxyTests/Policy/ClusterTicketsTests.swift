@@ -49,20 +49,21 @@ import Testing
 
     @Test("the cluster of a name keeps its tickets when other things change")
     func sameTickets() throws {
-        func governance(_ limit: Int, upon old: Governance? = nil) throws -> (Governance, Cluster) {
+        let governance = Governance()
+        func tickets(_ limit: Int) throws -> (ClusterTickets, Cluster) {
             let cluster = "{name: c, service: cart, limits: {requests: \(limit)}}"
             let yaml = "mesh: {clusters: [\(cluster)], hosts: [{name: shop, routes: [{targets: [{cluster: c}]}]}]}"
             var source = ConfigSource(.files)
             source.add(try ConfigTree(yaml: yaml, source: "f"))
             source.add("service_description.name", .text("web", ConfigLocation("f")))
             var reader = ConfigReader(ConfigStore([source]))
-            let made = Governance(MesherConfig(&reader), upon: old)
-            return (made, try #require(made.rules.routes.hosts["shop"]?.clusters.first))
+            let rules = MeshRules(MesherConfig(&reader))
+            let policy = governance.policy(for: "shop", .virtualHost, under: rules)
+            return (try #require(policy.tickets.first ?? nil), try #require(policy.host?.clusters.first))
         }
-        let (old, _) = try governance(5)
-        let tickets = try #require(old.policy(for: "shop", isVirtualHost: true).tickets.first ?? nil)
-        let (new, cluster) = try governance(7, upon: old)
-        #expect(new.policy(for: "shop", isVirtualHost: true).tickets.first ?? nil === tickets)
+        let (old, _) = try tickets(5)
+        let (new, cluster) = try tickets(7)
+        #expect(new === old)
         #expect(cluster.settings?.maxRequests == 7)
     }
 }

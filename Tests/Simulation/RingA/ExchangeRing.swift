@@ -65,11 +65,12 @@ package struct ExchangeRing {
                 world.event("\(connection.name) closes while it is idle", .upstreams) { connection.die() }
             }
         case 26:
-            switch schedule.draw(6) {
+            switch schedule.draw(8) {
             case 0, 1: world.changeDirectory()
             case 2: world.changePlan()
             case 3: world.drainBudget()
-            case 4:
+            case 4, 5: world.changeRules()
+            case 6:
                 world.note("idle connections are closed")
                 world.worker.closeIdleConnections()
             default:

@@ -38,14 +38,14 @@ final class RingWorld: @unchecked Sendable {
     let worker: Worker
     let registry: MetricsRegistry
     let connector = FakeConnector()
-    private let mesh: Snapshot<Mesh>
+    let mesh: Snapshot<Mesh>
     /// Of calls to services, of calls to the local application, and of CONNECT.
-    private(set) var outgoing = TrafficPlan.none
-    private(set) var incoming = TrafficPlan.none
-    private(set) var tunnels = TrafficPlan.none
-    private(set) var governances: [Governance] = []
-    private(set) var providers: [ProviderPolicy] = []
-    private(set) var endpoints: [Endpoint] = []
+    var outgoing = TrafficPlan.none
+    var incoming = TrafficPlan.none
+    var tunnels = TrafficPlan.none
+    var policies: [ObjectIdentifier: ServicePolicy] = [:]
+    var providers: [ProviderPolicy] = []
+    var endpoints: [Endpoint] = []
 
     var calls: [Call] = []
     /// Those that have not ended.
@@ -66,8 +66,8 @@ final class RingWorld: @unchecked Sendable {
     private var retriesBefore = 0
     private var violation: Violation?
     /// A service whose retry budget was used up, from when on, and what was sent again since.
-    private(set) var drained: (state: ServiceState, at: NIODeadline, event: Int)?
-    private var sentAgain = 0
+    var drained: (state: ServiceState, at: NIODeadline, event: Int)?
+    var sentAgain = 0
     /// Tries that the balancing stage has let through.
     private var chosen = 0
 
@@ -78,7 +78,7 @@ final class RingWorld: @unchecked Sendable {
         self.schedule = schedule
         self.ignored = ignored
         self.registry = MetricsRegistry(startTime: 0, own: Self.constants.labels)
-        self.mesh = Snapshot(.empty, on: self.loop)
+        self.mesh = Snapshot(Mesh(.empty, MeshRules(Variants.all[0])), on: self.loop)
         self.worker = Worker(
             eventLoop: self.loop, loopCount: 1, mesh: self.mesh, metrics: self.registry,
             logger: Self.constants.logger, overload: Overload(), ask: { _ in true },
@@ -89,85 +89,6 @@ final class RingWorld: @unchecked Sendable {
         self.mesh.observe(on: self.loop) { waits.arrived($0.services) }
         self.changePlan()
         self.changeDirectory()
-    }
-
-    // MARK: What holds
-
-    /// Publishes plans of another configuration.
-    func changePlan() {
-        let constants = Self.constants
-        let number = self.schedule.draw(Variants.all.count)
-        let config = Variants.all[number]
-        self.note("configuration \(number)")
-        let governance = Governance(config, upon: self.outgoing.governance)
-        let marks = Marks(config.rules, upon: self.outgoing.marks)
-        let stages = EgressStages(
-            config, own: constants.own[number], resolver: constants.http, grpc: constants.grpc, token: constants.token,
-            governance: governance, marks: marks)
-        var chain: [any Stage] = [FrontProbe(self)]
-        for stage in stages.inOrder {
-            chain.append(stage)
-            if stage is LoadBalanceStage { chain.append(TryProbe(self)) }
-        }
-        self.outgoing = TrafficPlan(
-            direction: .outgoing, chain: StageChain(chain), settings: config.proxy, trust: config.trust,
-            failureStatuses: config.governance.failureStatuses, governance: governance, marks: marks)
-        let provider = ProviderPolicy(config, upon: self.incoming.provider)
-        self.incoming = TrafficPlan(
-            direction: .incoming,
-            chain: StageChain(
-                [FrontProbe(self)] + IngressStages(config, provider).inOrder + [TryProbe(self)]),
-            settings: config.proxy, trust: config.trust, failureStatuses: config.governance.failureStatuses,
-            provider: provider)
-        self.tunnels = TrafficPlan(
-            direction: .outgoing, chain: StageChain([FrontProbe(self), TunnelStage(), TryProbe(self)]),
-            settings: config.proxy)
-        self.governances.append(governance)
-        self.providers.append(provider)
-    }
-
-    /// Publishes a directory with other instances.
-    func changeDirectory() {
-        var builder = ServiceDirectoryBuilder(upon: self.mesh.current.services, ownApp: "default")
-        var instances: [Instance] = []
-        let mask = self.schedule.pick([0b011, 0b001, 0b111, 0b110, 0b000, 0b101])
-        self.note("instances \(mask)")
-        for number in 0..<3 where mask & 1 << number != 0 {
-            let texts = ["rest://10.0.0.\(number):80", "grpc://10.0.0.\(number):81"]
-            let made = texts.compactMap { try? builder.endpoint($0) }
-            for endpoint in made where !self.endpoints.contains(where: { $0 === endpoint }) {
-                self.endpoints.append(endpoint)
-            }
-            instances.append(
-                Instance(
-                    id: "\(number)", version: "1.0", app: "default", status: .up, properties: [:], endpoints: made))
-        }
-        builder.add("cart", instances)
-        builder.isComplete = false
-        if self.schedule.draw(3) == 1 { builder.add("late", instances) }
-        self.mesh.publish(Mesh(builder.build()))
-    }
-
-    /// Uses up what the service may have sent again.
-    func drainBudget() {
-        guard let service = self.mesh.current.services["cart"], let governance = self.outgoing.governance else {
-            return
-        }
-        let state = self.worker.state(of: service, governance)
-        self.note("the budget of retries is used up")
-        while state.budget.mayRetry(at: self.loop.now) {}
-        self.drained = (state, self.loop.now, self.eventNumber)
-        self.sentAgain = 0
-    }
-
-    /// Nothing holds any more.
-    func forget() {
-        self.outgoing = .none
-        self.incoming = .none
-        self.tunnels = .none
-        self.subsets = [:]
-        self.drained = nil
-        self.cause = .begin
     }
 
     // MARK: Events

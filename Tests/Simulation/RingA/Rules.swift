@@ -158,7 +158,7 @@ extension RingWorld {
 
     private func checkCircuits() throws {
         var circuits: [Circuit] = self.providers.map(\.circuit)
-        for policy in self.governances.flatMap({ $0.all.values }) {
+        for policy in self.allPolicies() {
             circuits.append(policy.circuit)
             circuits += policy.circuits.all.values
         }
@@ -184,7 +184,7 @@ extension RingWorld {
         let refused = self.calls.count { $0.isRefused && $0.error == nil }
         try compare("errors", totals.reduce(0) { $0 + $1.reasons.values.reduce(0, +) }, failed + refused)
         let attempts = self.endpoints.reduce(0) { $0 + $1.traffic.all.reduce(0) { $0 + $1.attempts.current } }
-        try compare("attempts", attempts, self.calls.reduce(0) { $0 + ($1.plan.governance != nil ? $1.entered : 0) })
+        try compare("attempts", attempts, self.calls.reduce(0) { $0 + ($1.plan.marks != nil ? $1.entered : 0) })
         for endpoint in self.endpoints {
             for shard in endpoint.traffic.all where shard.connections.current != 0 || shard.idle.current != 0 {
                 throw Violation("counters", "\(endpoint): \(shard.connections.current) connections are counted")

@@ -59,7 +59,31 @@ enum Variants {
             "cse.fallbackpolicy.Consumer.policy": "returnnull", "cse.loadbalance.strategy.name": "SessionStickiness",
             "cse.isolation.Consumer.maxConcurrentRequests": "1", "cse.transport.failure.rest": "http_503",
         ],
+        [
+            "servicecomb.routeRule.cart": Self.lanes, "cse.loadbalance.retryEnabled": "true",
+            "cse.loadbalance.retryOnNext": "2", "cse.transport.failure.rest": "http_503",
+            "cse.isolation.Consumer.maxConcurrentRequests": "3",
+        ],
+        ["servicecomb.routeRule.cart": "- {precedence: 1, route: [{tags: {lane: b}, weight: 100}]}"],
+        [
+            "mesh.clusters": """
+            - {name: all, service: cart, limits: {requests: 2, retries: 1}, balancing: LeastRequest}
+            - {name: lane, service: cart, tags: {lane: a}}
+            """,
+            "mesh.hosts": """
+            - name: shop
+              domains: [cart]
+              routes:
+                - targets: [{cluster: all, weight: 2}, {cluster: lane, weight: 1}]
+                  retry: {attempts: 2, statuses: [503]}
+            """,
+        ],
     ]
+
+    private static let lanes = """
+        - precedence: 2
+          route: [{tags: {lane: a}, weight: 60}, {tags: {lane: b}, weight: 40}]
+        """
 
     private static func config(_ values: [String: String]) -> MesherConfig {
         var source = ConfigSource(.memory)

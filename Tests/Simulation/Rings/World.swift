@@ -15,6 +15,12 @@ final class World {
         let metrics = MetricsRegistry(startTime: 0, own: MetricLabels())
         let logger = Logger(label: "simulate") { _ in SwiftLogNoOpLogHandler() }
         let settings = ProxySettings()
+        let rules: MeshRules
+
+        init() {
+            var reader = ConfigReader(ConfigStore([ConfigSource(.memory)]))
+            self.rules = MeshRules(MesherConfig(&reader))
+        }
     }
 
     private static let constants = Constants()
@@ -35,7 +41,8 @@ final class World {
         self.schedule = schedule
         let constants = Self.constants
         self.worker = Worker(
-            eventLoop: self.loop, loopCount: 1, mesh: Snapshot(.empty, on: self.loop), metrics: constants.metrics,
+            eventLoop: self.loop, loopCount: 1, mesh: Snapshot(Mesh(.empty, constants.rules), on: self.loop),
+            metrics: constants.metrics,
             logger: constants.logger, overload: Overload(), connector: connector(self.loop))
         self.worker.random = FastRandom(seed: schedule.seed())
         self.worker.event {}

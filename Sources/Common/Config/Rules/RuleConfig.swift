@@ -18,10 +18,13 @@ package struct RuleConfig: Sendable {
         self.policies = MatchPolicyReader.policies(&reader)
         let mesh = MeshReader.read(&reader, balancing)
         let hosts = RouteRuleReader.read(&reader, policies: self.policies, besides: mesh.domains)
-        self.routes = RouteTable(hosts, hosts: mesh.hosts, domains: mesh.domains)
+        let externalHosts = ExternalHostReader.read(&reader)
+        self.routes = RouteTable(
+            hosts, hosts: mesh.hosts, domains: mesh.domains,
+            externalHosts: externalHosts.virtualHosts(at: ConfigLocation("egressRule")))
         self.rateLimits = MatchPolicyReader.limits(&reader)
         self.faults = FaultRules(&reader)
-        self.externalHosts = ExternalHostReader.read(&reader)
+        self.externalHosts = externalHosts
     }
 
     /// The keys that are no rules themselves.

@@ -10,6 +10,8 @@ package struct Cluster: Sendable, Hashable {
         case service(String, InstanceTags)
         /// Addresses that are written down.
         case fixed([ClusterEntry])
+        /// The host that the request itself names, which a rule allows.
+        case requested(ExternalHosts.Rule)
     }
 
     /// What people call it; `nil` where clusters have no names.
@@ -36,7 +38,7 @@ package struct Cluster: Sendable, Hashable {
     package var tags: InstanceTags {
         switch self.members {
         case .own(let tags), .service(_, let tags): tags
-        case .fixed: InstanceTags()
+        case .fixed, .requested: InstanceTags()
         }
     }
 }

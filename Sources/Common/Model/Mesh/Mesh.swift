@@ -8,18 +8,26 @@ package final class Mesh: Sendable {
     package let generation: Int
     /// The services, and what is known of names that are none.
     package let services: ServiceDirectory
+    /// What is ruled about calls.
+    package let rules: MeshRules
     /// What the sources are called, in the configured order; as many as ``ServiceDirectory/parts`` unless there is one.
     package let sources: [String]
 
     /// A value.
-    package init(_ services: ServiceDirectory, generation: Int = 0, sources: [String] = []) {
+    package init(_ services: ServiceDirectory, _ rules: MeshRules, generation: Int = 0, sources: [String] = []) {
         self.services = services
+        self.rules = rules
         self.generation = generation
         self.sources = sources
     }
 
-    /// Nothing known, nothing asked yet.
-    package static var empty: Mesh { Mesh(.empty) }
+    /// Whether there is a service or host of this name and kind.
+    package func has(_ service: Service) -> Bool {
+        switch service.kind {
+        case .service: self.services[service.name] != nil
+        case .virtualHost, .externalHost: self.rules.host(of: service.name, service.kind) != nil
+        }
+    }
 
     /// One source, and what is in use of what it says.
     package struct Share: Sendable, Equatable {

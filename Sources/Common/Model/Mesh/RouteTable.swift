@@ -10,16 +10,19 @@ package struct RouteTable: Sendable {
     package let services: [String: VirtualHost]
     /// Those of `mesh.yaml`, by the name that they have there.
     package let hosts: [String: VirtualHost]
+    /// Those of external hosts, by the pattern of each.
+    package let externalHosts: [String: VirtualHost]
     /// Finds the virtual hosts of `mesh.yaml` by what a request names.
     package let domains: DomainTable
 
     /// A table.
     package init(
         _ services: [String: VirtualHost] = [:], hosts: [String: VirtualHost] = [:],
-        domains: DomainTable = DomainTable()
+        domains: DomainTable = DomainTable(), externalHosts: [String: VirtualHost] = [:]
     ) {
         self.services = services
         self.hosts = hosts
+        self.externalHosts = externalHosts
         self.domains = domains
     }
 
@@ -31,6 +34,20 @@ package struct RouteTable: Sendable {
         self.hosts.values.contains { $0.clusters.contains { $0.name == cluster } }
     }
 
-    /// All of them by name; where a service and a host of `mesh.yaml` have one name, the host.
+    /// The same, with the very objects of `previous` for what has not changed.
+    package func keeping(_ previous: RouteTable?) -> RouteTable {
+        guard let previous else { return self }
+        func keep(_ hosts: [String: VirtualHost], _ old: [String: VirtualHost]) -> [String: VirtualHost] {
+            hosts.reduce(into: [:]) { kept, host in
+                let known = old[host.key]
+                kept[host.key] = known?.plain == host.value.plain ? known : host.value
+            }
+        }
+        return RouteTable(
+            keep(self.services, previous.services), hosts: keep(self.hosts, previous.hosts), domains: self.domains,
+            externalHosts: keep(self.externalHosts, previous.externalHosts))
+    }
+
+    /// All that are written as routes, by name; where a service and a host of `mesh.yaml` have one name, the host.
     package var all: [String: VirtualHost] { self.services.merging(self.hosts) { $1 } }
 }

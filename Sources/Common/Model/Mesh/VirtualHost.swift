@@ -10,12 +10,22 @@ package final class VirtualHost: Sendable {
         case notFound
     }
 
+    /// The chains of handlers that there are.
+    package enum Chain: Int, Sendable, CaseIterable {
+        /// Of services and of the virtual hosts of `mesh.yaml`.
+        case services
+        /// Of external hosts.
+        case external
+    }
+
     /// In the order in which they are tried; the first that matches decides.
     package let routes: [Route]
     /// The different clusters of all targets: ``RouteTarget/cluster`` is an index into these.
     package let clusters: [Cluster]
     /// See ``Unmatched``.
     package let unmatched: Unmatched
+    /// What its requests pass.
+    package let chain: Chain
     /// The routes as they were written, without places: equal for routes that say the same.
     package let plain: String
     /// Counts the requests of each target of each route.
@@ -27,7 +37,8 @@ package final class VirtualHost: Sendable {
     ///
     /// - Parameter routes: The clusters of each target are given in place of their index.
     package init(
-        _ routes: [(route: Route, clusters: [Cluster])], unmatched: Unmatched = .newestVersion, plain: String
+        _ routes: [(route: Route, clusters: [Cluster])], unmatched: Unmatched = .newestVersion,
+        chain: Chain = .services, plain: String
     ) {
         var known: [Cluster] = []
         var numbered: [Route] = []
@@ -47,6 +58,7 @@ package final class VirtualHost: Sendable {
             .sorted { ($1.element.precedence, $0.offset) < ($0.element.precedence, $1.offset) }.map(\.element)
         self.clusters = known
         self.unmatched = unmatched
+        self.chain = chain
         self.plain = plain
         self.leadsElsewhere = known.contains { $0.isElsewhere }
         let counts = self.routes.map(\.targets.count)
