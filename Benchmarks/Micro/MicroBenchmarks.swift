@@ -111,7 +111,8 @@ private enum ExchangeBenchmark {
         let telemetry = Telemetry(config, logs: config.logs, metrics: metrics)
         let reader = Task { try await TelemetryComponent(telemetry).run() }
         let workers = try await WorkerGroup(
-            on: loops, mesh: Snapshot(Mesh(services.build(), MeshRules(config)), on: loops), metrics: metrics, logger: logger,
+            on: loops, mesh: Snapshot(Mesh(services.build(), MeshRules(config)), on: loops), metrics: metrics,
+            logger: logger,
             records: telemetry.inbox)
         let plan = EgressComponent.plan(config, token: HopToken())
         let listener = try await Listener.open(

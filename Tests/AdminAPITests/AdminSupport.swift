@@ -33,7 +33,8 @@ struct AdminSupport {
             telemetry: Telemetry(config, logs: config.logs, metrics: self.metrics),
             logLevel: .init(get: { level.get() }, set: { level.set($0) }),
             views: .init(
-                mesh: { Mesh(directory, MeshRules(config), sources: ["file"]) }, routes: { config.rules.routes }, loops: { [] },
+                mesh: { Mesh(directory, MeshRules(config), sources: ["file"]) }, routes: { config.rules.routes },
+                loops: { [] },
                 resident: { 1 << 20 },
                 mailboxes: { [] }, registrationFailure: { registrationFailure },
                 explain: { _ in throw MesherError.interrupted(component: "test") }),

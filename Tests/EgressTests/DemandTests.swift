@@ -109,7 +109,8 @@ import Testing
 
     @Test("a rule that leads to another application has it asked for, although the name is known")
     func knownName() throws {
-        let exchanges = TestExchange(try self.directory(["default": "rest://10.0.0.1:80"]), try Self.ruled(), ask: self.registry.ask)
+        let exchanges = TestExchange(
+            try self.directory(["default": "rest://10.0.0.1:80"]), try Self.ruled(), ask: self.registry.ask)
         let chain = StageChain(try self.stages())
         var exchange = try self.begin(exchanges)
         guard case .wait = chain.advance(&exchange) else {

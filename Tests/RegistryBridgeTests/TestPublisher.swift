@@ -14,7 +14,8 @@ struct TestPublisher: Sendable {
     /// Where the registry publishes.
     var publisher: DirectoryPublisher {
         DirectoryPublisher(
-            self.source, sharing: Snapshot(Mesh(.empty, .plain), on: MultiThreadedEventLoopGroup.singleton), ownApp: "shop")
+            self.source, sharing: Snapshot(Mesh(.empty, .plain), on: MultiThreadedEventLoopGroup.singleton),
+            ownApp: "shop")
     }
 
     /// What it has published last.

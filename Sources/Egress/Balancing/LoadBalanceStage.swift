@@ -266,7 +266,8 @@ struct LoadBalanceStage: Stage {
 
     func onFailure(_ exchange: inout Exchange) -> Duration? {
         let wait = Self.retry(&exchange)
-        guard wait == nil, exchange.outcome == .connectFailed, exchange.chain == .services, let target = exchange.target,
+        guard wait == nil, exchange.outcome == .connectFailed, exchange.chain == .services,
+            let target = exchange.target,
             let subset = exchange.balancing.subset
         else { return wait }
         // Nobody is left to try: others may have taken the place of those that are known.

@@ -25,7 +25,8 @@ struct Traffic: Sendable {
     static func open(_ wiring: Wiring) async throws -> Traffic {
         let workers = try await WorkerGroup(
             on: wiring.loops, mesh: wiring.mesh, governance: wiring.governance, metrics: wiring.metrics,
-            logger: wiring.logger, overload: wiring.overload, tls: wiring.tls, records: wiring.telemetry.inbox, ask: wiring.ask)
+            logger: wiring.logger, overload: wiring.overload, tls: wiring.tls, records: wiring.telemetry.inbox,
+            ask: wiring.ask)
         let budget = ConnectionBudget(limit: ConnectionBudget.share(ofDescriptors: Descriptors.raiseLimit()))
         let limit = wiring.config.proxy.maxConnections
         let plan = ListenerPlan(

@@ -37,7 +37,8 @@ package final class TrafficPlan: Sendable {
     /// A plan.
     package init(
         direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
-        failureStatuses: Set<Int> = [], marks: Marks? = nil, provider: ProviderPolicy? = nil, records: ExchangeRecord.Uses = [],
+        failureStatuses: Set<Int> = [], marks: Marks? = nil, provider: ProviderPolicy? = nil,
+        records: ExchangeRecord.Uses = [],
         isDraining: Bool = false
     ) {
         self.records = records

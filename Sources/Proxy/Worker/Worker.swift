@@ -95,7 +95,8 @@ package final class Worker {
     /// - Parameter resolver: Looks up external hosts.
     package init(
         eventLoop: any EventLoop, index: Int = 0, loopCount: Int, mesh: Snapshot<Mesh>,
-        governance: Governance = Governance(), metrics: MetricsRegistry, logger: Logger, overload: Overload, tls: TLSContexts = TLSContexts(),
+        governance: Governance = Governance(), metrics: MetricsRegistry, logger: Logger, overload: Overload,
+        tls: TLSContexts = TLSContexts(),
         slot: LoopSlot = LoopSlot(), records: Mailbox<ExchangeRecords>? = nil,
         ask: (@Sendable (RegistryMessage) -> Bool)? = nil, connector: (any UpstreamConnector)? = nil,
         resolver: NameResolver = .shared

@@ -37,7 +37,8 @@ package final class WorkerGroup: Sendable {
             workers[ObjectIdentifier(loop)] = try await loop.submit {
                 let worker = Worker(
                     eventLoop: loop, index: index, loopCount: count, mesh: mesh, governance: governance,
-                    metrics: metrics, logger: logger, overload: overload, tls: tls, slot: slot, records: records, ask: ask)
+                    metrics: metrics, logger: logger, overload: overload, tls: tls, slot: slot, records: records,
+                    ask: ask)
                 let waits = worker.waits
                 mesh.observe(on: loop) { waits.arrived($0.services) }
                 worker.startReporting()

@@ -34,7 +34,8 @@ final class Bench {
         let service = Service(name: "cart", instances: [], ownApp: "default")
         self.worker = Worker(
             eventLoop: self.loop, loopCount: 1,
-            mesh: Snapshot(Mesh(ServiceDirectory([service], isSynced: true), MeshRules(config)), on: self.loop), metrics: self.metrics,
+            mesh: Snapshot(Mesh(ServiceDirectory([service], isSynced: true), MeshRules(config)), on: self.loop),
+            metrics: self.metrics,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload(),
             connector: self.connector)
         self.stage = ScriptedStage(

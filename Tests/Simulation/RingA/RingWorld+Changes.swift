@@ -99,14 +99,4 @@ extension RingWorld {
         self.drained = (state, self.loop.now, self.eventNumber)
         self.sentAgain = 0
     }
-
-    /// Nothing holds any more.
-    func forget() {
-        self.outgoing = .none
-        self.incoming = .none
-        self.tunnels = .none
-        self.subsets = [:]
-        self.drained = nil
-        self.cause = .begin
-    }
 }

@@ -91,6 +91,16 @@ final class RingWorld: @unchecked Sendable {
         self.changeDirectory()
     }
 
+    /// Nothing holds any more.
+    func forget() {
+        self.outgoing = .none
+        self.incoming = .none
+        self.tunnels = .none
+        self.subsets = [:]
+        self.drained = nil
+        self.cause = .begin
+    }
+
     // MARK: Events
 
     func note(_ text: @autoclosure () -> String) {
