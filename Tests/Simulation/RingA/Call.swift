@@ -151,6 +151,8 @@ final class Trial {
     var isUnserved = false
     /// Whether the answer, as far as it is there, counts as a failure.
     var isListed = false
+    /// Whether its route wants another try after its status.
+    var isUnwanted = false
     /// Bytes of the answer's body so far, and what is planned.
     var sent = 0
     var length = 0
@@ -176,12 +178,15 @@ final class Trial {
         self.entered = call.finished
     }
 
+    /// Whether another try may follow its answer.
+    var mayBeRepeated: Bool { self.isListed || self.isUnwanted || self.isUnserved }
     var hasHead: Bool { self.status != nil }
     var seed: Int { self.number &* 257 &+ 50_000 }
 
     /// How a call ends whose last word this complete answer is.
     var outcome: Outcome {
         if self.isUnserved, self.call.plan.direction == .outgoing { return .connectFailed }
+        // An answer that its route does not want, and gets no other for, is one like others.
         return self.isListed ? .listedStatus : .answered
     }
 }

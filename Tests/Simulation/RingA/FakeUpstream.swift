@@ -275,6 +275,8 @@ class FakeUpstream: Upstream {
     private func judgeAnswer(_ trial: Trial) {
         let status = trial.grpcStatus.map { GRPCStatus.http(ofCode: $0) } ?? trial.status ?? 0
         trial.isListed = trial.isListed || trial.call.plan.failureStatuses.contains(status)
+        let effect = trial.call.driver.exchange.effect
+        trial.isUnwanted = trial.isUnwanted || effect?.retries(on: status) == true
     }
 
     private func goOn(_ ticket: Ticket, _ trial: Trial, isKind: Bool) {

@@ -237,10 +237,10 @@ final class RingWorld: @unchecked Sendable {
         let name = "call \(call.number)"
         if call.answer != .none { self.violate("retry", "\(name) is tried again although its answer has begun") }
         if last.state == .open { self.violate("retry", "\(name) is sent to two upstreams at once") }
-        if last.hasHead, !last.isListed, !(last.isUnserved && call.plan.direction == .outgoing) {
+        if last.hasHead, !last.isListed, !last.isUnwanted, !(last.isUnserved && call.plan.direction == .outgoing) {
             self.violate("retry", "\(name) is tried again although it was answered \(last.status ?? 0)")
         }
-        let policy = call.driver.exchange.target?.policy.retry
+        let policy = call.driver.exchange.retryPolicy
         // A peer sidecar that says so has not handed it on.
         let isSeen = last.isSeen && !(last.isUnserved && call.plan.direction == .outgoing)
         if isSeen, !call.isIdempotent, policy?.includesNonIdempotent != true {
@@ -276,7 +276,7 @@ final class RingWorld: @unchecked Sendable {
         let call = trial.call
         switch reason {
         case .unwanted:
-            if !trial.isListed, !trial.isUnserved, call.interims <= call.plan.settings.maxInterimResponses {
+            if !trial.mayBeRepeated, call.interims <= call.plan.settings.maxInterimResponses {
                 self.violate("retry", "call \(call.number): an answer is not wanted, \(trial.status ?? 0)")
             }
         case .late:
@@ -368,7 +368,7 @@ final class RingWorld: @unchecked Sendable {
         }
         if let last, last.isTunnel { return self.expectedOfTunnel(call, last) }
         if let last, isNow, last.state == .answered {
-            return [last.outcome] + (last.isListed || last.isUnserved ? others : [])
+            return [last.outcome] + (last.mayBeRepeated ? others : [])
         }
         if let last, isNow, last.state == .failed { return self.expectedOfDeath(call, last) + others }
         var own: [Outcome] = [.refused, .noInstance, .replied, .connectFailed]
