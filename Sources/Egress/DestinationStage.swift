@@ -49,23 +49,8 @@ struct DestinationStage: Stage {
             return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
         case .incoming, nil: break
         }
-        // Most meshes have neither.
-        let host = exchange.worker.rules.hosts.isEmpty ? nil : Self.virtualHost(exchange)
-        if let host, exchange.request.method != .connect {
-            Self.take(exchange.worker.state(of: host), for: &exchange)
-            return self.mark(&exchange)
-        }
-        switch self.hosts.find(&exchange, self.own) {
-        case .found: return self.mark(&exchange)
-        case .wait(let future): return .again(future)
-        case .refused(let error): return .reject(error)
-        case nil: break
-        }
-        // A tunnel to a listed external host is one as ever, also where a domain such as * has it.
-        if let host {
-            let target = exchange.worker.state(of: host)
-            return self.leadInside(target, exchange.request.authority.portDigits, &exchange)
-        }
+        let rules = exchange.worker.rules
+        if rules.hasHosts, let verdict = self.findHost(&exchange, rules) { return verdict }
         let directory = exchange.worker.directory
         let service: Service
         let port: ByteRange
@@ -81,7 +66,7 @@ struct DestinationStage: Stage {
             (service, port) = (found, itsPort)
         }
         service.use.set()
-        let target = exchange.worker.state(of: service)
+        let target = exchange.worker.state(of: service, under: rules)
         if exchange.request.method == .connect { return self.leadInside(target, port, &exchange) }
         Self.take(target, for: &exchange)
         if !port.isEmpty {
@@ -91,13 +76,25 @@ struct DestinationStage: Stage {
         return self.mark(&exchange)
     }
 
-    /// The virtual host of `mesh.yaml` that a request belongs to.
-    private static func virtualHost(_ exchange: borrowing Exchange) -> Service? {
+    /// What becomes of a request for a virtual host of `mesh.yaml` or an external host; `nil` when it is for neither.
+    private func findHost(_ exchange: inout Exchange, _ rules: MeshRules) -> Verdict? {
         let authority = exchange.request.authority
         let port = authority.portDigits.isEmpty ? 80 : authority.port
-        return exchange.requestHeaders.withBytes(in: authority.host) {
-            exchange.worker.rules.hosts.find($0, port: port)
+        let host = exchange.requestHeaders.withBytes(in: authority.host) { rules.hosts.find($0, port: port) }
+        if let host, exchange.request.method != .connect {
+            Self.take(exchange.worker.state(of: host, under: rules), for: &exchange)
+            return self.mark(&exchange)
         }
+        switch self.hosts.find(&exchange, rules, self.own) {
+        case .found: return self.mark(&exchange)
+        case .wait(let future): return .again(future)
+        case .refused(let error): return .reject(error)
+        case nil: break
+        }
+        // A tunnel to a listed external host is one as ever, also where a domain such as * has it.
+        guard let host else { return nil }
+        let target = exchange.worker.state(of: host, under: rules)
+        return self.leadInside(target, authority.portDigits, &exchange)
     }
 
     private static func take(_ target: ServiceState, for exchange: inout Exchange) {

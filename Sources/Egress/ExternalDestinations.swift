@@ -27,9 +27,8 @@ struct ExternalDestinations: Sendable {
     /// The external host that a request names; `nil` when it names none that is listed.
     ///
     /// - Parameter own: The sidecar's listeners, which no name may lead to.
-    func find(_ exchange: inout Exchange, _ own: OwnListeners) -> Finding? {
+    func find(_ exchange: inout Exchange, _ rules: MeshRules, _ own: OwnListeners) -> Finding? {
         let isTunnel = exchange.request.method == .connect
-        let rules = exchange.worker.rules
         guard !rules.externalHosts.isEmpty, isTunnel || exchange.request.flags.contains(.absoluteTarget) else {
             return nil
         }
@@ -38,7 +37,7 @@ struct ExternalDestinations: Sendable {
             let listed = exchange.requestHeaders.withBytes(
                 in: authority.host, { rules.externalHosts.find($0, port: authority.port) })
         else { return nil }
-        let target = exchange.worker.state(of: listed)
+        let target = exchange.worker.state(of: listed, under: rules)
         guard let rule = target.policy.requested else { return nil }
         let asked = authority.portDigits.isEmpty ? nil : authority.port
         if isTunnel, !rule.allows(port: authority.port) {

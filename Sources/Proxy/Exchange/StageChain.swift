@@ -16,27 +16,25 @@ package struct StageChain: Sendable {
         case wait(EventLoopFuture<Void>)
     }
 
-    /// By number; all begin with the stages that find out which one a request takes.
-    private let chains: [[any Stage]]
+    /// Those of all chains, one behind the other; all begin with the stages that find out which one a request takes.
+    private let stages: [any Stage]
+    /// Where the second chain begins.
+    private let middle: Int
 
     /// Chains in the order given.
     ///
     /// - Parameter external: That of ``VirtualHost/Chain/external``.
     package init(_ stages: [any Stage], external: [any Stage] = []) {
-        self.chains = VirtualHost.Chain.allCases.map { chain in
-            switch chain {
-            case .services: stages
-            case .external: external
-            }
-        }
+        self.stages = stages + external
+        self.middle = stages.count
     }
 
     /// The names of the stages that requests to services pass, in order.
-    package var names: [String] { self.chains[0].map { type(of: $0).name } }
+    package var names: [String] { self.stages[..<self.middle].map { type(of: $0).name } }
 
     /// Runs on from the exchange's position.
     package func advance(_ exchange: inout Exchange) -> Action {
-        while exchange.position < self.chains[exchange.chain.rawValue].count {
+        while exchange.position < self.count(exchange) {
             // Called in its place: a copy of the stage would cost more than some stages do.
             switch self.onRequest(&exchange) {
             case .proceed: exchange.position &+= 1
@@ -53,26 +51,35 @@ package struct StageChain: Sendable {
     }
 
     @inline(__always)
+    private func count(_ exchange: borrowing Exchange) -> Int {
+        exchange.chain == .services ? self.middle : self.stages.count &- self.middle
+    }
+
+    /// Where the chain of a request begins.
+    @inline(__always)
+    private func start(_ exchange: borrowing Exchange) -> Int { exchange.chain == .services ? 0 : self.middle }
+
+    @inline(__always)
     private func onRequest(_ exchange: inout Exchange) -> Verdict {
-        self.chains[exchange.chain.rawValue][exchange.position].onRequest(&exchange)
+        self.stages[self.start(exchange) &+ exchange.position].onRequest(&exchange)
     }
 
     /// Shows the response's head to the stages that proceeded, last first.
     package func respond(_ exchange: inout Exchange) {
-        let stages = self.chains[exchange.chain.rawValue]
+        let start = self.start(exchange)
         var index = exchange.position
         while index > 0 {
             index &-= 1
-            stages[index].onResponse(&exchange)
+            self.stages[start &+ index].onResponse(&exchange)
         }
     }
 
     /// Finishes the stages that proceeded, last first.
     package func finish(_ exchange: inout Exchange) {
-        let stages = self.chains[exchange.chain.rawValue]
+        let start = self.start(exchange)
         while exchange.position > 0 {
             exchange.position &-= 1
-            stages[exchange.position].onFinish(&exchange)
+            self.stages[start &+ exchange.position].onFinish(&exchange)
         }
     }
 
@@ -82,12 +89,12 @@ package struct StageChain: Sendable {
     ///
     /// - Returns: How long to wait before ``advance(_:)``; `nil` when there is no other attempt, and nothing has changed.
     package func recover(_ exchange: inout Exchange) -> Duration? {
-        let stages = self.chains[exchange.chain.rawValue]
+        let start = self.start(exchange)
         for index in stride(from: exchange.position - 1, through: 0, by: -1) {
-            guard let wait = stages[index].onFailure(&exchange) else { continue }
+            guard let wait = self.stages[start &+ index].onFailure(&exchange) else { continue }
             while exchange.position > index {
                 exchange.position -= 1
-                stages[exchange.position].onFinish(&exchange)
+                self.stages[start &+ exchange.position].onFinish(&exchange)
             }
             return wait
         }

@@ -21,6 +21,8 @@ package final class MeshRules: Sendable {
     package let hosts: HostIndex
     /// Finds the external hosts that egress rules allow.
     package let externalHosts: HostIndex
+    /// Whether there is any host besides services.
+    package let hasHosts: Bool
     /// Whether external hosts may have addresses of this machine, its link or its cloud.
     package let allowsLoopback: Bool
     /// See ``demands(for:)``; of services with routes.
@@ -41,6 +43,7 @@ package final class MeshRules: Sendable {
         self.routes = routes
         self.hosts = HostIndex(routes.domains, upon: previous?.hosts)
         self.externalHosts = HostIndex(config.rules.externalHosts, upon: previous?.externalHosts)
+        self.hasHosts = !self.hosts.isEmpty || !self.externalHosts.isEmpty
         let own = config.identity.app
         self.demands = routes.services.reduce(into: [:]) { demands, service in
             var apps = [own]

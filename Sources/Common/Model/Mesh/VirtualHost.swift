@@ -11,7 +11,7 @@ package final class VirtualHost: Sendable {
     }
 
     /// The chains of handlers that there are.
-    package enum Chain: Int, Sendable, CaseIterable {
+    package enum Chain: Sendable {
         /// Of services and of the virtual hosts of `mesh.yaml`.
         case services
         /// Of external hosts.
