@@ -32,7 +32,6 @@ let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
-let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
     name: "mesher",
@@ -49,19 +48,20 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
         // RE2 by its static archive, so that the binary needs no library beside those of C and C++.
         .target(name: "CRE2", linkerSettings: [.linkedLibrary(":libre2.a"), .linkedLibrary("stdc++")]),
+        // libyaml likewise.
+        .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .target(name: "CMesher", linkerSettings: [.linkedLibrary("z")]),
         // Nobody imports it: what is linked with it reads and writes sockets in another way.
         .target(name: "CSocketIO"),
         .target(
             name: "Common",
-            dependencies: ["CMesher", "CRE2", dequeModule, logging, nioCore, serviceLifecycle, unixSignals, yams],
+            dependencies: ["CMesher", "CRE2", "CYAML", dequeModule, logging, nioCore, serviceLifecycle, unixSignals],
             swiftSettings: settings),
         .target(
             name: "TLS", dependencies: ["CMesher", "Common", logging, nioCore, nioSSL], swiftSettings: settings),
@@ -177,7 +177,7 @@ let package = Package(
     ]
 )
 
-// The fuzz targets and nothing but the codecs, so that they build in a minute: `scripts/fuzz` sets the variable.
+// The fuzz targets and nothing but what they read with, so that they build in a minute: `scripts/fuzz` sets the variable.
 if Context.environment["MESHER_FUZZ"] != nil {
     let codecs = [
         "HTTP1/BodyFraming.swift", "HTTP1/BodyReader.swift", "HTTP1/HTTP1Writer.swift", "HTTP1/HeadLimits.swift",
@@ -200,14 +200,15 @@ if Context.environment["MESHER_FUZZ"] != nil {
         return location.hasSuffix("swift-nio") || location.hasSuffix("swift-collections")
     }
     package.targets = [
+        .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .target(
-            name: "Common",
-            exclude: ["BuildInfo.swift", "Config", "Errors", "Messages", "Metrics", "Model", "Runtime"],
-            sources: ["Bytes"], swiftSettings: settings),
+            name: "Common", dependencies: ["CYAML"],
+            sources: ["Bytes", "Config/ConfigProblem.swift", "Config/ConfigTree.swift", "Config/YAML"],
+            swiftSettings: settings),
         .target(
             name: "Proxy", dependencies: ["Common", basicContainers, nioCore], sources: codecs, swiftSettings: settings),
         .target(name: "Support", path: "Fuzz/Support", swiftSettings: settings),
-        fuzzer("Head"), fuzzer("Body"), fuzzer("Writer"), fuzzer("HTTP2"),
+        fuzzer("Head"), fuzzer("Body"), fuzzer("Writer"), fuzzer("HTTP2"), fuzzer("YAML"),
     ]
 }
 

@@ -40,8 +40,8 @@ package struct FileRegistry: Registry {
             case .unchanged: break
             case .missing:
                 self.logger.warning("registry file is missing", metadata: ["path": "\(self.path)"])
-            case .changed(let text):
-                guard let read = self.read(text) else { break }
+            case .changed(let bytes):
+                guard let read = self.read(bytes) else { break }
                 names.use(Set(read.flatMap(\.names)))
                 Self.publish(read, upon: services, names, directory)
                 services = read
@@ -51,10 +51,10 @@ package struct FileRegistry: Registry {
         }
     }
 
-    private func read(_ text: String) -> [ServiceEntry]? {
+    private func read(_ bytes: [UInt8]) -> [ServiceEntry]? {
         do throws(ConfigProblem) {
             var repeated: [ConfigProblem] = []
-            let services = try Self.read(text, source: self.path) { repeated.append($0) }
+            let services = try Self.read(bytes, source: self.path) { repeated.append($0) }
             self.logger.info("registry file read", metadata: ["services": "\(services.count)"])
             for problem in repeated {
                 self.logger.warning("registry file: a service is listed twice", metadata: ["problem": "\(problem)"])
@@ -101,7 +101,7 @@ package struct FileRegistry: Registry {
                 at: ConfigLocation(path), "the registry file cannot be read",
                 remedy: "correct its path: cse.service.registry.address, or mesher.registry.file")
         }
-        let services = try Self.read(String(decoding: data, as: UTF8.self), source: path)
+        let services = try Self.read(Array(data), source: path)
         let news = Mailbox<News>("registry names", capacity: 1, whenFull: .dropNewest)
         let names = NameBook { _ in news.send(.names) }
         names.use(Set(services.flatMap(\.names)))
@@ -149,14 +149,14 @@ package struct FileRegistry: Registry {
         }
     }
 
-    /// Reads the text of a registry file.
+    /// Reads a registry file.
     ///
     /// - Parameter note: Told of a name that is listed twice: its instances are taken together.
     /// - Throws: The first mistake, with its place.
     package static func read(
-        _ text: String, source: String, note: (ConfigProblem) -> Void = { _ in }
+        _ bytes: [UInt8], source: String, note: (ConfigProblem) -> Void = { _ in }
     ) throws(ConfigProblem) -> [ServiceEntry] {
-        let tree = try ConfigTree(yaml: text, source: source)
+        let tree = try ConfigTree(yaml: bytes, source: source)
         guard case .list(let services, _)? = tree["service"] else {
             throw ConfigProblem(
                 at: tree.location, key: "service", "the list of services is missing",

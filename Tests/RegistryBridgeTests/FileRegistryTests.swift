@@ -50,7 +50,7 @@ private struct FileRegistryContract: RegistryContract {
     @Test("reads the original's JSON")
     func json() throws {
         let text = #"{"service":[{"name":"inventory","instance":["rest://10.0.0.5:8080","grpc://10.0.0.5:9090"]}]}"#
-        #expect(try FileRegistry.read(text, source: "service.json").map(\.name) == ["inventory"])
+        #expect(try FileRegistry.read(Array(text.utf8), source: "service.json").map(\.name) == ["inventory"])
     }
 
     @Test(
@@ -69,14 +69,14 @@ private struct FileRegistryContract: RegistryContract {
             ),
         ])
     func mistakes(text: String, message: String) {
-        #expect { try FileRegistry.read(text, source: "f") } throws: { "\($0)".hasPrefix(message) }
+        #expect { try FileRegistry.read(Array(text.utf8), source: "f") } throws: { "\($0)".hasPrefix(message) }
     }
 
     @Test("instances of a service that is listed twice are taken together, and that is told")
     func twice() throws {
         let text = "service:\n- {name: a, instance: ['rest://1.1.1.1:1']}\n- {name: a, instance: ['rest://1.1.1.2:1']}"
         var notes: [String] = []
-        let services = try FileRegistry.read(text, source: "f") { notes.append("\($0)") }
+        let services = try FileRegistry.read(Array(text.utf8), source: "f") { notes.append("\($0)") }
         #expect(services.map(\.name) == ["a"])
         #expect(notes.count == 1 && notes[0].hasPrefix("f:3:3: warning: service[].name: a is listed before"))
     }

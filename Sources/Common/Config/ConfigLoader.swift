@@ -117,13 +117,13 @@ package struct ConfigLoader: Sendable {
     func readSources(_ problems: inout [ConfigProblem]) -> ConfigStore {
         var files = ConfigSource(.files)
         for (path, isRequired) in self.files {
-            guard let text = Self.read(path) else {
+            guard let bytes = FileManager.default.contents(atPath: path) else {
                 // A file that is there and cannot be read, for want of rights or of descriptors, is not one less.
                 if isRequired || FileManager.default.fileExists(atPath: path) { problems.append(self.missing(path)) }
                 continue
             }
             do {
-                let tree = try ConfigTree(yaml: text, source: path)
+                let tree = try ConfigTree(yaml: Array(bytes), source: path)
                 guard tree.isMapOrEmpty else {
                     problems.append(
                         ConfigProblem(at: tree.location, "this is no map of keys", remedy: "write key: value"))
@@ -152,10 +152,6 @@ package struct ConfigLoader: Sendable {
             commandLine.add(key, .text(value, ConfigLocation("command line \(option)")))
         }
         return ConfigStore([files, environment, commandLine, fallback])
-    }
-
-    private static func read(_ path: String) -> String? {
-        FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
     }
 
     private func missing(_ path: String) -> ConfigProblem {

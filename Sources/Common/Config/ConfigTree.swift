@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Yams
-
 /// A configuration file as written: maps, lists and texts, each with its place.
 package indirect enum ConfigTree: Sendable {
     case text(String, ConfigLocation)
@@ -25,95 +23,24 @@ package indirect enum ConfigTree: Sendable {
 
     /// Reads YAML; JSON is a subset of it.
     ///
+    /// Scalars stay texts: whether `1.10` is a version or a number is for the key to say. Any bytes may come: what they cost
+    /// is bounded, and what is wrong with them is told where its cause is.
+    ///
+    /// - Parameter bytes: UTF-8.
     /// - Parameter source: The file's path, for messages.
-    package init(yaml: String, source: String) throws(ConfigProblem) {
-        guard yaml.utf8.count <= Self.sizeLimit else {
+    package init(yaml bytes: [UInt8], source: String) throws(ConfigProblem) {
+        guard bytes.count <= Self.sizeLimit else {
             throw ConfigProblem(
                 at: ConfigLocation(source), "the file is larger than \(Self.sizeLimit) bytes",
                 remedy: "split it or make it smaller")
         }
-        do {
-            // Scalars stay texts: whether `1.10` is a version or a number is for the key to say.
-            guard let node = try Yams.compose(yaml: yaml, .basic) else {
-                self = .map([], ConfigLocation(source, line: 1, column: 1))
-                return
-            }
-            var maker = Maker(source: source)
-            self = try maker.make(node)
-        } catch let problem as ConfigProblem {
-            throw problem
-        } catch let error as YamlError {
-            throw Self.problem(error, source)
-        } catch {
-            throw ConfigProblem(at: ConfigLocation(source), "\(error)", remedy: "write valid YAML")
-        }
+        var composer = try YAMLComposer(bytes, source: source)
+        self = try composer.compose()
     }
 
-    /// Turns nodes into a tree, and counts them: a few lines of references to references can stand for billions.
-    private struct Maker {
-        let source: String
-        var count = 0
-
-        private static let limit = 200_000
-
-        mutating func make(_ node: Node) throws(ConfigProblem) -> ConfigTree {
-            let location = ConfigLocation(self.source, node.mark)
-            self.count += 1
-            guard self.count <= Self.limit else {
-                throw ConfigProblem(
-                    at: location,
-                    "the file has more than \(Self.limit) values, references counted as often as they stand",
-                    remedy: "use fewer anchors and aliases")
-            }
-            switch node {
-            case .scalar(let scalar):
-                let isPlain = scalar.style == .plain || scalar.style == .any
-                return isPlain && ["", "~", "null"].contains(scalar.string)
-                    ? .null(location) : .text(scalar.string, location)
-            case .sequence(let sequence):
-                var elements: [ConfigTree] = []
-                for element in sequence { elements.append(try self.make(element)) }
-                return .list(elements, location)
-            case .mapping(let mapping): return .map(try self.entries(of: mapping), location)
-            case .alias: return .null(location)
-            }
-        }
-
-        /// The keys of a map; `<<` adds those of other maps that it does not have itself.
-        ///
-        /// - Source: the merge key of YAML 1.1.
-        private mutating func entries(of mapping: Node.Mapping) throws(ConfigProblem) -> [Entry] {
-            var entries: [Entry] = []
-            var merged: [Entry] = []
-            for (key, node) in mapping {
-                let value = try self.make(node)
-                let name = key.scalar?.string ?? ""
-                guard name == "<<" else {
-                    entries.append(Entry(key: name, location: ConfigLocation(self.source, key.mark), value: value))
-                    continue
-                }
-                let maps = if case .list(let list, _) = value { list } else { [value] }
-                for case .map(let others, _) in maps { merged += others }
-            }
-            for entry in merged where !entries.contains(where: { $0.key == entry.key }) { entries.append(entry) }
-            return entries
-        }
-    }
-
-    private static func problem(_ error: YamlError, _ source: String) -> ConfigProblem {
-        switch error {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-            .composer(_, let problem, let mark, _):
-            return ConfigProblem(
-                at: ConfigLocation(source, mark), "not valid YAML: \(problem)",
-                remedy: "look at the indentation, quotes and colons of this line and the one above")
-        case .duplicatedKeysInMapping(let duplicates, let context):
-            return ConfigProblem(
-                at: ConfigLocation(source, context.mark),
-                "the key \(duplicates.joined(separator: ", ")) stands here twice", remedy: "keep one of them")
-        default:
-            return ConfigProblem(at: ConfigLocation(source), "not valid YAML: \(error)", remedy: "write valid YAML")
-        }
+    /// The same for a text.
+    package init(yaml: String, source: String) throws(ConfigProblem) {
+        try self.init(yaml: Array(yaml.utf8), source: source)
     }
 
     /// Where it stands.
@@ -185,11 +112,5 @@ package indirect enum ConfigTree: Sendable {
                 entry.value.flatten(prefix: prefix.isEmpty ? entry.key : "\(prefix).\(entry.key)", into: &leaves)
             }
         }
-    }
-}
-
-extension ConfigLocation {
-    fileprivate init(_ source: String, _ mark: Mark?) {
-        self.init(source, line: mark?.line ?? 0, column: mark?.column ?? 0)
     }
 }

@@ -14,7 +14,7 @@ package struct FileWatcher: Sendable {
         /// The file has gone since the last look, or was never there.
         case missing
         /// The content is new.
-        case changed(String)
+        case changed([UInt8])
     }
 
     private struct Stamp: Equatable {
@@ -61,12 +61,12 @@ package struct FileWatcher: Sendable {
         }
         if case .file(stamp, _, isFresh: false) = self.known { return .unchanged }
         guard let data = FileManager.default.contents(atPath: self.path) else { return .unchanged }
-        let text = String(decoding: data, as: UTF8.self)
-        let content = text.hashValue
+        let bytes = Array(data)
+        let content = bytes.hashValue
         let isFresh = abs(Int(Date().timeIntervalSince1970) - stamp.changed.seconds) <= Self.freshness
         defer { self.known = .file(stamp, content: content, isFresh: isFresh) }
         if case .file(_, content, _) = self.known { return .unchanged }
-        return .changed(text)
+        return .changed(bytes)
     }
 
     private func stamp() -> Stamp? {

@@ -125,7 +125,7 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
             ),
             (
                 "servicecomb.routeRule.cart: \"- route: [{weight: 1\"",
-                "servicecomb.routeRule.cart: not valid YAML: did not find expected ',' or '}', in line 2 of the text; look at the indentation, quotes and colons of this line and the one above"
+                "servicecomb.routeRule.cart: this { is not closed, in line 1 of the text; write } behind its last value"
             ),
             (
                 "cse.darklaunch.policy.cart: '{\"policyType\":\"SOME\"}'",
