@@ -2,7 +2,7 @@
 
 import AsyncHTTPClient
 package import Common
-import Foundation
+import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 import Serving
@@ -61,7 +61,7 @@ package enum AdminClient {
             let mistake = try? JSONDecoder().decode(Mistake.self, from: answer.body)
             throw Failure(
                 description: mistake?.error
-                    ?? String(decoding: answer.body, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))
+                    ?? String(decoding: answer.body, as: UTF8.self).trimmed)
         }
         do {
             return try JSONDecoder().decode(Answer.self, from: answer.body)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Logging
@@ -167,7 +167,7 @@ struct AdminRoutes: Sendable {
         let data = Data(body?.readableBytesView ?? ByteBuffer().readableBytesView)
         let text =
             (try? JSONDecoder().decode(LevelBody.self, from: data))?.level
-            ?? String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+            ?? String(decoding: data, as: UTF8.self).trimmed
         guard let level = Logger.Level(logName: text) else {
             throw Refusal(
                 .badRequest, "no level: send {\"level\":\"DEBUG\"}, or one of INFO, WARN, ERROR and FATAL")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Foundation
+import FoundationEssentials
 package import Logging
 
 /// What the admin API shows: slots and snapshots that others keep up to date.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 
 /// Texts without what nobody should read.
 enum Masked {
@@ -24,7 +24,7 @@ enum Masked {
     /// It may have several, and a password may have an `@` of its own.
     static func urls(in text: String) -> String {
         var (shown, rest) = ("", text[...])
-        while let scheme = rest.range(of: "://") {
+        while let scheme = rest.firstRange(of: "://") {
             let authority = rest[scheme.upperBound...].prefix { !"/?#\" ".contains($0) }
             shown += rest[..<scheme.upperBound]
             if let at = authority.lastIndex(of: "@") {

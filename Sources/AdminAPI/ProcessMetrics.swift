@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
+import Glibc
 
 /// What metrics tell of the process: the usual families of Prometheus clients.
 ///

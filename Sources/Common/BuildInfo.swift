@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 
 /// Which build this is.
 package struct BuildInfo: Sendable, Equatable, Codable {

@@ -2,7 +2,7 @@
 
 import AsyncHTTPClient
 import Common
-import Foundation
+import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 import Serving

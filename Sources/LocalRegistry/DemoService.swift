@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 import Hummingbird
 package import NIOCore
 import Serving
@@ -33,7 +33,7 @@ package actor DemoService: Component {
         let name = self.name
         router.get("/sayhello/{who}") { request, context in
             let who = try context.parameters.require("who")
-            return "Hello \(who.removingPercentEncoding ?? who), this is \(name).\n"
+            return "Hello \(who.percentDecoded ?? who), this is \(name).\n"
         }
         router.get("/health") { _, _ in "ok\n" }
         router.get("/headers") { request, _ in

@@ -2,7 +2,7 @@
 
 import ArgumentParser
 import Common
-import Foundation
+import FoundationEssentials
 import Proxy
 import TLS
 

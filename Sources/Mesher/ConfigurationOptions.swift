@@ -2,7 +2,7 @@
 
 import ArgumentParser
 import Common
-import Foundation
+import FoundationEssentials
 
 /// What the command line says of the configuration, for all commands that read it.
 struct ConfigurationOptions: ParsableArguments {

@@ -4,7 +4,7 @@ import AdminAPI
 import ArgumentParser
 import Common
 import Egress
-import Foundation
+import FoundationEssentials
 import RegistryBridge
 
 /// `mesher explain`: what a sidecar would do with a request, and why.
@@ -54,7 +54,7 @@ struct ExplainCommand: AsyncParsableCommand {
         do {
             explanation = self.files ? try await self.explainFiles(question) : try await self.ask(question)
         } catch {
-            FileHandle.standardError.write(Data("mesher explain: \(error)\n".utf8))
+            Console.complain("mesher explain: \(error)\n")
             throw ExitCode(2)
         }
         if self.json {

@@ -2,7 +2,7 @@
 
 import AdminAPI
 import Common
-import Foundation
+import FoundationEssentials
 import Logging
 
 extension LogConfig {

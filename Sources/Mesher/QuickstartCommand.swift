@@ -2,7 +2,7 @@
 
 import ArgumentParser
 import Common
-import Foundation
+import FoundationEssentials
 import LocalRegistry
 import Logging
 import NIOCore
@@ -83,7 +83,7 @@ struct QuickstartCommand: AsyncParsableCommand {
         let announcement = Task {
             await provider.registered()
             await caller.readiness.wait(for: .registry)
-            if !Task.isCancelled { FileHandle.standardOutput.write(Data(self.words.utf8)) }
+            if !Task.isCancelled { Console.write(self.words) }
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for sidecar in sidecars { group.addTask { try await sidecar.run() } }

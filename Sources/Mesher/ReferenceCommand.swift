@@ -2,7 +2,7 @@
 
 import ArgumentParser
 import Common
-import Foundation
+import FoundationEssentials
 
 /// `mesher reference`: the configuration reference of the documentation, made from the declarations of the keys.
 struct ReferenceCommand: ParsableCommand {

@@ -2,7 +2,7 @@
 
 import ArgumentParser
 import Common
-import Foundation
+import FoundationEssentials
 import LocalRegistry
 import Logging
 import NIOCore

@@ -3,7 +3,7 @@
 import ArgumentParser
 import Common
 import CoreMetrics
-import Foundation
+import FoundationEssentials
 import Logging
 import ServiceLifecycle
 
@@ -66,7 +66,7 @@ enum Exit {
     /// - Parameter lines: Printed before the message.
     static func because(_ message: String, after lines: [String] = []) -> ExitCode {
         let text = (lines + ["mesher: \(message)"]).joined(separator: "\n")
-        FileHandle.standardError.write(Data("\(text)\n".utf8))
+        Console.complain("\(text)\n")
         return .failure
     }
 }

@@ -3,7 +3,9 @@
 import AdminAPI
 import ArgumentParser
 import Common
-import Foundation
+import Dispatch
+import FoundationEssentials
+import Glibc
 
 /// `mesher top`: the traffic of a running sidecar, in a terminal.
 struct TopCommand: AsyncParsableCommand {
@@ -41,8 +43,8 @@ struct TopCommand: AsyncParsableCommand {
         let isTerminal = isatty(STDOUT_FILENO) == 1
         let isScreen = isTerminal && !self.json && !self.once
         // Given back as it was, also when a signal ends the program.
-        if isScreen { Self.write("\u{1b}[?1049h\u{1b}[?25l") }
-        defer { if isScreen { Self.write(Self.leaving) } }
+        if isScreen { Console.write("\u{1b}[?1049h\u{1b}[?25l") }
+        defer { if isScreen { Console.write(Self.leaving) } }
         let signals = isScreen ? TopSignals.leave() : []
         defer { signals.forEach { $0.cancel() } }
         while true {
@@ -57,8 +59,8 @@ struct TopCommand: AsyncParsableCommand {
                 text = "\(failure.description)\n\nTrying again; Ctrl-C ends.\n"
             }
             // Drawn over the last one, so that nothing flickers.
-            let screen = "\u{1b}[H" + text.replacingOccurrences(of: "\n", with: "\u{1b}[K\n") + "\u{1b}[J"
-            Self.write(isScreen ? screen : text)
+            let screen = "\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J"
+            Console.write(isScreen ? screen : text)
             if self.once { return }
             try await Task.sleep(for: .seconds(self.interval))
         }
@@ -72,8 +74,6 @@ struct TopCommand: AsyncParsableCommand {
         if self.once { encoder.outputFormatting.insert(.prettyPrinted) }
         return String(decoding: try encoder.encode(document), as: UTF8.self) + "\n"
     }
-
-    private static func write(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
 }
 
 /// Gives the terminal back when the program is ended.
@@ -83,7 +83,7 @@ private enum TopSignals {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler {
-                FileHandle.standardOutput.write(Data(TopCommand.leaving.utf8))
+                Console.write(TopCommand.leaving)
                 exit(0)
             }
             source.resume()
@@ -138,7 +138,7 @@ struct TopScreen {
     ) -> [String] {
         let width = max(title.count, min(40, rows.map { Self.clean($0.name).count }.max() ?? 0))
         func line(_ name: String, _ cells: [String], _ notes: String) -> String {
-            let start = String(name.prefix(width)).padding(toLength: width, withPad: " ", startingAt: 0)
+            let start = name.prefix(width).padded(to: width)
             let columns = cells.map { String(repeating: " ", count: max(1, 10 - $0.count)) + $0 }.joined()
             return "\(start)\(columns)  \(notes)"
         }
@@ -176,7 +176,7 @@ struct TopScreen {
         return String(decoding: line, as: UTF8.self)
     }
 
-    private static func number(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+    private static func number(_ value: Double, _ digits: Int) -> String { value.text(digits: digits) }
 
     private static func latency(_ seconds: Double?) -> String { seconds.map { Self.number($0 * 1000, 2) } ?? "-" }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import AsyncHTTPClient
-package import Foundation
+package import FoundationEssentials
 import NIOCore
 package import NIOHTTP1
 import Synchronization

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Common
 
 /// A path that a server of ours answers, in which `{name}` stands for one segment.
 package struct PathPattern: Sendable {
@@ -22,7 +22,7 @@ package struct PathPattern: Sendable {
         var parameters: [String: String] = [:]
         for (segment, expected) in zip(path, self.segments) {
             if expected.hasPrefix("{"), expected.hasSuffix("}") {
-                guard !segment.isEmpty, let value = segment.removingPercentEncoding else { return nil }
+                guard !segment.isEmpty, let value = segment.percentDecoded else { return nil }
                 parameters[String(expected.dropFirst().dropLast())] = value
             } else if segment != expected {
                 return nil

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 import NIOSSL
 
 extension ControlTLS {
@@ -25,7 +25,7 @@ extension ControlTLS {
                 ? ""
                 : try Self.read(config.passwordFile) {
                     try String(contentsOfFile: config.passwordFile, encoding: .utf8)
-                }.trimmingCharacters(in: .whitespacesAndNewlines)
+                }.trimmed
             let key = try Self.read(config.keyFile) {
                 try NIOSSLPrivateKey(file: config.keyFile, format: .pem) { $0(Array(password.utf8)) }
             }

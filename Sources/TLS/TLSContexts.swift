@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Foundation
+import FoundationEssentials
 
 /// The TLS material of all traffic.
 package struct TLSContexts: Sendable {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Foundation
+import FoundationEssentials
 package import NIOSSL
 
 /// What TLS is made of, in memory: read from the files of a tag, or handed over by whoever has secrets.
@@ -53,7 +53,7 @@ package struct TLSSecret: Sendable {
         guard let text = String(validating: password.bytes, as: UTF8.self) else {
             throw Self.nonsense(tag, Keys.certPwdFile, password)
         }
-        self.password = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        self.password = text.trimmed
     }
 
     private static func part(_ tag: TLSTag, _ key: String, _ path: String) throws(ConfigProblem) -> Part? {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMesher
-import Foundation
+import FoundationEssentials
 
 /// Why there is no profile.
 enum ProfileError: Error, Equatable, CustomStringConvertible {

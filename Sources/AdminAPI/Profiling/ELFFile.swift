@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 
 /// The functions that an ELF file names: those of its symbol table, or of what it exports when that was stripped.
 ///

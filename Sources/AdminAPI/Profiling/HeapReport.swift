@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMesher
-import Foundation
+import Glibc
 
 /// What is known of this process's memory, as plain text for people.
 ///

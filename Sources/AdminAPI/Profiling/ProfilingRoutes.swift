@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import Serving
@@ -69,7 +69,7 @@ struct ProfilingRoutes: Sendable {
 
     private var index: String {
         let lines = self.all.filter { $0.method == .get && !$0.path.contains("{") }
-            .map { "\($0.path.padding(toLength: 28, withPad: " ", startingAt: 0)) \($0.summary)" }
+            .map { "\($0.path.padded(to: 28)) \($0.summary)" }
         return "Profiles of mesher \(self.state.build.version)\n\n" + lines.joined(separator: "\n")
             + "\n\ngo tool pprof -http=: http://HOST/debug/pprof/profile?seconds=10\n"
     }
@@ -113,7 +113,7 @@ struct ProfilingRoutes: Sendable {
     private var loops: String {
         let rows = self.state.views.loops().enumerated().map { index, report in
             [
-                "\(index)", String(format: "%.3f ms", report.lag * 1000), "\(report.clientConnections)",
+                "\(index)", "\((report.lag * 1000).text(digits: 3)) ms", "\(report.clientConnections)",
                 "\(report.http2Connections)", "\(report.upstreamConnections)", "\(report.idleUpstreamConnections)",
                 "\(report.waiting)",
             ]
@@ -169,8 +169,8 @@ struct TextTable {
         let all = [titles] + rows
         let widths = titles.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
         self.text = all.map { row in
-            let cells = zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }
-            return cells.joined(separator: "  ").trimmingCharacters(in: .whitespaces) + "\n"
+            let cells = zip(row, widths).map { $0.padded(to: $1) }
+            return cells.joined(separator: "  ").trimmed + "\n"
         }.joined()
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMesher
-import Foundation
+import FoundationEssentials
+import Glibc
 
 /// One run of the sampler, which ends when the value does.
 ///

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMesher
-import Foundation
+import FoundationEssentials
+import Glibc
 
 /// A function.
 struct Symbol: Hashable, Sendable {

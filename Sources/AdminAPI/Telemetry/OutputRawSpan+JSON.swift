@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 import NIOCore
 
 /// JSON that is put together byte by byte, for what is written of every request: an encoder of the library costs twenty

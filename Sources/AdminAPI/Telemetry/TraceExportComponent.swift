@@ -2,7 +2,8 @@
 
 import AsyncHTTPClient
 package import Common
-import Foundation
+import FoundationEssentials
+import Glibc
 package import Logging
 package import NIOCore
 import NIOHTTP1
@@ -140,12 +141,16 @@ package actor TraceExportComponent: Component {
         // Neither created as a pipe nor waited for: without a reader a named pipe is a failure at once.
         let descriptor = unsafe open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0o640)
         guard descriptor >= 0 else { return "\(path): \(String(describing: POSIXErrorCode(rawValue: errno)))" }
-        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        do {
-            try file.write(contentsOf: Data(spans.readableBytesView) + [UInt8.lineFeed])
-            return nil
-        } catch {
-            return "\(path): \(error)"
+        defer { close(descriptor) }
+        var rest = (Array(spans.readableBytesView) + [UInt8.lineFeed])[...]
+        while !rest.isEmpty {
+            let count = unsafe rest.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+            if count >= 0 {
+                rest = rest.dropFirst(count)
+            } else if errno != EINTR {
+                return "\(path): \(String(describing: POSIXErrorCode(rawValue: errno)))"
+            }
         }
+        return nil
     }
 }

@@ -12,4 +12,7 @@
 /// Gives memory that was freed back to the system.
 void cmesher_trim_memory(void);
 
+/// Names the calling thread, for tools; names of more than 15 bytes change nothing.
+void cmesher_name_thread(const char *name);
+
 #endif

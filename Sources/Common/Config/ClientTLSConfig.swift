@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 
 /// How to speak TLS to a part of the control plane: `ssl.<tag>.*` of `tls.yaml`.
 package struct ClientTLSConfig: Sendable, Equatable {

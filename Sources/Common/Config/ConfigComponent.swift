@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 package import Logging
 
 /// Follows the configuration files while the process runs, and tells the components of what may change live.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 
 /// Finds the configuration files, puts the sources together and reads the typed configuration out of them.
 package struct ConfigLoader: Sendable {

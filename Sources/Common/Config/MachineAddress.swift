@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 import NIOCore
 
 /// Finds the address under which other hosts reach this machine.

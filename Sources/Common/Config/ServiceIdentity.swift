@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 
 /// Who the local application is: `microservice.yaml`.
 package struct ServiceIdentity: Sendable, Equatable {

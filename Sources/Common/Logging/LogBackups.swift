@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
+import Glibc
 
 /// The old files beside a log file: `chassis-2026-11-28T00-12-34.567.log` for `chassis.log`, with `.gz` when it is
 /// compressed; the time, in UTC, is when the file was put aside.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMesher
-import Foundation
+import Glibc
 import Synchronization
 
 /// Compresses old files, on a thread that ends when there are no more.
@@ -16,7 +16,7 @@ enum LogCompression {
     /// - Parameter now: The time of complaints.
     static func start(_ backups: LogBackups, _ complaints: LogComplaints, at now: WallTime) {
         guard self.busy.withLock({ $0.insert(backups.directory).inserted }) else { return }
-        let thread = Thread {
+        let isRunning = SystemThread.start("mesher-log-gzip") {
             defer { _ = Self.busy.withLock { $0.remove(backups.directory) } }
             var failed: Set<String> = []
             while let path = backups.uncompressed().last(where: { !failed.contains($0) }) {
@@ -26,8 +26,8 @@ enum LogCompression {
                 }
             }
         }
-        thread.name = "mesher-log-gzip"
-        thread.start()
+        // The next rotation tries again.
+        if !isRunning { _ = Self.busy.withLock { $0.remove(backups.directory) } }
     }
 
     /// Puts `path` with `.gz` in the place of the file at `path`, or leaves it as it is.

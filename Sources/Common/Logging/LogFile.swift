@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Glibc
 
 /// A log file that is opened again when it was moved away, and put aside when it is full or its day is over.
 ///
@@ -114,10 +114,10 @@ extension LogFile {
     private func reopen(at now: WallTime) throws(LogFailure) {
         // Not waiting for the reader of a pipe; for a regular file it changes nothing.
         let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK
-        var descriptor = unsafe Foundation.open(self.path, flags, 0o640)
+        var descriptor = unsafe Glibc.open(self.path, flags, 0o640)
         if descriptor < 0, errno == ENOENT {
             try self.makeDirectory()
-            descriptor = unsafe Foundation.open(self.path, flags, 0o640)
+            descriptor = unsafe Glibc.open(self.path, flags, 0o640)
         }
         guard descriptor >= 0 else { throw LogFailure("open", self.path) }
         unsafe fstat(descriptor, &self.status)
@@ -140,7 +140,7 @@ extension LogFile {
     }
 
     private func close() {
-        if self.descriptor >= 0 { _ = Foundation.close(self.descriptor) }
+        if self.descriptor >= 0 { _ = Glibc.close(self.descriptor) }
         self.descriptor = -1
     }
 }

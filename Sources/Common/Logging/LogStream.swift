@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
+import Glibc
 import Synchronization
 
 /// Standard output or standard error.
@@ -67,13 +68,13 @@ struct LogStream {
         var written = 0
         while written < bytes.count {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[written...])
-            let count = unsafe Foundation.write(descriptor, rest.baseAddress, rest.count)
+            let count = unsafe Glibc.write(descriptor, rest.baseAddress, rest.count)
             if count >= 0 {
                 written += count
             } else if errno == EAGAIN {
                 // Somebody made the stream non-blocking, which holds for all who share it.
                 var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                _ = unsafe Foundation.poll(&poll, 1, 1000)
+                _ = unsafe Glibc.poll(&poll, 1, 1000)
             } else if errno != EINTR {
                 return (written, errno)
             }

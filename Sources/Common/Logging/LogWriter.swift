@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Glibc
 import Logging
 
 /// The thread that writes what a ``LogQueue`` has.
@@ -14,12 +14,12 @@ struct LogWriter {
 
     /// Starts the thread; it ends after the queue's last batch.
     static func start(_ queue: LogQueue, _ surroundings: LogOutput.Surroundings) {
-        let thread = Thread {
+        let isRunning = SystemThread.start("mesher-log") {
             var writer = LogWriter(queue, surroundings)
             writer.run()
         }
-        thread.name = "mesher-log"
-        thread.start()
+        // A process begins with it, or goes on without a log.
+        if !isRunning { Console.complain("mesher: the system has no thread left for the log\n") }
     }
 
     private init(_ queue: LogQueue, _ surroundings: LogOutput.Surroundings) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import Glibc
 import Synchronization
 
 /// Looks up the addresses of host names, by the system's resolver and on threads of its own.
@@ -116,9 +116,18 @@ package final class NameResolver: Sendable {
         }
         if !isTaken { listener(nil) }
         guard needsThread else { return }
-        let thread = Thread { self.work() }
-        thread.name = "mesher-names"
-        thread.start()
+        if !SystemThread.start("mesher-names", { self.work() }) { self.giveUp() }
+    }
+
+    /// Answers whoever waits when the system has no thread, and none is at work that could answer later.
+    private func giveUp() {
+        let left = self.state.withLock { state -> [Question] in
+            state.threads -= 1
+            guard state.threads == 0 else { return [] }
+            defer { state.waiting.removeAll() }
+            return state.waiting.map(\.question)
+        }
+        for question in left { self.answer(question, nil) }
     }
 
     /// The same for tasks, which wait however long it takes.

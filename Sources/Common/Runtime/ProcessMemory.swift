@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMesher
-import Foundation
+import FoundationEssentials
+import Glibc
 
 /// The memory of this process, and what the system allows it.
 package struct ProcessMemory: Sendable {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import Foundation
+package import FoundationEssentials
 
 /// When a server that has failed is tried again: pure, with time and chance passed in.
 ///
@@ -113,11 +113,7 @@ extension Duration {
             self = .seconds(seconds)
             return
         }
-        let format = DateFormatter()
-        format.locale = Locale(identifier: "en_US_POSIX")
-        format.timeZone = TimeZone(secondsFromGMT: 0)
-        format.dateFormat = "EEE, dd MMM yyyy HH:mm:ss 'GMT'"
-        guard let date = format.date(from: text) else { return nil }
-        self = .seconds(max(0, date.timeIntervalSince(now)))
+        guard let date = HTTPDate.seconds(text) else { return nil }
+        self = .seconds(max(0, Double(date) - now.timeIntervalSince1970))
     }
 }

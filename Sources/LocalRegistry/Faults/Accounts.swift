@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 import Synchronization
 
 /// Who may log in, and the tokens that are good.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 
 /// All tenants' worlds behind one actor, and the sockets that are told of changes.
 actor RegistryStore {

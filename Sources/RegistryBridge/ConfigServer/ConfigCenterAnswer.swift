@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 
 /// What config center answers: for each dimension, its keys and their values.
 enum ConfigCenterAnswer {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 import Logging
 import NIOCore
 import NIOHTTP1

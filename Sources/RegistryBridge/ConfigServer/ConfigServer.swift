@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Foundation
+import FoundationEssentials
 
 /// A server that has settings for this sidecar.
 protocol ConfigServer: Sendable {

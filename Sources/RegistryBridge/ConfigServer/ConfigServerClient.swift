@@ -2,7 +2,7 @@
 
 import AsyncHTTPClient
 import Common
-import Foundation
+import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 import NIOSSL
@@ -160,7 +160,6 @@ actor ConfigServerClient {
 
     /// A value as it may stand in the query of a URL.
     static func escaped(_ text: String) -> String {
-        let allowed = CharacterSet(charactersIn: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~@")
-        return text.addingPercentEncoding(withAllowedCharacters: allowed) ?? ""
+        text.percentEncoded { $0.isUnreserved || $0 == UInt8(ascii: "@") }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+import FoundationEssentials
 
 /// The documents that kie has under one set of labels.
 struct KieAnswer: Decodable {

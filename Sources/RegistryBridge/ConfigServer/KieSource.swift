@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 import NIOHTTP1
 
 /// Settings from ServiceComb kie: by long poll, or at intervals.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 package import Logging
 
 /// The services last seen, on disk: with them a sidecar that starts while the registry is away serves at once.
@@ -37,8 +37,7 @@ package struct DiscoveryCache: Sendable {
     /// - Parameter owner: Application, service and port: what tells the sidecars of a machine apart.
     /// - Parameter registry: Where the services come from; those of another registry do not count.
     package init(directory: String, owner: [String], registry: String, logger: Logger) {
-        let safe = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "-_."))
-        let parts = owner.map { $0.addingPercentEncoding(withAllowedCharacters: safe) ?? "" }
+        let parts = owner.map { $0.percentEncoded { $0.isUnreserved && $0 != UInt8(ascii: "~") } }
         self.path = "\(directory)/services-\(parts.joined(separator: "-")).json"
         self.registry = registry
         self.logger = logger
@@ -60,7 +59,7 @@ package struct DiscoveryCache: Sendable {
         } catch {
             self.logger.warning(
                 "saved services ignored, the file cannot be read",
-                metadata: ["path": "\(self.path)", "error": "\(error.localizedDescription)"])
+                metadata: ["path": "\(self.path)", "error": "\(error)"])
             return [:]
         }
     }
@@ -70,7 +69,7 @@ package struct DiscoveryCache: Sendable {
         do {
             try self.write(services)
         } catch {
-            throw Failure(description: error.localizedDescription)
+            throw Failure(description: "\(error)")
         }
     }
 

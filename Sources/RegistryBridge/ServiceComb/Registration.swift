@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Foundation
+import FoundationEssentials
 import Synchronization
 
 /// What this sidecar says of itself to a service-center.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Foundation
+import FoundationEssentials
 
 /// When to log in at the registry, and with what to call it: pure, with the time passed in.
 ///

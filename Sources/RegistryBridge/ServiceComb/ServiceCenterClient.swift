@@ -2,7 +2,7 @@
 
 import AsyncHTTPClient
 package import Common
-import Foundation
+import FoundationEssentials
 package import Logging
 package import NIOCore
 import NIOHTTP1
@@ -322,10 +322,7 @@ package actor ServiceCenterClient {
     }
 
     private static func text(_ query: [(String, String)]) -> String {
-        let allowed = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "-._~"))
-        let pairs = query.filter { !$0.1.isEmpty }.map { name, value in
-            "\(name)=\(value.addingPercentEncoding(withAllowedCharacters: allowed) ?? "")"
-        }
+        let pairs = query.filter { !$0.1.isEmpty }.map { name, value in "\(name)=\(value.percentEncoded())" }
         return pairs.isEmpty ? "" : "?\(pairs.joined(separator: "&"))"
     }
 }

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+
+/// Standard output and standard error, for what commands say to people.
+package enum Console {
+    /// Writes all of the text; blocks until it is taken, and gives up without a word when nobody takes it.
+    package static func write(_ text: String, to descriptor: Int32 = STDOUT_FILENO) {
+        unsafe text.utf8Span.span.bytes.withUnsafeBytes { bytes in
+            _ = unsafe LogStream.writeAll(bytes, to: descriptor)
+        }
+    }
+
+    /// Writes all of the text to standard error, in the same way.
+    package static func complain(_ text: String) { self.write(text, to: STDERR_FILENO) }
+}
