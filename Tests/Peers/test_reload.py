@@ -486,7 +486,12 @@ def test_a_mounted_directory_is_swapped(live, tmp_path):
 
 
 def test_a_key_that_needs_a_restart_is_named(mesh):
-    edit(mesh, "localHealthCheck: [{port: 1}]\nadmin: {enable: false}\n")
+    # One of a family too: its name is the user's.
+    edit(
+        mesh,
+        "localHealthCheck: [{port: 1}]\nadmin: {enable: false}\nservice_description: {instance_properties: {rack: b}}\n",
+    )
     log = lambda: mesh.sidecar.log.read_text()  # noqa: E731
-    eventually(lambda: 'keys="admin.enable, localHealthCheck"' in log(), log, seconds=LIMIT)
+    named = 'keys="admin.enable, localHealthCheck, service_description.instance_properties.rack"'
+    eventually(lambda: named in log(), log, seconds=LIMIT)
     assert mesh.sidecar.ask("/readyz").status == 200, "the admin API stays"

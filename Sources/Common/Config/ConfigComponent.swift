@@ -114,11 +114,13 @@ package actor ConfigComponent: Component {
         self.state.adopt(result)
         guard !changed.isEmpty else { return }
         self.publish(result)
-        let names = changed.prefix(Self.namesInLog).joined(separator: ", ")
-        let others = changed.count - Self.namesInLog
         self.logger.notice(
-            "settings of the configuration server have changed",
-            metadata: ["keys": "\(names)\(others > 0 ? " and \(others) more" : "")"])
+            "settings of the configuration server have changed", metadata: ["keys": "\(Self.listed(changed))"])
+    }
+
+    private static func listed(_ keys: [String]) -> String {
+        let others = keys.count - Self.namesInLog
+        return keys.prefix(Self.namesInLog).joined(separator: ", ") + (others > 0 ? " and \(others) more" : "")
     }
 
     private func publish(_ result: ConfigLoader.Result) {
@@ -140,10 +142,11 @@ package actor ConfigComponent: Component {
 
     /// Names the keys whose new values wait for a restart.
     private func reportRestartKeys(_ store: ConfigStore) {
-        let keys = ConfigCatalogue.restartKeys.filter { store.differs(from: self.state.started.store, in: $0) }
+        let keys = store.keysThatDiffer(from: self.state.started.store.local)
+            .filter { ConfigCatalogue.needsRestart($0) }
         if keys != self.waitingForRestart, !keys.isEmpty {
             self.logger.warning(
-                "changed keys that take effect after a restart", metadata: ["keys": "\(keys.joined(separator: ", "))"])
+                "changed keys that take effect after a restart", metadata: ["keys": "\(Self.listed(keys))"])
         }
         self.waitingForRestart = keys
     }

@@ -61,8 +61,13 @@ package struct ConfigLoader: Sendable {
         // What a missing or broken file would have said is not a mistake of its own.
         var reader = ConfigReader(store, isPartial: problems.contains { $0.severity == .error })
         let config = MesherConfig(&reader)
-        problems += reader.problems + ConfigReview.problems(of: store, isStrict: self.arguments.isStrict)
-        return Result(config: config, store: store, problems: problems.sorted { $0.location < $1.location })
+        problems += reader.problems + ConfigReview.problems(of: store)
+        return Result(config: config, store: store, problems: self.judged(problems))
+    }
+
+    /// What was found, in the order of its places, with the severity that `--strict` asks for.
+    package func judged(_ problems: [ConfigProblem]) -> [ConfigProblem] {
+        (self.arguments.isStrict ? problems.map(\.strict) : problems).sorted { $0.location < $1.location }
     }
 
     /// The configuration directory: `CHASSIS_CONF_DIR`, `$CHASSIS_HOME/conf`, or `conf` beside the executable.
@@ -135,7 +140,8 @@ package struct ConfigLoader: Sendable {
             }
         }
         var environment = ConfigSource(.environment)
-        for (name, value) in self.environment {
+        // In order, or it would be chance which of two spellings of a key counts.
+        for (name, value) in self.environment.sorted(by: { $0.key < $1.key }) {
             let tree = ConfigTree.text(value, ConfigLocation("environment variable \(name)"))
             environment.add(name, tree)
             if name.contains("_") { environment.add(String(name.map { $0 == "_" ? "." : $0 }), tree) }

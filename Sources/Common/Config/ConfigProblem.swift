@@ -49,6 +49,8 @@ package struct ConfigProblem: Error, Sendable, Equatable {
     package let problem: String
     /// What to write instead; empty when nothing has to be done.
     package let remedy: String
+    /// Whether it tells of a key that nobody reads, which `--strict` makes an error of.
+    package private(set) var isUnknownKey = false
 
     /// A mistake.
     package init(
@@ -75,8 +77,24 @@ extension ConfigProblem: CustomStringConvertible {
     }
 
     /// A key that nobody reads.
-    package static func unknown(_ key: String, at location: ConfigLocation, near: String?) -> ConfigProblem {
-        let remedy = near.map { "did you mean \($0)?" } ?? "remove it"
-        return ConfigProblem(.warning, at: location, key: key, "unknown key", remedy: remedy)
+    ///
+    /// - Parameter severity: An error where a mistyped key changes what becomes of requests: routing, TLS and limits.
+    /// - Parameter remedy: What to do where no key is near.
+    package static func unknown(
+        _ key: String, _ severity: Severity = .warning, at location: ConfigLocation, near: String?,
+        remedy: String = "remove it"
+    ) -> ConfigProblem {
+        var problem = ConfigProblem(
+            severity, at: location, key: key, "unknown key", remedy: near.map { "did you mean \($0)?" } ?? remedy)
+        problem.isUnknownKey = true
+        return problem
+    }
+
+    /// The same as `--strict` has it: keys that nobody reads are errors, whoever found them.
+    package var strict: ConfigProblem {
+        guard self.isUnknownKey else { return self }
+        var problem = ConfigProblem(at: self.location, key: self.key, self.problem, remedy: self.remedy)
+        problem.isUnknownKey = true
+        return problem
     }
 }

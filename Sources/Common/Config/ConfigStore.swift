@@ -29,6 +29,8 @@ package struct ConfigSource: Sendable {
     /// Which sources it wins over.
     package let rank: Rank
     private(set) var entries: [String: Entry] = [:]
+    /// What was written of keys that the source has already, by their canonical spelling.
+    private(set) var repeated: [(canonical: String, entry: Entry)] = []
 
     /// A source without keys.
     package init(_ rank: Rank) { self.rank = rank }
@@ -36,8 +38,14 @@ package struct ConfigSource: Sendable {
     /// Adds a key, unless the source has it already: among files the one loaded first keeps a key.
     package mutating func add(_ key: String, _ value: ConfigTree) {
         let (canonical, isAlias) = ConfigAlias.canonical(key)
-        if let known = self.entries[canonical], known.isAlias == isAlias || isAlias { return }
-        self.entries[canonical] = Entry(key: key, value: value, isAlias: isAlias)
+        let entry = Entry(key: key, value: value, isAlias: isAlias)
+        guard let known = self.entries[canonical] else {
+            self.entries[canonical] = entry
+            return
+        }
+        let isKept = known.isAlias == isAlias || isAlias
+        self.repeated.append((canonical, isKept ? entry : known))
+        if !isKept { self.entries[canonical] = entry }
     }
 
     /// Puts an entry in the place of what the source says of a key, or takes that away.
@@ -54,9 +62,16 @@ package struct ConfigSource: Sendable {
 /// The whole configuration: sources by rank, keys in their canonical spelling.
 package struct ConfigStore: Sendable {
     private let sources: [ConfigSource]
+    /// Each key with the value of the highest-ranked source, in the order of the keys: families stand together.
+    private let merged: [(key: String, entry: ConfigSource.Entry)]
 
     /// A store of `sources`, in any order.
-    package init(_ sources: [ConfigSource]) { self.sources = sources.sorted { $0.rank < $1.rank } }
+    package init(_ sources: [ConfigSource]) {
+        self.sources = sources.sorted { $0.rank < $1.rank }
+        var found: [String: ConfigSource.Entry] = [:]
+        for source in self.sources { found.merge(source.entries) { first, _ in first } }
+        self.merged = found.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
 
     /// What the highest-ranked source that has `key` says.
     package func entry(_ key: String) -> ConfigSource.Entry? {
@@ -70,11 +85,21 @@ package struct ConfigStore: Sendable {
     /// All keys below `prefix`, without it, each with the value of the highest-ranked source.
     package func entries(below prefix: String) -> [(suffix: String, entry: ConfigSource.Entry)] {
         let start = ConfigAlias.canonical(prefix).key + "."
-        var found: [String: ConfigSource.Entry] = [:]
-        for source in self.sources {
-            for (key, entry) in source.entries where key.hasPrefix(start) && found[key] == nil { found[key] = entry }
+        var (low, high) = (0, self.merged.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self.merged[middle].key < start { low = middle + 1 } else { high = middle }
         }
-        return found.sorted { $0.key < $1.key }.map { (String($0.key.dropFirst(start.count)), $0.value) }
+        return self.merged[low...].prefix { $0.key.hasPrefix(start) }
+            .map { (String($0.key.dropFirst(start.count)), $0.entry) }
+    }
+
+    /// What files and the command line say of keys without effect, since they say it twice; with what counts instead.
+    var repeated: [(canonical: String, lost: ConfigSource.Entry, kept: ConfigSource.Entry)] {
+        // In the environment a name for everybody may stand beside one for this program.
+        self.sources.filter { $0.rank == .files || $0.rank == .commandLine }.flatMap { source in
+            source.repeated.compactMap { canonical, lost in source.entries[canonical].map { (canonical, lost, $0) } }
+        }
     }
 
     /// Every key of every source, in its canonical spelling.
@@ -96,9 +121,12 @@ package struct ConfigStore: Sendable {
     /// The same with the settings of a configuration server above all.
     func adding(_ remote: ConfigSource) -> ConfigStore { ConfigStore(self.sources + [remote]) }
 
-    /// Whether two configurations say different things of a key.
-    package func differs(from other: ConfigStore, in key: String) -> Bool {
-        self.entry(key)?.value.plain != other.entry(key)?.value.plain
+    /// The keys of which this configuration and another one say different things, in their canonical spelling.
+    func keysThatDiffer(from other: ConfigStore) -> [String] {
+        let old = Dictionary(other.merged.map { ($0.key, $0.entry.value.plain) }) { first, _ in first }
+        let changed = self.merged.filter { old[$0.key] != $0.entry.value.plain }.map(\.key)
+        let present = Set(self.merged.map(\.key))
+        return (changed + old.keys.filter { !present.contains($0) }).sorted()
     }
 }
 
@@ -119,15 +147,29 @@ package enum ConfigAlias {
         ("servicecomb", "cse"),
     ]
 
+    /// Behind these the seed writes both `registry` and `Registry`; elsewhere a service may be called so.
+    private static let registryPlaces = ["cse.service.", "servicecomb.service.", "servicecomb.", "ssl."]
+
     /// The canonical spelling of `key`, and whether it was written in another one.
     package static func canonical(_ key: String) -> (key: String, isAlias: Bool) {
-        // The seed writes both `registry` and `Registry`.
-        let spelled = key.split(separator: ".", omittingEmptySubsequences: false)
-            .map { $0.lowercased() == "registry" ? "registry" : String($0) }.joined(separator: ".")
+        let spelled = Self.withPlainRegistry(key)
+        guard spelled.hasPrefix("servicecomb") else { return (spelled, false) }
         for (from, to) in Self.moved where spelled == from || spelled.hasPrefix(from + ".") {
             return (to + spelled.dropFirst(from.count), true)
         }
         return (spelled, false)
+    }
+
+    private static func withPlainRegistry(_ key: String) -> String {
+        for place in Self.registryPlaces where key.hasPrefix(place) {
+            let word = key.dropFirst(place.count).prefix { $0 != "." }
+            guard word.lowercased() == "registry", word != "registry" else { continue }
+            let rest = key[word.endIndex...]
+            // The tag of a service with this name has a protocol behind it.
+            if place == "ssl.", !rest.hasPrefix(".Consumer.") { continue }
+            return "\(place)registry\(rest)"
+        }
+        return key
     }
 
     /// The newer spelling of a canonical key.

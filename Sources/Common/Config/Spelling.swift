@@ -6,16 +6,23 @@ package enum Spelling {
     ///
     /// Near is what a third of the letters, but three at most, have to be changed for; letter case does not count.
     package static func nearest(to text: String, among names: some Sequence<String>) -> String? {
-        let written = Array(text.lowercased().unicodeScalars)
-        let limit = min(max(written.count / 3, 1), 3)
         var best: (name: String, distance: Int)?
         for name in names {
-            let other = Array(name.lowercased().unicodeScalars)
-            guard abs(other.count - written.count) <= limit else { continue }
-            let distance = Self.distance(written, other)
-            if distance <= limit, distance < best?.distance ?? .max { best = (name, distance) }
+            if let distance = Self.slips(from: text, to: name), distance < best?.distance ?? .max {
+                best = (name, distance)
+            }
         }
         return best?.name
+    }
+
+    /// How many letters of `text` have to be changed to make `name` of it; `nil` when that is too many to be a slip.
+    static func slips(from text: some StringProtocol, to name: String) -> Int? {
+        let (length, other) = (text.unicodeScalars.count, name.unicodeScalars.count)
+        let limit = min(max(length / 3, 1), 3)
+        guard abs(other - length) <= limit else { return nil }
+        let distance = Self.distance(
+            Array(text.lowercased().unicodeScalars), Array(name.lowercased().unicodeScalars))
+        return distance <= limit ? distance : nil
     }
 
     /// How many letters have to be changed, added, left out or swapped with their neighbour.

@@ -3,7 +3,7 @@
 import Common
 import Testing
 
-@Suite struct KeyPatternTests {
+@Suite struct KeyIndexTests {
     @Test(
         "matches the keys of its family",
         arguments: [
@@ -26,14 +26,53 @@ import Testing
             ("a.b", "a.b", true), ("a.b", "a.b.c", false), ("a.b", "", false),
         ])
     func matches(pattern: String, key: String, expected: Bool) {
-        #expect(KeyPattern(pattern).matches(key) == expected)
+        #expect((KeyIndex([KeyPattern(pattern)]).find(key).key == 0) == expected)
     }
 
-    @Test("knows what is above and below it")
+    @Test("knows what is above and below a key")
     func aboveAndBelow() {
-        let pattern = KeyPattern("mesher.timeouts.connect")
-        #expect(pattern.isAbove("mesher.timeouts.connect.a") && !pattern.isAbove("mesher.timeouts.connect"))
-        #expect(pattern.isBelow("mesher.timeouts") && !pattern.isBelow("mesher.limits"))
+        let index = KeyIndex(["mesher.timeouts.connect", "cse.a.<service>.b"].map { KeyPattern($0) })
+        #expect(index.find("mesher.timeouts.connect.a") == KeyIndex.Finding(above: 0))
+        #expect(index.find("mesher.timeouts") == KeyIndex.Finding(below: 0))
+        #expect(index.find("mesher.limits") == KeyIndex.Finding())
+        #expect(index.find("cse.a.cart") == KeyIndex.Finding(belowName: 1))
+        #expect(index.find("cse.a.cart.b").key == 1)
+    }
+
+    @Test(
+        "finds what was meant, part by part",
+        arguments: [
+            ("mesher.limits.bufer", "mesher.limits.buffer"), ("mesher.limit.bufer", "mesher.limits.buffer"),
+            ("cse.a.some.shop.bb", nil), ("Mesher.Limits.Buffer", "mesher.limits.buffer"),
+            ("cse.of.some.shop.timeuot", "cse.of.some.shop.timeout"), ("mesher.foo", nil), ("", nil),
+        ] as [(String, String?)])
+    func nearest(key: String, expected: String?) {
+        let index = KeyIndex(
+            ["mesher.limits.buffer", "mesher.mode", "cse.of.<service>.timeout"].map { KeyPattern($0) })
+        #expect(index.nearest(to: key) == expected)
+    }
+
+    @Test("finds where a key belongs")
+    func places() {
+        let patterns = ["p.http.address", "p.grpc.address", "q.limit.<service>", "q[.<service>].retries"]
+        let index = KeyIndex(patterns.map { KeyPattern($0) })
+        #expect(index.maps(around: "p.address") == ["http", "grpc"])
+        #expect(index.maps(around: "p.adress").isEmpty)
+        #expect(index.families(endingLike: "http.address") == [[0], [0, 1]])
+        #expect(index.families(endingLike: "retries") == [[3]])
+        #expect(index.families(endingLike: "limit.cart") == [[2]])
+        #expect(index.stray(in: "q.x.cart.retrys")?.part == nil)
+        let stray = index.stray(in: "p.tcp.address")
+        #expect(stray?.part == "tcp" && stray?.names == ["grpc", "http"])
+    }
+
+    @Test("a look-up costs the same however many parts and names there are")
+    func cost() {
+        let index = KeyIndex(["a.<x>.b.<y>.c", "<x>.<y>.<z>.d"].map { KeyPattern($0) })
+        let key = "a." + String(repeating: "b.", count: 20_000) + "e"
+        let start = ContinuousClock.now
+        #expect(index.find(key).key == nil)
+        #expect(ContinuousClock.now - start < .seconds(5))
     }
 }
 
@@ -68,7 +107,8 @@ import Testing
     private func review(_ yaml: String, isStrict: Bool = false) throws -> [String] {
         var source = ConfigSource(.files)
         source.add(try ConfigTree(yaml: yaml, source: "f"))
-        return ConfigReview.problems(of: ConfigStore([source]), isStrict: isStrict).map(\.description)
+        let problems = ConfigReview.problems(of: ConfigStore([source]))
+        return (isStrict ? problems.map(\.strict) : problems).map(\.description)
     }
 
     @Test(
@@ -76,9 +116,37 @@ import Testing
         arguments: [
             (
                 "mesher.limits.bufer: 1",
-                "f:1:22: warning: mesher.limits.bufer: unknown key; did you mean mesher.limits.buffer?"
+                "f:1:22: mesher.limits.bufer: unknown key; did you mean mesher.limits.buffer?"
             ),
             ("nonsense: 1", "f:1:11: warning: nonsense: unknown key; remove it"),
+            (
+                "mesher.timeouts.conect: 1s",
+                "f:1:25: warning: mesher.timeouts.conect: unknown key; did you mean mesher.timeouts.connect?"
+            ),
+            (
+                "routeRules.cart: []",
+                "f:1:18: routeRules.cart: unknown key; did you mean routeRule.cart?"
+            ),
+            (
+                "servicecomb.protocols.listenAddress: a",
+                "f:1:38: warning: servicecomb.protocols.listenAddress: unknown key; it belongs below http, grpc, rest-admin or rest: servicecomb.protocols.http.listenAddress"
+            ),
+            (
+                "retryEnabled: true",
+                "f:1:15: warning: retryEnabled: unknown key; it belongs at cse.loadbalance[.<service>].retryEnabled"
+            ),
+            (
+                "cse.circuitBreaker.Consumer.forceClose: false",
+                "f:1:41: warning: cse.circuitBreaker.Consumer.forceClose: unknown key; did you mean cse.circuitBreaker.Consumer.forceClosed?"
+            ),
+            (
+                "cse.isolation.Consumer.cart: 1000",
+                "f:1:30: warning: cse.isolation.Consumer.cart: unknown key; remove it, or write keys below it, such as cse.isolation.<Consumer|Provider>[.<service>].timeoutInMilliseconds"
+            ),
+            (
+                "localHealthCheck: {port: 80}",
+                "f:1:26: localHealthCheck.port: a map stands where a list belongs; write - before it"
+            ),
             (
                 "servicecomb.registry.adress: x",
                 "f:1:30: warning: servicecomb.registry.adress: unknown key; did you mean servicecomb.registry.address?"
@@ -114,11 +182,39 @@ import Testing
             ])
     }
 
+    @Test("a key that is written twice is told, with the one that counts")
+    func repeated() throws {
+        var source = ConfigSource(.files)
+        source.add(try ConfigTree(yaml: "mesher.workers: 1\nservicecomb.loadbalance.retryOnNext: 1", source: "a"))
+        source.add(try ConfigTree(yaml: "mesher.workers: 1\ncse.loadbalance.retryOnNext: 2\nown: 1", source: "b"))
+        source.add(try ConfigTree(yaml: "mesher.workers: 2\nown: 2", source: "c"))
+        let store = ConfigStore([source])
+        #expect(store.entry("cse.loadbalance.retryOnNext")?.value.text == "2")
+        #expect(
+            ConfigReview.problems(of: store).filter { $0.key != "own" }.map(\.description) == [
+                "b:1:17: note: mesher.workers: has no effect: the same key at a:1:17 counts, and says the same; keep one of them",
+                "a:2:38: warning: servicecomb.loadbalance.retryOnNext: has no effect: cse.loadbalance.retryOnNext at b:2:30 counts; keep one of them",
+                "c:1:17: warning: mesher.workers: has no effect: the same key at a:1:17 counts; keep one of them",
+            ])
+    }
+
+    @Test("tens of thousands of unknown keys are judged at once")
+    func manyKeys() {
+        var source = ConfigSource(.files)
+        for number in 0..<40_000 { source.add("cse.isolation.key\(number)", .text("1", ConfigLocation("f"))) }
+        let start = ContinuousClock.now
+        #expect(ConfigReview.problems(of: ConfigStore([source])).count == 40_000)
+        // A debug build, beside others: seconds where it was minutes.
+        #expect(ContinuousClock.now - start < .seconds(30))
+    }
+
     @Test("keys of an environment are looked at when they are ours only")
     func environment() {
         var source = ConfigSource(.environment)
         for key in ["PATH", "HOME.DIR", "mesher.limits.bufer"] { source.add(key, .text("1", ConfigLocation("env"))) }
-        #expect(ConfigReview.problems(of: ConfigStore([source]), isStrict: false).map(\.key) == ["mesher.limits.bufer"])
+        let problems = ConfigReview.problems(of: ConfigStore([source]))
+        // It may be the variable of another program, so it refuses nothing.
+        #expect(problems.map(\.key) == ["mesher.limits.bufer"] && problems.map(\.severity) == [.warning])
     }
 }
 

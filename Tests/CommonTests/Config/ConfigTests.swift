@@ -77,6 +77,15 @@ import Testing
         arguments: [
             ("servicecomb.registry.address", "cse.service.registry.address"),
             ("cse.service.Registry.address", "cse.service.registry.address"),
+            ("servicecomb.REGISTRY.address", "cse.service.registry.address"),
+            ("ssl.Registry.Consumer.verifyPeer", "ssl.registry.Consumer.verifyPeer"),
+            // A service may have this name.
+            (
+                "cse.isolation.Consumer.Registry.timeoutInMilliseconds",
+                "cse.isolation.Consumer.Registry.timeoutInMilliseconds"
+            ),
+            ("ssl.Registry.rest.Consumer.verifyPeer", "ssl.Registry.rest.Consumer.verifyPeer"),
+            ("routeRule.Registry", "routeRule.Registry"),
             ("servicecomb.protocols.http.listenAddress", "cse.protocols.http.listenAddress"),
             ("servicecomb.service.name", "service_description.name"), ("servicecomb.service.app", "APPLICATION_ID"),
             ("servicecomb.service.instanceProperties.a", "service_description.instance_properties.a"),

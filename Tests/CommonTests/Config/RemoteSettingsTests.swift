@@ -90,12 +90,22 @@ private func remote(_ settings: [String: String]) -> ConfigSource { ConfigSource
 
     @Test("the application's own settings are none of our business, unknown ones of ours are named")
     func unknown() {
-        let result = self.examine(["spring.application.name": "x", "mesher.limits.bufer": "8KiB"])
+        let result = self.examine(["spring.application.name": "x", "mesher.timeouts.conect": "1s"])
         #expect(
             result.problems.map(\.description) == [
-                "\(server), mesher.limits.bufer: warning: unknown key; did you mean mesher.limits.buffer?"
+                "\(server), mesher.timeouts.conect: warning: unknown key; did you mean mesher.timeouts.connect?"
             ])
-        #expect(result.store.remote.keysThatDiffer(from: remote([:])) == ["mesher.limits.bufer"])
+        #expect(result.store.remote.keysThatDiffer(from: remote([:])) == ["mesher.timeouts.conect"])
+    }
+
+    @Test("an unknown key among the limits is put aside")
+    func unknownLimit() {
+        let result = self.examine(["mesher.limits.bufer": "8KiB", "mesher.limits.connections": "7"])
+        #expect(!result.hasErrors && result.config.proxy.maxConnections == 7)
+        #expect(
+            result.refused.map(\.description) == [
+                "\(server), mesher.limits.bufer: unknown key; did you mean mesher.limits.buffer?"
+            ])
     }
 
     @Test("a text with YAML is one value, whatever is in it")

@@ -15,6 +15,7 @@ extension ConfigCatalogue {
             .later(
                 "cse.protocols.rest.listenAddress", .listenAddress, reload: .restart,
                 "A listener that is registered as `rest` instead of the one called `http`."),
+            .unused("cse.protocols.rest.advertiseAddress", "the listener called http is registered as rest"),
             .later("cse.protocols.dubbo.<key>", .text, reload: .restart, "The listener for Dubbo."),
             .later("cse.protocols.dubboSimpleRegistry.<key>", .text, reload: .restart, "The stub registry for Dubbo."),
             .unused("cse.protocols.<name>.workerNumber", "event loops are set by mesher.workers"),

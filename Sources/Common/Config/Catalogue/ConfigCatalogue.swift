@@ -13,10 +13,18 @@ package enum ConfigCatalogue {
     /// All keys of all groups.
     package static let all: [KnownKey] = Self.groups.flatMap(\.keys)
 
-    /// The key or family that `name`, in its canonical spelling, belongs to.
-    package static func key(_ name: String) -> KnownKey? { Self.all.first { $0.pattern.matches(name) } }
+    /// The files in which users write them, by their numbers.
+    static let files: [String] = Self.groups.flatMap { group in group.keys.map { _ in group.file } }
 
-    /// The keys whose change needs a restart, by name.
-    package static let restartKeys: [String] = Self.all.filter { $0.state == .active && $0.reload == .restart }
-        .map(\.pattern.text)
+    /// Finds them by their names.
+    static let index = KeyIndex(Self.all.map(\.pattern))
+
+    /// The key or family that `name`, in its canonical spelling, belongs to.
+    package static func key(_ name: String) -> KnownKey? { Self.index.find(name).key.map { Self.all[$0] } }
+
+    /// Whether a change of `name`, in its canonical spelling, waits for a restart.
+    static func needsRestart(_ name: String) -> Bool {
+        guard let known = Self.key(name) else { return false }
+        return known.state == .active && known.reload == .restart
+    }
 }

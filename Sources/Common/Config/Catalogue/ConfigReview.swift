@@ -1,27 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Looks at the keys that no component reads: those of later versions, those without effect, and those that nobody knows.
+/// Looks at the keys that no component reads: those of later versions, those without effect, those that nobody knows, and
+/// those that are written twice.
 package enum ConfigReview {
     /// What there is to say about the keys of `store`.
-    ///
-    /// - Parameter isStrict: Whether a key that nobody knows is an error instead of a warning.
-    package static func problems(of store: ConfigStore, isStrict: Bool) -> [ConfigProblem] {
-        store.allKeys.flatMap { canonical, rank, entry -> [ConfigProblem] in
-            if rank == .environment || rank == .fallback, !Self.isOurs(canonical) { return [] }
-            guard let known = ConfigCatalogue.key(canonical) else {
-                return [Self.unknown(canonical, entry, isStrict: isStrict)]
+    package static func problems(of store: ConfigStore) -> [ConfigProblem] {
+        var unknown = UnknownKeys(store)
+        var problems: [ConfigProblem] = []
+        for (canonical, rank, entry) in store.allKeys {
+            if rank == .environment || rank == .fallback, !Self.isOurs(canonical) { continue }
+            let finding = ConfigCatalogue.index.find(canonical)
+            guard let known = finding.key.map({ ConfigCatalogue.all[$0] }) else {
+                // Whoever reads the hosts of a mesh looks at all of it.
+                if !canonical.hasPrefix("mesh.") { problems.append(unknown.problem(canonical, rank, entry, finding)) }
+                continue
             }
             switch known.state {
-            case .active: return []
-            case .later: return Self.notActive(known, entry)
-            case .unused(let why): return [Self.note(entry, "has no effect: \(why)")]
+            case .active: break
+            case .later: problems += Self.notActive(known, entry)
+            case .unused(let why): problems.append(Self.note(entry, "has no effect: \(why)"))
             }
         }
+        return problems + Self.repeated(in: store)
     }
 
     /// The environment and configuration servers are full of what is none of our business.
     static func isOurs(_ key: String) -> Bool {
         ["cse.", "mesher.", "service_description.", "ssl."].contains { key.hasPrefix($0) }
+    }
+
+    /// Keys that a source has twice: in two files, or in both spellings.
+    private static func repeated(in store: ConfigStore) -> [ConfigProblem] {
+        store.repeated.compactMap { canonical, lost, kept in
+            guard ConfigCatalogue.key(canonical) != nil else { return nil }
+            let isSame = lost.value.plain == kept.value.plain
+            let other = lost.key == kept.key ? "the same key" : kept.key
+            return ConfigProblem(
+                isSame ? .note : .warning, at: lost.value.location, key: lost.key,
+                "has no effect: \(other) at \(kept.value.location) counts\(isSame ? ", and says the same" : "")",
+                remedy: "keep one of them")
+        }
     }
 
     private static func notActive(_ known: KnownKey, _ entry: ConfigSource.Entry) -> [ConfigProblem] {
@@ -37,32 +55,6 @@ package enum ConfigReview {
         }
         problems += RuleReview.problems(of: entry)
         return problems.isEmpty ? [Self.note(entry, "not active yet")] : problems
-    }
-
-    private static func unknown(_ canonical: String, _ entry: ConfigSource.Entry, isStrict: Bool) -> ConfigProblem {
-        if let parent = ConfigCatalogue.all.first(where: { $0.pattern.isAbove(canonical) }), !parent.isStructured {
-            let mistake = ConfigMistake("a map stands where one value belongs", remedy: "write one \(parent.typeName)")
-            return Self.error(entry, mistake)
-        }
-        if let below = ConfigCatalogue.all.first(where: { $0.pattern.isBelow(canonical) }) {
-            let mistake = ConfigMistake(
-                "one value stands where a map belongs", remedy: "write keys below it, such as \(below.pattern.text)")
-            return Self.error(entry, mistake)
-        }
-        let near = Self.nearest(to: canonical).map { Self.respelled($0, like: entry) }
-        let problem = ConfigProblem.unknown(entry.key, at: entry.value.location, near: near)
-        guard isStrict else { return problem }
-        return ConfigProblem(at: problem.location, key: problem.key, problem.problem, remedy: problem.remedy)
-    }
-
-    private static func nearest(to key: String) -> String? {
-        Spelling.nearest(to: key, among: ConfigCatalogue.all.lazy.flatMap { $0.pattern.spellings(like: key) })
-    }
-
-    /// A suggestion in the spelling that the user writes.
-    private static func respelled(_ suggestion: String, like entry: ConfigSource.Entry) -> String {
-        guard entry.key.hasPrefix("servicecomb.") else { return suggestion }
-        return ConfigAlias.newer(suggestion)
     }
 
     private static func error(_ entry: ConfigSource.Entry, _ mistake: ConfigMistake) -> ConfigProblem {

@@ -11,9 +11,12 @@ struct MatchReader {
         "exact", "noEqu", "regex", "greater", "less", "noLess", "noGreater", "contains", "prefix", "suffix",
     ]
 
+    /// The keys of a route rule's match.
+    static let routeKeys = ["refer", "source", "sourceTags", "headers", "httpHeaders"]
+
     /// The match of a route rule: `source`, `sourceTags`, `headers`, `httpHeaders`.
     mutating func routeMatch(_ tree: ConfigTree) -> RequestMatch {
-        self.problems.allow(["refer", "source", "sourceTags", "headers", "httpHeaders"], in: tree)
+        self.problems.allow(Self.routeKeys, in: tree)
         var match = RequestMatch()
         match.source = tree["source"]?.text.flatMap { $0.isEmpty ? nil : $0 }
         for entry in tree["sourceTags"]?.entries ?? [] { match.sourceTags[entry.key] = entry.value.text ?? "" }

@@ -79,7 +79,9 @@ struct RouteRuleReader {
     private func rule(
         _ tree: ConfigTree, _ matches: inout MatchReader
     ) -> (route: Route, clusters: [Cluster])? {
-        matches.problems.allow(["precedence", "match", "route"], in: tree)
+        matches.problems.allow(
+            ["precedence", "match", "route"], in: tree,
+            around: ["match": MatchReader.routeKeys, "route": Self.targetKeys])
         var precedence = 0
         if let text = tree["precedence"]?.text {
             if let number = Int(text) {
@@ -113,6 +115,8 @@ struct RouteRuleReader {
 
     // MARK: Targets
 
+    private static let targetKeys = ["tags", "weight"]
+
     /// The shares of a rule; the rest to 100 goes to the newest version.
     static func targets(
         _ tree: ConfigTree, _ problems: inout RuleProblems
@@ -126,7 +130,7 @@ struct RouteRuleReader {
         }
         var targets: [(weight: Int, tags: InstanceTags)] = []
         for element in elements {
-            problems.allow(["tags", "weight"], in: element)
+            problems.allow(Self.targetKeys, in: element, around: ["tags": ["version", "app"]])
             targets.append((Self.weight(element, isOnly: elements.count == 1, &problems), Self.tags(element["tags"])))
         }
         return Self.complete(targets, at: tree["route"]?.location ?? tree.location, &problems)

@@ -83,11 +83,18 @@ struct RuleProblems {
         }
     }
 
-    /// Warns of keys of a map that nobody reads.
-    mutating func allow(_ known: [String], in tree: ConfigTree) {
+    /// Refuses keys of a map that nobody reads.
+    ///
+    /// - Parameter inner: The keys of maps inside it, by the map's name: what belongs there was written too far out.
+    mutating func allow(_ known: [String], in tree: ConfigTree, around inner: [String: [String]] = [:]) {
         for entry in tree.entries where !known.contains(entry.key) {
             let near = Spelling.nearest(to: entry.key, among: known)
-            self.problems.append(.unknown("\(self.key): \(entry.key)", at: entry.location, near: near))
+            let home = known.first { inner[$0]?.contains(entry.key) == true }
+            let remedy = home.map { "it belongs below \($0)" } ?? "write one of \(known.joined(separator: ", "))"
+            self.problems.append(
+                .unknown(
+                    "\(self.key): \(entry.key)", .error, at: entry.location, near: home == nil ? near : nil,
+                    remedy: remedy))
         }
     }
 }

@@ -121,7 +121,15 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
             ),
             (
                 "routeRule: {cart: [{mach: {}, route: [{weight: 100}]}]}",
-                "warning: routeRule.cart: mach: unknown key; did you mean match?"
+                "routeRule.cart: mach: unknown key; did you mean match?"
+            ),
+            (
+                "routeRule: {cart: [{headers: {a: {exact: x}}, route: [{weight: 100}]}]}",
+                "routeRule.cart: headers: unknown key; it belongs below match"
+            ),
+            (
+                "routeRule: {cart: [{route: [{weight: 100, version: 1.0.0}]}]}",
+                "routeRule.cart: version: unknown key; it belongs below tags"
             ),
             (
                 "servicecomb.routeRule.cart: \"- route: [{weight: 1\"",

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Says of keys that nobody knows what they may have been meant to be.
+struct UnknownKeys {
+    private let store: ConfigStore
+    /// A file full of strange keys is not a file full of slips.
+    private var guesses = 1000
+
+    init(_ store: ConfigStore) { self.store = store }
+
+    /// Parts of the configuration where a mistyped key changes what becomes of requests: routing, TLS and limits.
+    private static let strictParts = [
+        "routeRule", "cse.routeRule", "cse.darklaunch", "sourceTemplate", "cse.match", "cse.rateLimiting",
+        "cse.flowcontrol", "egressRule", "mesh", "ssl", "mesher.limits",
+    ]
+
+    private static func isStrict(_ key: String) -> Bool {
+        Self.strictParts.contains { key.hasPrefix($0) && (key.count == $0.count || key.hasPrefix("\($0).")) }
+    }
+
+    /// - Parameter finding: What the index says of the key: no family has it.
+    mutating func problem(
+        _ canonical: String, _ rank: ConfigSource.Rank, _ entry: ConfigSource.Entry, _ finding: KeyIndex.Finding
+    ) -> ConfigProblem {
+        if let mistake = Self.misshapen(finding) {
+            return ConfigProblem(at: entry.value.location, key: entry.key, mistake.problem, remedy: mistake.remedy)
+        }
+        var near: String?
+        var remedy = "remove it"
+        if self.guesses > 0 {
+            self.guesses -= 1
+            near = ConfigCatalogue.index.nearest(to: canonical) ?? self.outermost(of: canonical, entry)
+            if near == nil { remedy = self.place(of: canonical, entry, finding) ?? remedy }
+        }
+        // A variable of the environment may be somebody else's.
+        let mayRefuse = rank != .environment && rank != .fallback
+        let isStrict = mayRefuse && (Self.isStrict(canonical) || near.map(Self.isStrict) ?? false)
+        return .unknown(
+            entry.key, isStrict ? .error : .warning, at: entry.value.location,
+            near: near.map { Self.respelled($0, like: entry) }, remedy: remedy)
+    }
+
+    /// A map where a value belongs, or the other way round.
+    private static func misshapen(_ finding: KeyIndex.Finding) -> ConfigMistake? {
+        if let above = finding.above.map({ ConfigCatalogue.all[$0] }), !above.isStructured {
+            return above.typeName.hasPrefix("list of {")
+                ? ConfigMistake("a map stands where a list belongs", remedy: "write - before it")
+                : ConfigMistake("a map stands where one value belongs", remedy: "write one \(above.typeName)")
+        }
+        return finding.below.map { below in
+            ConfigMistake(
+                "one value stands where a map belongs",
+                remedy: "write keys below it, such as \(ConfigCatalogue.all[below].pattern.text)")
+        }
+    }
+
+    /// A key of a file's own family whose first part is missing or another: `tls.` for `ssl.` in `tls.yaml`.
+    private func outermost(of key: String, _ entry: ConfigSource.Entry) -> String? {
+        guard entry.value.location.source.hasSuffix("/tls.yaml") else { return nil }
+        let inner = key.firstIndex(of: ".").map { key[$0...] } ?? ""
+        return ["ssl.\(key)", "ssl\(inner)"].last { ConfigCatalogue.index.find($0).key != nil }
+    }
+
+    /// Where a key belongs that stands in the wrong place.
+    private func place(
+        of key: String, _ entry: ConfigSource.Entry, _ finding: KeyIndex.Finding
+    ) -> String? {
+        let maps = ConfigCatalogue.index.maps(around: key)
+        if let first = maps.first, let dot = key.lastIndex(of: ".") {
+            let place = Self.respelled("\(key[..<dot]).\(first)\(key[dot...])", like: entry)
+            return "it belongs below \(Self.listed(maps)): \(place)"
+        }
+        let file = entry.value.location.source
+        for numbers in ConfigCatalogue.index.families(endingLike: key) {
+            let families = numbers.filter { number in
+                let known = ConfigCatalogue.all[number]
+                guard known.state == .active else { return false }
+                return !known.pattern.isOneKey || self.store.entry(known.pattern.text) == nil
+            }
+            let here = families.filter { file.hasSuffix(ConfigCatalogue.files[$0]) }
+            guard let only = families.count == 1 ? families.first : here.count == 1 ? here.first : nil else { continue }
+            return "it belongs at \(Self.respelled(ConfigCatalogue.all[only].pattern.text, like: entry))"
+        }
+        if let stray = ConfigCatalogue.index.stray(in: key) {
+            return "write \(Self.listed(stray.names)) for \(stray.part)"
+        }
+        return finding.belowName.map { below in
+            "remove it, or write keys below it, such as \(ConfigCatalogue.all[below].pattern.text)"
+        }
+    }
+
+    private static func listed(_ names: [String]) -> String {
+        names.count < 2
+            ? names.joined() : names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")
+    }
+
+    /// A suggestion in the spelling that the user writes.
+    private static func respelled(_ suggestion: String, like entry: ConfigSource.Entry) -> String {
+        guard entry.key.hasPrefix("servicecomb.") else { return suggestion }
+        return ConfigAlias.newer(suggestion)
+    }
+}
