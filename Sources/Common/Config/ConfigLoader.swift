@@ -134,11 +134,13 @@ package struct ConfigLoader: Sendable {
                         ConfigProblem(at: tree.location, "this is no map of keys", remedy: "write key: value"))
                     continue
                 }
+                problems += self.placeholderProblems(in: tree, "")
                 files.add(tree.mapTexts { Placeholders.expand($0, environment: self.environment) })
             } catch {
                 problems.append(error)
             }
         }
+        problems += self.unreadFiles + EnvironmentVariable.problems(in: self.environment)
         var environment = ConfigSource(.environment)
         // In order, or it would be chance which of two spellings of a key counts.
         for (name, value) in self.environment.sorted(by: { $0.key < $1.key }) {
@@ -158,6 +160,43 @@ package struct ConfigLoader: Sendable {
             commandLine.add(key, .text(value, ConfigLocation("command line \(option)")))
         }
         return ConfigStore([files, environment, commandLine, fallback])
+    }
+
+    private func placeholderProblems(in tree: ConfigTree, _ key: String) -> [ConfigProblem] {
+        switch tree {
+        case .text(let text, let location):
+            guard text.contains("$") else { return [] }
+            return Placeholders.mistakes(in: text, environment: self.environment).map {
+                ConfigProblem(.warning, at: location, key: key, $0.problem, remedy: $0.remedy)
+            }
+        case .list(let list, _): return list.flatMap { self.placeholderProblems(in: $0, key) }
+        case .map(let entries, _):
+            return entries.flatMap {
+                self.placeholderProblems(in: $0.value, key.isEmpty ? $0.key : "\(key).\($0.key)")
+            }
+        case .null: return []
+        }
+    }
+
+    /// Files that look like one of ours and have another name.
+    private var unreadFiles: [ConfigProblem] {
+        let read = self.files.map(\.path)
+        let known = read.filter { $0.hasPrefix("\(self.directory)/") }.compactMap { $0.split(separator: "/").last }
+            .map { String($0.dropLast(".yaml".count)) }
+        let present = ((try? FileManager.default.contentsOfDirectory(atPath: self.directory)) ?? []).sorted()
+        return present.compactMap { file in
+            guard let end = [".yaml", ".yml"].first(where: { file.hasSuffix($0) }),
+                !read.contains("\(self.directory)/\(file)")
+            else { return nil }
+            let name = file.dropLast(end.count).replacing("-", with: "_")
+            guard let meant = known.first(where: { Spelling.slips(from: name, to: $0).map { $0 <= 2 } ?? false }) else {
+                return nil
+            }
+            let isThere = present.contains("\(meant).yaml")
+            return ConfigProblem(
+                .warning, at: ConfigLocation("\(self.directory)/\(file)"), "nobody reads this file",
+                remedy: isThere ? "\(meant).yaml is read instead; remove one of them" : "did you mean \(meant).yaml?")
+        }
     }
 
     private func missing(_ path: String) -> ConfigProblem {

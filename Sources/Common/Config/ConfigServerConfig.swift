@@ -84,7 +84,7 @@ package struct ConfigServerConfig: Sendable, Equatable {
             "0: changes come at once, by a long poll of `kie` or a WebSocket of `config_center`. 1: the server is asked at each interval."
         )
         static let interval = ConfigKey(
-            "cse.config.client.refreshInterval", .integer(1...86_400), default: 30,
+            "cse.config.client.refreshInterval", .integer(1...86_400, .seconds), default: 30,
             "Seconds between two questions; with `refreshMode: 0`, how long `kie` holds one, 300 at most.")
         static let pushPort = ConfigKey(
             "cse.config.client.refreshPort", .integer(1...65_535), default: 30_104,

@@ -27,6 +27,24 @@ package enum DurationText {
         return .nanoseconds(Int64(total))
     }
 
+    private static let words: [(name: String, unit: String)] = [
+        ("milliseconds", "ms"), ("millisecond", "ms"), ("millis", "ms"), ("msec", "ms"), ("seconds", "s"),
+        ("second", "s"), ("secs", "s"), ("sec", "s"), ("minutes", "m"), ("minute", "m"), ("mins", "m"), ("min", "m"),
+        ("hours", "h"), ("hour", "h"), ("hrs", "h"), ("hr", "h"),
+    ]
+
+    /// The duration that somebody meant who wrote blanks, words or days; `nil` for bare numbers and for anything else.
+    static func meant(by text: String) -> Duration? {
+        let plain = text.lowercased().filter { !$0.isWhitespace }
+        guard !plain.isEmpty, !plain.allSatisfy({ $0.isNumber || $0 == "." }) else { return nil }
+        if let duration = Self.read(plain) { return duration }
+        for days in ["days", "day", "d"] where plain.hasSuffix(days) {
+            return Int(plain.dropLast(days.count)).flatMap { $0 < 100_000 ? .seconds($0 * 86_400) : nil }
+        }
+        guard let word = Self.words.first(where: { plain.hasSuffix($0.name) }) else { return nil }
+        return Self.read(String(plain.dropLast(word.name.count)) + word.unit)
+    }
+
     /// The shortest way to write it exactly.
     package static func write(_ duration: Duration) -> String {
         let (seconds, attoseconds) = duration.components

@@ -94,6 +94,61 @@ package struct EnvironmentVariable: Sendable {
         }
     }
 
+    /// Those that are read elsewhere, and set no key.
+    private static let others = ["CHASSIS_CONF_DIR", "CHASSIS_HOME", "CSE_PROJECT_ID"]
+
+    /// What there is to say of variables that nobody reads, or that say nothing.
+    static func problems(in environment: [String: String]) -> [ConfigProblem] {
+        let known = Self.all.map(\.name) + Self.others
+        // What is more common is set by any program, or by an image.
+        let own = known.filter { $0.count >= 8 && $0.contains("_") }
+        let families = Set(own.map { $0.prefix { $0 != "_" } })
+        return environment.sorted { $0.key < $1.key }.compactMap { name, value in
+            let location = ConfigLocation("environment variable \(name)")
+            if own.contains(name), value.isEmpty {
+                return ConfigProblem(.note, at: location, "it is empty, which counts as not set")
+            }
+            guard !known.contains(name) else { return Self.strange(name, value, location) }
+            let meant =
+                families.contains(name.prefix { $0 != "_" })
+                ? own.first { Self.isSlip(name, of: $0) } : Self.key(inCapitals: name)
+            guard let meant, environment[meant] == nil else { return nil }
+            return ConfigProblem(.warning, at: location, "nobody reads it", remedy: "did you mean \(meant)?")
+        }
+    }
+
+    /// A value that is thrown away.
+    private static func strange(_ name: String, _ value: String, _ location: ConfigLocation) -> ConfigProblem? {
+        switch name {
+        case "MD":
+            guard let pair = value.split(separator: "|").first(where: { !$0.contains("=") }) else { return nil }
+            return ConfigProblem(
+                .warning, at: location, "\"\(pair)\" is no property", remedy: "write name=value|name=value")
+        case "TLS_ENABLE":
+            guard !value.isEmpty, !["true", "false"].contains(value.lowercased()) else { return nil }
+            return ConfigProblem(.warning, at: location, "\"\(value)\" switches nothing on", remedy: "write true")
+        default: return nil
+        }
+    }
+
+    private static func isSlip(_ name: String, of known: String) -> Bool {
+        let isPart = name.hasPrefix(known) || known.hasPrefix(name)
+        if isPart, abs(name.count - known.count) <= 4 { return true }
+        return Spelling.slips(from: name, to: known).map { $0 <= 2 } ?? false
+    }
+
+    /// The variable of a key that was written in capitals: letter case counts.
+    private static func key(inCapitals name: String) -> String? {
+        guard name.hasPrefix("MESHER_") || name.hasPrefix("CSE_") || name.hasPrefix("SERVICECOMB_"),
+            name == name.uppercased()
+        else { return nil }
+        let key = name.lowercased().replacing("_", with: ".")
+        guard let meant = ConfigCatalogue.index.nearest(to: ConfigAlias.canonical(key).key),
+            meant.lowercased() == ConfigAlias.canonical(key).key.lowercased()
+        else { return nil }
+        return meant.replacing(".", with: "_")
+    }
+
     private static func specificAddress(_ text: String) -> [(key: String, value: String)] {
         let parts = text.filter { !$0.isWhitespace }.split(separator: ":", omittingEmptySubsequences: false)
         // What is no ip:port goes on as it is, and is refused as a list of ports.

@@ -57,6 +57,11 @@ extension ConfigKind<[String]> {
     /// Names of handlers with commas between them, as the handlers call themselves.
     package static var handlers: Self {
         Self("list of handlers", isList: true, describe: { $0.joined(separator: ",") }) { text throws(ConfigMistake) in
+            for part in text.split(separator: ",") where part.split(whereSeparator: \.isWhitespace).count > 1 {
+                throw ConfigMistake(
+                    "\"\(part.split(whereSeparator: \.isWhitespace).joined(separator: " "))\" is no handler",
+                    remedy: "write commas between handlers")
+            }
             var names: [String] = []
             for name in try Self.texts.parse(text) where !name.isEmpty {
                 guard let handler = HandlerName.named(name) else {
@@ -71,9 +76,4 @@ extension ConfigKind<[String]> {
             return names
         }
     }
-}
-
-extension ConfigKind<Int> {
-    /// Any whole number.
-    package static var number: Self { .integer(Int.min...Int.max) }
 }

@@ -14,7 +14,7 @@ package struct LogConfig: Sendable, Equatable {
     /// Where and how the handler `access-log` writes.
     package struct AccessLogConfig: Sendable, Equatable {
         /// How a request is written.
-        package enum Format: String, Sendable {
+        package enum Format: String, Sendable, CaseIterable {
             /// `GET http://cart/items from 127.0.0.1 200 12ms`, the original's.
             case text
             /// One JSON object a line.
@@ -35,14 +35,21 @@ package struct LogConfig: Sendable, Equatable {
         self.settings.format = isConfigured ? .json : .text
         if let text = Self.text(Keys.level, Keys.oldLevel, &reader) {
             let level = Logger.Level(logName: text)
-            if level == nil { Self.warn(Keys.level, Keys.oldLevel, "\"\(text)\" is no level: INFO is taken", &reader) }
+            if level == nil {
+                let names = ["DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+                let meant = Choice.meant(by: text, among: names) ?? "one of \(names.joined(separator: ", "))"
+                Self.warn(
+                    Keys.level, Keys.oldLevel, "\"\(text)\" is no level: INFO is taken", "write \(meant)", &reader)
+            }
             self.settings.level = level ?? .info
         }
         if let text = Self.text(Keys.writers, Keys.oldWriters, &reader) {
             let names = text.split(separator: ",").map { $0.filter { !$0.isWhitespace } }
             let writers = Set(names.compactMap { LogSettings.Writer(rawValue: $0) })
             if writers.count != Set(names).count || writers.isEmpty {
-                Self.warn(Keys.writers, Keys.oldWriters, "\"\(text)\": stdout, stderr and file are known", &reader)
+                Self.warn(
+                    Keys.writers, Keys.oldWriters, "\"\(text)\": not all of this is known",
+                    "write stdout, stderr or file", &reader)
             }
             self.settings.writers = writers.isEmpty ? [.stdout] : writers
         }
@@ -53,8 +60,7 @@ package struct LogConfig: Sendable, Equatable {
         }
         self.readRotation(&reader)
         if let path = Self.text(Keys.accessFile, nil, &reader), !path.isEmpty {
-            let format = reader.read(Keys.accessFormat)
-            self.access = AccessLogConfig(path: path, format: AccessLogConfig.Format(rawValue: format) ?? .text)
+            self.access = AccessLogConfig(path: path, format: reader.read(Keys.accessFormat))
         }
     }
 
@@ -63,7 +69,9 @@ package struct LogConfig: Sendable, Equatable {
         self.settings.rotation.isCompressing = Self.flag(Keys.compress, nil, &reader) ?? false
         if let text = Self.text(Keys.policy, nil, &reader) {
             let policy = LogSettings.Rotation.Policy(rawValue: text.lowercased())
-            if policy == nil { Self.warn(Keys.policy, nil, "\"\(text)\": size and daily are known", &reader) }
+            if policy == nil {
+                Self.warn(Keys.policy, nil, "\"\(text)\" is no policy: size is taken", "write size or daily", &reader)
+            }
             self.settings.rotation.policy = policy ?? .size
         }
         self.settings.rotation.ageInDays = Self.number(Keys.age, Keys.oldAge, 0...10, 1, &reader)
@@ -74,7 +82,13 @@ package struct LogConfig: Sendable, Equatable {
     private static func text(
         _ key: ConfigKey<String>, _ old: ConfigKey<String>?, _ reader: inout ConfigReader
     ) -> String? {
-        reader.readIfPresent(key) ?? old.flatMap { reader.readIfPresent($0) }
+        if let old, let new = reader.store.entry(key.name), let entry = reader.store.entry(old.name) {
+            let problem = "has no effect: \(new.key) at \(new.value.location) counts"
+            reader.note(
+                ConfigProblem(
+                    .warning, at: entry.value.location, key: entry.key, problem, remedy: "keep one of them"))
+        }
+        return reader.readIfPresent(key) ?? old.flatMap { reader.readIfPresent($0) }
     }
 
     private static func flag(
@@ -85,7 +99,7 @@ package struct LogConfig: Sendable, Equatable {
         case "true", "yes", "on", "1": return true
         case "false", "no", "off", "0": return false
         default:
-            Self.warn(key, old, "\"\(text)\" is neither true nor false", &reader)
+            Self.warn(key, old, "\"\(text)\" is neither true nor false", "write true or false", &reader)
             return nil
         }
     }
@@ -97,17 +111,21 @@ package struct LogConfig: Sendable, Equatable {
         guard let text = Self.text(key, old, &reader) else { return fallback }
         guard let number = Int(text), range.contains(number) else {
             let limits = "\(range.lowerBound) to \(range.upperBound)"
-            Self.warn(key, old, "\"\(text)\" is not within \(limits): \(fallback) is taken", &reader)
+            let digits = Int(text.prefix { $0.isASCII && $0.isNumber }).flatMap { range.contains($0) ? $0 : nil }
+            Self.warn(
+                key, old, "\"\(text)\" is not within \(limits): \(fallback) is taken",
+                "write \(digits.map { "\($0)" } ?? limits)", &reader)
             return fallback
         }
         return number
     }
 
     private static func warn(
-        _ key: ConfigKey<String>, _ old: ConfigKey<String>?, _ problem: String, _ reader: inout ConfigReader
+        _ key: ConfigKey<String>, _ old: ConfigKey<String>?, _ problem: String, _ remedy: String,
+        _ reader: inout ConfigReader
     ) {
         guard let entry = reader.store.entry(key.name) ?? old.flatMap({ reader.store.entry($0.name) }) else { return }
-        reader.note(ConfigProblem(.warning, at: entry.value.location, key: entry.key, problem))
+        reader.note(ConfigProblem(.warning, at: entry.value.location, key: entry.key, problem, remedy: remedy))
     }
 
     /// The keys of ``LogConfig``.
@@ -141,7 +159,7 @@ package struct LogConfig: Sendable, Equatable {
         static let accessFile = Self.key(
             "accessLogFile", "", "Where the handler `access-log` writes requests: a path, or `stdout`.")
         static let accessFormat = ConfigKey(
-            "accessLogFormat", .choice("text", "json"), default: "text", reload: .live,
+            "accessLogFormat", .oneOf(AccessLogConfig.Format.self, "format"), default: .text, reload: .live,
             "How it does: a line as in the original, or a JSON object.")
 
         /// All of them, in the order of the reference.

@@ -55,6 +55,7 @@ package struct MesherConfig: Sendable {
         self.tracing = TracingConfig(&reader)
         self.governance = GovernanceConfig(&reader, identity: self.identity)
         self.rules = RuleConfig(&reader, self.governance.balancing)
+        self.noteIdlePorts(&reader)
         self.noteIdleHandlers(&reader)
         self.noteIdleMesh(&reader)
         if self.registry.uses(.serviceCenter), self.registry.isRegistering { self.noteRefusals(&reader) }
@@ -93,6 +94,19 @@ package struct MesherConfig: Sendable {
         note(
             present.name, .warning, "nothing of the region is registered: service-center takes all of it or nothing",
             "write \(missing.name) as well")
+    }
+
+    /// Ports that no request is sent to.
+    private func noteIdlePorts(_ reader: inout ConfigReader) {
+        guard !self.servicePorts.isUseful, let port = self.servicePorts.ports.first,
+            let entry = reader.store.entry(Keys.servicePorts.name)
+        else { return }
+        let near = Spelling.nearest(to: port.name, among: ["rest", "grpc"]) ?? "rest"
+        reader.note(
+            ConfigProblem(
+                .warning, at: entry.value.location, key: entry.key,
+                "no port is that of rest or grpc: requests find one only by X-Forwarded-Port",
+                remedy: "write \(near):\(port.port)"))
     }
 
     /// Handlers that stand in a chain and have nothing to do, since nothing says where to.

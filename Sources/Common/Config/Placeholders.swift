@@ -34,6 +34,48 @@ package enum Placeholders {
         return Self.trimmed(result + rest)
     }
 
+    /// What looks like a placeholder in `text` and is none, or stands for nothing; what a default says is not repeated.
+    package static func mistakes(in text: String, environment: [String: String]) -> [ConfigMistake] {
+        if text.hasPrefix("$"), Self.isName(text.dropFirst()), environment[String(text.dropFirst())] != nil {
+            return [ConfigMistake("\(text) is not replaced", remedy: "write ${\(text.dropFirst())}")]
+        }
+        var mistakes: [ConfigMistake] = []
+        var rest = text[...]
+        while let start = rest.firstRange(of: "${") {
+            rest = rest[start.upperBound...]
+            let name = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+            guard let first = name.first, !first.isNumber else { continue }
+            guard let end = rest.firstIndex(of: "}") else {
+                mistakes.append(
+                    ConfigMistake("the placeholder ${\(name)… is not closed", remedy: "write } behind it"))
+                break
+            }
+            if let mistake = Self.mistake(name, rest[name.endIndex..<end], environment) { mistakes.append(mistake) }
+            rest = rest[rest.index(after: end)...]
+        }
+        return mistakes
+    }
+
+    private static func mistake(
+        _ name: Substring, _ tail: Substring, _ environment: [String: String]
+    ) -> ConfigMistake? {
+        guard Self.isName(name) else {
+            return ConfigMistake(
+                "${\(name)} is not replaced", remedy: "give the variable a name of two letters or more")
+        }
+        let plain = tail.hasPrefix("^^") || tail.hasPrefix(",,") ? tail.dropFirst(2) : tail
+        if plain.hasPrefix("||") { return nil }
+        guard plain.isEmpty else {
+            let isForeign = [":", "-", "?", "=", "+", "|"].contains { plain.hasPrefix($0) }
+            return ConfigMistake(
+                "${\(name)\(plain.prefix { ":-?=+|".contains($0) })…} is not replaced",
+                remedy: isForeign ? "write ${\(name)||default}" : "write ${\(name)}")
+        }
+        guard (environment[String(name)] ?? "").isEmpty else { return nil }
+        return ConfigMistake(
+            "\(name) is not set, so ${\(name)} stands for nothing", remedy: "set it, or write ${\(name)||default}")
+    }
+
     private static func value(_ body: Substring, _ environment: [String: String]) -> String? {
         let text = String(body)
         let bars = text.range(ofFirst: "||")

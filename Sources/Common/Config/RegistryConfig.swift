@@ -61,7 +61,7 @@ package struct RegistryConfig: Sendable, Equatable {
     package var nodeIP: String
 
     /// Who may call a service.
-    package enum Scope: String, Sendable {
+    package enum Scope: String, Sendable, CaseIterable {
         /// Services of its own application.
         case app
         /// Those of all applications.
@@ -91,7 +91,7 @@ package struct RegistryConfig: Sendable, Equatable {
         self.file = reader.read(Keys.file)
         self.address = reader.read(Keys.address)
         self.tenant = reader.read(Keys.tenant)
-        self.scope = Scope(rawValue: reader.read(Keys.scope)) ?? .app
+        self.scope = reader.read(Keys.scope)
         self.registersInstance = reader.read(Keys.register) == "auto"
         self.heartbeat = reader.read(Keys.heartbeat)
         self.farewell = reader.read(Keys.farewell)
@@ -172,7 +172,8 @@ package struct RegistryConfig: Sendable, Equatable {
         static let disabled = ConfigKey(
             "cse.service.registry.disabled", .bool, default: false, "Whether to do without a registry.")
         static let kind = ConfigKey(
-            "cse.service.registry.type", .registryKinds, default: [.serviceCenter],
+            "cse.service.registry.type", .several(.oneOf(Kind.self, "registry type"), isOptional: false),
+            default: [.serviceCenter],
             "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. The others are not active yet. Several with commas: a service belongs to the first one that has it."
         )
         static let file = ConfigKey(
@@ -188,7 +189,7 @@ package struct RegistryConfig: Sendable, Equatable {
             "cse.service.registry.tenant", .text, default: "default",
             "Tenant of the registry: a world of its own, so a misspelt one looks like a registry without services.")
         static let scope = ConfigKey(
-            "cse.service.registry.scope", .choice("full", "app"), default: "app",
+            "cse.service.registry.scope", .oneOf(Scope.self, "scope"), default: .app,
             "`full`: services of other applications may call this one.")
         static let register = ConfigKey(
             "cse.service.registry.register", .choice("auto", "manual"), default: "auto",
@@ -237,31 +238,5 @@ package struct RegistryConfig: Sendable, Equatable {
             Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.probe, Self.members, Self.farewell,
             Self.stateDirectory,
         ]
-    }
-}
-
-extension ConfigKind<[RegistryConfig.Kind]> {
-    fileprivate static var registryKinds: Self {
-        let names = RegistryConfig.Kind.allCases.map(\.rawValue)
-        return Self(
-            "one or several of \(names.map { "`\($0)`" }.joined(separator: ", "))", isList: true,
-            describe: { $0.map(\.rawValue).joined(separator: ",") }
-        ) { text throws(ConfigMistake) in
-            var kinds: [RegistryConfig.Kind] = []
-            for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-                let name = String(part.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
-                guard let kind = RegistryConfig.Kind(rawValue: name) else {
-                    let near = Spelling.nearest(to: name, among: names).map { "write \($0)" }
-                    throw ConfigMistake(
-                        "unknown registry type \"\(name)\"",
-                        remedy: near ?? "write one of: \(names.joined(separator: ", "))")
-                }
-                guard !kinds.contains(kind) else {
-                    throw ConfigMistake("\(name) stands there twice", remedy: "write each registry once")
-                }
-                kinds.append(kind)
-            }
-            return kinds
-        }
     }
 }

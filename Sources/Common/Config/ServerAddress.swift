@@ -27,14 +27,15 @@ package struct ServerAddress: Sendable, Equatable {
     package init(_ written: some StringProtocol) throws(ConfigMistake) {
         let text = String(written.filter { !$0.isWhitespace })
         let shown = text.split(separator: "@", omittingEmptySubsequences: false).last.map(String.init) ?? text
-        let mistake = ConfigMistake(
-            "\"\(shown)\" is no address of a server", remedy: "write http://host:port or https://host:port")
+        let problem = "\"\(shown)\" is no address of a server"
+        let mistake = ConfigMistake(problem, remedy: "write http://host:port or https://host:port")
         var rest = text[...]
         var scheme = "http"
         if let end = rest.firstRange(of: "://") {
             scheme = rest[..<end.lowerBound].lowercased()
             rest = rest[end.upperBound...]
         }
+        if rest.contains(";") { throw ConfigMistake(problem, remedy: "write a comma between addresses") }
         guard scheme == "http" || scheme == "https", !rest.contains(where: { "?#;".contains($0) }) else {
             throw mistake
         }
@@ -51,6 +52,7 @@ package struct ServerAddress: Sendable, Equatable {
         guard Self.isAddress(host) || !host.contains(":") && HostName.isName(String(host)) else { throw mistake }
         self.host = String(host)
         if let port {
+            if let number = Int(port), number > 65_535 { throw ConfigMistake(problem, remedy: "ports end at 65535") }
             guard !port.isEmpty, port.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(port),
                 (1...65_535).contains(number)
             else { throw mistake }
@@ -87,6 +89,9 @@ extension ConfigReader {
         var addresses: [ServerAddress] = []
         for part in self.read(key).split(separator: ",") where !part.allSatisfy(\.isWhitespace) {
             do throws(ConfigMistake) {
+                if part.split(whereSeparator: \.isWhitespace).count > 1 {
+                    throw ConfigMistake("there is a blank inside an address", remedy: "write a comma between addresses")
+                }
                 let address = try ServerAddress(part)
                 guard allowsPath || address.path.isEmpty else {
                     throw ConfigMistake(

@@ -40,7 +40,7 @@ package struct ServiceIdentity: Sendable, Equatable {
         self.hostName = Self.hostName(&reader)
         self.properties = Self.map("service_description.properties", reader.store)
         self.instanceProperties = Self.map("service_description.instance_properties", reader.store)
-        self.status = InstanceStatus(rawValue: reader.read(Keys.status)) ?? .up
+        self.status = reader.read(Keys.status)
         if self.name.isEmpty {
             reader.noteMissing(
                 ConfigProblem(
@@ -86,7 +86,7 @@ package struct ServiceIdentity: Sendable, Equatable {
             "service_description.instance_properties.<name>", .text, default: "",
             "A property of the instance in the registry, which route rules may choose by.")
         static let status = ConfigKey(
-            "service_description.status", .choice("UP", "DOWN", "STARTING", "TESTING", "OUTOFSERVICE"), default: "UP",
+            "service_description.status", .oneOf(InstanceStatus.self, "status"), default: .up,
             "Status of the instance at its registration. Only `UP` follows the local health check.")
 
         /// All of them, in the order of the reference.

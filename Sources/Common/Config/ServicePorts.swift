@@ -20,16 +20,16 @@ package struct ServicePorts: Sendable, Equatable {
     ///
     /// Blanks around the parts are ignored.
     ///
-    /// `http` stands for `rest` and `grps` for `grpc`, which users of the original write as well.
+    /// `http` stands for `rest` and `grps` for `grpc`, which users of the original write as well; letter case does not count.
     package init(_ text: String) throws(ConfigMistake) {
         var ports: [Port] = []
         for item in text.split(separator: ",", omittingEmptySubsequences: false).map(Self.trimmed) where !item.isEmpty {
             let parts = item.split(separator: ":", omittingEmptySubsequences: false).map(Self.trimmed)
             guard parts.count == 2, let port = UInt16(parts[1]), port > 0, Self.isName(parts[0]) else {
-                throw ConfigMistake(
-                    "[\(item)] is invalid", remedy: "write protocol:port, such as rest:8080 or rest:8080,grpc:9000")
+                throw ConfigMistake("[\(item)] is invalid", remedy: Self.remedy(parts))
             }
-            let name = Self.aliases[parts[0]] ?? parts[0]
+            let written = parts[0].lowercased()
+            let name = Self.aliases[written] ?? written
             guard !ports.contains(where: { $0.name == name }) else {
                 throw ConfigMistake(
                     "[\(item)] is invalid: \(name) has a port already", remedy: "name each protocol once")
@@ -37,6 +37,17 @@ package struct ServicePorts: Sendable, Equatable {
             ports.append(Port(name: name, port: port))
         }
         self.ports = ports
+    }
+
+    /// What was probably meant: a port alone, or with a host.
+    private static func remedy(_ parts: [String]) -> String {
+        let number = parts.last.flatMap { Int($0) } ?? 0
+        if number > 65_535 { return "ports end at 65535" }
+        if number > 0, parts.count == 1 { return "write rest:\(number)" }
+        if number > 0, parts.count > 2, Self.isName(parts[0]) {
+            return "write \(parts[0]):\(number), the application is on this machine"
+        }
+        return "write protocol:port, such as rest:8080 or rest:8080,grpc:9000"
     }
 
     private static let aliases = ["http": "rest", "grps": "grpc"]
@@ -51,6 +62,9 @@ package struct ServicePorts: Sendable, Equatable {
     private static func trimmed(_ text: some StringProtocol) -> String {
         String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
+
+    /// Whether requests can be sent to one of them.
+    package var isUseful: Bool { self.ports.isEmpty || self["rest"] != nil || self["grpc"] != nil }
 
     /// As it would be written.
     package var text: String { self.ports.map { "\($0.name):\($0.port)" }.joined(separator: ",") }

@@ -148,7 +148,7 @@ package struct TracingConfig: Sendable, Equatable {
             "tracing.settings.sampleRate", .fraction, default: 1,
             "Share of new traces that are recorded, 0 to 1. What a caller has decided stands.")
         static let propagation = ConfigKey(
-            "tracing.settings.propagation", .propagation, default: [.b3, .w3c],
+            "tracing.settings.propagation", .several(.oneOf(Propagation.self, "format")), default: [.b3, .w3c],
             "Headers that tell a new trace on: `b3` (several), `b3Single`, `w3c`. One that came is told on as it came.")
         static let enabled = ConfigKey("tracing.enabled", .bool, default: true, "Old: `false` switches tracing off.")
         static let oldCollector = ConfigKey(
@@ -179,24 +179,6 @@ extension ConfigKind<Double> {
                 throw ConfigMistake("\"\(text)\" is no share", remedy: "write 0 to 1, such as 0.01")
             }
             return value
-        }
-    }
-}
-
-extension ConfigKind<[TracingConfig.Propagation]> {
-    fileprivate static var propagation: Self {
-        Self(
-            "list of `b3`, `b3Single`, `w3c`", isList: true,
-            describe: { $0.map(\.rawValue).joined(separator: ",") }
-        ) { text throws(ConfigMistake) in
-            var formats: [TracingConfig.Propagation] = []
-            for name in try ConfigKind<[String]>.texts.parse(text) where !name.isEmpty {
-                guard let format = TracingConfig.Propagation(rawValue: name) else {
-                    throw ConfigMistake("\"\(name)\" is not known here", remedy: "write b3, b3Single or w3c")
-                }
-                formats.append(format)
-            }
-            return formats
         }
     }
 }

@@ -47,7 +47,7 @@ package enum BreakerScope: String, Sendable, CaseIterable {
 /// What callers of a service get while requests to it are refused.
 package struct FallbackPolicy: Sendable, Equatable {
     /// What stands for the answer.
-    package enum Kind: String, Sendable {
+    package enum Kind: String, Sendable, CaseIterable {
         /// 503 with a text that says why.
         case throwException = "throwexception"
         /// 200 with nothing.

@@ -226,7 +226,7 @@ import Testing
             problems == [
                 "mesher.yaml:2:5: localHealthCheck[].port: port is empty; write the port of the local application: port: 8080",
                 "mesher.yaml:3:12: localHealthCheck[].port: \"x\" is no port; write a number from 1 to 65535",
-                "mesher.yaml:4:25: localHealthCheck[].interval: \"5\" is not a duration; write one such as 500ms, 30s or 1h30m",
+                "mesher.yaml:4:25: localHealthCheck[].interval: \"5\" is not a duration; write 5s or 5ms",
             ])
     }
 }

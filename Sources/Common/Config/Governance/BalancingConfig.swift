@@ -9,7 +9,7 @@ package struct BalancingConfig: Sendable {
     private let hashCookie: Scoped<String>
     private let sessionTimeout: Scoped<Int>
     private let sessionFailures: Scoped<Int>
-    private let filters: [String]
+    private let filters: [InstanceFilter]
     private let retryEnabled: Scoped<Bool>
     private let retryOnNext: Scoped<Int>
     private let retryOnSame: Scoped<Int>
@@ -56,7 +56,7 @@ package struct BalancingConfig: Sendable {
         if let name = self.hashCookie[service] { policy.hash = .cookie(Array(name.utf8)) }
         policy.sessionTimeout = self.sessionTimeout[service].map { .seconds($0) } ?? policy.sessionTimeout
         policy.sessionFailures = self.sessionFailures[service] ?? policy.sessionFailures
-        policy.isZoneAware = self.filters.contains("zoneaware")
+        policy.isZoneAware = self.filters.contains(.zoneAware)
         return policy
     }
 
@@ -87,7 +87,8 @@ package struct BalancingConfig: Sendable {
     package enum Keys {
         private static let prefix = "cse.loadbalance"
         static let strategy = ScopedKey(
-            Self.prefix, "strategy.name", "strategyName", kind: .strategy, default: .roundRobin,
+            Self.prefix, "strategy.name", "strategyName", kind: .oneOf(BalancingPolicy.Strategy.self, "strategy"),
+            default: .roundRobin,
             "How the instance of a request is chosen: `RoundRobin`, `Random`, `WeightedResponse`, `SessionStickiness`, `LeastRequest`, `PeakEWMA` or `RingHash`."
         )
         static let hashHeader = ScopedKey(
@@ -95,13 +96,15 @@ package struct BalancingConfig: Sendable {
         static let hashCookie = ScopedKey(
             Self.prefix, "RingHash.cookie", kind: .text, default: "", "Cookie that `RingHash` goes by.")
         static let sessionTimeout = ScopedKey(
-            Self.prefix, "SessionStickinessRule.sessionTimeoutInSeconds", kind: .integer(1...86_400), default: 30,
+            Self.prefix, "SessionStickinessRule.sessionTimeoutInSeconds", kind: .integer(1...86_400, .seconds),
+            default: 30,
             "Seconds that a session of `SessionStickiness` lives after its last request.")
         static let sessionFailures = ScopedKey(
             Self.prefix, "SessionStickinessRule.successiveFailedTimes", kind: .integer(1...1000), default: 5,
             "Failures in a row that end a session.")
         static let filters = ConfigKey(
-            "cse.loadbalance.serverListFilters", .filters, default: [], reload: .live,
+            "cse.loadbalance.serverListFilters", .several(.oneOf(InstanceFilter.self, "filter")), default: [],
+            reload: .live,
             "What leaves instances out before one is chosen: `zoneaware`.")
         static let retryEnabled = ScopedKey(
             Self.prefix, "retryEnabled", kind: .bool, default: false,
@@ -111,13 +114,14 @@ package struct BalancingConfig: Sendable {
         static let retryOnSame = ScopedKey(
             Self.prefix, "retryOnSame", kind: .integer(0...100), default: 0, "How often to try each of them again.")
         static let backoffKind = ScopedKey(
-            Self.prefix, "backoff.kind", kind: .backoff, default: .zero,
+            Self.prefix, "backoff.kind",
+            kind: .oneOf(Backoff.Kind.self, "back-off", aliases: ["jittered": .exponential]), default: .zero,
             "How waits between tries grow: `exponential` (also `jittered`), `constant` or `zero`.")
         static let backoffMinimum = ScopedKey(
-            Self.prefix, "backoff.minMs", "backoff.MinMs", kind: .integer(0...3_600_000), default: 0,
+            Self.prefix, "backoff.minMs", "backoff.MinMs", kind: .integer(0...3_600_000, .milliseconds), default: 0,
             "First wait, in milliseconds.")
         static let backoffMaximum = ScopedKey(
-            Self.prefix, "backoff.maxMs", "backoff.MaxMs", kind: .integer(0...3_600_000), default: 0,
+            Self.prefix, "backoff.maxMs", "backoff.MaxMs", kind: .integer(0...3_600_000, .milliseconds), default: 0,
             "Longest wait, in milliseconds.")
         static let failover = ConfigKey(
             "mesher.retry.failover", .integer(0...100), default: 2, reload: .live,
@@ -130,7 +134,7 @@ package struct BalancingConfig: Sendable {
             "mesher.retry.maxBody", .bytes(0...(64 << 20)), default: 64 * 1024, reload: .live,
             "Largest request body that is kept for a repetition; a request with a larger one is sent once.")
         static let budget = ConfigKey(
-            "mesher.retry.budgetPercent", .integer(0...1000), default: 20, reload: .live,
+            "mesher.retry.budgetPercent", .integer(0...1000, .percent), default: 20, reload: .live,
             "Most retries to a service, in percent of its requests of the last ten seconds; ten a second are always allowed."
         )
         static let outlierErrors = ConfigKey(
@@ -143,7 +147,7 @@ package struct BalancingConfig: Sendable {
             "mesher.outlier.baseEjectionTime", .duration(.milliseconds(10)...(.seconds(3600))), default: .seconds(10),
             reload: .live, "For how long the first time; longer each time in a row, up to 300s.")
         static let outlierShare = ConfigKey(
-            "mesher.outlier.maxEjectedPercent", .integer(0...100), default: 50, reload: .live,
+            "mesher.outlier.maxEjectedPercent", .integer(0...100, .percent), default: 50, reload: .live,
             "Largest share of a service's instances that is left out.")
 
         /// In the order of the reference.
@@ -160,46 +164,7 @@ package struct BalancingConfig: Sendable {
     }
 }
 
-extension ConfigKind<BalancingPolicy.Strategy> {
-    fileprivate static var strategy: Self {
-        let names = BalancingPolicy.Strategy.allCases.map(\.rawValue)
-        return Self("strategy", describe: \.rawValue) { text throws(ConfigMistake) in
-            guard
-                let strategy = BalancingPolicy.Strategy.allCases.first(where: {
-                    $0.rawValue.lowercased() == text.lowercased()
-                })
-            else {
-                let near = Spelling.nearest(to: text, among: names).map { "write \($0)" }
-                throw ConfigMistake(
-                    "unknown strategy \"\(text)\"", remedy: near ?? "write one of: \(names.joined(separator: ", "))")
-            }
-            return strategy
-        }
-    }
-}
-
-extension ConfigKind<Backoff.Kind> {
-    fileprivate static var backoff: Self {
-        Self("`exponential`, `jittered`, `constant`, `zero`", describe: \.rawValue) { text throws(ConfigMistake) in
-            switch text.lowercased() {
-            case "exponential", "jittered": return .exponential
-            case "constant": return .constant
-            case "zero": return .zero
-            default:
-                throw ConfigMistake("unknown back-off \"\(text)\"", remedy: "write exponential, constant or zero")
-            }
-        }
-    }
-}
-
-extension ConfigKind<[String]> {
-    fileprivate static var filters: Self {
-        Self("list of filters", isList: true, describe: { $0.joined(separator: ",") }) { text throws(ConfigMistake) in
-            let names = try Self.texts.parse(text).filter { !$0.isEmpty }
-            if let unknown = names.first(where: { $0 != "zoneaware" }) {
-                throw ConfigMistake("unknown filter \"\(unknown)\"", remedy: "write zoneaware, or nothing")
-            }
-            return names
-        }
-    }
+/// What leaves instances out before one is chosen.
+enum InstanceFilter: String, CaseIterable {
+    case zoneAware = "zoneaware"
 }

@@ -30,7 +30,7 @@ package struct RateLimitConfig: Sendable {
     private static func limits(_ reader: inout ConfigReader, below prefix: String) -> [String: Int] {
         var limits: [String: Int] = [:]
         for (service, _) in reader.store.entries(below: prefix) {
-            let key = ConfigKey("\(prefix).\(service)", .number, default: Self.unlimited, reload: .live, "")
+            let key = ConfigKey("\(prefix).\(service)", Keys.rate, default: Self.unlimited, reload: .live, "")
             limits[service] = reader.readIfPresent(key)
         }
         return limits
@@ -54,6 +54,8 @@ package struct RateLimitConfig: Sendable {
 
     /// The keys.
     package enum Keys {
+        fileprivate static let rate = ConfigKind<Int>.integer(0...Int.max, .requestsPerSecond)
+
         static let consumerEnabled = ConfigKey(
             "cse.flowcontrol.Consumer.qps.enabled", .bool, default: true, reload: .live,
             "Whether limits of calls of other services apply.")
@@ -61,17 +63,17 @@ package struct RateLimitConfig: Sendable {
             "cse.flowcontrol.Provider.qps.enabled", .bool, default: true, reload: .live,
             "Whether limits of calls of the local application apply.")
         static let consumerGlobal = ConfigKey(
-            "cse.flowcontrol.Consumer.qps.global.limit", .number, default: RateLimitConfig.unlimited, reload: .live,
+            "cse.flowcontrol.Consumer.qps.global.limit", Self.rate, default: RateLimitConfig.unlimited, reload: .live,
             "Requests a second to each service that has no limit of its own.")
         static let providerGlobal = ConfigKey(
-            "cse.flowcontrol.Provider.qps.global.limit", .number, default: RateLimitConfig.unlimited, reload: .live,
+            "cse.flowcontrol.Provider.qps.global.limit", Self.rate, default: RateLimitConfig.unlimited, reload: .live,
             "Requests a second from all callers together that have no limit of their own.")
         private static let consumer = ConfigKey(
-            "cse.flowcontrol[.<source>].Consumer.qps.limit.<service>", .number, default: RateLimitConfig.unlimited,
+            "cse.flowcontrol[.<source>].Consumer.qps.limit.<service>", Self.rate, default: RateLimitConfig.unlimited,
             reload: .live,
             "Requests a second to a service; with a source, only where the local service has that name. 0 refuses all.")
         private static let provider = ConfigKey(
-            "cse.flowcontrol.Provider.qps.limit.<source>", .number, default: RateLimitConfig.unlimited, reload: .live,
+            "cse.flowcontrol.Provider.qps.limit.<source>", Self.rate, default: RateLimitConfig.unlimited, reload: .live,
             "Requests a second from a service. 0 refuses all.")
 
         /// In the order of the reference.

@@ -72,14 +72,15 @@ package struct ResilienceConfig: Sendable {
     /// The keys.
     package enum Keys {
         static let timeout = ScopedKey(
-            "cse.isolation", hasSide: true, "timeoutInMilliseconds", kind: .integer(0...86_400_000), default: 30_000,
+            "cse.isolation", hasSide: true, "timeoutInMilliseconds", kind: .integer(0...86_400_000, .milliseconds),
+            default: 30_000,
             "Longest wait for the answer to a call, in milliseconds. Calls of the local application obey the `Consumer` key of its own name."
         )
         static let maxConcurrent = ScopedKey(
             "cse.isolation", hasSide: true, "maxConcurrentRequests", kind: .integer(0...1_000_000), default: 1000,
             "Most calls at a time; 5000 at most.")
         static let scope = ConfigKey(
-            "cse.circuitBreaker.scope", .scope, default: .api, reload: .live,
+            "cse.circuitBreaker.scope", .oneOf(BreakerScope.self, "scope"), default: .api, reload: .live,
             "What has a circuit of its own: `api`, `service`, `instance` or `instance-api`. Those of instances need `bizkeeper-consumer` behind `loadbalance`."
         )
         static let enabled = ScopedKey(
@@ -90,13 +91,15 @@ package struct ResilienceConfig: Sendable {
         static let forceClosed = ScopedKey(
             "cse.circuitBreaker", hasSide: true, "forceClosed", kind: .bool, default: false, "Refuse nothing.")
         static let sleepWindow = ScopedKey(
-            "cse.circuitBreaker", hasSide: true, "sleepWindowInMilliseconds", kind: .integer(0...86_400_000),
+            "cse.circuitBreaker", hasSide: true, "sleepWindowInMilliseconds",
+            kind: .integer(0...86_400_000, .milliseconds),
             default: 15_000, "From open to the first trial, in milliseconds.")
         static let requestVolume = ScopedKey(
             "cse.circuitBreaker", hasSide: true, "requestVolumeThreshold", kind: .integer(0...1_000_000), default: 20,
             "Fewest requests within ten seconds to judge by.")
         static let errorPercentage = ScopedKey(
-            "cse.circuitBreaker", hasSide: true, "errorThresholdPercentage", kind: .integer(0...100), default: 50,
+            "cse.circuitBreaker", hasSide: true, "errorThresholdPercentage", kind: .integer(0...100, .percent),
+            default: 50,
             "Share of failures that opens the circuit.")
         static let fallbackEnabled = ScopedKey(
             "cse.fallback", hasSide: true, "enabled", kind: .bool, default: true,
@@ -104,7 +107,8 @@ package struct ResilienceConfig: Sendable {
         static let fallbackForced = ScopedKey(
             "cse.fallback", hasSide: true, "force", kind: .bool, default: false, "Whether every call falls back.")
         static let fallbackPolicy = ScopedKey(
-            "cse.fallbackpolicy", hasSide: true, "policy", kind: .fallback, default: .throwException,
+            "cse.fallbackpolicy", hasSide: true, "policy", kind: .oneOf(FallbackPolicy.Kind.self, "fallback policy"),
+            default: .throwException,
             "What refused callers get: `throwexception` is 503 with the reason, `returnnull` is 200 with nothing.")
 
         /// In the order of the reference.
@@ -113,30 +117,5 @@ package struct ResilienceConfig: Sendable {
             + Self.forceOpen.known + Self.forceClosed.known + Self.sleepWindow.known + Self.requestVolume.known
             + Self.errorPercentage.known + Self.fallbackEnabled.known + Self.fallbackForced.known
             + Self.fallbackPolicy.known
-    }
-}
-
-extension ConfigKind<BreakerScope> {
-    fileprivate static var scope: Self {
-        let names = BreakerScope.allCases.map(\.rawValue)
-        return Self(names.map { "`\($0)`" }.joined(separator: ", "), describe: \.rawValue) {
-            text throws(ConfigMistake) in
-            guard let scope = BreakerScope(rawValue: text.lowercased()) else {
-                throw ConfigMistake(
-                    "\"\(text)\" is no scope", remedy: "write one of: \(names.joined(separator: ", "))")
-            }
-            return scope
-        }
-    }
-}
-
-extension ConfigKind<FallbackPolicy.Kind> {
-    fileprivate static var fallback: Self {
-        Self("`throwexception`, `returnnull`", describe: \.rawValue) { text throws(ConfigMistake) in
-            guard let kind = FallbackPolicy.Kind(rawValue: text.lowercased()) else {
-                throw ConfigMistake("\"\(text)\" is no fallback policy", remedy: "write throwexception or returnnull")
-            }
-            return kind
-        }
     }
 }

@@ -39,8 +39,8 @@ package struct FaultRules: Sendable {
         let kind: ConfigKind<Int> =
             switch leaf {
             case "delay.fixedDelay": .milliseconds
-            case "abort.httpStatus": .integer(200...599)
-            default: .integer(0...100)
+            case "abort.httpStatus": .abortStatus
+            default: .integer(0...100, .percent)
             }
         do {
             guard let text = entry.value.text else {
@@ -81,9 +81,10 @@ package struct FaultRules: Sendable {
         }
         return [
             key("delay.fixedDelay", .milliseconds, 0, "Delay of calls; `_global` is for all services. 0: none."),
-            key("delay.percent", .integer(0...100), 100, "Share of calls to delay; 0 counts as 100."),
+            key("delay.percent", .integer(0...100, .percent), 100, "Share of calls to delay; 0 counts as 100."),
             key("abort.httpStatus", .abortStatus, 0, "Status to answer calls with. 0: none."),
-            key("abort.percent", .integer(0...100), 100, "Share of calls to answer with it; 0 counts as 100."),
+            key(
+                "abort.percent", .integer(0...100, .percent), 100, "Share of calls to answer with it; 0 counts as 100."),
         ]
     }()
 }
