@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import FoundationEssentials
+import Foundation
 package import Logging
 
 /// Services from a file, for laptops and tests: YAML, or JSON as the original wrote it.
@@ -15,14 +15,18 @@ package struct FileRegistry: Registry {
     private let path: String
     private let interval: Duration
     private let resolver: NameResolver
+    private let told: Set<String>
     private let logger: Logger
 
     /// A registry in the file at `path`.
     ///
     /// - Parameter resolver: Looks up the names of endpoints.
+    /// - Parameter told: What the log has said of the file already.
     package init(
-        path: String, interval: Duration = .milliseconds(500), resolver: NameResolver = .shared, logger: Logger
+        path: String, interval: Duration = .milliseconds(500), resolver: NameResolver = .shared,
+        told: [ConfigProblem] = [], logger: Logger
     ) {
+        self.told = Set(told.map(\.description))
         self.path = path
         self.interval = interval
         self.resolver = resolver
@@ -34,14 +38,15 @@ package struct FileRegistry: Registry {
         let names = NameBook(self.resolver) { _ in news.send(.names) }
         defer { names.use([]) }
         var watcher = FileWatcher(self.path)
-        var services: [ServiceEntry]?
+        var services: [RegistryFile.ServiceEntry]?
+        var told = self.told
         while !Task.isCancelled {
             switch watcher.look() {
             case .unchanged: break
             case .missing:
                 self.logger.warning("registry file is missing", metadata: ["path": "\(self.path)"])
             case .changed(let bytes):
-                guard let read = self.read(bytes) else { break }
+                guard let read = self.read(bytes, &told) else { break }
                 names.use(Set(read.flatMap(\.names)))
                 Self.publish(read, upon: services, names, directory)
                 services = read
@@ -51,24 +56,25 @@ package struct FileRegistry: Registry {
         }
     }
 
-    private func read(_ bytes: [UInt8]) -> [ServiceEntry]? {
-        do throws(ConfigProblem) {
-            var repeated: [ConfigProblem] = []
-            let services = try Self.read(bytes, source: self.path) { repeated.append($0) }
-            self.logger.info("registry file read", metadata: ["services": "\(services.count)"])
-            for problem in repeated {
-                self.logger.warning("registry file: a service is listed twice", metadata: ["problem": "\(problem)"])
-            }
-            return services
-        } catch {
+    /// The services of the file, unless something is wrong with it.
+    ///
+    /// - Parameter told: What the log has said of it, which is not said again.
+    private func read(_ bytes: [UInt8], _ told: inout Set<String>) -> [RegistryFile.ServiceEntry]? {
+        let file = RegistryFile(bytes, source: self.path)
+        if let error = file.error {
             self.logger.warning("registry file ignored, the last good one stands", metadata: ["error": "\(error)"])
             return nil
         }
+        self.logger.info("registry file read", metadata: ["services": "\(file.services.count)"])
+        file.problems.filter { !told.contains($0.description) }.forEach(self.logger.report)
+        told = Set(file.problems.map(\.description))
+        return file.services
     }
 
     /// - Parameter old: What was published last, as far as that is known: only what is other than there is made anew.
     private static func publish(
-        _ services: [ServiceEntry], upon old: [ServiceEntry]?, _ names: NameBook, _ directory: DirectoryPublisher
+        _ services: [RegistryFile.ServiceEntry], upon old: [RegistryFile.ServiceEntry]?, _ names: NameBook,
+        _ directory: DirectoryPublisher
     ) {
         directory.publish { builder in
             guard let old else { return Self.add(services, names, to: &builder) }
@@ -82,7 +88,9 @@ package struct FileRegistry: Registry {
     }
 
     /// Adds what is known; a service whose names are being looked up stays as it was, and is waited for when it is new.
-    private static func add(_ services: [ServiceEntry], _ names: NameBook, to builder: inout ServiceDirectoryBuilder) {
+    private static func add(
+        _ services: [RegistryFile.ServiceEntry], _ names: NameBook, to builder: inout ServiceDirectoryBuilder
+    ) {
         for service in services {
             if let instances = service.instances(names, &builder) {
                 builder.add(service.name, instances)
@@ -111,129 +119,41 @@ package struct FileRegistry: Registry {
         return builder.build()
     }
 
-    /// A service as the file describes it.
-    package struct ServiceEntry: Sendable, Equatable {
-        /// Its name.
-        package let name: String
-        fileprivate var entries: [InstanceEntry]
-
-        /// The names of hosts in its endpoints.
-        fileprivate var names: [String] {
-            self.entries.flatMap { $0.endpoints.filter { $0.address == nil }.map(\.host) }
-        }
-
-        /// Its instances; `nil` while a name of theirs is being looked up.
-        fileprivate func instances(_ names: NameBook, _ builder: inout ServiceDirectoryBuilder) -> [Instance]? {
-            var instances: [Instance] = []
-            for entry in self.entries {
-                guard case .known(let places) = builder.places(of: entry.endpoints, names) else { return nil }
-                instances += places.map { entry.instance(at: $0) }
-            }
-            return instances
-        }
-    }
-
-    fileprivate struct InstanceEntry: Sendable, Equatable {
-        let endpoints: [EndpointText]
-        let version: String
-        let app: String
-        let properties: [String: String]
-        let status: InstanceStatus
-        var region = ""
-        var zone = ""
-
-        func instance(at endpoints: [Endpoint]) -> Instance {
-            Instance(
-                id: endpoints.first?.description ?? "", version: self.version, app: self.app, status: self.status,
-                properties: self.properties, endpoints: endpoints, region: self.region, zone: self.zone)
-        }
-    }
-
     /// Reads a registry file.
     ///
-    /// - Parameter note: Told of a name that is listed twice: its instances are taken together.
-    /// - Throws: The first mistake, with its place.
+    /// - Parameter note: Told of what is worth a word although the file counts.
+    /// - Throws: The first error, with its place.
     package static func read(
         _ bytes: [UInt8], source: String, note: (ConfigProblem) -> Void = { _ in }
-    ) throws(ConfigProblem) -> [ServiceEntry] {
-        let tree = try ConfigTree(yaml: bytes, source: source)
-        guard case .list(let services, _)? = tree["service"] else {
-            throw ConfigProblem(
-                at: tree.location, key: "service", "the list of services is missing",
-                remedy: "write service: [{name: cart, instance: [\"rest://10.0.0.5:8080\"]}]")
-        }
-        var entries: [ServiceEntry] = []
-        for service in services {
-            guard let name = service["name"]?.text, !name.isEmpty else {
-                throw ConfigProblem(
-                    at: service.location, key: "service[].name", "a service has no name", remedy: "write name: cart")
-            }
-            var instances: [InstanceEntry] = []
-            if let list = service["instance"] {
-                for instance in try Self.elements(list, "service[].instance") {
-                    instances.append(try Self.instance(instance))
-                }
-            }
-            if let index = entries.firstIndex(where: { $0.name == name }) {
-                let remedy = "write all its instances in one place"
-                note(
-                    ConfigProblem(
-                        .warning, at: service.location, key: "service[].name",
-                        "\(name) is listed before: the instances of both places count", remedy: remedy))
-                entries[index].entries += instances
-            } else {
-                entries.append(ServiceEntry(name: name, entries: instances))
-            }
-        }
-        return entries
+    ) throws(ConfigProblem) -> [RegistryFile.ServiceEntry] {
+        let file = RegistryFile(bytes, source: source)
+        if let error = file.error { throw error }
+        file.problems.forEach(note)
+        return file.services
+    }
+}
+
+extension RegistryFile.ServiceEntry {
+    /// The names of hosts in its endpoints.
+    fileprivate var names: [String] {
+        self.instances.flatMap { $0.endpoints.filter { $0.address == nil }.map(\.host) }
     }
 
-    private static func instance(_ tree: ConfigTree) throws(ConfigProblem) -> InstanceEntry {
-        if let text = tree.text {
-            return InstanceEntry(
-                endpoints: [try Self.endpoint(text, tree.location)], version: "", app: "", properties: [:], status: .up)
+    /// Its instances; `nil` while a name of theirs is being looked up.
+    fileprivate func instances(_ names: NameBook, _ builder: inout ServiceDirectoryBuilder) -> [Instance]? {
+        var instances: [Instance] = []
+        for entry in self.instances {
+            guard case .known(let places) = builder.places(of: entry.endpoints, names) else { return nil }
+            instances += places.map { entry.instance(at: $0) }
         }
-        guard let list = tree["endpoints"] else {
-            throw ConfigProblem(
-                at: tree.location, key: "service[].instance[].endpoints", "an instance has no endpoints",
-                remedy: "write endpoints: [\"rest://10.0.0.5:8080\"]")
-        }
-        var endpoints: [EndpointText] = []
-        for endpoint in try Self.elements(list, "service[].instance[].endpoints") {
-            endpoints.append(try Self.endpoint(endpoint.text ?? "", endpoint.location))
-        }
-        var properties: [String: String] = [:]
-        for (key, value) in tree["properties"]?.flattened() ?? [] { properties[key] = value.text }
-        return InstanceEntry(
-            endpoints: endpoints, version: tree["version"]?.text ?? "", app: tree["app"]?.text ?? "",
-            properties: properties, status: try Self.status(tree["status"]), region: tree["region"]?.text ?? "",
-            zone: tree["zone"]?.text ?? "")
+        return instances
     }
+}
 
-    private static func endpoint(_ text: String, _ location: ConfigLocation) throws(ConfigProblem) -> EndpointText {
-        do {
-            return try EndpointText(text)
-        } catch {
-            throw ConfigProblem(
-                at: location, key: "service[].instance", "\"\(text)\" is no endpoint (\(error))",
-                remedy: "write protocol://host:port, such as rest://10.0.0.5:8080")
-        }
-    }
-
-    private static func status(_ tree: ConfigTree?) throws(ConfigProblem) -> InstanceStatus {
-        guard let tree, let text = tree.text else { return .up }
-        guard let status = InstanceStatus(rawValue: text) else {
-            throw ConfigProblem(
-                at: tree.location, key: "service[].instance[].status", "\"\(text)\" is no status",
-                remedy: "write one of \(InstanceStatus.allCases.map(\.rawValue).joined(separator: ", "))")
-        }
-        return status
-    }
-
-    private static func elements(_ tree: ConfigTree, _ key: String) throws(ConfigProblem) -> [ConfigTree] {
-        guard case .list(let elements, _) = tree else {
-            throw ConfigProblem(at: tree.location, key: key, "this is no list", remedy: "write a list: [ … ]")
-        }
-        return elements
+extension RegistryFile.InstanceEntry {
+    fileprivate func instance(at endpoints: [Endpoint]) -> Instance {
+        Instance(
+            id: endpoints.first?.description ?? "", version: self.version, app: self.app, status: self.status,
+            properties: self.properties, endpoints: endpoints, region: self.region, zone: self.zone)
     }
 }

@@ -141,6 +141,12 @@ package struct RegistryConfig: Sendable, Equatable {
         return self.kinds == [.file] && !self.address.isEmpty ? self.address : "service.json"
     }
 
+    /// Where the file of a file registry is.
+    package func path(in configDirectory: String) -> String {
+        let path = self.filePath
+        return path.hasPrefix("/") ? path : "\(configDirectory)/\(path)"
+    }
+
     /// The file is named where none is read, or twice.
     private func noteFile(_ reader: inout ConfigReader) {
         guard !self.file.isEmpty, let entry = reader.store.entry(Keys.file.name) else { return }

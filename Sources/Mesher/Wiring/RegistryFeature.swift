@@ -18,8 +18,9 @@ struct RegistryFeature: Feature {
         }
         if let publisher = self.publisher(.file) {
             let path = wiring.config.registry.path(in: wiring.surroundings.configDirectory)
+            let told = wiring.surroundings.source?.result.problems ?? []
             supervisor.add(wiring.center == nil ? "registry" : "registry-file") {
-                RegistryComponent(FileRegistry(path: path, logger: wiring.logger), directory: publisher)
+                RegistryComponent(FileRegistry(path: path, told: told, logger: wiring.logger), directory: publisher)
             }
         }
     }
@@ -71,13 +72,5 @@ struct RegistryFeature: Feature {
             client: center.client, registration: wiring.registration, registrar: wiring.mailboxes.registrar,
             inbox: wiring.mailboxes.registry, status: wiring.registryStatus, cache: center.cache,
             saved: center.saved, loops: wiring.controlLoops, logger: wiring.logger)
-    }
-}
-
-extension RegistryConfig {
-    /// Where the file of a file registry is.
-    func path(in configDirectory: String) -> String {
-        let path = self.filePath
-        return path.hasPrefix("/") ? path : "\(configDirectory)/\(path)"
     }
 }
