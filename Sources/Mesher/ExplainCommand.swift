@@ -16,7 +16,8 @@ struct ExplainCommand: AsyncParsableCommand {
             no turn, token or trial is used up. With --files the configuration
             alone is asked, as for a sidecar that has just started.
             Exits with 0 when the request would be forwarded, with 1 when mesher
-            would answer it itself, with 2 when nothing can be said.
+            would answer it, or a share of such requests, itself, with 2 when
+            nothing can be said.
 
             Examples:
               mesher explain GET http://cart/items
@@ -64,7 +65,7 @@ struct ExplainCommand: AsyncParsableCommand {
         } else {
             print(ExplanationText(explanation).text)
         }
-        guard !explanation.answer.isForwarded else { return }
+        guard !explanation.answer.isForwarded || explanation.answer.failingPercent != nil else { return }
         throw explanation.answer.status == nil ? ExitCode(2) : ExitCode.failure
     }
 

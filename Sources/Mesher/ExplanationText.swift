@@ -58,16 +58,18 @@ struct ExplanationText {
 
     private var answer: [String] {
         let answer = self.explanation.answer
-        guard !answer.isForwarded else {
-            switch answer.endpoints.count {
-            case 0: return ["answer  forwarded"]
-            case 1: return ["answer  forwarded to \(answer.endpoints[0])"]
-            case let count: return ["answer  forwarded to one of \(count) instances"]
-            }
-        }
-        guard let status = answer.status else { return ["answer  not known yet"] }
         let reason = answer.reason.map { " (\($0))" } ?? ""
-        return ["answer  \(status)\(reason): \(answer.body ?? "")"]
+        let own = answer.status.map { "\($0)\(reason): \(answer.body ?? "")" }
+        guard answer.isForwarded else { return ["answer  \(own ?? "not known yet")"] }
+        let forwarded =
+            switch answer.endpoints.count {
+            case 0: "forwarded"
+            case 1: "forwarded to \(answer.endpoints[0])"
+            case let count: "forwarded to one of \(count) instances"
+            }
+        guard let percent = answer.failingPercent, let own else { return ["answer  \(forwarded)"] }
+        let failing = Int(percent.rounded())
+        return ["answer  \(100 - failing) % \(forwarded)", "        \(failing) % \(own)"]
     }
 
     private static func pad(_ text: String, _ width: Int) -> String {

@@ -105,3 +105,36 @@ def test_text_and_failures(world):
     assert "--files" in nobody.stderr and "127.0.0.1:1" in nobody.stderr
     bad = explain(world, "GET", "ftp://cart/", "--files", exit_code=2, text=True)
     assert "write one such as http://cart/items" in bad.stderr
+
+
+@pytest.mark.parametrize("way", [[], ["--files"]])
+def test_a_share_without_instances(way):
+    """It fails whatever the others do: the answer tells of both, and the status is 1."""
+    rule = "{route: [{tags: {version: 1.0.0}, weight: 10}, {tags: {version: '1.0'}, weight: 90}]}"
+    with World({"cart": [Instance("one", version="1.0.0")]}, router=f"routeRule: {{cart: [{rule}]}}\n") as world:
+        found = explain(world, "GET", "http://cart/", *way, exit_code=1)
+        answer = found["answer"]
+        assert (answer["isForwarded"], len(answer["endpoints"]), answer["failingPercent"]) == (True, 1, 90)
+        assert (answer["status"], answer["reason"]) == (502, "no_endpoint")
+        assert [len(each["endpoints"]) for each in found["shares"]] == [1, 0]
+        text = explain(world, "GET", "http://cart/", *way, exit_code=1, text=True).stdout.splitlines()
+        assert text[-2].startswith("answer  10 % forwarded to rest://127.0.0.1:")
+        assert text[-1].split(":")[0] == "        90 % 502 (no_endpoint)"
+        if not way:
+            assert world.many(10) == {"one": 1, 502: 9}
+
+
+def test_instances_are_counted_once():
+    """Whether two shares have one instance, or an instance is ejected."""
+    rule = "{route: [{tags: {version: 1.0.0}, weight: 50}, {tags: {version: latest}, weight: 50}]}"
+    cart = [Instance("one", version="1.0.0"), Instance("two", version="1.0.0")]
+    summary = lambda: next(  # noqa: E731
+        each["summary"] for each in explain(world, "GET", "http://cart/", exit_code=0)["steps"] if each["handler"] == "loadbalance"
+    )
+    with World({"cart": cart}, router=f"routeRule: {{cart: [{rule}]}}\n") as world:
+        assert summary() == "RoundRobin over 2 of 2 instances"
+        cart[0].refuse()
+        harness.eventually(
+            lambda: world.many(2) and summary() == "RoundRobin over 1 of 2 instances, 1 ejected", "nothing is ejected")
+        answer = explain(world, "GET", "http://cart/", exit_code=0)["answer"]
+        assert answer["endpoints"] == [f"rest://127.0.0.1:{cart[1].port}"]

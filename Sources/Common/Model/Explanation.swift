@@ -185,17 +185,21 @@ package struct Explanation: Codable, Sendable, Equatable {
         package let isForwarded: Bool
         /// To one of these.
         package let endpoints: [String]
-        /// The status of mesher's own answer.
+        /// The status of mesher's own answer: to all requests, or to ``failingPercent`` of them.
         package let status: Int?
         /// Its `x-mesher-error`.
         package let reason: String?
         /// Its body.
         package let body: String?
+        /// How many percent of the requests fail although the others are sent on; `nil` for none.
+        package let failingPercent: Double?
 
         /// With all of it.
         package init(
-            isForwarded: Bool, endpoints: [String], status: Int?, reason: String?, body: String?
+            isForwarded: Bool, endpoints: [String], status: Int?, reason: String?, body: String?,
+            failingPercent: Double? = nil
         ) {
+            self.failingPercent = failingPercent
             self.isForwarded = isForwarded
             self.endpoints = endpoints
             self.status = status

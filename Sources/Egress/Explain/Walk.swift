@@ -15,6 +15,8 @@ extension Explainer {
         private var mark: Mark?
         private var reply: LocalReply?
         private var endpoints: [String] = []
+        /// What becomes of the shares that have no instances, when others have some; and how many percent they are.
+        private var failure: (reply: LocalReply, percent: Double)?
 
         init(explainer: Explainer, target: Target, explanation: Explanation) {
             self.explainer = explainer
@@ -65,8 +67,10 @@ extension Explainer {
             if let reply = self.reply {
                 self.explanation.answer = .init(reply)
             } else {
+                let reply = self.failure?.reply
                 self.explanation.answer = .init(
-                    isForwarded: true, endpoints: self.endpoints, status: nil, reason: nil, body: nil)
+                    isForwarded: true, endpoints: self.endpoints, status: reply?.status,
+                    reason: reply?.reason?.rawValue, body: reply?.body, failingPercent: self.failure?.percent)
             }
             return self.explanation
         }
@@ -290,19 +294,33 @@ extension Explainer {
             self.explanation.shares = shares.map { percent, name, set in
                 .init(percent: percent, tags: name ?? set.tags.label, endpoints: set.endpoints.map(\.description))
             }
-            let remaining = shares.flatMap { $0.set.endpoints }
+            // Two shares may have the same instances.
+            var seen: Set<ObjectIdentifier> = []
+            let remaining = shares.flatMap(\.set.endpoints).filter { seen.insert(ObjectIdentifier($0)).inserted }
+            // Where none may be chosen, any is.
+            let healthy = remaining.filter { !$0.health.isEjected(at: self.now) }
+            let available = healthy.isEmpty ? remaining : healthy
+            let others = remaining.count { endpoint in
+                !instances.contains { $0.endpoints.contains { $0 === endpoint } }
+            }
             self.explanation.candidates = instances.map { instance in
                 self.candidate(instance, remaining, shares.map(\.set.tags), caller)
             }
-            self.endpoints = shares.flatMap { $0.set.endpoints.map(\.description) }
+            self.endpoints = available.map(\.description)
+            let ejected = remaining.count - healthy.count
             self.add(
                 "loadbalance",
-                "\(self.policy.balancing.strategy.rawValue) over \(remaining.count) of \(max(instances.count, remaining.count)) instances",
+                "\(self.policy.balancing.strategy.rawValue) over \(available.count) of \(instances.count + others) instances\(ejected > 0 ? ", \(ejected) ejected" : "")",
                 self.policy.region == nil ? [] : ["instances of the own zone or region are preferred"])
             // A share without instances fails; the others do not.
-            if let empty = shares.first(where: { $0.set.endpoints.isEmpty }), remaining.isEmpty {
-                self.refuse(
-                    ProxyError(.noEndpoint, "lb: No available instance, key: \(service.name)(\(empty.set.tags.label))"))
+            let empty = shares.filter { $0.percent > 0 && $0.set.endpoints.isEmpty }
+            guard let first = empty.first else { return }
+            let error = ProxyError(
+                .noEndpoint, "lb: No available instance, key: \(service.name)(\(first.set.tags.label))")
+            if remaining.isEmpty {
+                self.refuse(error)
+            } else {
+                self.failure = (LocalReply(error), empty.reduce(0) { $0 + $1.percent })
             }
         }
 
