@@ -23,12 +23,26 @@ extension OrderedJSON {
     }
 
     private static func target(_ target: RouteTarget, _ routes: VirtualHost) -> OrderedJSON {
-        let tags = routes.clusters[target.cluster].tags
+        let cluster = routes.clusters[target.cluster]
+        let tags = cluster.tags
         var all = tags.properties
         all["version"] = tags.version
         if let app = tags.app { all["app"] = app }
         let label = all.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: "|")
-        return .object([("tags", OrderedJSON(all)), ("weight", .number(target.weight)), ("Label", .string(label))])
+        let members: [(String, OrderedJSON)] = [
+            ("tags", OrderedJSON(all)), ("weight", .number(target.weight)), ("Label", .string(label)),
+        ]
+        guard let name = cluster.name else { return .object(members) }
+        switch cluster.members {
+        case .own: return .object(members + [("cluster", .string(name))])
+        case .service(let service, _):
+            return .object(members + [("cluster", .string(name)), ("service", .string(service))])
+        case .fixed(let entries):
+            let endpoints = entries.map { OrderedJSON.string($0.endpoint) }
+            return .object([
+                ("weight", .number(target.weight)), ("cluster", .string(name)), ("endpoints", .array(endpoints)),
+            ])
+        }
     }
 
     private static func match(_ rule: Route) -> OrderedJSON {
@@ -36,22 +50,35 @@ extension OrderedJSON {
         if case .request(let match) = rule.match {
             source = match.source ?? ""
             tags = match.sourceTags
-            headers = match.headers.sorted { $0.name < $1.name }.map { ($0.name, OrderedJSON($0.written)) }
+            headers = match.headers.sorted { $0.name < $1.name }.map { ($0.name, OrderedJSON($0.operators.written)) }
         }
         // Absent maps are null, as the original's are.
-        return .object([
+        var members: [(String, OrderedJSON)] = [
             ("refer", .string(rule.reference ?? "")), ("source", .string(source)),
             ("sourceTags", tags.isEmpty ? .null : OrderedJSON(tags)), ("httpHeaders", .null),
             ("headers", headers.isEmpty ? .null : .object(headers)),
-        ])
+        ]
+        // What only mesh.yaml can ask for stands there where it is asked for.
+        guard case .request(let match) = rule.match else { return .object(members) }
+        if let path = match.paths.first { members.append(("path", OrderedJSON([path].written))) }
+        if !match.methods.isEmpty {
+            members.append(("methods", .array(match.methods.map { .string(String(decoding: $0, as: UTF8.self)) })))
+        }
+        if !match.parameters.isEmpty {
+            let queries = match.parameters.map { parameter in
+                (String(decoding: parameter.name, as: UTF8.self), OrderedJSON(parameter.operators.written))
+            }
+            members.append(("queries", .object(queries)))
+        }
+        return .object(members)
     }
 }
 
-extension HeaderMatch {
-    /// As rules write it: values by operator.
+extension [TextMatch] {
+    /// As rules write them: values by operator.
     fileprivate var written: [String: String] {
         var all: [String: String] = [:]
-        for comparison in self.operators {
+        for comparison in self {
             let (name, value, ignoresCase) = comparison.written
             all[name] = value
             if ignoresCase { all["caseInsensitive"] = "true" }
@@ -71,7 +98,11 @@ extension TextMatch {
         case .prefix(let pattern): return ("prefix", text(pattern), pattern.ignoresCase)
         case .suffix(let pattern): return ("suffix", text(pattern), pattern.ignoresCase)
         case .segments(let pattern): return ("below", text(pattern), pattern.ignoresCase)
-        case .regex(let expression): return ("regex", expression.text, false)
+        case .regex(let expression):
+            // mesh.yaml means the whole path.
+            let text = expression.text
+            let isWhole = text.hasPrefix("^(?:") && text.hasSuffix(")$")
+            return ("regex", isWhole ? String(text.dropFirst(4).dropLast(2)) : text, false)
         case .number(.greater, let number): return ("greater", "\(number)", false)
         case .number(.less, let number): return ("less", "\(number)", false)
         case .number(.noLess, let number): return ("noLess", "\(number)", false)

@@ -107,6 +107,35 @@ import Testing
                     """.utf8))
     }
 
+    @Test("routes of mesh.yaml have their clusters, paths, methods and parameters")
+    func mesh() async throws {
+        let yaml = """
+            mesh:
+              clusters:
+                - {name: search, service: finder, tags: {version: 2.0.0}}
+                - {name: fixed, endpoints: ["10.0.0.5:8080"]}
+              hosts:
+                - name: shop
+                  routes:
+                    - match: [{path: {regex: "/a+"}, methods: [GET], queries: {q: {exact: x}}}]
+                      targets: [{cluster: search}]
+                    - targets: [{cluster: fixed, weight: 3}]
+            """
+        let answer = try await AdminSupport(yaml).table.ask(.get, "/v1/mesher/routeRule/shop")
+        let nothing = #""refer": "", "source": "", "sourceTags": null, "httpHeaders": null, "headers": null"#
+        #expect(
+            try sorted(answer.body)
+                == sorted(
+                    """
+                    [{"precedence": 0, "match": {\(nothing), "path": {"regex": "/a+"}, "methods": ["GET"],
+                                                "queries": {"q": {"exact": "x"}}},
+                      "route": [{"tags": {"version": "2.0.0"}, "weight": 1, "Label": "version:2.0.0",
+                                 "cluster": "search", "service": "finder"}]},
+                     {"precedence": 0, "match": {\(nothing)},
+                      "route": [{"weight": 3, "cluster": "fixed", "endpoints": ["rest://10.0.0.5:8080"]}]}]
+                    """.utf8))
+    }
+
     @Test("a rule that refers to a template says so")
     func reference() throws {
         let yaml = """
