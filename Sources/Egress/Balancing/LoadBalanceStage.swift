@@ -317,7 +317,8 @@ struct LoadBalanceStage: Stage {
     private static func passOver(
         _ exchange: inout Exchange, _ policy: ServicePolicy, _ subset: EndpointSubset
     ) -> Duration? {
-        guard policy.scope.isPerInstance,
+        // Other instances of a cluster that has no connection to spare have none either.
+        guard policy.scope.isPerInstance, !exchange.attempt.isCrowdedOut,
             exchange.error?.reason == .circuitOpen || exchange.error?.reason == .bulkheadFull,
             exchange.balancing.failed.count + 1 < min(subset.set.endpoints.count, Self.mostPassedOver)
         else { return nil }

@@ -26,6 +26,8 @@ package final class EndpointSubset {
     package let foreign: Service?
     /// Counts what is under way, where the cluster limits it.
     package let tickets: ClusterTickets?
+    /// What it says of the connections; `nil` for nothing.
+    let scope: ConnectionScope?
     /// Weights and priorities; `nil` where all endpoints are the same.
     private let shares: EndpointShares?
     private var next: RoundRobin
@@ -47,6 +49,7 @@ package final class EndpointSubset {
         self.cluster = cluster
         self.foreign = foreign
         self.tickets = tickets
+        self.scope = ConnectionScope(cluster, tickets)
         let settings = cluster?.settings
         self.port = (settings?.port).map { Int($0) } ?? 0
         self.panicThreshold = settings?.panicThreshold ?? 0

@@ -20,6 +20,19 @@ package final class ConnectionPool {
         let endpoint: ObjectIdentifier
         /// `nil` where there is no TLS that could tell services apart.
         let service: String?
+        /// `nil` where a cluster says nothing of its connections.
+        var scope: ConnectionScope.Key?
+    }
+
+    /// Whoever waits for a connection, or for a stream of one.
+    struct Waiter {
+        let ticket: Ticket
+        /// Whether a stream of a shared connection is wanted.
+        let isStream: Bool
+        /// Whether one that has served other requests will not do.
+        let isFresh: Bool
+        /// The order in which they came, in a cluster that limits its connections.
+        let number: UInt64
     }
 
     /// The connections to one endpoint.
@@ -28,21 +41,23 @@ package final class ConnectionPool {
         package let endpoint: Endpoint
         fileprivate(set) var idle: [any SingleConnection] = []
         /// HTTP/2 connections, which are never taken from here but shared.
-        fileprivate(set) var shared: [any SharedConnection] = []
-        /// Those that wait for a stream; one whose ticket is over has left.
-        fileprivate var waiting: [Ticket] = []
-        fileprivate var isConnecting = false
+        var shared: [any SharedConnection] = []
+        /// In their order; one whose ticket is over has left.
+        var waiting: [Waiter] = []
+        var isConnecting = false
         /// Whether the HTTP/2 connection before has ended without settings: those that wait go together then, and do not
         /// fail one after the other.
-        fileprivate(set) var hasBeenSilent = false
+        var hasBeenSilent = false
         /// What connections speak inside; `nil` for plain text.
         let tls: TLSMaterial?
         /// The service that the endpoint belongs to.
         let service: String
+        /// Whose connections these are, where a cluster limits them.
+        let share: ClusterShare?
         /// Whether its connections are shared, as far as that is known.
-        fileprivate var isHTTP2: Bool?
+        var isHTTP2: Bool?
         /// Idle, busy and connecting.
-        fileprivate(set) var count = 0 {
+        var count = 0 {
             didSet { self.shard.connections.add(self.count - oldValue) }
         }
 
@@ -50,13 +65,14 @@ package final class ConnectionPool {
         /// Shows operators how many there are.
         fileprivate let shard: EndpointShard
         fileprivate let pool: ConnectionPool
-        fileprivate let worker: Worker
+        let worker: Worker
         private var isPutOff = false
 
         fileprivate init(
-            _ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?, _ pool: ConnectionPool,
-            _ worker: Worker
+            _ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?, _ share: ClusterShare?,
+            _ pool: ConnectionPool, _ worker: Worker
         ) {
+            self.share = share
             self.key = key
             self.shard = endpoint.traffic.shard(of: pool.index)
             self.endpoint = endpoint
@@ -73,6 +89,7 @@ package final class ConnectionPool {
         /// Serves those that wait, when the event is over.
         func serveLater() {
             if self.isPutOff || self.waiting.isEmpty { return }
+            if let share = self.share { return share.serveLater() }
             self.isPutOff = true
             self.worker.putOff(self)
         }
@@ -94,6 +111,8 @@ package final class ConnectionPool {
 
     private let connector: any UpstreamConnector
     private var groups: [Key: Group] = [:]
+    /// Those of clusters that limit their connections, by what counts them.
+    private var shares: [ObjectIdentifier: ClusterShare] = [:]
     /// Those without TLS, for most requests.
     private var recentGroups = IdentityCache<Group>()
     /// Connections that wait to be used again.
@@ -113,8 +132,8 @@ package final class ConnectionPool {
     /// All connections, idle, busy and connecting.
     package var count: Int { self.groups.values.reduce(0) { $0 + $1.count } }
 
-    /// How many wait for a stream.
-    package var waitingCount: Int { self.groups.values.reduce(0) { $0 + $1.waiting.count { $0.isValid } } }
+    /// How many wait for a stream, or for a connection of a cluster that limits them.
+    package var waitingCount: Int { self.groups.values.reduce(0) { $0 + $1.waiting.count { $0.ticket.isValid } } }
 
     /// A connection to `endpoint`, now or as soon as there is one.
     ///
@@ -131,13 +150,10 @@ package final class ConnectionPool {
         }
         let needsHTTP1 = isTunnel || driver.exchange.request.isWebSocketUpgrade
         if group.isHTTP2 != false, group.isStreamsOnly || !needsHTTP1 { return self.openStream(group, for: ticket) }
-        if mayReuse, !isTunnel, let connection = group.idle.popLast() {
-            self.idleCount -= 1
-            group.shard.idle.add(-1)
-            group.worker.metrics.upstreamReuses.add()
-            connection.leaveIdle()
+        if mayReuse, !isTunnel, group.waiting.isEmpty, let connection = self.takeIdle(group) {
             return .ready(connection)
         }
+        if let share = group.share { return share.open(group, for: ticket, isFresh: !mayReuse) }
         self.connect(group, for: ticket, isTunnel: isTunnel)
         return .pending
     }
@@ -148,7 +164,11 @@ package final class ConnectionPool {
     /// - Parameter most: How many may wait on all loops.
     func giveBack(_ connection: any SingleConnection, idle: TimeAmount, most: Int) {
         guard connection.isOpen else { return }
-        guard self.idleCount < most / self.loopCount else {
+        if let share = connection.group.share, share.wantsPlace(of: connection.group) {
+            share.giveUp { connection.close() }
+            return
+        }
+        guard self.idleCount < most / self.loopCount || !connection.group.waiting.isEmpty else {
             connection.group.worker.metrics.count(.idleUpstream)
             connection.close()
             return
@@ -157,6 +177,17 @@ package final class ConnectionPool {
         connection.group.shard.idle.add()
         connection.group.idle.append(connection)
         connection.waitIdle(idle)
+        if connection.group.share != nil { connection.group.serveLater() }
+    }
+
+    /// An idle connection for whoever waits for one; `nil` when there is none.
+    func takeIdle(_ group: Group) -> (any SingleConnection)? {
+        guard let connection = group.idle.popLast() else { return nil }
+        self.idleCount -= 1
+        group.shard.idle.add(-1)
+        group.worker.metrics.upstreamReuses.add()
+        connection.leaveIdle()
+        return connection
     }
 
     /// Closes idle connections beyond `count` of the process, the oldest of each endpoint first, and lets none of the
@@ -193,20 +224,23 @@ package final class ConnectionPool {
     /// A connection is closed, for whatever reason; once for each.
     func closed(_ connection: any SingleConnection) { self.leave(connection.group) }
 
-    private func leave(_ group: Group) {
+    func leave(_ group: Group) {
         group.count -= 1
         assert(group.count >= 0, "a connection leaves its group once")
+        group.share?.connectionLeft()
         self.forgetIfUnused(group)
     }
 
-    private func forgetIfUnused(_ group: Group) {
+    func forgetIfUnused(_ group: Group) {
         guard group.count == 0, group.waiting.isEmpty else { return }
         self.groups[group.key] = nil
+        if let share = group.share, share.forget(group) { self.shares[ObjectIdentifier(share.tickets)] = nil }
         if self.recentGroups[group.endpoint] === group { self.recentGroups[group.endpoint] = nil }
     }
 
     private func group(of endpoint: Endpoint, _ driver: ExchangeDriver) -> Group {
         let worker = driver.exchange.worker
+        if let scope = driver.exchange.balancing.subset?.scope { return self.group(of: endpoint, driver, scope) }
         let hasTLS = driver.exchange.direction == .outgoing && !worker.tls.all.isEmpty
         if !hasTLS, let group = self.recentGroups[endpoint], group.endpoint === endpoint { return group }
         let group = self.knownGroup(of: endpoint, driver, hasTLS: hasTLS)
@@ -223,14 +257,45 @@ package final class ConnectionPool {
         let tls =
             !hasTLS
             ? nil : worker.tls.consumer(service, endpoint.protocolName, isExternal: driver.exchange.chain == .external)
-        let group = Group(key, endpoint, service, tls, self, worker)
+        let group = Group(key, endpoint, service, tls, nil, self, worker)
         self.groups[key] = group
         return group
     }
 
+    /// The same for a cluster that says something of its connections.
+    private func group(of endpoint: Endpoint, _ driver: ExchangeDriver, _ scope: ConnectionScope) -> Group {
+        let worker = driver.exchange.worker
+        let hasTLS = !worker.tls.all.isEmpty
+        let service = driver.exchange.instanceService
+        let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? service : nil, scope: scope.key)
+        if let group = self.groups[key] {
+            group.share?.heed(scope, group)
+            return group
+        }
+        let name = service ?? ""
+        let tls =
+            hasTLS
+            ? worker.tls.consumer(name, endpoint.protocolName, isExternal: driver.exchange.chain == .external) : nil
+        let share = scope.tickets.map { self.share(of: $0, worker) }
+        let group = Group(key, endpoint, name, tls, share, self, worker)
+        share?.groups.append(group)
+        share?.heed(scope, group)
+        self.groups[key] = group
+        return group
+    }
+
+    private func share(of tickets: ClusterTickets, _ worker: Worker) -> ClusterShare {
+        let key = ObjectIdentifier(tickets)
+        if let share = self.shares[key] { return share }
+        let share = ClusterShare(tickets, self, worker)
+        self.shares[key] = share
+        return share
+    }
+
     // MARK: Connections of HTTP/1.1
 
-    private func connect(_ group: Group, for ticket: Ticket, isTunnel: Bool) {
+    /// Dials for one request alone.
+    func connect(_ group: Group, for ticket: Ticket, isTunnel: Bool) {
         group.count += 1
         let worker = group.worker
         let settings = Self.settings(of: ticket.driver)
@@ -257,7 +322,7 @@ package final class ConnectionPool {
     }
 
     /// Dials, and goes on in an event that is not inside a call of whoever waits.
-    private func dial(
+    func dial(
         _ group: Group, _ kind: ConnectionKind, _ settings: ProxySettings,
         then body: @escaping (Result<DialledConnection, any Error>) -> Void
     ) {
@@ -268,7 +333,7 @@ package final class ConnectionPool {
     }
 
     /// What a driver's connection obeys: the wait for the address of a host takes part of the time to connect.
-    private static func settings(of driver: ExchangeDriver) -> ProxySettings {
+    static func settings(of driver: ExchangeDriver) -> ProxySettings {
         var settings = driver.settings
         if let limit = driver.exchange.balancing.subset?.connectLimit { settings.connect = limit }
         let isFirst = driver.exchange.attempts == 1
@@ -278,120 +343,12 @@ package final class ConnectionPool {
         return settings
     }
 
-    private static func failure(_ ticket: Ticket) -> ProxyError {
+    static func failure(_ ticket: Ticket) -> ProxyError {
         ProxyError(.connectFailed, ticket.driver.connectFailure)
     }
 
-    private static func log(_ error: any Error, _ group: Group) {
+    static func log(_ error: any Error, _ group: Group) {
         group.worker.logger.debug(
             "upstream connect failed", metadata: ["endpoint": "\(group.endpoint)", "error": "\(error)"])
-    }
-
-    // MARK: HTTP/2
-
-    /// A stream of a connection that is shared.
-    private func openStream(_ group: Group, for ticket: Ticket) -> Opening {
-        if let connection = group.shared.first(where: { $0.isAvailable }) {
-            group.worker.metrics.upstreamReuses.add()
-            return .ready(connection.makeStream())
-        }
-        group.waiting.append(ticket)
-        if !group.shared.contains(where: { $0.isPending }) {
-            self.connectShared(group, Self.settings(of: ticket.driver))
-        }
-        return .pending
-    }
-
-    /// Gives streams to those that wait, as far as there are any.
-    fileprivate func serveWaiting(_ group: Group) {
-        while let ticket = group.waiting.first {
-            guard ticket.isValid else {
-                group.waiting.removeFirst()
-                continue
-            }
-            guard let connection = group.shared.first(where: { $0.isAvailable }) else {
-                if !group.shared.contains(where: { $0.isPending }) {
-                    self.connectShared(group, Self.settings(of: ticket.driver))
-                }
-                return
-            }
-            group.waiting.removeFirst()
-            ticket.driver.connected(connection.makeStream(), ticket.number)
-        }
-    }
-
-    /// It is known how many streams a connection takes, or was waited for long enough.
-    func settingsReceived(_ connection: any SharedConnection) {
-        if connection.hasSettings { connection.group.hasBeenSilent = false }
-        connection.group.serveLater()
-    }
-
-    /// A connection takes no more requests.
-    func retired(_ connection: any SharedConnection) {
-        connection.group.shared.removeAll { $0 === connection }
-        if !connection.hasSettings { connection.group.hasBeenSilent = true }
-        // Those that waited for its settings wait for another one now.
-        connection.group.serveLater()
-    }
-
-    /// A connection is closed; once for each that was shared.
-    func closed(_ connection: any SharedConnection) {
-        self.retired(connection)
-        self.leave(connection.group)
-    }
-
-    private func connectShared(_ group: Group, _ settings: ProxySettings) {
-        guard !group.isConnecting else { return }
-        group.isConnecting = true
-        group.count += 1
-        group.worker.metrics.upstreamConnects.add()
-        let kind: ConnectionKind = group.tls == nil ? .http2 : .secured(group.isStreamsOnly ? .http2 : .either)
-        self.dial(group, kind, settings) { result in
-            group.isConnecting = false
-            switch result {
-            case .failure(let error):
-                self.leave(group)
-                Self.log(error, group)
-                self.connectFailed(group)
-            case .success(.shared(let connection)) where !connection.isOpen:
-                // It was closed before anybody could use it.
-                self.connectFailed(group)
-            case .success(.shared(let connection)):
-                group.isHTTP2 = true
-                group.shared.append(connection)
-                connection.start()
-                self.serveWaiting(group)
-            case .success(.single(let connection)) where group.isStreamsOnly:
-                // It has not agreed on HTTP/2, and gRPC is nothing without.
-                connection.close()
-                self.connectFailed(group)
-            case .success(.single(let connection)):
-                group.isHTTP2 = false
-                self.serve(group, connection, settings)
-            }
-        }
-    }
-
-    /// What was taken for a shared connection serves one request: the others get connections of their own.
-    private func serve(_ group: Group, _ connection: any SingleConnection, _ settings: ProxySettings) {
-        let waiting = group.waiting
-        group.waiting = []
-        var free: (any SingleConnection)? = connection
-        for ticket in waiting where ticket.isValid {
-            if let connection = free.take() {
-                ticket.driver.connected(connection, ticket.number)
-            } else {
-                self.connect(group, for: ticket, isTunnel: false)
-            }
-        }
-        if let free { self.giveBack(free, idle: settings.upstreamIdle, most: settings.maxIdleUpstream) }
-    }
-
-    /// Everybody who waited is told; a new try is theirs to begin.
-    private func connectFailed(_ group: Group) {
-        let waiting = group.waiting
-        group.waiting = []
-        for ticket in waiting { ticket.driver.connectFailed(ticket.number, Self.failure(ticket)) }
-        self.forgetIfUnused(group)
     }
 }

@@ -21,6 +21,10 @@ package struct Attempt {
     package var isFailure = false
     /// How the upstream says that a gRPC call ended; `nil` while it has not: the driver.
     var grpcStatus: Int?
+    /// What counts it as one that waits for a connection, while it does: the pool.
+    var pending: ClusterTickets?
+    /// Whether there was no connection for it, because its cluster has as many as it may: the driver.
+    package var isCrowdedOut = false
     /// With what code of HTTP/2 the upstream has reset its stream: the upstream codec.
     var resetCode: UInt32?
 

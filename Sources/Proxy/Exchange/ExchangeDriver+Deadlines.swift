@@ -115,6 +115,7 @@ extension ExchangeDriver {
         switch self.phase {
         case .idle, .inChain: break
         case .held: self.fail(ProxyError(.internal, "held for too long"))
+        case .connecting where self.waitNoLonger(): self.crowdedOut()
         case .connecting: self.upstreamIsLate()
         case .waiting where self.call.isRequestComplete || self.call.isUpstreamFull: self.upstreamIsLate()
         case .waiting:
@@ -129,6 +130,14 @@ extension ExchangeDriver {
             self.letGo(.gone)
             self.conclude(.answered) { $0.abortResponse(self) }
         }
+    }
+
+    /// No connection became free in time: nobody is to blame for it but the limit.
+    private func crowdedOut() {
+        let name = self.exchange.balancing.subset?.cluster?.name ?? ""
+        self.letGo(.late)
+        self.exchange.attempt.isCrowdedOut = true
+        self.attemptFailed(ProxyError(.bulkheadFull, "no connection of cluster \(name) became free in time"))
     }
 
     private func upstreamIsLate() {

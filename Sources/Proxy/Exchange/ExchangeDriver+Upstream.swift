@@ -28,7 +28,9 @@ extension ExchangeDriver {
         switch self.worker.pool.open(endpoint, for: self.currentTicket, mayReuse: mayReuse) {
         case .ready(let upstream): self.send(on: upstream)
         case .pending: self.armIdle()
-        case .refused(let error): self.attemptFailed(error)
+        case .refused(let error):
+            self.exchange.attempt.isCrowdedOut = error.reason == .bulkheadFull
+            self.attemptFailed(error)
         }
     }
 
@@ -36,6 +38,7 @@ extension ExchangeDriver {
     package func connected(_ upstream: any Upstream, _ number: UInt64) {
         assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase == .connecting else { return }
+        self.waitNoLonger()
         self.disarmIdle()
         self.send(on: upstream)
     }

@@ -272,7 +272,16 @@ package final class ExchangeDriver: DeadlineOwner {
     /// Ends what the present try has under way.
     func letGo(_ reason: Cancellation) {
         if let upstream = self.exchange.attempt.upstream.take() { upstream.cancel(self.currentTicket, because: reason) }
+        self.waitNoLonger()
         self.renewTicket()
+    }
+
+    /// Whether it has waited for a connection that its cluster may not have: it does no longer.
+    @discardableResult
+    func waitNoLonger() -> Bool {
+        guard let tickets = self.exchange.attempt.pending.take() else { return false }
+        tickets.giveBackPending()
+        return true
     }
 
     // MARK: Ends

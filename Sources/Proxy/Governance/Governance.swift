@@ -78,9 +78,7 @@ package final class Governance: Sendable {
 
     /// The tickets of a cluster that has limits: the same as long as it has its name, whatever else is written.
     private static func tickets(of cluster: Cluster, _ state: inout State) -> ClusterTickets? {
-        guard let settings = cluster.settings, let name = cluster.name,
-            settings.maxRequests != nil || settings.maxRetries != nil
-        else { return nil }
+        guard let name = cluster.name, cluster.settings?.hasLimits == true else { return nil }
         if let tickets = state.tickets[name] { return tickets }
         let tickets = ClusterTickets()
         state.tickets[name] = tickets

@@ -31,6 +31,8 @@ final class HTTP2ClientStream: HTTP2Stream {
         guard self.ticket == nil, self.id != 0 else { return }
         self.reset()
         if !self.isWaiting { self.client.takeBack(self) }
+        // In a cluster that limits its connections somebody may wait for it.
+        self.client.group.serveLater()
     }
 
     // MARK: Response

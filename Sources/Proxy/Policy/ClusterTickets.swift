@@ -3,13 +3,16 @@
 
 import Synchronization
 
-/// How many requests and retries of a cluster are under way, on all event loops.
+/// How many requests, retries and connections of a cluster are under way, on all event loops.
 ///
 /// It has no limits of its own: whoever asks says what they are now, so that a changed limit holds from the next request
 /// on and what is under way stays counted.
 package final class ClusterTickets: Sendable {
     private let requests = Atomic<Int>(0)
     private let retries = Atomic<Int>(0)
+    private let pending = Atomic<Int>(0)
+    /// Those of its connections, where these are limited.
+    package let places = ConnectionPlaces()
 
     /// Nothing is under way.
     package init() {}
@@ -18,9 +21,13 @@ package final class ClusterTickets: Sendable {
     package var requestCount: Int { self.requests.load(ordering: .relaxed) }
     /// Retries under way.
     package var retryCount: Int { self.retries.load(ordering: .relaxed) }
+    /// Requests that wait for a connection, because there are as many as there may be.
+    package var pendingCount: Int { self.pending.load(ordering: .relaxed) }
 
     /// Whether anything is under way.
-    package var isInUse: Bool { self.requestCount > 0 || self.retryCount > 0 }
+    package var isInUse: Bool {
+        self.requestCount > 0 || self.retryCount > 0 || self.pendingCount > 0 || self.places.count > 0
+    }
 
     /// Takes the place of a request, unless there are as many as `most`.
     package func takeRequest(most: Int?) -> Bool { Self.take(self.requests, most) }
@@ -33,6 +40,12 @@ package final class ClusterTickets: Sendable {
 
     /// A retry is over.
     package func giveBackRetry() { self.retries.subtract(1, ordering: .relaxed) }
+
+    /// Takes the place of a request that waits for a connection, unless there are as many as `most`.
+    package func takePending(most: Int?) -> Bool { Self.take(self.pending, most) }
+
+    /// A request waits no longer.
+    package func giveBackPending() { self.pending.subtract(1, ordering: .relaxed) }
 
     /// Two loops that ask at the same time may both be refused the last place, never both be given it.
     private static func take(_ count: borrowing Atomic<Int>, _ most: Int?) -> Bool {

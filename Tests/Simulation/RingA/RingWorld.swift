@@ -57,6 +57,8 @@ final class RingWorld: @unchecked Sendable {
     var shared: [FakeShared] = []
     var drivers: [ObjectIdentifier: ExchangeDriver] = [:]
     private(set) var subsets: [ObjectIdentifier: EndpointSubset] = [:]
+    /// Of clusters that limit something.
+    private(set) var tickets: [ObjectIdentifier: ClusterTickets] = [:]
     private var names = 0
 
     private(set) var cause = Cause.begin
@@ -97,6 +99,7 @@ final class RingWorld: @unchecked Sendable {
         self.incoming = .none
         self.tunnels = .none
         self.subsets = [:]
+        self.tickets = [:]
         self.drained = nil
         self.cause = .begin
     }
@@ -293,7 +296,9 @@ final class RingWorld: @unchecked Sendable {
         call.entered += 1
         call.movedAt = self.loop.now
         call.limit = exchange.timeout ?? call.plan.settings.firstByte
-        if let subset = exchange.balancing.subset { self.subsets[ObjectIdentifier(subset)] = subset }
+        guard let subset = exchange.balancing.subset else { return }
+        self.subsets[ObjectIdentifier(subset)] = subset
+        if let tickets = subset.tickets { self.tickets[ObjectIdentifier(tickets)] = tickets }
     }
 
     func finished(_ exchange: inout Exchange) {

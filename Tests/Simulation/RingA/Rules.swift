@@ -30,8 +30,28 @@ extension RingWorld {
         if open != self.worker.pool.count {
             throw Violation("pool", "\(open) connections are there, and the pool says \(self.worker.pool.count)")
         }
+        for tickets in self.tickets.values { try self.checkPlaces(tickets) }
         for call in self.live { try self.check(call) }
         try self.throwViolation()
+    }
+
+    /// What a cluster counts is what is there, and nobody waits beside a place or a connection that is free.
+    private func checkPlaces(_ tickets: ClusterTickets) throws {
+        func isLimited(_ group: ConnectionPool.Group) -> Bool { group.share?.tickets === tickets }
+        let single = self.connections.filter { isLimited($0.group) }
+        let open =
+            single.count + self.shared.count { isLimited($0.group) }
+            + self.connector.pending.count { isLimited($0.group) }
+        if open != tickets.places.count {
+            throw Violation("places", "\(open) connections are there, and \(tickets.places.count) are counted")
+        }
+        let waiting = self.live.count { $0.driver.exchange.attempt.pending === tickets }
+        if waiting != tickets.pendingCount {
+            throw Violation("places", "\(waiting) wait for a connection, and \(tickets.pendingCount) are counted")
+        }
+        if waiting > 0, open == 0 || single.contains(where: \.isIdle) {
+            throw Violation("places", "\(waiting) wait for a connection, though there is room")
+        }
     }
 
     private func checkUpstream(_ upstream: FakeUpstream) throws {
@@ -139,6 +159,9 @@ extension RingWorld {
         if let call = self.live.first { throw Violation("hang", "call \(call.number) does not end") }
         if self.worker.pool.waitingCount != 0 { throw Violation("leak", "somebody waits for a stream") }
         if self.worker.pool.count != 0 { throw Violation("leak", "\(self.worker.pool.count) connections are left") }
+        for tickets in self.tickets.values where tickets.isInUse {
+            throw Violation("leak", "a cluster counts what is under way, and nothing is")
+        }
         if self.worker.waits.count != 0 { throw Violation("leak", "somebody waits for the registry") }
         for driver in self.drivers.values
         where !driver.isIdle || driver.heldBytes != 0 || driver.deadline != .distantFuture {

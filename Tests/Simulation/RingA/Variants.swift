@@ -78,6 +78,16 @@ enum Variants {
                   retry: {attempts: 2, statuses: [503]}
             """,
         ],
+        [
+            "mesh.clusters": "[{name: few, service: cart, limits: {connections: 1, pending: 2}}]",
+            "mesh.hosts": "[{name: cart, routes: [{targets: [{cluster: few}]}]}]",
+        ],
+        [
+            "mesh.clusters": "[{name: few, service: cart, limits: {connections: 2, retries: 1}}]",
+            "mesh.hosts": "[{name: cart, routes: [{targets: [{cluster: few}]}]}]",
+            "cse.loadbalance.retryEnabled": "true", "cse.loadbalance.retryOnNext": "2",
+            "cse.transport.failure.rest": "http_503", "cse.isolation.Consumer.timeoutInMilliseconds": "2000",
+        ],
     ]
 
     private static let lanes = """

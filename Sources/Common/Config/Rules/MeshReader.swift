@@ -155,9 +155,16 @@ struct MeshReader {
         settings.panicThreshold = self.number(tree["panicThreshold"], 0...100) ?? 0
         settings.connectTimeout = self.duration(tree["connectTimeout"])
         if let limits = tree["limits"] {
-            self.problems.allowOnly(["requests", "retries"], in: limits)
+            self.problems.allowOnly(["requests", "retries", "connections", "pending"], in: limits)
             settings.maxRequests = self.number(limits["requests"], 0...Int(Int32.max))
             settings.maxRetries = self.number(limits["retries"], 0...Int(Int32.max))
+            settings.maxConnections = self.number(limits["connections"], 1...Int(Int32.max))
+            settings.maxPending = self.number(limits["pending"], 0...Int(Int32.max))
+            if let pending = limits["pending"], limits["connections"] == nil {
+                self.problems.warn(
+                    pending.location, "pending has no effect: nothing limits the connections",
+                    remedy: "write connections as well")
+            }
         }
         settings.port = self.number(tree["port"], 1...65_535).map { UInt16($0) }
         switch self.problems.text(tree["protocol"]) {

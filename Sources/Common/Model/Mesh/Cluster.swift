@@ -72,6 +72,10 @@ package struct ClusterSettings: Sendable, Hashable {
     package var maxRequests: Int?
     /// Most retries at a time, of the process; `nil` for no limit.
     package var maxRetries: Int?
+    /// Most connections, of the process; `nil` for no limit.
+    package var maxConnections: Int?
+    /// Most requests that wait for one of these, of the process; `nil` for no limit.
+    package var maxPending: Int?
     /// The port that is called in place of the endpoints' own.
     package var port: UInt16?
     /// Whether HTTP/2 is spoken without TLS.
@@ -79,6 +83,11 @@ package struct ClusterSettings: Sendable, Hashable {
 
     /// Nothing.
     package init() {}
+
+    /// Whether anything is limited.
+    package var hasLimits: Bool {
+        self.maxRequests != nil || self.maxRetries != nil || self.maxConnections != nil || self.maxPending != nil
+    }
 }
 
 /// What instances must be to get a request: metadata by name.

@@ -150,6 +150,9 @@ import Testing
             ("clusters: [{name: a, service: b, balancing: Best}]", "\"Best\" is no way to balance a cluster"),
             ("clusters: [{name: a, service: b, balancing: SessionStickiness}]", "\"SessionStickiness\" is no way"),
             ("clusters: [{name: a, service: b, limits: 5}]", "a map belongs here"),
+            ("clusters: [{name: a, service: b, limits: {connections: 0}}]", "\"0\" is no whole number from 1 to"),
+            ("clusters: [{name: a, service: b, limits: {pending: -1}}]", "\"-1\" is no whole number from 0 to"),
+            ("clusters: [{name: a, service: b, limits: {connection: 1}}]", "unknown key connection"),
             ("clusters: [{name: a, service: b, protocol: http3}]", "\"http3\" is no protocol"),
             ("clusters: [{name: a, service: b, panicThreshold: 101}]", "\"101\" is no whole number from 0 to 100"),
             ("clusters: [{name: a, service: b, connectTimeout: soon}]", "\"soon\" is no duration"),
@@ -175,6 +178,12 @@ import Testing
                         "clusters: [{name: a, balancing: Random, endpoints: [{address: '10.0.0.1:80', weight: 2}, {address: '10.0.0.2:80'}]}]"
                 ),
                 "Random has no effect: weights and priorities decide"
+            ),
+            (
+                Self.mesh(
+                    "{targets: [{cluster: a}]}",
+                    clusters: "clusters: [{name: a, service: b, limits: {pending: 3}}]"),
+                "pending has no effect: nothing limits the connections"
             ),
             (
                 Self.mesh("{targets: [{cluster: one}]}") + "\nrouteRule: {shop: [{route: [{tags: {version: 1}}]}]}",
@@ -305,7 +314,8 @@ import Testing
     func clusters() throws {
         let cluster = """
             clusters: [{name: c, endpoints: [{address: '10.0.0.1:80', weight: 2, priority: 1}, '[::1]:81'],
-              balancing: RingHash, panicThreshold: 50, connectTimeout: 1s, limits: {requests: 9, retries: 2},
+              balancing: RingHash, panicThreshold: 50, connectTimeout: 1s,
+              limits: {requests: 9, retries: 2, connections: 8, pending: 7},
               port: 82, protocol: http2}]
             """
         let found = try #require(try self.shop("{targets: [{cluster: c}]}", clusters: cluster).clusters.first)
@@ -319,6 +329,7 @@ import Testing
         settings.panicThreshold = 50
         settings.connectTimeout = .seconds(1)
         (settings.maxRequests, settings.maxRetries, settings.port, settings.isHTTP2) = (9, 2, 82, true)
+        (settings.maxConnections, settings.maxPending) = (8, 7)
         #expect(found.settings == settings)
     }
 
