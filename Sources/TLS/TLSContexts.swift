@@ -72,6 +72,11 @@ package struct TLSContexts: Sendable {
         }
     }
 
+    /// What a tag of connections to instances has; `nil` where there was none when the process began.
+    package func tagged(_ tag: String) -> TLSMaterial? {
+        self.all.first { $0.tag.name == tag && $0.tag.side == .consumer }
+    }
+
     /// What connections to the instances of a service use; `nil` for plain text.
     ///
     /// - Parameter isExternal: Whether it is an external host, which is spoken to as it is named only.

@@ -109,10 +109,11 @@ package final class TLSMaterial: Sendable {
     /// Why a peer with this certificate, which the library has verified, is not one that is wanted.
     ///
     /// - Parameter service: The called service, whose name a server has to prove unless the tag names others.
+    /// - Parameter serverName: What it was asked for in place of that.
     /// - Returns: `nil` when it is, else a word for metrics and log.
     /// - Source: the X.509 SVID standard §2, §4.1, §5.2: one URI, and no authority. A server without a URI has another kind of
     ///   certificate, which may well have signed itself.
-    package func refusal(of certificate: NIOSSLCertificate?, service: String?) -> String? {
+    package func refusal(of certificate: NIOSSLCertificate?, service: String?, serverName: String? = nil) -> String? {
         let names = certificate.map { Array($0._subjectAlternativeNames()) } ?? []
         let presented = names.compactMap { name -> SubjectName.Presented? in
             switch name.nameType {
@@ -130,7 +131,7 @@ package final class TLSMaterial: Sendable {
         }
         var wanted = self.tag.subjectNames
         if wanted.isEmpty {
-            guard self.tag.side == .consumer, let name = self.serverName(of: service) else { return nil }
+            guard self.tag.side == .consumer, let name = serverName ?? self.serverName(of: service) else { return nil }
             wanted = [name]
         }
         return SubjectName.matches(presented, anyOf: wanted) ? nil : "wrong_name"

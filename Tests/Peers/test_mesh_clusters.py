@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clusters of mesh.yaml say of connections: how many there may be, and who waits for one."""
+"""What clusters of mesh.yaml say of connections: how many there may be, who waits for one, and what is spoken."""
 
+import contextlib
 import re
 import subprocess
 import threading
 
+import pytest
+
+import secure
+from authority import Authority
 from governance import Instance, World
 from harness import binary, eventually
 
@@ -106,3 +111,77 @@ def test_most_requests_that_wait_for_a_connection():
         eventually(lambda: "of 3 connections" in explain(world), "the new limit never held")
         answers = world.together(5, "shop")
         assert sorted(each.status for each in answers) == [200, 200, 200, 503, 503] and origin.most == 3
+
+
+# -- TLS ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@contextlib.contextmanager
+def speaking(tags, text):
+    """A world whose sidecar has this tls.yaml and this mesh.yaml."""
+    with World({}, mesh=text, tls=secure.document(tags), mesher="mesher.workers: 1\n") as world:
+        yield world
+
+
+def test_tls_of_a_cluster(ca):
+    """A tag and a name for addresses that are written down; another cluster of the same address, and an entry, without."""
+    far = secure.Instance(ca.issue("far", dns=["far.example"]))
+    clear = Instance("clear")
+    tags = {"outside.rest.Consumer": {"verifyPeer": True, "caFile": ca.certificate}}
+    tls = "tls: {tag: outside.rest.Consumer, serverName: far.example}"
+    clusters = (
+        f"{{name: far, endpoints: ['127.0.0.1:{far.port}'], {tls}}},"
+        f" {{name: bare, endpoints: ['127.0.0.1:{far.port}'], tls: off}},"
+        f" {{name: mixed, endpoints: [{{address: '127.0.0.1:{clear.port}', tls: off}}], {tls}}},"
+        f" {{name: wrong, endpoints: ['127.0.0.1:{far.port}'], tls: {{tag: outside.rest.Consumer, serverName: other}}}}"
+    )
+    routes = "".join(
+        f"{{match: [{{path: {{exact: /{name}}}}}], targets: [{{cluster: {name}}}]}},"
+        for name in ("far", "bare", "mixed", "wrong")
+    )
+    text = f"mesh: {{clusters: [{clusters}], hosts: [{{name: shop, routes: [{routes} {{reply: {{body: x}}}}]}}]}}\n"
+    with speaking(tags, text) as world:
+        for _ in range(3):
+            assert world.ask("shop", path="/far").status == 200
+            assert world.ask("shop", path="/mixed").body == b"clear"
+            assert world.ask("shop", path="/bare").status == 502
+            assert world.ask("shop", path="/wrong").status == 502
+        # One connection for three requests, and none that others have used as well.
+        assert [each.name for each in far.good].count("far.example") == 1
+        assert "TLS as ssl.outside.rest.Consumer says, to far.example" in explain(world, "http://shop/far")
+
+
+def test_tls_of_a_cluster_changes_while_it_runs(ca):
+    """What is under way on the old connection is not cut; the next request has a new one."""
+    far = secure.Instance(ca.issue("later", dns=["far.example", "other.example"]))
+    began, goes_on = threading.Event(), threading.Event()
+
+    def play(connection):
+        for request in connection.requests():
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+            if b"/slow" in request.start:
+                began.set()
+                goes_on.wait(10)
+            connection.send(b"b")
+
+    far.script = play
+    tags = {"outside.rest.Consumer": {"verifyPeer": True, "caFile": ca.certificate}}
+
+    def text(name):
+        tls = f"tls: {{tag: outside.rest.Consumer, serverName: {name}}}"
+        return mesh(f"{{name: far, endpoints: ['127.0.0.1:{far.port}'], {tls}}}", "{cluster: far}")
+
+    with speaking(tags, text("far.example")) as world, world.client() as slow:
+        slow.send(b"GET http://shop/slow HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert began.wait(10)
+        world.sidecar.write("mesh.yaml", text("other.example"))
+        eventually(lambda: "to other.example" in explain(world), "the new mesh.yaml never held")
+        assert world.ask("shop").body == b"ab"
+        goes_on.set()
+        assert slow.response().body == b"ab"
+        assert [each.name for each in far.good] == ["far.example", "other.example"]

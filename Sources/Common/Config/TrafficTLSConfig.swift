@@ -83,14 +83,8 @@ package struct TrafficTLSConfig: Sendable, Equatable {
     ///
     /// - Parameter own: The local service's name.
     package init(_ reader: inout ConfigReader, own: String) {
-        let tags = Set(
-            reader.store.entries(below: "ssl").compactMap { suffix, _ -> String? in
-                guard let dot = suffix.lastIndex(of: "."),
-                    Self.fields.contains(String(suffix[suffix.index(after: dot)...]))
-                else { return nil }
-                return String(suffix[..<dot])
-            })
-        let isGlobal = Self.fields.contains { reader.store.entry("ssl.\($0)") != nil }
+        let tags = Self.tags(reader.store)
+        let isGlobal = Self.isGlobal(reader.store)
         self.outgoing = Self.provider("mesher.Provider", tags, &reader)
         self.incoming = Self.provider("\(own).rest.Provider", tags, &reader)
         self.incomingGRPC =
@@ -106,6 +100,22 @@ package struct TrafficTLSConfig: Sendable, Equatable {
             else { continue }
             self.consumers[key] = Self.consumer(tag, name, &reader)
         }
+    }
+
+    /// The tags that something is written for.
+    static func tags(_ store: ConfigStore) -> Set<String> {
+        Set(
+            store.entries(below: "ssl").compactMap { suffix, _ -> String? in
+                guard let dot = suffix.lastIndex(of: "."),
+                    Self.fields.contains(String(suffix[suffix.index(after: dot)...]))
+                else { return nil }
+                return String(suffix[..<dot])
+            })
+    }
+
+    /// Whether something is written for all.
+    static func isGlobal(_ store: ConfigStore) -> Bool {
+        Self.fields.contains { store.entry("ssl.\($0)") != nil }
     }
 
     /// The keys of a tag.

@@ -14,6 +14,13 @@ extension Explainer.Walk {
                 let counts = Self.counts(settings, tickets)
                 lines.append("cluster \(name) has \(counts.joined(separator: ", "))")
             }
+            let server = settings.serverName.map { ", to \($0)" } ?? ""
+            switch settings.tls {
+            case nil: break
+            case .off: lines.append("cluster \(name) is spoken to in plain text")
+            case .on: lines.append("cluster \(name) is spoken to by TLS\(server)")
+            case .tag(let tag): lines.append("cluster \(name) is spoken to by TLS as ssl.\(tag) says\(server)")
+            }
         }
         return lines
     }

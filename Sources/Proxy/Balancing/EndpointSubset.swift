@@ -3,6 +3,7 @@
 
 package import Common
 package import NIOCore
+import TLS
 
 /// Endpoints that are interchangeable for one request, and what one event loop needs to choose among them.
 package final class EndpointSubset {
@@ -42,14 +43,14 @@ package final class EndpointSubset {
     /// - Parameter foreign: See ``foreign``.
     init(
         _ set: EndpointSet, of cluster: Cluster?, _ foreign: Service?, _ policy: BalancingPolicy,
-        counters: RequestCounters, tickets: ClusterTickets?, turn: BalancerTurn, loads: [EndpointLoad],
-        ring: SharedRing?, at now: NIODeadline
+        counters: RequestCounters, tickets: ClusterTickets?, tls: TLSContexts, turn: BalancerTurn,
+        loads: [EndpointLoad], ring: SharedRing?, at now: NIODeadline
     ) {
         self.set = set
         self.cluster = cluster
         self.foreign = foreign
         self.tickets = tickets
-        self.scope = ConnectionScope(cluster, tickets)
+        self.scope = ConnectionScope(cluster, tickets, tls)
         let settings = cluster?.settings
         self.port = (settings?.port).map { Int($0) } ?? 0
         self.panicThreshold = settings?.panicThreshold ?? 0

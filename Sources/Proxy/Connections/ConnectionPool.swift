@@ -50,6 +50,10 @@ package final class ConnectionPool {
         var hasBeenSilent = false
         /// What connections speak inside; `nil` for plain text.
         let tls: TLSMaterial?
+        /// What has to be written in `tls.yaml` before there can be a connection; `nil` where nothing has.
+        let missingTag: String?
+        /// What the upstream is asked for, where that is neither its service nor what the tag says.
+        let serverName: String?
         /// The service that the endpoint belongs to.
         let service: String
         /// Whose connections these are, where a cluster limits them.
@@ -69,10 +73,12 @@ package final class ConnectionPool {
         private var isPutOff = false
 
         fileprivate init(
-            _ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?, _ share: ClusterShare?,
-            _ pool: ConnectionPool, _ worker: Worker
+            _ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?, missing tag: String?,
+            _ share: ClusterShare?, _ pool: ConnectionPool, _ worker: Worker
         ) {
             self.share = share
+            self.missingTag = tag
+            self.serverName = key.scope?.serverName
             self.key = key
             self.shard = endpoint.traffic.shard(of: pool.index)
             self.endpoint = endpoint
@@ -142,11 +148,10 @@ package final class ConnectionPool {
         let driver = ticket.driver
         let group = self.group(of: endpoint, driver)
         let isTunnel = driver.exchange.request.method == .connect
-        guard group.tls != nil || !endpoint.usesTLS || isTunnel else {
-            let name = "\(group.service).\(endpoint.protocolName).Consumer"
+        if let tag = group.missingTag, !isTunnel {
             self.forgetIfUnused(group)
             return .refused(
-                ProxyError(.connectFailed, "the instance wants TLS, and nothing below ssl.\(name) says how"))
+                ProxyError(.connectFailed, "the instance wants TLS, and nothing below ssl.\(tag) says how"))
         }
         let needsHTTP1 = isTunnel || driver.exchange.request.isWebSocketUpgrade
         if group.isHTTP2 != false, group.isStreamsOnly || !needsHTTP1 { return self.openStream(group, for: ticket) }
@@ -257,7 +262,8 @@ package final class ConnectionPool {
         let tls =
             !hasTLS
             ? nil : worker.tls.consumer(service, endpoint.protocolName, isExternal: driver.exchange.chain == .external)
-        let group = Group(key, endpoint, service, tls, nil, self, worker)
+        let missing = tls == nil && endpoint.usesTLS ? Self.tag(service, endpoint) : nil
+        let group = Group(key, endpoint, service, tls, missing: missing, nil, self, worker)
         self.groups[key] = group
         return group
     }
@@ -267,21 +273,27 @@ package final class ConnectionPool {
         let worker = driver.exchange.worker
         let hasTLS = !worker.tls.all.isEmpty
         let service = driver.exchange.instanceService
-        let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? service : nil, scope: scope.key)
+        let scopeKey = scope.key(of: driver.exchange.balancing.index)
+        let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? service : nil, scope: scopeKey)
         if let group = self.groups[key] {
             group.share?.heed(scope, group)
             return group
         }
         let name = service ?? ""
-        let tls =
-            hasTLS
-            ? worker.tls.consumer(name, endpoint.protocolName, isExternal: driver.exchange.chain == .external) : nil
+        let usual = worker.tls.consumer(name, endpoint.protocolName, isExternal: false)
+        var (tls, missing) = scope.tls(scopeKey, usual: usual, tag: Self.tag(name, endpoint))
+        if tls == nil, scopeKey.security == nil, endpoint.usesTLS { missing = Self.tag(name, endpoint) }
         let share = scope.tickets.map { self.share(of: $0, worker) }
-        let group = Group(key, endpoint, name, tls, share, self, worker)
+        let group = Group(key, endpoint, name, tls, missing: missing, share, self, worker)
         share?.groups.append(group)
         share?.heed(scope, group)
         self.groups[key] = group
         return group
+    }
+
+    /// Where `tls.yaml` says how TLS is spoken to an endpoint of a service.
+    private static func tag(_ service: String, _ endpoint: Endpoint) -> String {
+        "\(service).\(endpoint.protocolName).Consumer"
     }
 
     private func share(of tickets: ClusterTickets, _ worker: Worker) -> ClusterShare {

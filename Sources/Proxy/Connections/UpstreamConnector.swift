@@ -140,7 +140,8 @@ package final class SocketConnector: UpstreamConnector {
     ) {
         var pending: ((Result<DialledConnection, any Error>) -> Void)? = then
         let handshake = TLSHandshake(
-            tls, service: group.service, metrics: worker.tlsMetrics, logger: worker.logger, limit: Self.handshake
+            tls, service: group.service, serverName: group.serverName, metrics: worker.tlsMetrics,
+            logger: worker.logger, limit: Self.handshake
         ) { result in
             guard let then = pending.take() else { return }
             switch result {
@@ -149,7 +150,7 @@ package final class SocketConnector: UpstreamConnector {
                 then(Result { try Self.dialled(group, negotiated == .http2, worker, settings, context) })
             }
         }
-        let name = tls.serverName(of: group.service)
+        let name = group.serverName ?? tls.serverName(of: group.service)
         self.opener.open(group.endpoint.address, settings) { channel in
             guard let context = tls.context(offer) else { throw ChannelError.operationUnsupported }
             // A name that cannot be asked for is not; it may still be proven.

@@ -11,6 +11,8 @@ struct MeshReader {
     private var owners: [String: String] = [:]
     /// The clusters as they were written, by name.
     private var plainClusters: [String: String] = [:]
+    /// What `tls.yaml` has for connections to instances.
+    private let tags: ConsumerTags
 
     /// What was read.
     struct Mesh {
@@ -35,7 +37,7 @@ struct MeshReader {
         let clusters = Self.tree("mesh.clusters", &reader)
         let hosts = Self.tree("mesh.hosts", &reader)
         guard clusters != nil || hosts != nil else { return Mesh() }
-        var mesh = MeshReader(problems: RuleProblems("mesh"))
+        var mesh = MeshReader(problems: RuleProblems("mesh"), tags: ConsumerTags(reader.store))
         mesh.readClusters(clusters)
         let read = mesh.readHosts(hosts, balancing)
         for (name, cluster) in mesh.clusters.sorted(by: { $0.key < $1.key }) where !mesh.used.contains(name) {
@@ -68,7 +70,10 @@ struct MeshReader {
         return nil
     }
 
-    private init(problems: RuleProblems) { self.problems = problems }
+    private init(problems: RuleProblems, tags: ConsumerTags) {
+        self.problems = problems
+        self.tags = tags
+    }
 
     private mutating func refuse(_ tree: ConfigTree, _ problem: String, _ remedy: String) {
         self.problems.note(tree.location, ConfigMistake(problem, remedy: remedy))
@@ -81,7 +86,7 @@ struct MeshReader {
             self.problems.allowOnly(
                 [
                     "name", "service", "tags", "endpoints", "balancing", "panicThreshold", "connectTimeout", "limits",
-                    "port", "protocol",
+                    "port", "protocol", "tls",
                 ], in: element)
             guard let name = element["name"]?.text, !name.isEmpty else {
                 self.refuse(element, "the cluster has no name", "write name: cart-v2")
@@ -92,7 +97,8 @@ struct MeshReader {
                 continue
             }
             guard let members = self.members(element, name) else { continue }
-            let settings = self.settings(element)
+            var settings = self.settings(element)
+            (settings.tls, settings.serverName) = self.tls(element, members)
             self.warnOfIdleShares(element, members, settings)
             let isPlain = settings == ClusterSettings()
             self.plainClusters[name] = element.plain
@@ -128,7 +134,7 @@ struct MeshReader {
     }
 
     private mutating func entry(_ tree: ConfigTree, isHTTP2: Bool) -> ClusterEntry? {
-        if tree.text == nil { self.problems.allowOnly(["address", "weight", "priority"], in: tree) }
+        if tree.text == nil { self.problems.allowOnly(["address", "weight", "priority", "tls"], in: tree) }
         let text = tree["address"]?.text ?? tree.text ?? ""
         let url = "\(isHTTP2 ? "grpc" : "rest")://\(text)"
         guard let endpoint = try? Endpoint(url) else {
@@ -138,7 +144,50 @@ struct MeshReader {
         }
         return ClusterEntry(
             endpoint.description, weight: self.number(tree["weight"], 1...1_000_000) ?? 1,
-            priority: self.number(tree["priority"], 0...127) ?? 0)
+            priority: self.number(tree["priority"], 0...127) ?? 0, isPlain: self.isPlain(tree["tls"]))
+    }
+
+    private mutating func isPlain(_ tree: ConfigTree?) -> Bool {
+        guard let tree else { return false }
+        if tree.text == "off" { return true }
+        self.refuse(
+            tree, "an endpoint can only do without TLS", "write tls: off here, and anything else for the cluster")
+        return false
+    }
+
+    /// Whether TLS is spoken to a cluster, and what its endpoints are called.
+    private mutating func tls(_ cluster: ConfigTree, _ members: Cluster.Members) -> (ClusterTLS?, String?) {
+        guard let tree = cluster["tls"] else { return (nil, nil) }
+        if tree.text == "off" { return (.off, nil) }
+        let isMap = tree.text == nil
+        if isMap { self.problems.allowOnly(["tag", "serverName"], in: tree) }
+        guard isMap || tree.text == "on" else {
+            self.refuse(
+                tree, "\"\(tree.text ?? "")\" says nothing of TLS", "write off, on or {tag: cart.rest.Consumer}")
+            return (nil, nil)
+        }
+        let name = self.problems.text(tree["serverName"])
+        if let name, !DomainTable.isDomain(name.lowercased()) || name.hasPrefix("*") || name.hasSuffix("*") {
+            self.refuse(tree["serverName"] ?? tree, "\"\(name)\" is no host", "write one such as cart.internal")
+        }
+        if let tag = self.problems.text(tree["tag"]) {
+            if !self.tags.contains(tag) {
+                let near = Spelling.nearest(to: tag, among: self.tags.all)
+                self.refuse(
+                    tree["tag"] ?? tree, "tls.yaml has no tag \"\(tag)\" for connections to instances",
+                    near.map { "did you mean \($0)?" } ?? "write a key below it: ssl.far.rest.Consumer.verifyPeer")
+            }
+            return (.tag(tag), name)
+        }
+        let protocolName = cluster["protocol"]?.text == "http2" ? "grpc" : "rest"
+        var service: String?
+        if case .service(let owner, _) = members { service = owner }
+        if !self.tags.serve(service, protocolName) {
+            self.refuse(
+                tree, "tls.yaml does not say how TLS is spoken to it",
+                "write {tag: …}, or a key below ssl.\(service ?? "<host>").\(protocolName).Consumer")
+        }
+        return (.on, name)
     }
 
     private mutating func settings(_ tree: ConfigTree) -> ClusterSettings {

@@ -51,13 +51,26 @@ package struct ClusterEntry: Sendable, Hashable {
     package let weight: Int
     /// Lower ones are used first.
     package let priority: Int
+    /// Whether it is spoken to in plain text, whatever holds for the cluster.
+    package let isPlain: Bool
 
     /// An entry.
-    package init(_ endpoint: String, weight: Int = 1, priority: Int = 0) {
+    package init(_ endpoint: String, weight: Int = 1, priority: Int = 0, isPlain: Bool = false) {
         self.endpoint = endpoint
         self.weight = weight
         self.priority = priority
+        self.isPlain = isPlain
     }
+}
+
+/// Whether TLS is spoken to a cluster.
+package enum ClusterTLS: Sendable, Hashable {
+    /// It is not.
+    case off
+    /// As `tls.yaml` says for the service; where it says nothing there are no connections.
+    case on
+    /// As a tag of `tls.yaml` says.
+    case tag(String)
 }
 
 /// What holds for calls of a cluster, where it is not what holds for its virtual host.
@@ -80,6 +93,11 @@ package struct ClusterSettings: Sendable, Hashable {
     package var port: UInt16?
     /// Whether HTTP/2 is spoken without TLS.
     package var isHTTP2 = false
+
+    /// Whether TLS is spoken; `nil` for what holds for the service.
+    package var tls: ClusterTLS?
+    /// The name that its endpoints are asked for, and have to prove, in place of the service's.
+    package var serverName: String?
 
     /// Nothing.
     package init() {}

@@ -153,6 +153,18 @@ import Testing
             ("clusters: [{name: a, service: b, limits: {connections: 0}}]", "\"0\" is no whole number from 1 to"),
             ("clusters: [{name: a, service: b, limits: {pending: -1}}]", "\"-1\" is no whole number from 0 to"),
             ("clusters: [{name: a, service: b, limits: {connection: 1}}]", "unknown key connection"),
+            ("clusters: [{name: a, service: b, tls: maybe}]", "\"maybe\" says nothing of TLS"),
+            ("clusters: [{name: a, service: b, tls: on}]", "tls.yaml does not say how TLS is spoken to it"),
+            (
+                "clusters: [{name: a, service: b, tls: {tag: x.rest.Consumer}}]",
+                "tls.yaml has no tag \"x.rest.Consumer\""
+            ),
+            ("clusters: [{name: a, service: b, tls: {serverName: '*.a'}}]", "\"*.a\" is no host"),
+            ("clusters: [{name: a, service: b, tls: {name: a}}]", "unknown key name"),
+            (
+                "clusters: [{name: a, endpoints: [{address: '10.0.0.1:80', tls: on}]}]",
+                "an endpoint can only do without TLS"
+            ),
             ("clusters: [{name: a, service: b, protocol: http3}]", "\"http3\" is no protocol"),
             ("clusters: [{name: a, service: b, panicThreshold: 101}]", "\"101\" is no whole number from 0 to 100"),
             ("clusters: [{name: a, service: b, connectTimeout: soon}]", "\"soon\" is no duration"),
@@ -331,6 +343,24 @@ import Testing
         (settings.maxRequests, settings.maxRetries, settings.port, settings.isHTTP2) = (9, 2, 82, true)
         (settings.maxConnections, settings.maxPending) = (8, 7)
         #expect(found.settings == settings)
+    }
+
+    @Test(
+        "TLS is spoken as a tag says, or as the service's does, or not at all",
+        arguments: [
+            ("off", .off, nil), ("on", .on, nil), ("{tag: far.rest.Consumer}", .tag("far.rest.Consumer"), nil),
+            ("{tag: far.rest.Consumer, serverName: a.example}", .tag("far.rest.Consumer"), "a.example"),
+            ("{serverName: a.example}", .on, "a.example"),
+        ] as [(String, ClusterTLS, String?)])
+    func tls(written: String, expected: ClusterTLS, name: String?) throws {
+        let cluster = "{name: c, service: far, tls: \(written)}"
+        let yaml =
+            Self.mesh("{targets: [{cluster: c}]}", clusters: "clusters: [\(cluster)]")
+            + "\nssl: {far.rest.Consumer.verifyPeer: false}"
+        let (config, problems) = try rules(yaml)
+        #expect(problems == [])
+        let found = try #require(config.rules.routes.hosts["shop"]?.clusters.first?.settings)
+        #expect(found.tls == expected && found.serverName == name)
     }
 
     @Test("domains are in lower case, without the dot of the root; a host without any has its name")
