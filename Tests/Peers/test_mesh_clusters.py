@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clusters of mesh.yaml say of connections: how many there may be, who waits for one, and what is spoken."""
+"""What clusters of mesh.yaml say of connections: how many there may be, who waits for one, what is spoken, and which endpoints are near."""
 
 import contextlib
 import re
@@ -185,3 +185,37 @@ def test_tls_of_a_cluster_changes_while_it_runs(ca):
         goes_on.set()
         assert slow.response().body == b"ab"
         assert [each.name for each in far.good] == ["far.example", "other.example"]
+
+
+# -- localities ---------------------------------------------------------------------------------------------------------
+
+
+def test_near_endpoints_come_first():
+    """Others follow when near ones fail; with weights the distance does not count, from one reading to the next."""
+    names = ("near", "other", "region", "far")
+    origins = {name: Instance(name) for name in names}
+    places = {"near": "north, zone: a", "other": "north, zone: a", "region": "north, zone: b", "far": "south, zone: a"}
+    endpoints = ", ".join(
+        f"{{address: '127.0.0.1:{origins[name].port}', locality: {{region: {places[name]}}}}}" for name in names
+    )
+
+    def text(weights=""):
+        return mesh(f"{{name: c, endpoints: [{endpoints}]{weights}}}", "{cluster: c}", ", retry: {attempts: 3}")
+
+    own = "region: {name: north, availableZone: a}\n"
+    with World({}, mesh=text(), chassis=own, mesher="mesher.workers: 1\n") as world:
+        found = world.many(200, "shop")
+        assert set(found) == {"near", "other"}, found
+        assert "prefers near endpoints: 2 in the own zone, 1 in the own region, 1 elsewhere" in explain(world)
+        origins["near"].is_resetting = True
+        # It is ejected: half of the zone is trusted with 70 %.
+        eventually(lambda: "near" not in world.many(20, "shop"), "the near one was never ejected")
+        found = world.many(400, "shop")
+        assert set(found) == {"other", "region"} and 80 <= found["region"] <= 160, found
+        origins["near"].is_resetting = False
+        world.sidecar.write(
+            "mesh.yaml", text(", localityWeights: [{region: north, weight: 1}, {region: south, weight: 3}]")
+        )
+        eventually(lambda: "sends 25 % to north, 75 % to south" in explain(world), "the new mesh.yaml never held")
+        found = world.many(400, "shop")
+        assert 250 <= found["far"] <= 350, found

@@ -87,7 +87,7 @@ package struct MesherConfig: Sendable {
                 "write \(RegistryConfig.Keys.scope.name): full, so that other applications may call this service")
         }
         let region = self.governance.region
-        guard region != RegionConfig(), !region.isComplete else { return }
+        guard !(region.name.isEmpty && region.region.isEmpty && region.zone.isEmpty), !region.isComplete else { return }
         let (present, missing) =
             region.zone.isEmpty
             ? (RegionConfig.Keys.name, RegionConfig.Keys.zone) : (RegionConfig.Keys.zone, RegionConfig.Keys.name)

@@ -8,6 +8,8 @@ package struct RegionConfig: Sendable, Equatable {
     package var region = ""
     /// The zone within it.
     package var zone = ""
+    /// The part of the zone.
+    package var subzone = ""
 
     /// Nowhere in particular.
     package init() {}
@@ -16,6 +18,7 @@ package struct RegionConfig: Sendable, Equatable {
         self.name = reader.read(Keys.name)
         self.region = reader.read(Keys.region)
         self.zone = reader.read(Keys.zone)
+        self.subzone = reader.read(Keys.subzone)
     }
 
     /// Whether enough is known to prefer near instances.
@@ -38,7 +41,10 @@ package struct RegionConfig: Sendable, Equatable {
         static let region = ConfigKey("region.region", .text, default: "", "Region, where it is not the name.")
         static let zone = ConfigKey("region.availableZone", .text, default: "", "Zone within it.")
 
+        static let subzone = ConfigKey(
+            "region.subzone", .text, default: "", "Part of the zone, such as a rack; for localities of mesh.yaml.")
+
         /// In the order of the reference.
-        package static let all: [any AnyConfigKey] = [Self.name, Self.region, Self.zone]
+        package static let all: [any AnyConfigKey] = [Self.name, Self.region, Self.zone, Self.subzone]
     }
 }

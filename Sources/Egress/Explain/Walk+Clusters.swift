@@ -5,11 +5,15 @@ import Proxy
 
 extension Explainer.Walk {
     /// What the clusters of a route say beyond where they are, a line for each thing.
-    static func clusters(of rule: Route?, _ policy: ServicePolicy) -> [String] {
+    ///
+    /// - Parameter own: Where this process is.
+    static func clusters(of rule: Route?, _ policy: ServicePolicy, near own: RegionConfig) -> [String] {
         var lines: [String] = []
         for target in rule?.targets ?? [] {
-            guard let cluster = policy.host?.clusters[target.cluster], let settings = cluster.settings else { continue }
+            guard let cluster = policy.host?.clusters[target.cluster] else { continue }
             let name = cluster.name ?? ""
+            lines += Self.localities(of: cluster, near: own)
+            guard let settings = cluster.settings else { continue }
             if let tickets = policy.tickets[target.cluster] {
                 let counts = Self.counts(settings, tickets)
                 lines.append("cluster \(name) has \(counts.joined(separator: ", "))")
@@ -23,6 +27,26 @@ extension Explainer.Walk {
             }
         }
         return lines
+    }
+
+    /// Which of its endpoints come first, or what each place takes.
+    private static func localities(of cluster: Cluster, near own: RegionConfig) -> [String] {
+        guard case .fixed(let entries) = cluster.members else { return [] }
+        let name = cluster.name ?? ""
+        let weights = cluster.settings?.localityWeights ?? []
+        let total = max(1, weights.reduce(0) { $0 + $1.weight })
+        if !weights.isEmpty {
+            let parts = weights.map { "\($0.weight * 100 / total) % to \($0.locality)" }
+            return ["cluster \(name) sends \(parts.joined(separator: ", "))"]
+        }
+        let places = ["in the own zone", "in other parts of it", "in the own region", "elsewhere"]
+        let distances = entries.map { $0.locality?.distance(from: own) ?? 3 }
+        guard Set(distances).count > 1 else { return [] }
+        let parts = places.indices.compactMap { distance -> String? in
+            let count = distances.count { $0 == distance }
+            return count == 0 ? nil : "\(count) \(places[distance])"
+        }
+        return ["cluster \(name) prefers near endpoints: \(parts.joined(separator: ", "))"]
     }
 
     /// What is under way of what is limited.

@@ -29,7 +29,7 @@ package final class EndpointSubset {
     package let tickets: ClusterTickets?
     /// What it says of the connections; `nil` for nothing.
     let scope: ConnectionScope?
-    /// Weights and priorities; `nil` where all endpoints are the same.
+    /// Weights, priorities and distances; `nil` where all endpoints are the same.
     private let shares: EndpointShares?
     private var next: RoundRobin
     private var speeds: WeightedResponse
@@ -41,8 +41,10 @@ package final class EndpointSubset {
         uniquingKeysWith: { first, _ in first })
 
     /// - Parameter foreign: See ``foreign``.
+    /// - Parameter own: Where this process is.
     init(
-        _ set: EndpointSet, of cluster: Cluster?, _ foreign: Service?, _ policy: BalancingPolicy,
+        _ set: EndpointSet, of cluster: Cluster?, _ foreign: Service?, near own: RegionConfig,
+        _ policy: BalancingPolicy,
         counters: RequestCounters, tickets: ClusterTickets?, tls: TLSContexts, turn: BalancerTurn,
         loads: [EndpointLoad], ring: SharedRing?, at now: NIODeadline
     ) {
@@ -56,7 +58,7 @@ package final class EndpointSubset {
         self.panicThreshold = settings?.panicThreshold ?? 0
         self.connectLimit = (settings?.connectTimeout).map { TimeAmount($0) }
         if case .fixed(let entries)? = cluster?.members, entries.count == set.endpoints.count {
-            self.shares = EndpointShares(entries)
+            self.shares = EndpointShares(entries, near: own, localities: settings?.localityWeights ?? [])
         } else {
             self.shares = nil
         }

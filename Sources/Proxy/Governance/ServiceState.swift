@@ -96,7 +96,8 @@ package final class ServiceState {
         var balancing = self.policy.balancing
         if let strategy = cluster?.settings?.strategy { balancing.strategy = strategy }
         let made = EndpointSubset(
-            set, of: cluster, owner === self.service ? nil : owner, balancing, counters: counters,
+            set, of: cluster, owner === self.service ? nil : owner, near: self.governance.config.region, balancing,
+            counters: counters,
             tickets: index == 0 ? nil : self.policy.tickets[index - 1], tls: worker.tls, turn: self.turns[place],
             loads: loads,
             ring: balancing.strategy == .ringHash ? self.policy.rings.ring(of: set.endpoints, at: place) : nil,

@@ -10,8 +10,31 @@ import Testing
         EndpointShares(
             entries.enumerated().map { index, entry in
                 ClusterEntry("rest://10.0.0.\(index + 1):80", weight: entry.weight, priority: entry.priority)
-            })
+            }, near: RegionConfig())
     }
+
+    private static let own = {
+        var own = RegionConfig()
+        (own.name, own.zone, own.subzone) = ("north", "a", "1")
+        return own
+    }()
+
+    /// Shares of endpoints by where they are.
+    private static func shares(
+        _ places: [Locality?], weights: [LocalityWeight] = [], priorities: [Int] = []
+    ) -> EndpointShares? {
+        EndpointShares(
+            places.enumerated().map { index, place in
+                ClusterEntry(
+                    "rest://10.0.0.\(index + 1):80", priority: priorities.isEmpty ? 0 : priorities[index],
+                    locality: place)
+            }, near: Self.own, localities: weights)
+    }
+
+    private static let near = Locality(region: "north", zone: "a", subzone: "1")
+    private static let beside = Locality(region: "north", zone: "a", subzone: "2")
+    private static let region = Locality(region: "north", zone: "b")
+    private static let far = Locality(region: "south", zone: "a")
 
     /// How many of 10,000 picks each endpoint gets, in percent.
     private static func percent(
@@ -53,6 +76,43 @@ import Testing
         let own = (0..<4).map { $0 < left ? first / Double(left) : 0 }
         let next = (0..<4).map { _ in (100 - first) / 4 }
         #expect(Self.isNear(found, own + next), "\(found)")
+    }
+
+    @Test("near endpoints take all, and others follow in the measure in which they are missing")
+    func distances() throws {
+        let places = [Self.far, Self.region, Self.beside, Self.near, Self.near, nil]
+        let shares = try #require(Self.shares(places))
+        #expect(Self.isNear(Self.percent(shares, of: 6), [0, 0, 0, 50, 50, 0]))
+        #expect(Self.isNear(Self.percent(shares, of: 6) { $0 != 3 }, [0, 0, 30, 0, 70, 0]))
+        #expect(Self.isNear(Self.percent(shares, of: 6) { $0 < 3 }, [0, 0, 100, 0, 0, 0]))
+        #expect(Self.isNear(Self.percent(shares, of: 6) { $0 < 2 }, [0, 100, 0, 0, 0, 0]))
+        // What is said to be elsewhere is as far as what is nowhere.
+        #expect(Self.isNear(Self.percent(shares, of: 6) { $0 == 0 || $0 == 5 }, [50, 0, 0, 0, 0, 50]))
+        #expect(Self.shares([Self.far, nil]) == nil && Self.shares([Self.near, Self.near]) == nil)
+    }
+
+    @Test("a priority counts before the distance")
+    func prioritiesBeforeDistances() throws {
+        let shares = try #require(Self.shares([Self.near, Self.far], priorities: [1, 0]))
+        #expect(Self.isNear(Self.percent(shares, of: 2), [0, 100]))
+        #expect(Self.isNear(Self.percent(shares, of: 2) { $0 == 0 }, [100, 0]))
+    }
+
+    @Test("places with weights share by these, as far as their endpoints are there, whatever the distance")
+    func places() throws {
+        let weights = [
+            LocalityWeight(Locality(region: "north"), weight: 3), LocalityWeight(Self.far, weight: 1),
+            LocalityWeight(Self.near, weight: 4),
+        ]
+        let shares = try #require(
+            Self.shares([Self.near, Self.region, Self.region, Self.far, Self.far, nil], weights: weights))
+        #expect(Self.isNear(Self.percent(shares, of: 6), [50, 18.75, 18.75, 6.25, 6.25, 0]))
+        // One of two is left: 70 % of the place's weight.
+        let left = Self.percent(shares, of: 6) { $0 != 1 }
+        #expect(Self.isNear(left, [56.3, 0, 29.6, 7, 7, 0]), "\(left)")
+        #expect(Self.isNear(Self.percent(shares, of: 6) { $0 > 2 }, [0, 0, 0, 50, 50, 0]))
+        var random = FastRandom(seed: 7)
+        #expect(shares.pick(using: &random) { $0 == 5 } == nil)
     }
 
     @Test("where all priorities together could not take everything, they share in the same measure")

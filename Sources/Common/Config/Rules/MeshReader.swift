@@ -86,7 +86,7 @@ struct MeshReader {
             self.problems.allowOnly(
                 [
                     "name", "service", "tags", "endpoints", "balancing", "panicThreshold", "connectTimeout", "limits",
-                    "port", "protocol", "tls",
+                    "port", "protocol", "tls", "localityWeights",
                 ], in: element)
             guard let name = element["name"]?.text, !name.isEmpty else {
                 self.refuse(element, "the cluster has no name", "write name: cart-v2")
@@ -99,6 +99,7 @@ struct MeshReader {
             guard let members = self.members(element, name) else { continue }
             var settings = self.settings(element)
             (settings.tls, settings.serverName) = self.tls(element, members)
+            settings.localityWeights = self.localityWeights(element["localityWeights"], members)
             self.warnOfIdleShares(element, members, settings)
             let isPlain = settings == ClusterSettings()
             self.plainClusters[name] = element.plain
@@ -134,7 +135,9 @@ struct MeshReader {
     }
 
     private mutating func entry(_ tree: ConfigTree, isHTTP2: Bool) -> ClusterEntry? {
-        if tree.text == nil { self.problems.allowOnly(["address", "weight", "priority", "tls"], in: tree) }
+        if tree.text == nil {
+            self.problems.allowOnly(["address", "weight", "priority", "tls", "locality"], in: tree)
+        }
         let text = tree["address"]?.text ?? tree.text ?? ""
         let url = "\(isHTTP2 ? "grpc" : "rest")://\(text)"
         guard let endpoint = try? Endpoint(url) else {
@@ -144,7 +147,45 @@ struct MeshReader {
         }
         return ClusterEntry(
             endpoint.description, weight: self.number(tree["weight"], 1...1_000_000) ?? 1,
-            priority: self.number(tree["priority"], 0...127) ?? 0, isPlain: self.isPlain(tree["tls"]))
+            priority: self.number(tree["priority"], 0...127) ?? 0, isPlain: self.isPlain(tree["tls"]),
+            locality: tree["locality"].flatMap { self.locality($0, besides: []) })
+    }
+
+    private mutating func locality(_ tree: ConfigTree, besides others: [String]) -> Locality? {
+        self.problems.allowOnly(["region", "zone", "subzone"] + others, in: tree)
+        guard tree.isMapOrEmpty else { return nil }
+        let parts = ["region", "zone", "subzone"].map { self.problems.text(tree[$0]) ?? "" }
+        // A zone of no region, or a part of no zone, would be taken for that of another.
+        guard !parts[0].isEmpty, !parts[1].isEmpty || parts[2].isEmpty else {
+            self.refuse(tree, "a locality begins with its region", "write {region: north, zone: a}")
+            return nil
+        }
+        return Locality(region: parts[0], zone: parts[1], subzone: parts[2])
+    }
+
+    private mutating func localityWeights(_ tree: ConfigTree?, _ members: Cluster.Members) -> [LocalityWeight] {
+        guard let tree else { return [] }
+        guard case .fixed(let entries) = members else {
+            self.refuse(tree, "only endpoints that are written down have localities", "take localityWeights out")
+            return []
+        }
+        let weights = tree.elements.compactMap { element -> LocalityWeight? in
+            guard let locality = self.locality(element, besides: ["weight"]) else { return nil }
+            if element["weight"] == nil { self.refuse(element, "the locality has no weight", "write weight: 10") }
+            return LocalityWeight(locality, weight: self.number(element["weight"], 0...1_000_000) ?? 0)
+        }
+        if weights.allSatisfy({ $0.weight == 0 }), !self.problems.hasErrors {
+            self.refuse(tree, "all weights of localities are 0", "give one a weight")
+        }
+        for entry in entries {
+            guard let place = entry.locality, weights.contains(where: { place.isWithin($0.locality) }) else {
+                self.problems.warn(
+                    tree.location, "\(entry.endpoint) is in none of the localities, and gets no requests",
+                    remedy: "write its locality in both places")
+                continue
+            }
+        }
+        return weights
     }
 
     private mutating func isPlain(_ tree: ConfigTree?) -> Bool {
@@ -229,12 +270,16 @@ struct MeshReader {
         _ tree: ConfigTree, _ members: Cluster.Members, _ settings: ClusterSettings
     ) {
         guard case .fixed(let entries) = members, let strategy = settings.strategy,
-            entries.contains(where: { $0.weight != entries[0].weight || $0.priority != entries[0].priority })
+            !settings.localityWeights.isEmpty
+                || entries.contains(where: {
+                    $0.weight != entries[0].weight || $0.priority != entries[0].priority
+                        || $0.locality != entries[0].locality
+                })
         else { return }
         let problem =
             strategy == .ringHash
-            ? "weights and priorities have no effect on requests that have a hash"
-            : "\(strategy.rawValue) has no effect: weights and priorities decide"
+            ? "weights, priorities and localities have no effect on requests that have a hash"
+            : "\(strategy.rawValue) has no effect: weights, priorities and localities decide"
         self.problems.warn(tree["balancing"]?.location ?? tree.location, problem, remedy: "keep one of them")
     }
 

@@ -54,8 +54,14 @@ package struct ClusterEntry: Sendable, Hashable {
     /// Whether it is spoken to in plain text, whatever holds for the cluster.
     package let isPlain: Bool
 
+    /// Where it is; `nil` where that is not said.
+    package let locality: Locality?
+
     /// An entry.
-    package init(_ endpoint: String, weight: Int = 1, priority: Int = 0, isPlain: Bool = false) {
+    package init(
+        _ endpoint: String, weight: Int = 1, priority: Int = 0, isPlain: Bool = false, locality: Locality? = nil
+    ) {
+        self.locality = locality
         self.endpoint = endpoint
         self.weight = weight
         self.priority = priority
@@ -94,6 +100,8 @@ package struct ClusterSettings: Sendable, Hashable {
     /// Whether HTTP/2 is spoken without TLS.
     package var isHTTP2 = false
 
+    /// What each place takes of the requests, whatever the distance; empty where the near ones come first.
+    package var localityWeights: [LocalityWeight] = []
     /// Whether TLS is spoken; `nil` for what holds for the service.
     package var tls: ClusterTLS?
     /// The name that its endpoints are asked for, and have to prove, in place of the service's.

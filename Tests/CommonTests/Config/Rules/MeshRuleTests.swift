@@ -165,6 +165,27 @@ import Testing
                 "clusters: [{name: a, endpoints: [{address: '10.0.0.1:80', tls: on}]}]",
                 "an endpoint can only do without TLS"
             ),
+            (
+                "clusters: [{name: a, endpoints: [{address: '10.0.0.1:80', locality: {zone: a}}]}]",
+                "a locality begins with its region"
+            ),
+            (
+                "clusters: [{name: a, endpoints: [{address: '10.0.0.1:80', locality: {region: a, subzone: b}}]}]",
+                "a locality begins with its region"
+            ),
+            ("clusters: [{name: a, endpoints: [{address: '10.0.0.1:80', locality: north}]}]", "a map belongs here"),
+            (
+                "clusters: [{name: a, service: b, localityWeights: [{region: a, weight: 1}]}]",
+                "only endpoints that are written down have localities"
+            ),
+            (
+                "clusters: [{name: a, endpoints: ['10.0.0.1:80'], localityWeights: [{region: a}]}]",
+                "the locality has no weight"
+            ),
+            (
+                "clusters: [{name: a, endpoints: ['10.0.0.1:80'], localityWeights: [{region: a, weight: 0}]}]",
+                "all weights of localities are 0"
+            ),
             ("clusters: [{name: a, service: b, protocol: http3}]", "\"http3\" is no protocol"),
             ("clusters: [{name: a, service: b, panicThreshold: 101}]", "\"101\" is no whole number from 0 to 100"),
             ("clusters: [{name: a, service: b, connectTimeout: soon}]", "\"soon\" is no duration"),
@@ -189,13 +210,20 @@ import Testing
                     clusters:
                         "clusters: [{name: a, balancing: Random, endpoints: [{address: '10.0.0.1:80', weight: 2}, {address: '10.0.0.2:80'}]}]"
                 ),
-                "Random has no effect: weights and priorities decide"
+                "Random has no effect: weights, priorities and localities decide"
             ),
             (
                 Self.mesh(
                     "{targets: [{cluster: a}]}",
                     clusters: "clusters: [{name: a, service: b, limits: {pending: 3}}]"),
                 "pending has no effect: nothing limits the connections"
+            ),
+            (
+                Self.mesh(
+                    "{targets: [{cluster: a}]}",
+                    clusters:
+                        "clusters: [{name: a, endpoints: ['10.0.0.1:80'], localityWeights: [{region: n, weight: 1}]}]"),
+                "rest://10.0.0.1:80 is in none of the localities, and gets no requests"
             ),
             (
                 Self.mesh("{targets: [{cluster: one}]}") + "\nrouteRule: {shop: [{route: [{tags: {version: 1}}]}]}",
@@ -361,6 +389,19 @@ import Testing
         #expect(problems == [])
         let found = try #require(config.rules.routes.hosts["shop"]?.clusters.first?.settings)
         #expect(found.tls == expected && found.serverName == name)
+    }
+
+    @Test("endpoints say where they are, and places what they take")
+    func localities() throws {
+        let cluster = """
+            clusters: [{name: c, endpoints: [{address: '10.0.0.1:80', locality: {region: n, zone: a, subzone: '1'}}],
+              localityWeights: [{region: n, zone: a, weight: 3}]}]
+            """
+        let found = try #require(try self.shop("{targets: [{cluster: c}]}", clusters: cluster).clusters.first)
+        let place = Locality(region: "n", zone: "a", subzone: "1")
+        #expect(found.members == .fixed([ClusterEntry("rest://10.0.0.1:80", locality: place)]))
+        #expect(found.settings?.localityWeights == [LocalityWeight(Locality(region: "n", zone: "a"), weight: 3)])
+        #expect("\(place)" == "n/a/1")
     }
 
     @Test("domains are in lower case, without the dot of the root; a host without any has its name")
