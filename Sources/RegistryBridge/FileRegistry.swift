@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Foundation
+import FoundationEssentials
 package import Logging
 
 /// Services from a file, for laptops and tests: YAML, or JSON as the original wrote it.

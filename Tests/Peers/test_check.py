@@ -74,6 +74,7 @@ def test_the_document_says_what_the_lines_say(folder):
 def test_a_good_folder(tmp_path):
     (tmp_path / "chassis.yaml").write_text("cse: {service: {registry: {type: file}}}\n")
     (tmp_path / "microservice.yaml").write_text("service_description: {name: web}\n")
+    (tmp_path / "service.json").write_text('{"service": []}')
     done = mesher(tmp_path, "check")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("no mistakes in ")

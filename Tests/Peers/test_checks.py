@@ -2,7 +2,8 @@
 """What `mesher check` says of what people write: a table of inputs with places and words.
 
 Each file of Tests/Fixtures/Checks has cases: a title behind `===`, files behind `---`, and what is printed behind
-`--- expected`. What a case does not write, it has from ORDINARY. UPDATE_GOLDEN=1 writes what is printed anew: read the
+`--- expected`. What a case does not write, it has from the files in front of the first case, or else from ORDINARY;
+`--- no services.yaml` takes one away. What the table of right ones has hears nothing. UPDATE_GOLDEN=1 writes what is printed anew: read the
 difference before it is committed.
 """
 
@@ -11,6 +12,7 @@ import re
 import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 import pytest
 
@@ -24,19 +26,29 @@ ORDINARY = {
 }
 
 
+def named(text):
+    """What stands behind each name."""
+    parts = re.split(r"^--- (.*)\n", text, flags=re.M)[1:]
+    return dict(zip(parts[::2], parts[1::2]))
+
+
 def cases(table):
     """The cases of a table: titles, and what stands behind each name."""
     found = []
     for text in re.split(r"^=== ", table.read_text(), flags=re.M)[1:]:
         title, _, rest = text.partition("\n")
-        parts = re.split(r"^--- (.*)\n", rest, flags=re.M)[1:]
-        found.append((title, dict(zip(parts[::2], parts[1::2]))))
+        found.append((title, named(rest)))
     return found
+
+
+def front(table):
+    """What stands in front of the first case."""
+    return re.split(r"^=== ", table.read_text(), flags=re.M)[0]
 
 
 def write(table, results):
     """Writes a table whose cases have printed `results`."""
-    text = ""
+    text = front(table)
     for (title, parts), (printed, _) in zip(cases(table), results):
         text += f"=== {title}\n"
         for name, content in (*((n, c) for n, c in parts.items() if n != "expected"), ("expected", printed)):
@@ -44,11 +56,11 @@ def write(table, results):
     table.write_text(text)
 
 
-def check(folder, parts):
+def check(folder, ordinary, parts):
     """What is printed of a case, without the last line, and the status."""
     folder.mkdir()
-    for name, content in {**ORDINARY, **parts}.items():
-        if name not in ("environment", "arguments", "expected"):
+    for name, content in {**ORDINARY, **ordinary, **parts}.items():
+        if name not in ("environment", "arguments", "expected") and f"no {name}" not in parts and name[:3] != "no ":
             (folder / name).write_text(content)
     environment = {"PATH": os.environ["PATH"], "CHASSIS_CONF_DIR": "."}
     environment.update(line.split("=", 1) for line in parts.get("environment", "").splitlines())
@@ -66,12 +78,13 @@ def test_what_is_said(table, tmp_path):
     known = cases(table)
     with ThreadPoolExecutor(4) as pool:
         folders = [tmp_path / str(number) for number in range(len(known))]
-        results = list(pool.map(check, folders, [parts for _, parts in known]))
+        results = list(pool.map(check, folders, repeat(named(front(table))), [parts for _, parts in known]))
     if os.environ.get("UPDATE_GOLDEN"):
         write(table, results)
         known = cases(table)
     for (title, parts), (printed, status) in zip(known, results):
         assert printed == parts.get("expected", ""), title
+        assert not printed or table.stem != "right", title
         errors = [line for line in printed.splitlines() if not re.search(r": (warning|note): ", line)]
         assert status == (1 if errors else 0), title
 

@@ -122,6 +122,7 @@ def test_a_registry_serves_while_the_file_is_missing(world, registry, services, 
 def check(folder, text):
     (folder / "chassis.yaml").write_text(text)
     (folder / "microservice.yaml").write_text("service_description: {name: web}\n")
+    (folder / "service.json").write_text('{"service": []}')
     done = subprocess.run(
         [binary(), "check"], env={"CHASSIS_CONF_DIR": str(folder)}, capture_output=True, text=True, timeout=20
     )

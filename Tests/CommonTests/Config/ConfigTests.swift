@@ -152,6 +152,7 @@ import Testing
         let ports = try ServicePorts("rest-admin:8080, grps : 9000,http:3000,")
         #expect(ports["rest"] == 3000 && ports["grpc"] == 9000 && ports["rest-admin"] == 8080 && ports["dubbo"] == nil)
         #expect(try ServicePorts("").ports.isEmpty)
+        #expect(try ServicePorts("REST:8080,gRPC:9000,HTTP-a:1").text == "rest:8080,grpc:9000,http-a:1")
     }
 
     @Test(

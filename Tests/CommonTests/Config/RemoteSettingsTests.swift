@@ -57,6 +57,23 @@ private func remote(_ settings: [String: String]) -> ConfigSource { ConfigSource
         #expect(none.store.remote.keysThatDiffer(from: remote([line: "1KiB"])).isEmpty)
     }
 
+    @Test("rules that are no list are refused, and the old ones stay; weights below 100 are told of by the key's name")
+    func rules() {
+        let key = "cse.routeRule.cart"
+        let old = "[{route: [{tags: {version: 1.0.0}, weight: 70}]}]"
+        let result = self.examine([key: "{precedence: 1, route: [{tags: {version: 2.0.0}}]}"], upon: [key: old])
+        #expect(
+            result.refused.map(\.description) == [
+                "\(server), \(key): a map stands where a list of rules belongs; write a list: - precedence: 1"
+            ])
+        #expect(result.config.rules.routes["cart"]?.routes.first?.targets.map(\.weight) == [70, 30])
+        #expect(
+            result.problems.map(\.description) == [
+                "\(server), \(key): warning: the weights add up to 70: the other 30 % go to the newest version; "
+                    + "make them add up to 100, or write {tags: {version: latest}, weight: 30}"
+            ])
+    }
+
     @Test("several mistakes at once, each with its own end")
     func severalMistakes() {
         let result = self.examine(

@@ -67,7 +67,7 @@ package struct ResilienceConfig: Sendable {
     }
 
     /// More calls at a time are never allowed.
-    private static let mostConcurrent = 5000
+    static let mostConcurrent = 5000
 
     /// The keys.
     package enum Keys {

@@ -239,7 +239,8 @@ struct MeshReader {
             if settings.strategy == nil || settings.strategy == .sessionStickiness {
                 self.refuse(
                     text, "\"\(text.text ?? "")\" is no way to balance a cluster",
-                    "write one of \(names.joined(separator: ", "))")
+                    Spelling.nearest(to: text.text ?? "", among: names).map { "did you mean \($0)?" }
+                        ?? "write one of \(names.joined(separator: ", "))")
             }
         }
         settings.panicThreshold = self.number(tree["panicThreshold"], 0...100) ?? 0

@@ -16,13 +16,13 @@ struct RouteRuleReader {
         let known = Dictionary(policies.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         let rules = RouteRuleReader(policies: known, templates: Self.templates(reader.store))
         var services: [String: VirtualHost] = [:]
-        for (service, entry) in reader.store.entries(below: "routeRule") {
+        for (service, entry) in Self.lists("routeRule", &reader) {
             services[service] = rules.routes(entry, &reader)
         }
         for (service, entry) in reader.store.entries(below: "cse.darklaunch.policy") {
             services[service] = DarkLaunch.routes(entry, &reader) ?? services[service]
         }
-        for (service, entry) in reader.store.entries(below: "cse.routeRule") {
+        for (service, entry) in Self.lists("cse.routeRule", &reader) {
             services[service] = rules.routes(entry, &reader)
         }
         for name in services.keys.sorted()
@@ -36,8 +36,44 @@ struct RouteRuleReader {
         return services
     }
 
+    private static let listRemedy = "write a list: - precedence: 1"
+
+    /// The entries `<prefix>.<service>`; a rule that was written without a list is refused, once for all its parts.
+    private static func lists(
+        _ prefix: String, _ reader: inout ConfigReader
+    ) -> [(suffix: String, entry: ConfigSource.Entry)] {
+        let entries = reader.store.entries(below: prefix)
+        var refused: [String: ConfigSource.Entry] = [:]
+        for (path, entry) in entries {
+            guard let service = Self.service(ofPart: path), !Self.isRules(entry) else { continue }
+            let first = refused[service] ?? entry
+            refused[service] = first.value.location < entry.value.location ? first : entry
+        }
+        for (service, entry) in refused.sorted(by: { $0.key < $1.key }) {
+            reader.note(
+                ConfigProblem(
+                    at: entry.value.location, key: "\(prefix).\(service)",
+                    "a map stands where a list of rules belongs", remedy: Self.listRemedy))
+        }
+        return entries.filter { path, entry in
+            !refused.keys.contains { path.hasPrefix("\($0).") } || Self.isRules(entry)
+        }
+    }
+
+    /// The service whose rule this would be a part of, were it written without a list.
+    private static func service(ofPart path: String) -> String? {
+        for part in [".precedence", ".match", ".route"] where path.hasSuffix(part) {
+            return String(path.dropLast(part.count))
+        }
+        return path.range(ofFirst: ".match.").map { String(path[..<$0.lowerBound]) }
+    }
+
+    private static func isRules(_ entry: ConfigSource.Entry) -> Bool {
+        (try? RuleText.read(entry))?.elements.contains { $0["route"] != nil } == true
+    }
+
     /// The matches that rules may refer to, put together again from their leaves.
-    private static func templates(_ store: ConfigStore) -> [String: ConfigTree] {
+    static func templates(_ store: ConfigStore) -> [String: ConfigTree] {
         var templates: [String: ConfigTree] = [:]
         for (path, entry) in store.entries(below: "sourceTemplate") {
             let parts = path.split(separator: ".").map(String.init)
@@ -60,7 +96,9 @@ struct RouteRuleReader {
         var rules: [(route: Route, clusters: [Cluster])] = []
         if case .map = tree {
             matches.problems.note(
-                tree.location, ConfigMistake("a map stands where a list of rules belongs", remedy: "write - before it"))
+                tree.location, ConfigMistake("a map stands where a list of rules belongs", remedy: Self.listRemedy))
+            matches.problems.problems.forEach { reader.note($0) }
+            return nil
         }
         for element in tree.elements {
             if let rule = self.rule(element, &matches) { rules.append(rule) }

@@ -2,14 +2,15 @@
 
 /// Reads values that are texts with YAML or JSON inside, as servers of settings keep rules.
 enum RuleText {
-    /// The tree inside an entry's text, its places corrected to the file that the text stands in.
+    /// The tree inside an entry's text, its places corrected to the file that the text stands in: those of a block begin in
+    /// the line behind its key, those of a text in quotes in the same line.
     ///
     /// A value that is a tree already, as files may write it, is taken as it is.
     static func read(_ entry: ConfigSource.Entry) throws(ConfigProblem) -> ConfigTree {
         guard let text = entry.value.text else { return entry.value }
         let outer = entry.value.location
         do {
-            return try ConfigTree(yaml: text, source: outer.source).moved(behind: outer)
+            return try ConfigTree(yaml: text, source: outer.source).moved(behind: outer, isBlock: text.contains("\n"))
         } catch {
             throw ConfigProblem(
                 at: outer, key: entry.key, "\(error.problem), in line \(error.location.line) of the text",
@@ -19,18 +20,23 @@ enum RuleText {
 }
 
 extension ConfigTree {
-    /// The same with lines counted from the one behind `outer`.
-    fileprivate func moved(behind outer: ConfigLocation) -> ConfigTree {
+    /// The same with places counted from `outer`.
+    fileprivate func moved(behind outer: ConfigLocation, isBlock: Bool) -> ConfigTree {
         func move(_ inner: ConfigLocation) -> ConfigLocation {
-            outer.line > 0
-                ? ConfigLocation(outer.source, line: outer.line + inner.line, column: inner.column) : outer
+            guard outer.line > 0 else { return outer }
+            return isBlock
+                ? ConfigLocation(outer.source, line: outer.line + inner.line, column: inner.column)
+                : ConfigLocation(outer.source, line: outer.line, column: outer.column + inner.column)
         }
         switch self {
         case .text(let text, let location): return .text(text, move(location))
-        case .list(let list, let location): return .list(list.map { $0.moved(behind: outer) }, move(location))
+        case .list(let list, let location):
+            return .list(list.map { $0.moved(behind: outer, isBlock: isBlock) }, move(location))
         case .map(let entries, let location):
             let moved = entries.map { entry in
-                Entry(key: entry.key, location: move(entry.location), value: entry.value.moved(behind: outer))
+                Entry(
+                    key: entry.key, location: move(entry.location),
+                    value: entry.value.moved(behind: outer, isBlock: isBlock))
             }
             return .map(moved, move(location))
         case .null(let location): return .null(move(location))
