@@ -34,7 +34,7 @@ extension OrderedJSON {
         ]
         guard let name = cluster.name else { return .object(members) }
         switch cluster.members {
-        case .own: return .object(members + [("cluster", .string(name))])
+        case .own, .requested: return .object(members + [("cluster", .string(name))])
         case .service(let service, _):
             return .object(members + [("cluster", .string(name)), ("service", .string(service))])
         case .fixed(let entries):

@@ -312,7 +312,7 @@ extension Explainer {
                 "loadbalance",
                 "\(self.policy.balancing.strategy.rawValue) over \(available.count) of \(instances.count + others) instances\(ejected > 0 ? ", \(ejected) ejected" : "")",
                 (self.policy.region == nil ? [] : ["instances of the own zone or region are preferred"])
-                    + Self.clusters(of: self.rule, self.policy, near: self.explainer.governance.config.region))
+                    + Self.clusters(of: self.rule, self.policy, near: self.explainer.rules.governance.region))
             // A share without instances fails; the others do not.
             let empty = shares.filter { $0.percent > 0 && $0.set.endpoints.isEmpty }
             guard let first = empty.first else { return }

@@ -96,7 +96,7 @@ package final class ServiceState {
         var balancing = self.policy.balancing
         if let strategy = cluster?.settings?.strategy { balancing.strategy = strategy }
         let made = EndpointSubset(
-            set, of: cluster, owner === self.service ? nil : owner, near: self.governance.config.region, balancing,
+            set, of: cluster, owner === self.service ? nil : owner, near: self.rules.governance.region, balancing,
             counters: counters,
             tickets: index == 0 ? nil : self.policy.tickets[index - 1], tls: worker.tls, turn: self.turns[place],
             loads: loads,

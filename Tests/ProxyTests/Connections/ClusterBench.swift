@@ -15,15 +15,22 @@ final class ClusterBench {
         let loop = EmbeddedEventLoop()
         let connector = FakeConnector()
         let worker: Worker
+        private let mesh: Snapshot<Mesh>
 
-        init(_ index: Int, of count: Int) {
+        init(_ index: Int, of count: Int, _ rules: MeshRules, _ governance: Governance) {
+            self.mesh = Snapshot(Mesh(ServiceDirectory([], isSynced: true), rules), on: self.loop)
             self.loop.advanceTime(by: .seconds(1000))
             self.worker = Worker(
                 eventLoop: self.loop, index: index, loopCount: count,
-                mesh: Snapshot(Mesh(ServiceDirectory([], isSynced: true)), on: self.loop),
-                metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
+                mesh: self.mesh, governance: governance, metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload(),
                 connector: self.connector)
+        }
+
+        /// Other rules hold.
+        func publish(_ rules: MeshRules) {
+            self.mesh.publish(Mesh(self.worker.directory, rules))
+            self.loop.run()
         }
 
         /// What was dialled under this number is connected.
@@ -52,11 +59,13 @@ final class ClusterBench {
     private struct ChoiceStage: Stage {
         static let name = "choice"
 
-        let governance: Governance
-
         func onRequest(_ exchange: inout Exchange) -> Verdict {
+            let host = exchange.requestHeaders.withBytes(in: exchange.request.authority.host) {
+                exchange.worker.rules.hosts.find($0, port: 80)
+            }
+            guard let host else { return .reject(ProxyError(.internal, "no host")) }
             let path = exchange.requestHeaders.string(in: exchange.request.path)
-            let target = exchange.worker.state(ofHost: self.governance.placeholder(of: "shop"), self.governance)
+            let target = exchange.worker.state(of: host)
             let subset = target.cluster(1, isGRPC: false, exchange.worker)
             exchange.target = target
             exchange.balancing.subset = subset
@@ -67,31 +76,26 @@ final class ClusterBench {
     }
 
     let loops: [Loop]
-    private(set) var plan: TrafficPlan
-    private var governance: Governance
+    let plan = TrafficPlan(
+        direction: .outgoing, chain: StageChain([ChoiceStage()]), settings: ProxySettings())
+    private let governance = Governance()
+    private var rules: MeshRules
 
     /// - Parameter limits: Those of the cluster, as they are written.
     /// - Parameter more: Other keys of it.
     init(_ limits: String, loops: Int = 1, more: String = "") throws {
-        self.loops = (0..<loops).map { Loop($0, of: loops) }
-        self.governance = try Self.governance(limits, more)
-        self.plan = Self.plan(self.governance)
+        let (rules, governance) = (try Self.rules(limits, more), self.governance)
+        self.rules = rules
+        self.loops = (0..<loops).map { Loop($0, of: loops, rules, governance) }
     }
 
     /// Other limits from the next request on.
     func configure(_ limits: String, more: String = "") throws {
-        self.governance = try Self.governance(limits, more, upon: self.governance)
-        self.plan = Self.plan(self.governance)
+        self.rules = try Self.rules(limits, more, upon: self.rules)
+        for loop in self.loops { loop.publish(self.rules) }
     }
 
-    private static func plan(_ governance: Governance) -> TrafficPlan {
-        TrafficPlan(
-            direction: .outgoing, chain: StageChain([ChoiceStage(governance: governance)]), settings: ProxySettings())
-    }
-
-    private static func governance(
-        _ limits: String, _ more: String, upon old: Governance? = nil
-    ) throws -> Governance {
+    private static func rules(_ limits: String, _ more: String, upon old: MeshRules? = nil) throws -> MeshRules {
         let endpoints = #"endpoints: ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]"#
         let cluster = "{name: small, \(endpoints), limits: \(limits)\(more)}"
         var source = ConfigSource(.files)
@@ -103,7 +107,7 @@ final class ClusterBench {
         var reader = ConfigReader(ConfigStore([source]))
         let config = MesherConfig(&reader)
         precondition(!reader.problems.contains { $0.severity == .error }, "\(reader.problems)")
-        return Governance(config, upon: old)
+        return MeshRules(config, upon: old)
     }
 
     /// A request on a loop, for the endpoint that the first digit of its path says.
@@ -128,7 +132,7 @@ final class ClusterBench {
     }
 
     var tickets: ClusterTickets? {
-        self.governance.policy(for: "shop", isVirtualHost: true).tickets.first ?? nil
+        self.governance.policy(for: "shop", .virtualHost, under: self.rules).tickets.first ?? nil
     }
 
     /// Connections, and requests that wait for one.
