@@ -22,6 +22,7 @@ build: .build/setup-build ## Release build: .build/release/mesher, with VERSION 
 	swift build $(RELEASE) --product mesher
 	@scripts/version > .build/release/VERSION
 	@mkdir -p .build/release/conf && cp -n conf/*.yaml .build/release/conf/
+	@$(BINARY) reference --schema --output .build/release/conf/schema
 
 install: ## Install what make build has built: PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR= for packages
 	@packaging/install "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)"

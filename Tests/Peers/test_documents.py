@@ -26,6 +26,7 @@ PORTS = [6060, 8080, 8081, 8083, 8085, 30100, 30101, 30102, 30110, 30111, 30201,
 WITH_NOTHING = [
     "docs/command-line.md",
     "docs/configuration.md",
+    "docs/editor.md",
     "docs/file-registry.md",
     "docs/live-configuration.md",
     "docs/local-registry.md",

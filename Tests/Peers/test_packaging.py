@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `make install` puts into place works from there; manual, unit, image and completions are in order."""
 
+import json
 import os
 import re
 import subprocess
@@ -58,6 +59,16 @@ class TestInstallation:
         install(tmp_path, "--remove")
         left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path.is_file()}
         assert left == {"etc"}
+
+    def test_samples_name_the_schema_that_editors_take(self, root, tmp_path):
+        samples = sorted((root / "etc/mesher").glob("*.yaml"))
+        assert samples
+        for sample in samples:
+            named = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", sample.read_text().splitlines()[0])
+            assert json.loads((sample.parent / named[1]).read_text())["title"].startswith(sample.name)
+        install(tmp_path)
+        install(tmp_path, "--remove")
+        assert not (tmp_path / "etc/mesher/schema").exists()
 
     def test_the_unit_names_what_was_installed(self, root, tmp_path):
         text = (root / "usr/lib/systemd/system/mesher.service").read_text()

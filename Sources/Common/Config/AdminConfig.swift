@@ -94,7 +94,7 @@ extension ListenAddress {
 extension ConfigKind<ListenAddress> {
     /// An address of this machine alone: profiles show what a program does, and taking one costs.
     fileprivate static var profilingAddress: Self {
-        Self("`ip:port` of loopback", describe: { "\($0)" }) { text throws(ConfigMistake) in
+        Self("`ip:port` of loopback", shape: Self.addressShape, describe: { "\($0)" }) { text throws(ConfigMistake) in
             let address: ListenAddress?
             do throws(ConfigMistake) {
                 address = try ConfigKind<ListenAddress?>.listenAddress.parse(text)
@@ -112,7 +112,7 @@ extension ConfigKind<ListenAddress> {
 extension ConfigKind<String> {
     /// A path of a URL.
     fileprivate static var path: Self {
-        Self("path", describe: { $0 }) { text throws(ConfigMistake) in
+        Self("path", shape: .matching("/\\S+"), describe: { $0 }) { text throws(ConfigMistake) in
             guard text.hasPrefix("/"), text.count > 1, !text.contains(where: \.isWhitespace) else {
                 throw ConfigMistake("\"\(text)\" is no path", remedy: "write one such as /metrics")
             }

@@ -34,6 +34,8 @@ package struct ConfigKey<Value: Sendable>: Sendable, AnyConfigKey {
     package var typeName: String { self.kind.name }
     package var fallbackText: String { self.kind.describe(self.fallback) }
     package var isList: Bool { self.kind.isList }
+    /// That of its kind.
+    package var shape: Shape { self.kind.shape }
     package func check(_ text: String) throws(ConfigMistake) { _ = try self.kind.parse(text) }
 }
 
@@ -59,6 +61,8 @@ package protocol AnyConfigKey: Sendable {
     var reload: ConfigReload { get }
     /// Whether a list of YAML may stand for texts with commas between them.
     var isList: Bool { get }
+    /// What may stand behind it, for editors.
+    var shape: Shape { get }
     /// Reads a text and forgets it: for keys that nobody reads yet.
     func check(_ text: String) throws(ConfigMistake)
 }

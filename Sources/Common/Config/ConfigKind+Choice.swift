@@ -9,7 +9,8 @@ extension ConfigKind where Value: RawRepresentable & CaseIterable, Value.RawValu
         let words =
             Value.allCases.map { ($0.rawValue, $0) } + aliases.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         let names = words.map(\.0)
-        return Self(Choice.listed(names), describe: \.rawValue) { text throws(ConfigMistake) in
+        let shape = Shape.choice(names, anyCase: true)
+        return Self(Choice.listed(names), shape: shape, describe: \.rawValue) { text throws(ConfigMistake) in
             guard let found = words.first(where: { $0.0.lowercased() == text.lowercased() }) else {
                 throw Choice.mistake(text, noun, names)
             }
@@ -25,7 +26,7 @@ extension ConfigKind {
     package static func several<Element>(_ kind: ConfigKind<Element>, isOptional: Bool = true) -> Self
     where Element: Equatable, Value == [Element] {
         Self(
-            "one or several of \(kind.name)", isList: true,
+            "one or several of \(kind.name)", isList: true, shape: .texts(kind.shape),
             describe: { $0.map { kind.describe($0) }.joined(separator: ",") }
         ) { text throws(ConfigMistake) in
             var values: [Element] = []
@@ -45,7 +46,8 @@ extension ConfigKind {
 extension ConfigKind<String> {
     /// One of `names`; any letter case, as it stands in `names`.
     package static func choice(_ names: String...) -> Self {
-        Self(Choice.listed(names), describe: { $0 }) { text throws(ConfigMistake) in
+        Self(Choice.listed(names), shape: .choice(names, anyCase: true), describe: { $0 }) {
+            text throws(ConfigMistake) in
             guard let name = names.first(where: { $0.lowercased() == text.lowercased() }) else {
                 throw Choice.mistake(text, nil, names)
             }

@@ -45,7 +45,7 @@ extension ConfigKind<Int> {
     package static func integer(_ range: ClosedRange<Int>, _ unit: NumberUnit? = nil) -> Self {
         let limits =
             range.upperBound == .max ? "\(range.lowerBound) or more" : "\(range.lowerBound) to \(range.upperBound)"
-        return Self("integer, \(limits)", describe: { "\($0)" }) { text throws(ConfigMistake) in
+        return Self("integer, \(limits)", shape: .integer(range), describe: { "\($0)" }) { text throws(ConfigMistake) in
             if let value = Int(text), range.contains(value) { return value }
             if let unit, let meant = unit.number(in: text), range.contains(meant) {
                 throw ConfigMistake("\"\(text)\" is not a number", remedy: "write \(meant): the unit is \(unit.words)")
@@ -59,7 +59,8 @@ extension ConfigKind<Int> {
     /// Bytes: a number, or one with a unit such as `64KiB` or `1MiB`.
     package static func bytes(_ range: ClosedRange<Int>) -> Self {
         let limits = "\(Self.sizeText(range.lowerBound)) to \(Self.sizeText(range.upperBound))"
-        return Self("size in bytes, \(limits)", describe: Self.sizeText) { text throws(ConfigMistake) in
+        return Self("size in bytes, \(limits)", shape: .size(range), describe: Self.sizeText) {
+            text throws(ConfigMistake) in
             if let value = Self.size(text), range.contains(value) { return value }
             let meant = Self.size(text.filter { !$0.isWhitespace }).flatMap { range.contains($0) ? $0 : nil }
             throw ConfigMistake(
@@ -96,7 +97,8 @@ extension ConfigKind<Duration> {
     /// A time such as `500ms`, `30s`, `1m` or `1h30m`.
     package static func duration(_ range: ClosedRange<Duration>) -> Self {
         let limits = "\(DurationText.write(range.lowerBound)) to \(DurationText.write(range.upperBound))"
-        return Self("duration, \(limits)", describe: DurationText.write) { text throws(ConfigMistake) in
+        let shape = Shape.duration(hasZero: range.contains(.zero))
+        return Self("duration, \(limits)", shape: shape, describe: DurationText.write) { text throws(ConfigMistake) in
             guard let value = DurationText.read(text) else {
                 let bare = Int(text).map { [Duration.seconds($0), .milliseconds($0)] } ?? []
                 let meant = (DurationText.meant(by: text).map { [$0] } ?? bare).filter { range.contains($0) }

@@ -20,9 +20,10 @@ package struct ConfigPart {
         }
     }
 
-    /// Warns of all keys but these.
-    package mutating func allow(_ known: String...) {
+    /// Warns of all keys but those of `shape`.
+    package mutating func allow(_ shape: MapShape) {
         guard case .map(let entries, _) = self.tree else { return }
+        let known = shape.names
         for entry in entries where !known.contains(entry.key) {
             let near = Spelling.nearest(to: entry.key, among: known)
             self.problems.append(.unknown("\(self.name).\(entry.key)", at: entry.location, near: near))

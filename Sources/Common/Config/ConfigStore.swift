@@ -160,6 +160,16 @@ package enum ConfigAlias {
         return (spelled, false)
     }
 
+    /// All spellings of a key, or of the keys of a pattern; `key` is the canonical one.
+    static func spellings(of key: String) -> [String] {
+        var found = [key]
+        for (from, to) in Self.moved where key == to || key.hasPrefix(to + ".") {
+            let spelling = from + key.dropFirst(to.count)
+            if Self.canonical(spelling).key == key, !found.contains(spelling) { found.append(spelling) }
+        }
+        return found
+    }
+
     private static func withPlainRegistry(_ key: String) -> String {
         for place in Self.registryPlaces where key.hasPrefix(place) {
             let word = key.dropFirst(place.count).prefix { $0 != "." }

@@ -49,14 +49,17 @@ package struct HandlerName: Sendable {
 extension ConfigKind<[String]> {
     /// Names with commas between them.
     package static var texts: Self {
-        Self("list", isList: true, describe: { $0.joined(separator: ",") }) { text throws(ConfigMistake) in
+        Self("list", isList: true, shape: .texts(.text), describe: { $0.joined(separator: ",") }) {
+            text throws(ConfigMistake) in
             text.split(separator: ",").map { $0.filter { !$0.isWhitespace } }
         }
     }
 
     /// Names of handlers with commas between them, as the handlers call themselves.
     package static var handlers: Self {
-        Self("list of handlers", isList: true, describe: { $0.joined(separator: ",") }) { text throws(ConfigMistake) in
+        let shape = Shape.texts(.choice(HandlerName.all.map(\.name) + ["loadbalancer"], anyCase: false))
+        return Self("list of handlers", isList: true, shape: shape, describe: { $0.joined(separator: ",") }) {
+            text throws(ConfigMistake) in
             for part in text.split(separator: ",") where part.split(whereSeparator: \.isWhitespace).count > 1 {
                 throw ConfigMistake(
                     "\"\(part.split(whereSeparator: \.isWhitespace).joined(separator: " "))\" is no handler",

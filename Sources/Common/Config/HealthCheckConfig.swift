@@ -62,11 +62,30 @@ package struct HealthCheckConfig: Sendable {
     static let listKey = ConfigKey<[String]>(
         HealthCheckConfig.key,
         ConfigKind(
-            "list of {port, protocol, uri, interval, match, failureThreshold, successThreshold}", describe: { _ in "" }
+            "list of {port, protocol, uri, interval, match, failureThreshold, successThreshold}",
+            shape: .onlyList(.map(HealthCheckConfig.shape)), describe: { _ in "" }
         ) {
             text throws(ConfigMistake) in
             throw ConfigMistake("this is no list", remedy: "write a list: - {port: 8080}")
         }, default: [], "Checks of the local application.")
+
+    private static let matchShape = MapShape([
+        .init("status", .integer(100...599), "The status that the answer must have; else any from 200 to 399."),
+        .init("body", .text, "A regular expression that the body must have a match of."),
+    ])
+
+    /// An element of the list.
+    static let shape = MapShape([
+        .init("port", .integer(1...65_535), isRequired: true, "Port of the local application."),
+        .init(
+            "protocol", .suggested(["tcp", "rest", "grpc"]), "What is asked there; tcp: whether it can be connected to."
+        ),
+        .init("uri", .text, "The path of a check by rest; the service of one by grpc."),
+        .init("interval", .duration(hasZero: false), "Time between two checks; 30s where it is left out."),
+        .init("match", .map(Self.matchShape), "What the answer of a check by rest must be."),
+        .init("failureThreshold", .integer(1...1_000), "Failures in a row before the application counts as ill; 1."),
+        .init("successThreshold", .integer(1...1_000), "Successes in a row before it counts as well again; 1."),
+    ])
 
     /// Reads the list, noting the mistakes of all elements.
     package static func readAll(_ reader: inout ConfigReader) -> [HealthCheckConfig] {
@@ -83,7 +102,7 @@ package struct HealthCheckConfig: Sendable {
     }
 
     private static func read(_ part: inout ConfigPart) -> HealthCheckConfig? {
-        part.allow("port", "protocol", "uri", "interval", "match", "failureThreshold", "successThreshold")
+        part.allow(Self.shape)
         let port = part.read("port", .port)
         if part.text("port") == nil {
             part.note(
@@ -102,7 +121,7 @@ package struct HealthCheckConfig: Sendable {
         }
         var expectation = Expectation()
         part.inside("match") { match in
-            match.allow("status", "body")
+            match.allow(Self.matchShape)
             expectation.status = match.read("status", .integer(100...599))
             expectation.body = match.read("body", .regularExpression)
         }
@@ -125,7 +144,7 @@ package struct HealthCheckConfig: Sendable {
 extension ConfigKind<UInt16> {
     /// A port.
     package static var port: Self {
-        Self("port", describe: { "\($0)" }) { text throws(ConfigMistake) in
+        Self("port", shape: .integer(1...65_535), describe: { "\($0)" }) { text throws(ConfigMistake) in
             guard let port = UInt16(text), port > 0 else {
                 throw ConfigMistake("\"\(text)\" is no port", remedy: "write a number from 1 to 65535")
             }
@@ -137,6 +156,8 @@ extension ConfigKind<UInt16> {
 extension ConfigKind<RegularExpression> {
     /// A regular expression in the syntax of RE2.
     package static var regularExpression: Self {
-        Self("regular expression", describe: \.text) { text throws(ConfigMistake) in try RegularExpression(text) }
+        Self("regular expression", shape: .text, describe: \.text) { text throws(ConfigMistake) in
+            try RegularExpression(text)
+        }
     }
 }

@@ -64,9 +64,18 @@ extension ListenAddress: CustomStringConvertible {
     }
 }
 
+extension ConfigKind {
+    /// Four numbers, or IPv6 in brackets, and a port.
+    static var addressShape: Shape {
+        .matching("(?:[0-9]{1,3}(?:\\.[0-9]{1,3}){3}|\\[[0-9a-fA-F:.]+(?:%[^\\]]+)?\\]):[+]?[0-9]+")
+    }
+}
+
 extension ConfigKind<ListenAddress?> {
     /// An address to listen on.
     package static var listenAddress: Self {
-        Self("ip:port", describe: { $0?.description ?? "" }) { text throws(ConfigMistake) in try ListenAddress(text) }
+        Self("ip:port", shape: Self.addressShape, describe: { $0?.description ?? "" }) {
+            text throws(ConfigMistake) in try ListenAddress(text)
+        }
     }
 }

@@ -130,26 +130,38 @@ package struct LogConfig: Sendable, Equatable {
 
     /// The keys of ``LogConfig``.
     package enum Keys {
-        private static func key(_ name: String, _ fallback: String, _ help: String) -> ConfigKey<String> {
-            ConfigKey(name, .text, default: fallback, reload: .live, help)
+        /// - Parameter usual: What editors offer; anything else is warned of, and the default is taken.
+        private static func key(
+            _ name: String, _ fallback: String, _ help: String, usual: [String] = []
+        ) -> ConfigKey<String> {
+            ConfigKey(name, .text(usual: usual), default: fallback, reload: .live, help)
         }
 
-        static let writers = Self.key("logWriters", "stdout", "Where logs go: `stdout`, `stderr`, `file`.")
+        static let writers = Self.key(
+            "logWriters", "stdout", "Where logs go: `stdout`, `stderr`, `file`.",
+            usual: ["stdout", "stderr", "file"])
         static let oldWriters = Self.key("writers", "stdout", "Old spelling of `logWriters`.")
         static let level = Self.key(
-            "logLevel", "INFO", "`DEBUG`, `INFO`, `WARN`, `ERROR` or `FATAL`. `DEBUG` costs something for each request."
-        )
+            "logLevel", "INFO",
+            "`DEBUG`, `INFO`, `WARN`, `ERROR` or `FATAL`. `DEBUG` costs something for each request.",
+            usual: ["DEBUG", "INFO", "WARN", "ERROR", "FATAL"])
         static let oldLevel = Self.key("logger_level", "INFO", "Old spelling of `logLevel`.")
         static let file = Self.key(
             "logFile", "log/chassis.log", "Path of the file; a relative one begins in `CHASSIS_HOME`.")
         static let oldFile = Self.key("logger_file", "log/chassis.log", "Old spelling of `logFile`.")
         static let text = Self.key(
-            "logFormatText", "false", "Text instead of JSON; without any key of this table it is text as well.")
+            "logFormatText", "false", "Text instead of JSON; without any key of this table it is text as well.",
+            usual: ["true", "false"])
         static let oldText = Self.key("log_format_text", "false", "Old spelling of `logFormatText`.")
-        static let color = Self.key("logColorMode", "auto", "Colours of text: `auto`, `always` or `never`.")
-        static let isFixed = Self.key("logRotateDisable", "false", "Never begin a new file.")
-        static let compress = Self.key("logRotateCompress", "false", "Compress old files.")
-        static let policy = Self.key("rollingPolicy", "size", "Begin a new file by `size` or `daily`.")
+        static let color = Self.key(
+            "logColorMode", "auto", "Colours of text: `auto`, `always` or `never`.",
+            usual: ["auto", "always", "never"])
+        static let isFixed = Self.key(
+            "logRotateDisable", "false", "Never begin a new file.", usual: ["true", "false"])
+        static let compress = Self.key(
+            "logRotateCompress", "false", "Compress old files.", usual: ["true", "false"])
+        static let policy = Self.key(
+            "rollingPolicy", "size", "Begin a new file by `size` or `daily`.", usual: ["size", "daily"])
         static let age = Self.key("logRotateAge", "1", "Days that old files are kept, 0 (for ever) to 10.")
         static let oldAge = Self.key("log_rotate_date", "1", "Old spelling of `logRotateAge`.")
         static let size = Self.key("logRotateSize", "10", "Megabytes after which a new file is begun, 1 to 500.")

@@ -11,7 +11,8 @@ package enum Mode: String, Sendable, CaseIterable {
 extension ConfigKind<Mode> {
     /// The name of a mode.
     package static var mode: Self {
-        Self("`sidecar` or `per-host`", describe: \.rawValue) { text throws(ConfigMistake) in
+        let shape = Shape.choice(Mode.allCases.map(\.rawValue), anyCase: false)
+        return Self("`sidecar` or `per-host`", shape: shape, describe: \.rawValue) { text throws(ConfigMistake) in
             guard let mode = Mode(rawValue: text) else {
                 throw ConfigMistake(
                     text == "edge" ? "the mode edge is not active yet" : "\"\(text)\" is no mode",

@@ -61,14 +61,14 @@ package struct RegistryFile: Sendable {
                 at: tree.location, key: "service", "the list of services is missing",
                 remedy: "write service: [{name: cart, instance: [\"rest://10.0.0.5:8080\"]}]")
         }
-        self.allow(["service"], in: tree, "")
+        self.allow(RegistryFileShape.file.names, in: tree, "")
         var places: [String: Int] = [:]
         for service in services {
             guard let name = service["name"]?.text, !name.isEmpty else {
                 self.refuse(service, "service[].name", "a service has no name", "write name: cart")
                 continue
             }
-            self.allow(["name", "instance"], in: service, "service[].")
+            self.allow(RegistryFileShape.service.names, in: service, "service[].")
             if name.contains("_") {
                 self.problems.append(.underscore(name, service["name"] ?? service, "service[].name"))
             }
@@ -134,8 +134,7 @@ package struct RegistryFile: Sendable {
                 endpoints: [endpoint], version: "", app: "", properties: [:], status: .up, region: "", zone: "")
         }
         let key = "service[].instance[]"
-        self.allow(
-            ["endpoints", "version", "app", "properties", "status", "region", "zone"], in: tree, "\(key).")
+        self.allow(RegistryFileShape.instance.names, in: tree, "\(key).")
         guard let list = tree["endpoints"] else {
             self.refuse(
                 tree, "\(key).endpoints", "an instance has no endpoints",

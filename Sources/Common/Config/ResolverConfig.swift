@@ -40,7 +40,8 @@ package struct ResolverConfig: Sendable, Equatable {
 
 extension ConfigKind<String> {
     fileprivate static var resolver: Self {
-        Self("`host`, `authority` or `ip`", describe: { $0 }) { text throws(ConfigMistake) in
+        let shape = Shape.either([.choice(ResolverConfig.known, anyCase: false), .matching("")])
+        return Self("`host`, `authority` or `ip`", shape: shape, describe: { $0 }) { text throws(ConfigMistake) in
             if text.isEmpty { return "host" }
             guard ResolverConfig.known.contains(text) else {
                 throw ConfigMistake(

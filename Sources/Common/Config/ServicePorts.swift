@@ -76,7 +76,8 @@ package struct ServicePorts: Sendable, Equatable {
 extension ConfigKind<ServicePorts> {
     /// A list of `name:port`.
     package static var servicePorts: Self {
-        Self("list such as `rest:8080,grpc:9000`", isList: true, describe: \.text) {
+        let shape = Shape.texts(.matching("\\s*[A-Za-z0-9-]+\\s*:\\s*[+]?[0-9]+\\s*"))
+        return Self("list such as `rest:8080,grpc:9000`", isList: true, shape: shape, describe: \.text) {
             text throws(ConfigMistake) in try ServicePorts(text)
         }
     }

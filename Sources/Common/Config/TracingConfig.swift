@@ -173,7 +173,7 @@ package struct TracingConfig: Sendable, Equatable {
 extension ConfigKind<Double> {
     /// A share: 0 to 1, or a percentage such as `1%`.
     package static var fraction: Self {
-        Self("number, 0 to 1", describe: { PrometheusText.number($0) }) { text throws(ConfigMistake) in
+        Self("number, 0 to 1", shape: .share, describe: { PrometheusText.number($0) }) { text throws(ConfigMistake) in
             let value = text.hasSuffix("%") ? Double(text.dropLast()).map { $0 / 100 } : Double(text)
             guard let value, (0...1).contains(value) else {
                 throw ConfigMistake("\"\(text)\" is no share", remedy: "write 0 to 1, such as 0.01")

@@ -251,7 +251,7 @@ package struct TrafficTLSConfig: Sendable, Equatable {
 extension ConfigKind<[UInt16]> {
     /// Names of TLS 1.2 ciphers, separated by commas.
     package static var cipherSuites: Self {
-        Self("names of ciphers", describe: { _ in "" }) { text throws(ConfigMistake) in
+        Self("names of ciphers", shape: .text, describe: { _ in "" }) { text throws(ConfigMistake) in
             var numbers: [UInt16] = []
             for name in text.split(whereSeparator: { $0 == "," || $0 == " " }) {
                 if let number = Self.strong[String(name)] {

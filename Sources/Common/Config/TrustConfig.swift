@@ -30,8 +30,10 @@ package struct TrustConfig: Sendable, Equatable {
 
 extension ConfigKind<[IPRange]> {
     fileprivate static var ipRanges: Self {
-        Self("list of addresses, such as `10.0.0.0/8,192.168.1.7`", isList: true, describe: { _ in "" }) {
-            text throws(ConfigMistake) in
+        Self(
+            "list of addresses, such as `10.0.0.0/8,192.168.1.7`", isList: true,
+            shape: .texts(.matching("[0-9a-fA-F:./+ \\t]+")), describe: { _ in "" }
+        ) { text throws(ConfigMistake) in
             var ranges: [IPRange] = []
             for part in text.split(separator: ",").map({ $0.filter { !$0.isWhitespace } }) where !part.isEmpty {
                 guard let range = IPRange(part) else {

@@ -36,8 +36,8 @@ extension ConfigCatalogue {
     static let rateLimits = KeyGroup(
         "Rate limits", in: "rate_limiting.yaml",
         RateLimitConfig.Keys.all.map { KnownKey($0) } + [
-            .rules("cse.rateLimiting.<policy>", "text with YAML", "Limits for marked traffic."),
-            .rules("cse.match.<name>", "text with YAML", "Marks traffic."),
+            .rules("cse.rateLimiting.<policy>", "text with YAML", "Limits for marked traffic.", .text),
+            .rules("cse.match.<name>", "text with YAML", "Marks traffic.", .text),
         ])
 
     static let faults = KeyGroup("Fault injection", in: "fault.yaml", FaultRules.keys)
@@ -49,17 +49,25 @@ extension ConfigCatalogue {
                 "router.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",
                 reload: .restart, "Where rules come from."),
             .later("router.address", .text, reload: .restart, "Address of Istio."),
-            .rules("routeRule.<service>", "list of rules", "Which instances of a service get which requests."),
-            .rules("cse.routeRule.<service>", "text with YAML", "The same as a text."),
-            .rules("sourceTemplate.<name>.<key>", "match", "A match that several rules refer to."),
-            .rules("cse.darklaunch.policy.<service>", "JSON", "The same in an older language."),
+            .rules(
+                "routeRule.<service>", "list of rules", "Which instances of a service get which requests.",
+                RouteRuleReader.shape),
+            .rules("cse.routeRule.<service>", "text with YAML", "The same as a text.", RouteRuleReader.shape),
+            .rules(
+                "sourceTemplate.<name>.<key>", "match", "A match that several rules refer to.",
+                .map(MatchReader.routeShape)),
+            .rules("cse.darklaunch.policy.<service>", "JSON", "The same in an older language.", .text),
         ])
 
     static let mesh = KeyGroup(
         "Virtual hosts", in: "mesh.yaml",
         [
-            .rules("mesh.hosts", "list of hosts", "Which requests belong to a name, and what becomes of them."),
-            .rules("mesh.clusters", "list of clusters", "Where the routes of the hosts lead."),
+            .rules(
+                "mesh.hosts", "list of hosts", "Which requests belong to a name, and what becomes of them.",
+                .either([.onlyList(.map(MeshReader.hostShape)), .text])),
+            .rules(
+                "mesh.clusters", "list of clusters", "Where the routes of the hosts lead.",
+                .either([.onlyList(.map(MeshReader.clusterShape)), .text])),
         ])
 
     static let egress = KeyGroup(
@@ -67,7 +75,9 @@ extension ConfigCatalogue {
         [
             .later("egress.infra", .choice("cse", "pilot"), default: "cse", reload: .restart, "Where rules come from."),
             .later("egress.address", .text, reload: .restart, "Address of Istio."),
-            .rules("egressRule.<name>", "list of {hosts, ports}", "External hosts that may be called."),
+            .rules(
+                "egressRule.<name>", "list of {hosts, ports}", "External hosts that may be called.",
+                ExternalHostReader.shape),
         ] + RuleConfig.keys.map { KnownKey($0) })
 
     static let edge = KeyGroup(

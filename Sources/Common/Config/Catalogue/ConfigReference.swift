@@ -26,9 +26,17 @@ package enum ConfigReference {
     }
 
     /// All keys, in the order of the reference.
-    package static var rows: [Row] {
+    package static var rows: [Row] { Self.rows { _ in true } }
+
+    /// The keys that `name` is, or that stand below it; in any spelling.
+    package static func rows(of name: String) -> [Row] {
+        let canonical = ConfigAlias.canonical(name).key
+        return Self.rows { $0.matches(canonical) || $0.isBelow(canonical) }
+    }
+
+    private static func rows(where isWanted: (KeyPattern) -> Bool) -> [Row] {
         ConfigCatalogue.groups.flatMap { group in
-            group.keys.map { key in
+            group.keys.filter { isWanted($0.pattern) }.map { key in
                 Row(
                     key: key.pattern.text, file: group.file, type: key.typeName, fallback: key.fallbackText,
                     change: key.reload.rawValue, state: Self.name(key.state), meaning: key.help)

@@ -41,7 +41,8 @@ package struct KeyPattern: Sendable {
         self.variants = Self.expanded(text).map { $0.split(separator: ".").map { Part($0) } }
     }
 
-    private static func expanded(_ text: String) -> [String] {
+    /// The pattern with and without each of its optional parts.
+    static func expanded(_ text: String) -> [String] {
         guard let open = text.firstIndex(of: "["), let close = text[open...].firstIndex(of: "]") else { return [text] }
         let start = text[..<open]
         let rest = text[text.index(after: close)...]

@@ -24,6 +24,8 @@ package struct KnownKey: Sendable {
     package let help: String
     /// When a change takes effect.
     package let reload: ConfigReload
+    /// What may stand there, for editors; of a pattern that ends in `<key>`, the map with these keys.
+    let shape: Shape
     /// Whether maps and lists may stand here, whose parts are not looked at.
     let isStructured: Bool
     /// Whether a list of texts may stand for one text with commas.
@@ -41,6 +43,7 @@ package struct KnownKey: Sendable {
         self.fallbackText = fallback ?? key.fallbackText
         self.help = key.help
         self.reload = key.reload
+        self.shape = key.shape
         self.isStructured = false
         self.isList = key.isList
         self.check = { text in
@@ -54,7 +57,7 @@ package struct KnownKey: Sendable {
     }
 
     private init(
-        _ pattern: String, state: State, typeName: String, help: String, reload: ConfigReload
+        _ pattern: String, state: State, typeName: String, help: String, reload: ConfigReload, shape: Shape
     ) {
         self.pattern = KeyPattern(pattern)
         self.state = state
@@ -62,6 +65,7 @@ package struct KnownKey: Sendable {
         self.fallbackText = ""
         self.help = help
         self.reload = reload
+        self.shape = shape
         self.isStructured = true
         self.isList = true
         self.check = { _ in nil }
@@ -77,7 +81,7 @@ package struct KnownKey: Sendable {
         // The key's own default is never read: `fallback` is what the reference shows.
         let key = ConfigKey<Value?>(
             pattern,
-            ConfigKind<Value?>(kind.name, isList: kind.isList, describe: { _ in "" }) {
+            ConfigKind<Value?>(kind.name, isList: kind.isList, shape: kind.shape, describe: { _ in "" }) {
                 text throws(ConfigMistake) in try kind.parse(text)
             }, default: nil, reload: reload, help)
         return KnownKey(key, pattern: pattern, state: .later, fallback: fallback)
@@ -88,17 +92,17 @@ package struct KnownKey: Sendable {
 
     /// A family of keys with a structure of its own, which takes effect in a later version.
     static func structure(_ pattern: String, _ typeName: String, _ help: String) -> KnownKey {
-        KnownKey(pattern, state: .later, typeName: typeName, help: help, reload: .live)
+        KnownKey(pattern, state: .later, typeName: typeName, help: help, reload: .live, shape: .any)
     }
 
     /// A family of keys with a structure of its own, which takes effect; whoever reads it reviews it.
-    static func rules(_ pattern: String, _ typeName: String, _ help: String) -> KnownKey {
-        KnownKey(pattern, state: .active, typeName: typeName, help: help, reload: .live)
+    static func rules(_ pattern: String, _ typeName: String, _ help: String, _ shape: Shape) -> KnownKey {
+        KnownKey(pattern, state: .active, typeName: typeName, help: help, reload: .live, shape: shape)
     }
 
     /// A key that is accepted and has no effect.
     static func unused(_ pattern: String, _ why: String) -> KnownKey {
-        KnownKey(pattern, state: .unused(why), typeName: "any", help: why, reload: .restart)
+        KnownKey(pattern, state: .unused(why), typeName: "any", help: why, reload: .restart, shape: .any)
     }
 }
 

@@ -35,7 +35,7 @@ package struct GovernanceConfig: Sendable {
 extension ConfigKind<Set<Int>> {
     fileprivate static var failureStatuses: Self {
         Self(
-            "list of `http_<status>`", isList: true,
+            "list of `http_<status>`", isList: true, shape: .texts(.matching("http_[+]?0*[1-5][0-9][0-9]")),
             describe: { $0.sorted().map { "http_\($0)" }.joined(separator: ",") }
         ) { text throws(ConfigMistake) in
             var statuses: Set<Int> = []

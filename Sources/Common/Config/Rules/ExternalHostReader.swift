@@ -18,10 +18,10 @@ enum ExternalHostReader {
     }
 
     private static func rules(_ tree: ConfigTree, _ problems: inout RuleProblems) -> [ExternalHosts.Rule] {
-        problems.allow(["hosts", "ports"], in: tree)
+        problems.allow(Self.ruleShape, in: tree)
         var ports: [ExternalHosts.Port] = []
         for element in tree["ports"]?.elements ?? [] {
-            problems.allow(["port", "protocol"], in: element)
+            problems.allow(Self.portShape, in: element)
             guard let port = element["port"]?.text.flatMap({ UInt16($0) }), port > 0 else {
                 problems.note(
                     element.location, ConfigMistake("this is no port", remedy: "write {port: 80, protocol: HTTP}"))

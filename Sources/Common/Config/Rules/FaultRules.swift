@@ -92,7 +92,9 @@ package struct FaultRules: Sendable {
 extension ConfigKind<Int> {
     /// Milliseconds as a bare number, or a duration such as `2s`.
     fileprivate static var milliseconds: Self {
-        Self("milliseconds, or a duration such as `2s`", describe: { "\($0)" }) { text throws(ConfigMistake) in
+        let shape = Shape.either([.integer(0...86_400_000), .duration(hasZero: true)])
+        return Self("milliseconds, or a duration such as `2s`", shape: shape, describe: { "\($0)" }) {
+            text throws(ConfigMistake) in
             let parsed = Int(text) ?? DurationText.read(text).map { Int($0 / .milliseconds(1)) }
             guard let value = parsed, (0...86_400_000).contains(value) else {
                 throw ConfigMistake("\"\(text)\" is no delay", remedy: "write milliseconds, 1 to 86400000, or 2s")
@@ -103,7 +105,8 @@ extension ConfigKind<Int> {
 
     /// A status that a response may have in the end; 0 for none.
     fileprivate static var abortStatus: Self {
-        Self("status, 200 to 599", describe: { "\($0)" }) { text throws(ConfigMistake) in
+        let shape = Shape.either([.integer(200...599), .numbers([0])])
+        return Self("status, 200 to 599", shape: shape, describe: { "\($0)" }) { text throws(ConfigMistake) in
             guard let value = Int(text), value == 0 || (200...599).contains(value) else {
                 throw ConfigMistake("\"\(text)\" is no status of an answer", remedy: "write 200 to 599")
             }

@@ -61,7 +61,7 @@ enum MatchPolicyReader {
                 remedy: "write {match: name, rate: 20, burst: 5}")
             return nil
         }
-        problems.allow(["match", "rate", "burst"], in: tree)
+        problems.allow(Self.limitShape, in: tree)
         guard let rate = tree["rate"]?.text.flatMap({ Int($0) }) else {
             problems.note(tree.location, ConfigMistake("the limit has no rate", remedy: "write rate: 20"))
             return nil

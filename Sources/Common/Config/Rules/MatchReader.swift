@@ -7,16 +7,9 @@ struct MatchReader {
     /// Whether an operator that nobody knows is a mistake, not only a match of nothing.
     var isStrict = false
 
-    private static let operators = [
-        "exact", "noEqu", "regex", "greater", "less", "noLess", "noGreater", "contains", "prefix", "suffix",
-    ]
-
-    /// The keys of a route rule's match.
-    static let routeKeys = ["refer", "source", "sourceTags", "headers", "httpHeaders"]
-
     /// The match of a route rule: `source`, `sourceTags`, `headers`, `httpHeaders`.
     mutating func routeMatch(_ tree: ConfigTree) -> RequestMatch {
-        self.problems.allow(Self.routeKeys, in: tree)
+        self.problems.allow(Self.routeShape, in: tree)
         var match = RequestMatch()
         match.source = tree["source"]?.text.flatMap { $0.isEmpty ? nil : $0 }
         for entry in tree["sourceTags"]?.entries ?? [] { match.sourceTags[entry.key] = entry.value.text ?? "" }
@@ -27,8 +20,7 @@ struct MatchReader {
 
     /// An alternative of a policy that marks requests: `headers`, `apiPath`, `queries`, `method`.
     mutating func markMatch(_ tree: ConfigTree) -> RequestMatch {
-        self.problems.allow(
-            ["name", "headers", "apiPath", "queries", "method", "trafficMarkPolicy"], in: tree)
+        self.problems.allow(Self.markShape, in: tree)
         var match = RequestMatch()
         match.headers = self.headers(tree["headers"], isRequired: true)
         match.paths = tree["apiPath"].map { self.texts($0) } ?? []
@@ -95,9 +87,9 @@ struct MatchReader {
         case "noLess": return self.number(.noLess, operand, location)
         case "noGreater": return self.number(.noGreater, operand, location)
         default:
-            let near = Spelling.nearest(to: name, among: Self.operators)
-            let remedy =
-                near.map { "did you mean \($0)?" } ?? "write one of \(Self.operators.joined(separator: ", "))"
+            let known = Self.operators.map(\.name)
+            let near = Spelling.nearest(to: name, among: known)
+            let remedy = near.map { "did you mean \($0)?" } ?? "write one of \(known.joined(separator: ", "))"
             if self.isStrict {
                 self.problems.note(location, ConfigMistake("unknown operator \(name)", remedy: remedy))
             } else {

@@ -83,11 +83,7 @@ struct MeshReader {
 
     private mutating func readClusters(_ tree: ConfigTree?) {
         for element in tree?.elements ?? [] {
-            self.problems.allowOnly(
-                [
-                    "name", "service", "tags", "endpoints", "balancing", "panicThreshold", "connectTimeout", "limits",
-                    "port", "protocol", "tls", "localityWeights",
-                ], in: element)
+            self.problems.allowOnly(Self.clusterShape, in: element)
             guard let name = element["name"]?.text, !name.isEmpty else {
                 self.refuse(element, "the cluster has no name", "write name: cart-v2")
                 continue
@@ -135,9 +131,7 @@ struct MeshReader {
     }
 
     private mutating func entry(_ tree: ConfigTree, isHTTP2: Bool) -> ClusterEntry? {
-        if tree.text == nil {
-            self.problems.allowOnly(["address", "weight", "priority", "tls", "locality"], in: tree)
-        }
+        if tree.text == nil { self.problems.allowOnly(Self.endpointShape, in: tree) }
         let text = tree["address"]?.text ?? tree.text ?? ""
         let url = "\(isHTTP2 ? "grpc" : "rest")://\(text)"
         guard let endpoint = try? Endpoint(url) else {
@@ -148,11 +142,11 @@ struct MeshReader {
         return ClusterEntry(
             endpoint.description, weight: self.number(tree["weight"], 1...1_000_000) ?? 1,
             priority: self.number(tree["priority"], 0...127) ?? 0, isPlain: self.isPlain(tree["tls"]),
-            locality: tree["locality"].flatMap { self.locality($0, besides: []) })
+            locality: tree["locality"].flatMap { self.locality($0, Self.localityShape) })
     }
 
-    private mutating func locality(_ tree: ConfigTree, besides others: [String]) -> Locality? {
-        self.problems.allowOnly(["region", "zone", "subzone"] + others, in: tree)
+    private mutating func locality(_ tree: ConfigTree, _ shape: MapShape) -> Locality? {
+        self.problems.allowOnly(shape, in: tree)
         guard tree.isMapOrEmpty else { return nil }
         let parts = ["region", "zone", "subzone"].map { self.problems.text(tree[$0]) ?? "" }
         // A zone of no region, or a part of no zone, would be taken for that of another.
@@ -170,7 +164,7 @@ struct MeshReader {
             return []
         }
         let weights = tree.elements.compactMap { element -> LocalityWeight? in
-            guard let locality = self.locality(element, besides: ["weight"]) else { return nil }
+            guard let locality = self.locality(element, Self.localityWeightShape) else { return nil }
             if element["weight"] == nil { self.refuse(element, "the locality has no weight", "write weight: 10") }
             return LocalityWeight(locality, weight: self.number(element["weight"], 0...1_000_000) ?? 0)
         }
@@ -201,7 +195,7 @@ struct MeshReader {
         guard let tree = cluster["tls"] else { return (nil, nil) }
         if tree.text == "off" { return (.off, nil) }
         let isMap = tree.text == nil
-        if isMap { self.problems.allowOnly(["tag", "serverName"], in: tree) }
+        if isMap { self.problems.allowOnly(Self.tlsShape, in: tree) }
         guard isMap || tree.text == "on" else {
             self.refuse(
                 tree, "\"\(tree.text ?? "")\" says nothing of TLS", "write off, on or {tag: cart.rest.Consumer}")
@@ -235,7 +229,7 @@ struct MeshReader {
         var settings = ClusterSettings()
         if let text = tree["balancing"] {
             settings.strategy = text.text.flatMap { BalancingPolicy.Strategy(rawValue: $0) }
-            let names = BalancingPolicy.Strategy.allCases.filter { $0 != .sessionStickiness }.map(\.rawValue)
+            let names = Self.strategies
             if settings.strategy == nil || settings.strategy == .sessionStickiness {
                 self.refuse(
                     text, "\"\(text.text ?? "")\" is no way to balance a cluster",
@@ -246,7 +240,7 @@ struct MeshReader {
         settings.panicThreshold = self.number(tree["panicThreshold"], 0...100) ?? 0
         settings.connectTimeout = self.duration(tree["connectTimeout"])
         if let limits = tree["limits"] {
-            self.problems.allowOnly(["requests", "retries", "connections", "pending"], in: limits)
+            self.problems.allowOnly(Self.limitsShape, in: limits)
             settings.maxRequests = self.number(limits["requests"], 0...Int(Int32.max))
             settings.maxRetries = self.number(limits["retries"], 0...Int(Int32.max))
             settings.maxConnections = self.number(limits["connections"], 1...Int(Int32.max))
@@ -290,7 +284,7 @@ struct MeshReader {
         var mesh = Mesh()
         var domains: [DomainTable.Domain] = []
         for element in tree?.elements ?? [] {
-            self.problems.allowOnly(["name", "domains", "port", "routes"], in: element)
+            self.problems.allowOnly(Self.hostShape, in: element)
             guard let name = element["name"]?.text, !name.isEmpty else {
                 self.refuse(element, "the host has no name", "write name: shop")
                 continue

@@ -40,13 +40,8 @@ struct RouteReader {
         return routes
     }
 
-    private static let keys = [
-        "name", "match", "targets", "reply", "redirect", "timeouts", "retry", "requestHeaders", "responseHeaders",
-        "rewrite", "hash",
-    ]
-
     private mutating func route(_ tree: ConfigTree) -> [(route: Route, clusters: [Cluster])] {
-        self.problems.allowOnly(Self.keys, in: tree)
+        self.problems.allowOnly(Self.routeShape, in: tree)
         let targets = self.targets(tree)
         let matches = tree["match"]?.elements ?? []
         let paths = matches.isEmpty ? [nil] : matches.map { Optional($0) }
@@ -62,7 +57,7 @@ struct RouteReader {
         let elements = tree["targets"]?.elements ?? []
         let answers = ["reply", "redirect"].filter { tree[$0] != nil }
         // A key that is misspelt is enough to say.
-        let isRead = tree.entries.allSatisfy { Self.keys.contains($0.key) }
+        let isRead = tree.entries.allSatisfy { Self.routeShape.names.contains($0.key) }
         if elements.isEmpty, answers.isEmpty, isRead {
             self.refuse(tree, "the route leads nowhere", "write targets: [{cluster: cart}], reply or redirect")
         }
@@ -71,7 +66,7 @@ struct RouteReader {
         }
         var targets: [(weight: Int, cluster: Cluster)] = []
         for element in elements {
-            self.problems.allowOnly(["cluster", "weight"], in: element)
+            self.problems.allowOnly(Self.targetShape, in: element)
             let weight = self.problems.number(element["weight"], 0...1_000_000) ?? (elements.count == 1 ? 1 : 0)
             if element["weight"] == nil, elements.count > 1 {
                 self.refuse(element, "the target has no weight", "write weight: 10; shares are relative to their sum")
@@ -97,7 +92,7 @@ struct RouteReader {
 
     private mutating func match(_ tree: ConfigTree?) -> Route.Match {
         guard let tree else { return .always }
-        self.problems.allowOnly(["path", "headers", "queries", "methods"], in: tree)
+        self.problems.allowOnly(Self.matchShape, in: tree)
         guard !tree.entries.isEmpty else { return tree.isMapOrEmpty ? .always : .never }
         var match = RequestMatch()
         if let path = tree["path"] { match.paths = [self.path(path)] }
@@ -121,7 +116,7 @@ struct RouteReader {
     }
 
     private mutating func path(_ tree: ConfigTree) -> TextMatch {
-        self.problems.allowOnly(["exact", "prefix", "below", "regex"], in: tree)
+        self.problems.allowOnly(Self.pathShape, in: tree)
         guard tree.entries.count == 1, let entry = tree.entries.first, let text = entry.value.text else {
             self.refuse(tree, "the path needs one of exact, prefix, below, regex", "write path: {prefix: /items}")
             return .never
@@ -147,7 +142,7 @@ struct RouteReader {
     private mutating func action(_ tree: ConfigTree, _ match: ConfigTree?) -> RouteAction? {
         var limits = RouteLimits()
         if let times = tree["timeouts"] {
-            self.problems.allowOnly(["head", "call", "idle"], in: times)
+            self.problems.allowOnly(Self.timesShape, in: times)
             limits.head = self.problems.duration(times["head"])
             limits.call = self.problems.duration(times["call"])
             limits.idle = self.problems.duration(times["idle"])
@@ -161,7 +156,7 @@ struct RouteReader {
         }
         var host: String?
         if let rewrite = tree["rewrite"] {
-            self.problems.allowOnly(["prefix", "path", "host"], in: rewrite)
+            self.problems.allowOnly(Self.rewriteShape, in: rewrite)
             host = self.problems.text(rewrite["host"])
             if let host, !DomainTable.isDomain(host.lowercased()) || host.hasPrefix("*") || host.hasSuffix("*") {
                 self.refuse(rewrite["host"] ?? rewrite, "\"\(host)\" is no host", "write one such as cart.internal")
@@ -179,7 +174,7 @@ struct RouteReader {
 
     private mutating func answer(_ tree: ConfigTree, _ match: ConfigTree?) -> RouteAction.Answer? {
         if let reply = tree["reply"] {
-            self.problems.allowOnly(["status", "body", "contentType"], in: reply)
+            self.problems.allowOnly(Self.replyShape, in: reply)
             let status = self.problems.number(reply["status"], 200...599) ?? 200
             let body = self.problems.text(reply["body"]) ?? ""
             if !body.isEmpty, [204, 205, 304].contains(status) {
@@ -191,7 +186,7 @@ struct RouteReader {
                     contentType: self.problems.fieldValue(reply["contentType"]) ?? "text/plain"))
         }
         guard let redirect = tree["redirect"] else { return nil }
-        self.problems.allowOnly(["status", "scheme", "host", "port", "path", "prefix"], in: redirect)
+        self.problems.allowOnly(Self.redirectShape, in: redirect)
         let status = self.problems.number(redirect["status"], 300...399) ?? 301
         if ![301, 302, 303, 307, 308].contains(status) {
             self.refuse(redirect["status"] ?? redirect, "\(status) is no redirect", "write 301, 302, 303, 307 or 308")
@@ -242,7 +237,7 @@ struct RouteReader {
 
     private mutating func retry(_ tree: ConfigTree?) -> RouteRetry? {
         guard let tree else { return nil }
-        self.problems.allowOnly(["attempts", "statuses", "nonIdempotent", "budgetPercent"], in: tree)
+        self.problems.allowOnly(Self.retryShape, in: tree)
         var policy = self.retry
         (policy.onSame, policy.isFailover) = (0, false)
         policy.onNext = self.problems.number(tree["attempts"], 0...100) ?? 1
@@ -260,7 +255,7 @@ struct RouteReader {
 
     private mutating func edits(_ tree: ConfigTree?) -> [HeaderEdit] {
         guard let tree else { return [] }
-        self.problems.allowOnly(["remove", "set", "add"], in: tree)
+        self.problems.allowOnly(Self.editsShape, in: tree)
         var edits = (tree["remove"]?.elements ?? []).map { (HeaderEdit.remove($0.text ?? ""), $0) }
         for entry in self.problems.entries(tree["set"]) {
             edits.append((.set(entry.key, self.problems.fieldValue(entry.value) ?? ""), entry.value))
@@ -282,7 +277,7 @@ struct RouteReader {
 
     private mutating func hashKeys(_ tree: ConfigTree?) -> [HashKey] {
         (tree?.elements ?? []).compactMap { element in
-            self.problems.allowOnly(["header", "cookie", "query", "source"], in: element)
+            self.problems.allowOnly(Self.hashShape, in: element)
             if element.entries.count == 1, let entry = element.entries.first, let text = entry.value.text, !text.isEmpty
             {
                 switch entry.key {

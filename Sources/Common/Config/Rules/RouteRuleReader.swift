@@ -117,9 +117,7 @@ struct RouteRuleReader {
     private func rule(
         _ tree: ConfigTree, _ matches: inout MatchReader
     ) -> (route: Route, clusters: [Cluster])? {
-        matches.problems.allow(
-            ["precedence", "match", "route"], in: tree,
-            around: ["match": MatchReader.routeKeys, "route": Self.targetKeys])
+        matches.problems.allow(Self.ruleShape, in: tree)
         var precedence = 0
         if let text = tree["precedence"]?.text {
             if let number = Int(text) {
@@ -153,8 +151,6 @@ struct RouteRuleReader {
 
     // MARK: Targets
 
-    private static let targetKeys = ["tags", "weight"]
-
     /// The shares of a rule; the rest to 100 goes to the newest version.
     static func targets(
         _ tree: ConfigTree, _ problems: inout RuleProblems
@@ -168,7 +164,7 @@ struct RouteRuleReader {
         }
         var targets: [(weight: Int, tags: InstanceTags)] = []
         for element in elements {
-            problems.allow(Self.targetKeys, in: element, around: ["tags": ["version", "app"]])
+            problems.allow(Self.targetShape, in: element)
             targets.append((Self.weight(element, isOnly: elements.count == 1, &problems), Self.tags(element["tags"])))
         }
         return Self.complete(targets, at: tree["route"]?.location ?? tree.location, &problems)

@@ -78,7 +78,8 @@ struct RuleProblems {
     mutating func add(_ problem: ConfigProblem) { self.problems.append(problem) }
 
     /// Refuses keys of a map that nobody reads, and what is no map: where a typo would change what becomes of requests.
-    mutating func allowOnly(_ known: [String], in tree: ConfigTree) {
+    mutating func allowOnly(_ shape: MapShape, in tree: ConfigTree) {
+        let known = shape.names
         for entry in self.entries(tree) where !known.contains(entry.key) {
             let near = Spelling.nearest(to: entry.key, among: known)
             self.note(
@@ -91,11 +92,12 @@ struct RuleProblems {
 
     /// Refuses keys of a map that nobody reads.
     ///
-    /// - Parameter inner: The keys of maps inside it, by the map's name: what belongs there was written too far out.
-    mutating func allow(_ known: [String], in tree: ConfigTree, around inner: [String: [String]] = [:]) {
+    /// What belongs into a map inside it was written too far out.
+    mutating func allow(_ shape: MapShape, in tree: ConfigTree) {
+        let known = shape.names
         for entry in tree.entries where !known.contains(entry.key) {
             let near = Spelling.nearest(to: entry.key, among: known)
-            let home = known.first { inner[$0]?.contains(entry.key) == true }
+            let home = shape.keys.first { $0.shape.innerNames.contains(entry.key) }?.name
             let remedy = home.map { "it belongs below \($0)" } ?? "write one of \(known.joined(separator: ", "))"
             self.problems.append(
                 .unknown(

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Common
-
 /// JSON whose members stand in the order in which they are given: that of the original's structures, on which some of its
-/// clients rely.
-enum OrderedJSON {
+/// clients rely, and that in which people read a schema.
+package indirect enum OrderedJSON: Sendable {
     case object([(String, OrderedJSON)])
     case array([OrderedJSON])
     case string(String)
@@ -13,7 +11,7 @@ enum OrderedJSON {
     case null
 
     /// A map, by name as Go writes it; `null` for none.
-    init(_ map: [String: String]?) {
+    package init(_ map: [String: String]?) {
         guard let map else {
             self = .null
             return
@@ -22,7 +20,7 @@ enum OrderedJSON {
     }
 
     /// As it goes out.
-    var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         var bytes: [UInt8] = []
         self.write(to: &bytes)
         return bytes
