@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Common
+package import Common
 import FoundationEssentials
 
 extension OrderedJSON {
@@ -98,29 +98,40 @@ struct ServicesBody: Encodable {
     }
 }
 
-/// What is configured, key by key.
-struct ConfigBody: Encodable {
-    struct Setting: Encodable {
-        let key: String
-        let value: String
+/// What is configured, key by key: of a running sidecar, and for `mesher config`.
+package struct ConfigBody: Encodable {
+    /// A key, and what holds of it.
+    package struct Setting: Encodable {
+        /// In its canonical spelling.
+        package let key: String
+        /// As it was written; a mask where it is a secret.
+        package let value: String
         /// Where it is written; `default` where it is not.
-        let source: String
+        package let source: String
         /// Whether it has an effect.
-        let active: Bool
+        package let active: Bool
         /// `live`, or `restart` where a change waits for one.
-        let reload: String
+        package let reload: String
     }
 
     struct Problem: Encodable {
         let severity, location, key, problem, remedy: String
     }
 
-    let settings: [Setting]
+    /// By key.
+    package var settings: [Setting]
     let problems: [Problem]
     let lastReloadSuccessful: Bool
 
     init(_ state: AdminState) {
-        let current = state.configState?.current
+        self.init(
+            state.configState?.current, lastReloadSuccessful: state.configState?.isLastSuccessful ?? true)
+    }
+
+    /// What `current` says; the defaults alone when it is `nil`.
+    ///
+    /// - Parameter lastReloadSuccessful: Whether it is what the files say.
+    package init(_ current: ConfigLoader.Result?, lastReloadSuccessful: Bool) {
         let store = current?.store ?? ConfigStore([])
         var settings: [String: Setting] = [:]
         for key in ConfigCatalogue.all where key.state == .active && key.pattern.isOneKey {
@@ -144,7 +155,7 @@ struct ConfigBody: Encodable {
                 severity: $0.severity.rawValue, location: $0.location.description, key: $0.key, problem: $0.problem,
                 remedy: $0.remedy)
         }
-        self.lastReloadSuccessful = state.configState?.isLastSuccessful ?? true
+        self.lastReloadSuccessful = lastReloadSuccessful
     }
 }
 

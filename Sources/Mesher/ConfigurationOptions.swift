@@ -6,10 +6,12 @@ import FoundationEssentials
 
 /// What the command line says of the configuration, for all commands that read it.
 struct ConfigurationOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Path of mesher.yaml.", valueName: "file"))
+    @Option(help: ArgumentHelp("Path of mesher.yaml.", valueName: "file"), completion: Completions.files)
     var config: String?
 
-    @Option(help: ArgumentHelp("sidecar: of one service (the default); per-host: of a machine.", valueName: "mode"))
+    @Option(
+        help: ArgumentHelp("sidecar: of one service (the default); per-host: of a machine.", valueName: "mode"),
+        completion: .list(Mode.allCases.map(\.rawValue)))
     var mode: String?
 
     @Option(
@@ -26,11 +28,14 @@ struct ConfigurationOptions: ParsableArguments {
 
     @Argument(
         parsing: .allUnrecognized,
-        help: ArgumentHelp("Any key of the configuration, as --key=value.", valueName: "--key=value"))
+        help: ArgumentHelp("Any key of the configuration, as --key=value.", valueName: "--key=value"),
+        completion: Completions.settings)
     var values: [String] = []
 
     /// A loader of what the files, the environment and these options say.
-    func loader() throws -> ConfigLoader {
+    ///
+    /// - Parameter folder: The configuration directory, whatever the environment says; `nil`: what that says.
+    func loader(in folder: String? = nil) throws -> ConfigLoader {
         var arguments = ConfigLoader.Arguments()
         arguments.mesherFile = self.config
         arguments.isStrict = self.strict
@@ -40,9 +45,10 @@ struct ConfigurationOptions: ParsableArguments {
         ]
         for case (let key, let option, let value?) in options { arguments.values.append((key, option, value)) }
         for text in self.values { arguments.values.append(try Self.value(text)) }
+        var environment = ProcessInfo.processInfo.environment
+        if let folder { environment["CHASSIS_CONF_DIR"] = folder }
         return ConfigLoader(
-            arguments: arguments, environment: ProcessInfo.processInfo.environment,
-            executableDirectory: Executable.directory)
+            arguments: arguments, environment: environment, executableDirectory: Executable.directory)
     }
 
     private static func value(_ text: String) throws -> (key: String, option: String, value: String) {
@@ -63,7 +69,7 @@ struct ConfigurationOptions: ParsableArguments {
 /// The command line as users of the original write it.
 enum CommandLineText {
     /// The options that the commands know.
-    static let longOptions = ["config", "mode", "service-ports", "workers", "strict", "help", "version", "json"]
+    static let longOptions = ["config", "mode", "service-ports", "workers", "strict", "help", "version", "json", "all"]
 
     /// The same with two dashes where an option was written with one, which the original took as well.
     static func normalized(_ arguments: [String]) -> [String] {

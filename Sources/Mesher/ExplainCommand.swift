@@ -25,7 +25,7 @@ struct ExplainCommand: AsyncParsableCommand {
               mesher explain POST cart/orders --files --json | jq .answer
             """)
 
-    @Argument(help: ArgumentHelp("GET, POST ….", valueName: "method"))
+    @Argument(help: ArgumentHelp("GET, POST ….", valueName: "method"), completion: Completions.methods)
     var method: String
 
     @Argument(help: ArgumentHelp("As a client of the sidecar writes it: http://service/path.", valueName: "url"))
@@ -40,10 +40,12 @@ struct ExplainCommand: AsyncParsableCommand {
     @Flag(help: "Go by the configuration files alone.")
     var files = false
 
-    @Option(help: ArgumentHelp("Where the sidecar's admin API is, if not where the files say.", valueName: "host:port"))
+    @Option(
+        help: ArgumentHelp("Where the sidecar's admin API is, if not where the files say.", valueName: "host:port"),
+        completion: Completions.admin)
     var admin: String?
 
-    @Option(help: ArgumentHelp("Path of mesher.yaml.", valueName: "file"))
+    @Option(help: ArgumentHelp("Path of mesher.yaml.", valueName: "file"), completion: Completions.files)
     var config: String?
 
     @Flag(help: "Print one JSON document.")

@@ -7,7 +7,9 @@ import Common
 @main
 enum Program {
     static func main() async {
-        await MesherCommand.main(CommandLineText.normalized(Array(CommandLine.arguments.dropFirst())))
+        let arguments = CommandLineText.normalized(Array(CommandLine.arguments.dropFirst()))
+        if let script = Completions.script(arguments) { return print(script, terminator: "") }
+        await MesherCommand.main(arguments)
     }
 }
 
@@ -24,6 +26,7 @@ struct MesherCommand: AsyncParsableCommand {
               mesher quickstart   a sidecar and a demo service, to try it out
               mesher registry     a registry for this machine
               mesher check        what is wrong with the configuration
+              mesher config       what holds, and where it is written
               mesher explain GET http://cart/   what becomes of a request, and why
               mesher top          what traffic is like, live
               mesher              the sidecar that conf/ beside the binary describes
@@ -35,8 +38,8 @@ struct MesherCommand: AsyncParsableCommand {
             """,
         version: "mesher \(BuildInfo.sourceVersion)",
         subcommands: [
-            RunCommand.self, CheckCommand.self, ExplainCommand.self, TopCommand.self, QuickstartCommand.self,
-            RegistryCommand.self, VersionCommand.self, ReferenceCommand.self,
+            RunCommand.self, CheckCommand.self, ConfigCommand.self, ExplainCommand.self, TopCommand.self,
+            QuickstartCommand.self, RegistryCommand.self, VersionCommand.self, ReferenceCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

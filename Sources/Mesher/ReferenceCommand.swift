@@ -20,13 +20,17 @@ struct ReferenceCommand: ParsableCommand {
               mesher reference --schema --output /etc/mesher/schema
             """)
 
-    @Argument(help: ArgumentHelp("A key, or what keys begin with; with --schema a file.", valueName: "key"))
+    @Argument(
+        help: ArgumentHelp("A key, or what keys begin with; with --schema a file.", valueName: "key"),
+        completion: Completions.references)
     var name: String?
 
     @Flag(help: "Print the JSON Schema of a file: of chassis.yaml, which may have every key, where none is named.")
     var schema = false
 
-    @Option(help: ArgumentHelp("With --schema: write those of all files there.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("With --schema: write those of all files there.", valueName: "folder"),
+        completion: .directory)
     var output: String?
 
     @Flag(help: "Print one JSON document.")
@@ -66,7 +70,8 @@ struct ReferenceCommand: ParsableCommand {
         return "\(row.key)\n  \(row.meaning)\n  \(row.type)\(fallback); \(change); usually in \(row.file)"
     }
 
-    private static func unknown(_ name: String) -> String {
+    /// Says that nothing is called so, and what is called nearly so.
+    static func unknown(_ name: String) -> String {
         let names = ConfigCatalogue.all.lazy.map(\.pattern).filter(\.isOneKey).map(\.text)
         let near = Spelling.nearest(to: name, among: names).map { "; did you mean \($0)?" } ?? ""
         return "no key is called \(name)\(near)"

@@ -21,7 +21,7 @@ struct TopCommand: AsyncParsableCommand {
               mesher top --once --json | jq '.services[] | {name, requestRate, p99}'
             """)
 
-    @Option(help: ArgumentHelp("The sidecar's admin listener.", valueName: "host:port"))
+    @Option(help: ArgumentHelp("The sidecar's admin listener.", valueName: "host:port"), completion: Completions.admin)
     var admin = "127.0.0.1:30102"
 
     @Option(help: ArgumentHelp("Seconds between two looks.", valueName: "seconds"))

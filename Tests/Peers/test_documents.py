@@ -282,7 +282,7 @@ def test_reference_of_the_keys():
 
 def test_every_option_is_explained():
     page = section("docs/command-line.md")
-    for command in ["run", "check", "explain", "top", "quickstart", "reference"]:
+    for command in ["run", "check", "config", "explain", "top", "quickstart", "reference"]:
         printed = subprocess.run([binary(), command, "--help"], capture_output=True, text=True, timeout=20).stdout
         options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", printed, re.M)) - {"--help", "--version"}
         assert [option for option in sorted(options) if option not in page] == []

@@ -99,7 +99,7 @@ def test_the_manual_is_well_formed_and_names_every_option():
     done = run("mandoc", "-T", "lint", "-W", "warning", str(PACKAGING / "mesher.1"))
     assert done.stdout == ""
     manual = (PACKAGING / "mesher.1").read_text().replace("\\-", "-")
-    for command in ("run", "check", "quickstart", "version", "reference"):
+    for command in ("run", "check", "config", "quickstart", "version", "reference"):
         assert command in manual
         help_text = run(binary(), "help", command).stdout
         options = re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", help_text, re.M)

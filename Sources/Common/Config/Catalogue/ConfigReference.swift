@@ -31,7 +31,7 @@ package enum ConfigReference {
     /// The keys that `name` is, or that stand below it; in any spelling.
     package static func rows(of name: String) -> [Row] {
         let canonical = ConfigAlias.canonical(name).key
-        return Self.rows { $0.matches(canonical) || $0.isBelow(canonical) }
+        return Self.rows { $0.begins(with: canonical) }
     }
 
     private static func rows(where isWanted: (KeyPattern) -> Bool) -> [Row] {
