@@ -23,7 +23,11 @@ extension OrderedJSON {
     }
 
     private static func target(_ target: RouteTarget, _ routes: VirtualHost) -> OrderedJSON {
-        let cluster = routes.clusters[target.cluster]
+        guard let cluster = routes.cluster(of: target) else {
+            var status = 0
+            if case .reply(let reply)? = target.action?.answer { status = reply.status }
+            return .object([("weight", .number(target.weight)), ("reply", .number(status))])
+        }
         let tags = cluster.tags
         var all = tags.properties
         all["version"] = tags.version

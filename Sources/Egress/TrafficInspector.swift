@@ -67,7 +67,7 @@ package enum TrafficInspector {
                 precedence: rule.precedence, match: rule.match.words(reference: rule.reference),
                 targets: rule.targets.enumerated().map { place, target in
                     (
-                        tags: routes.clusters[target.cluster].tags.all, weight: target.weight,
+                        tags: routes.cluster(of: target)?.tags.all ?? [:], weight: target.weight,
                         hits: shards.reduce(0) { $0 + $1[index][place].current }
                     )
                 })

@@ -129,12 +129,12 @@ class Mirror(Origin):
 
     def __init__(self):
         super().__init__()
-        self.script = self.serve
+        self.script, self.status = self.serve, "200 OK"
 
     def serve(self, connection):
         for request in connection.requests():
             head = b"\n".join([request.start, *(name.encode() + b": " + value for name, value in request.fields)])
-            connection.send(answer(head, "200 OK", "X-Secret: s", "Server: origin"))
+            connection.send(answer(head, self.status, "X-Secret: s", "Server: origin"))
 
 
 def test_edits_and_rewrites():
@@ -160,6 +160,51 @@ def test_edits_and_rewrites():
         assert field(response, "x-secret") is None
         assert world.ask("shop", path="/a?q=1").body.startswith(b"GET /b?q=1 ")
     origin.refuse()
+
+
+def test_a_share_is_answered(world):
+    """The split is exact, and what is answered never goes elsewhere."""
+    targets = "[{cluster: one, weight: 1}, {reply: {status: 500, body: gone}, weight: 3, responseHeaders: {set: {x-why: w}}}]"
+    install(world, mesh(f"{{targets: {targets}, retry: {{attempts: 3, statuses: [500]}}}}"), None)
+    eventually(lambda: world.many(4, "shop") == {"one": 1, 500: 3}, "the shares never held")
+    assert world.many(40, "shop") == {"one": 10, 500: 30}
+    answers = [world.ask("shop") for _ in range(4)]
+    refused = next(each for each in answers if each.status == 500)
+    assert refused.body == b"gone" and field(refused, "x-why") == "w"
+    told = subprocess.run(
+        [binary(), "explain", "GET", "http://shop/", "--admin", f"127.0.0.1:{world.sidecar.admin}"],
+        capture_output=True, text=True, timeout=10,
+    ).stdout  # fmt: skip
+    assert "75 % to an answer with 500" in told, told
+
+
+def test_edits_of_targets_and_hosts_of_endpoints():
+    """A repetition has the fields of its target once, and the Host that the next endpoint wants."""
+    first, second = Mirror(), Mirror()
+    endpoints = ", ".join(
+        f"{{address: '127.0.0.1:{origin.port}', host: {name}.example}}"
+        for name, origin in (("one", first), ("two", second))
+    )
+    route = (
+        "{match: [{path: {below: /shop}}], rewrite: {prefix: /v2, host: route.example},"
+        " requestHeaders: {add: {x-tag: route}, set: {x-env: route}, remove: [x-inner]},"
+        " retry: {attempts: 1, statuses: [503]}, targets: [{cluster: both,"
+        " requestHeaders: {add: {x-tag: target}, set: {x-env: target}}, responseHeaders: {set: {x-by: target}}}]}"
+    )
+    text = f"mesh: {{clusters: [{{name: both, endpoints: [{endpoints}]}}], hosts: [{{name: shop, routes: [{route}]}}]}}\n"
+    first.status = "503 Service Unavailable"
+    with World({}, mesh=text) as world:
+        for _ in range(6):
+            response = world.ask("shop", "X-Inner: 1", path="/shop/items")
+            lines = response.body.decode().lower().splitlines()
+            assert lines[0] == "get /v2/items http/1.1"
+            assert [line for line in lines if line.startswith(("x-tag", "x-env", "host", "x-inner"))] == [
+                "x-tag: route", "x-env: target", "x-tag: target", "host: two.example"
+            ]  # fmt: skip
+            assert field(response, "x-by") == "target"
+    assert first.requests and {request.get("host") for request in first.requests} == {b"one.example"}
+    first.refuse()
+    second.refuse()
 
 
 def test_limits_of_a_route(world):

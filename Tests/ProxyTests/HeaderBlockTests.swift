@@ -2,8 +2,9 @@
 
 import Common
 import NIOCore
-import Proxy
 import Testing
+
+@testable import Proxy
 
 @Suite struct HeaderBlockTests {
     /// Scans a head, lets `edit` change its fields, and writes what would be forwarded.
@@ -112,5 +113,32 @@ import Testing
         block.append(HeaderLine(text, "v"))
         let isKnown = block.contains(name)
         #expect(isKnown)
+    }
+
+    @Test("goes back to a mark: what was added goes, what was removed is there again, and only that")
+    func marks() {
+        var block = HeaderBlock()
+        for name in ["Host", "X-A", "Cookie", "X-B"] { block.append(HeaderLine(name, name.lowercased())) }
+        block.remove(.cookie)
+        let before = block.lines.map(\.name)
+        let first = block.mark()
+        block.remove(.host)
+        block.remove(.cookie)
+        block.append(HeaderLine("Cookie", "new"))
+        let between = block.lines.map(\.name)
+        let second = block.mark()
+        block.remove(.cookie)
+        block.remove(Array("x-a".utf8), .other)
+        block.append(HeaderLine("Host", "other"))
+        #expect(block.lines.map(\.name) == ["X-B", "Host"])
+        block.goBack(to: second)
+        #expect(block.lines.map(\.name) == between && block.contains(.cookie) && !block.contains(.host))
+        block.goBack(to: second)
+        block.goBack(to: first)
+        #expect(block.lines.map(\.name) == before && before == ["Host", "X-A", "X-B"])
+        #expect(block.contains(.host) && !block.contains(.cookie))
+        block.remove(.host)
+        block.goBack(to: first)
+        #expect(block.lines.map(\.name) == before)
     }
 }

@@ -146,7 +146,7 @@ package struct MesherConfig: Sendable {
         for (name, host) in hosts {
             let own = self.governance.balancing.balancing(for: name).strategy
             for route in host.routes where route.action?.hashKeys.isEmpty == false {
-                let strategies = route.targets.map { host.clusters[$0.cluster].settings?.strategy ?? own }
+                let strategies = route.targets.map { host.cluster(of: $0)?.settings?.strategy ?? own }
                 guard !strategies.contains(.ringHash) else { continue }
                 reader.note(
                     ConfigProblem(

@@ -40,6 +40,7 @@ struct LoadBalanceStage: Stage {
             let endpoint = subset.set.endpoints[index]
             exchange.balancing.subset = subset
             exchange.balancing.index = index
+            if !subset.hosts.isEmpty { exchange.setHost(of: subset.hosts[index]) }
             exchange.endpoint =
                 subset.port == 0 ? endpoint : exchange.worker.endpoint(at: endpoint, port: subset.port)
         }

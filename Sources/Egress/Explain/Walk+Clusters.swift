@@ -10,11 +10,24 @@ extension Explainer.Walk {
     static func clusters(of rule: Route?, _ policy: ServicePolicy, near own: RegionConfig) -> [String] {
         var lines: [String] = []
         for target in rule?.targets ?? [] {
-            guard let cluster = policy.host?.clusters[target.cluster] else { continue }
+            guard let index = target.cluster, let cluster = policy.host?.clusters[index] else { continue }
             let name = cluster.name ?? ""
+            if let own = target.action {
+                for edit in own.requestEdits.dropFirst(rule?.action?.requestEdits.count ?? 0) {
+                    lines.append("\(edit) in requests to \(name)")
+                }
+                for edit in own.responseEdits.dropFirst(rule?.action?.responseEdits.count ?? 0) {
+                    lines.append("\(edit) in answers of \(name)")
+                }
+            }
+            if case .fixed(let entries) = cluster.members {
+                for entry in entries {
+                    if let host = entry.host { lines.append("Host becomes \(host) at \(entry.endpoint)") }
+                }
+            }
             lines += Self.localities(of: cluster, near: own)
             guard let settings = cluster.settings else { continue }
-            if let tickets = policy.tickets[target.cluster] {
+            if let tickets = policy.tickets[index] {
                 let counts = Self.counts(settings, tickets)
                 lines.append("cluster \(name) has \(counts.joined(separator: ", "))")
             }
@@ -47,6 +60,12 @@ extension Explainer.Walk {
             return count == 0 ? nil : "\(count) \(places[distance])"
         }
         return ["cluster \(name) prefers near endpoints: \(parts.joined(separator: ", "))"]
+    }
+
+    /// What a target does that answers.
+    static func words(_ target: RouteTarget) -> String {
+        guard case .reply(let fixed)? = target.action?.answer else { return "nowhere" }
+        return "an answer with \(fixed.status)"
     }
 
     /// What is under way of what is limited.

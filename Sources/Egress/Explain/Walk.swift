@@ -133,6 +133,9 @@ extension Explainer {
             case .redirect(let redirect): self.answer(LocalReply(status: redirect.status))
             case nil: break
             }
+            // All of them: one target alone is like an answer of the route.
+            guard rule.targets.count == 1, case .reply(let fixed)? = rule.targets[0].action?.answer else { return }
+            self.answer(LocalReply(status: fixed.status, body: fixed.body))
         }
 
         /// What a route does besides choosing a cluster, a line for each.
@@ -276,24 +279,30 @@ extension Explainer {
             let caller = self.explainer.rules.caller
             let total = max(1, self.rule?.targets.reduce(0) { $0 + $1.weight } ?? 1)
             var shares: [(percent: Double, name: String?, set: EndpointSet)] = []
+            var answers: [Explanation.Share] = []
             var instances: [Instance] = []
             for target in self.rule?.targets ?? [] {
-                guard let cluster = self.policy.host?.clusters[target.cluster] else { continue }
+                let percent = Double(target.weight) * 100 / Double(total)
+                guard let cluster = self.policy.host?.cluster(of: target) else {
+                    answers.append(.init(percent: percent, tags: Self.words(target), endpoints: []))
+                    continue
+                }
                 let (owner, set) = self.explainer.governance.endpoints(
                     of: cluster, service, caller, near: self.policy.region, in: self.explainer.directory)
                 for instance in owner?.instances ?? [] where !instances.contains(where: { $0 === instance }) {
                     instances.append(instance)
                 }
-                shares.append((Double(target.weight) * 100 / Double(total), cluster.name, set))
+                shares.append((percent, cluster.name, set))
             }
-            if shares.isEmpty, self.policy.host?.unmatched != .notFound {
+            if shares.isEmpty, answers.isEmpty, self.policy.host?.unmatched != .notFound {
                 let set = service.endpoints(matching: InstanceTags(), ownApp: caller.app, near: self.policy.region)
                 shares = [(100, nil, set)]
                 instances = service.instances
             }
-            self.explanation.shares = shares.map { percent, name, set in
-                .init(percent: percent, tags: name ?? set.tags.label, endpoints: set.endpoints.map(\.description))
-            }
+            self.explanation.shares =
+                shares.map { percent, name, set in
+                    .init(percent: percent, tags: name ?? set.tags.label, endpoints: set.endpoints.map(\.description))
+                } + answers
             // Two shares may have the same instances.
             var seen: Set<ObjectIdentifier> = []
             let remaining = shares.flatMap(\.set.endpoints).filter { seen.insert(ObjectIdentifier($0)).inserted }
@@ -318,7 +327,7 @@ extension Explainer {
             guard let first = empty.first else { return }
             let error = ProxyError(
                 .noEndpoint, "lb: No available instance, key: \(service.name)(\(first.set.tags.label))")
-            if remaining.isEmpty {
+            if remaining.isEmpty, answers.isEmpty {
                 self.refuse(error)
             } else {
                 self.failure = (LocalReply(error), empty.reduce(0) { $0 + $1.percent })

@@ -19,8 +19,12 @@ struct RouteStage: Stage {
             guard target.policy.host?.unmatched == .notFound else { return .proceed }
             return .reject(ProxyError(.noRule, "no route"))
         }
-        if let chosen = target.target(of: route) { exchange.cluster = chosen.cluster + 1 }
-        guard let effect = target.policy.effects[route] else { return .proceed }
+        let chosen = target.target(of: route)
+        if let chosen, let cluster = target.policy.host?.routes[route].targets[chosen].cluster {
+            exchange.cluster = cluster + 1
+        }
+        guard var effect = target.policy.effects[route] else { return .proceed }
+        if let chosen { effect = effect.effect(of: chosen) }
         if let answer = effect.action.answer { return .reply(exchange.reply(answer, effect)) }
         exchange.apply(effect)
         return .proceed

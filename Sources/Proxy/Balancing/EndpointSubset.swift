@@ -29,6 +29,8 @@ package final class EndpointSubset {
     package let tickets: ClusterTickets?
     /// What it says of the connections; `nil` for nothing.
     let scope: ConnectionScope?
+    /// What `Host` says for each of them; empty where none wants anything.
+    package let hosts: [HeaderLine?]
     /// Weights, priorities and distances; `nil` where all endpoints are the same.
     private let shares: EndpointShares?
     private var next: RoundRobin
@@ -58,8 +60,11 @@ package final class EndpointSubset {
         self.panicThreshold = settings?.panicThreshold ?? 0
         self.connectLimit = (settings?.connectTimeout).map { TimeAmount($0) }
         if case .fixed(let entries)? = cluster?.members, entries.count == set.endpoints.count {
+            let hosts = entries.map { entry in entry.host.map { HeaderLine("Host", $0) } }
+            self.hosts = hosts.contains { $0 != nil } ? hosts : []
             self.shares = EndpointShares(entries, near: own, localities: settings?.localityWeights ?? [])
         } else {
+            self.hosts = []
             self.shares = nil
         }
         self.ring = ring

@@ -54,6 +54,8 @@ package struct Exchange: ~Copyable {
     package var cluster = 0
     /// What its route does besides; `nil` for most: the route stage.
     package var effect: RouteEffect?
+    /// What the request was before its route changed it; `nil` where none has: the route stage.
+    var routeMark: HeaderBlock.Mark?
     /// The path that the client has asked for, where a route has put another in its place: the route stage.
     var clientPath: ByteRange?
     /// The name that rules about marked requests know it by: the marker stage.

@@ -32,6 +32,8 @@ package struct BalancingState {
     package var hasTicket = false
     /// What counts a retry that is still to begin.
     package var nextRetry: ClusterTickets?
+    /// What the request was before an endpoint's own host was written into it.
+    var mark: HeaderBlock.Mark?
     /// Whether it counts it as a retry.
     package var hasRetryTicket = false
 

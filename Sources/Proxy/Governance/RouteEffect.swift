@@ -21,15 +21,41 @@ package final class RouteEffect: Sendable {
     let callLimit: TimeAmount?
     let idleLimit: TimeAmount?
 
+    /// Of those targets that do something else, in their order; empty where none does.
+    private let targets: [RouteEffect?]
+
     /// What `action` comes to.
-    init(_ action: RouteAction) {
+    init(_ action: RouteAction, targets: [RouteEffect?] = []) {
         self.action = action
+        self.targets = targets
         self.requestEdits = action.requestEdits.map { FieldEdit($0) }
         self.responseEdits = action.responseEdits.map { FieldEdit($0) }
         self.host = action.host.map { HeaderLine("Host", $0) }
         self.headLimit = Self.amount(action.limits.head)
         self.callLimit = Self.amount(action.limits.call)
         self.idleLimit = Self.amount(action.limits.idle)
+    }
+
+    /// Those of the routes of a host, in their order.
+    static func all(of host: VirtualHost?) -> [RouteEffect?] {
+        (host?.routes ?? []).map { route in
+            let own = route.targets.map { $0.action.map { RouteEffect($0) } }
+            let isOwn = own.contains { $0 != nil }
+            guard route.action != nil || isOwn else { return nil }
+            return RouteEffect(route.action ?? RouteAction(), targets: isOwn ? own : [])
+        }
+    }
+
+    /// What becomes of the requests of a target.
+    @inline(__always)
+    package func effect(of target: Int) -> RouteEffect {
+        if self.targets.isEmpty { return self }
+        return self.targets[target] ?? self
+    }
+
+    /// Whether anything of a request is changed.
+    fileprivate var changesRequest: Bool {
+        self.action.rewrite != nil || self.host != nil || !self.requestEdits.isEmpty
     }
 
     /// No limit is what is longer than anybody waits.
@@ -80,9 +106,14 @@ extension HeaderBlock {
 }
 
 extension Exchange {
-    /// Does to the request what its route says, once for all its tries.
+    /// Does to the request what its route says, once for all its tries; where a chain comes here again, anew.
     package mutating func apply(_ effect: RouteEffect) {
         self.effect = effect
+        if let mark = self.routeMark {
+            self.goBack(to: mark)
+        } else if effect.changesRequest {
+            self.routeMark = self.requestHeaders.mark()
+        }
         if let limit = effect.headLimit { self.timeout = limit }
         if let rewrite = effect.action.rewrite { self.rewritePath(rewrite) }
         if let host = effect.host {
@@ -90,6 +121,28 @@ extension Exchange {
             self.requestHeaders.append(host)
         }
         self.requestHeaders.apply(effect.requestEdits)
+    }
+
+    /// Makes the request what it was at a mark.
+    private mutating func goBack(to mark: HeaderBlock.Mark) {
+        self.requestHeaders.goBack(to: mark)
+        guard let path = self.clientPath, mark.isBefore(self.request.path) else { return }
+        self.request.path = path
+        self.clientPath = nil
+    }
+
+    /// Has `Host` say what the chosen endpoint wants it to, from what it has said before the first choice.
+    ///
+    /// - Parameter host: `nil` for an endpoint that wants nothing.
+    package mutating func setHost(of host: HeaderLine?) {
+        if let mark = self.balancing.mark {
+            self.goBack(to: mark)
+        } else {
+            self.balancing.mark = self.requestHeaders.mark()
+        }
+        guard let host else { return }
+        self.requestHeaders.remove(.host)
+        self.requestHeaders.append(host)
     }
 
     /// What a route answers in place of an instance.

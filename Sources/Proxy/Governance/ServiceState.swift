@@ -53,12 +53,12 @@ package final class ServiceState {
         self.loads = Self.loads(of: service, policy.host, upon: old)
     }
 
-    /// The target of a route whose turn it is; `nil` when the route leads to none.
-    package func target(of route: Int) -> RouteTarget? {
+    /// The target of a route whose turn it is, an index into its targets; `nil` when the route leads to none.
+    package func target(of route: Int) -> Int? {
         guard let host = self.policy.host, !host.routes[route].targets.isEmpty else { return nil }
         let target = self.splits[route]?.next() ?? 0
         self.hits[route][target].add()
-        return host.routes[route].targets[target]
+        return target
     }
 
     /// The endpoints that a request may go to.
@@ -137,13 +137,14 @@ extension ServiceState {
         /// Which of several routes that are alike, such as those of one with several matches.
         var number = 0
         let name: String?
-        let clusters: [Cluster]
+        /// `nil` for targets that answer.
+        let clusters: [Cluster?]
 
         init(_ route: Route, _ host: VirtualHost) {
             self.precedence = route.precedence
             self.weights = route.targets.map(\.weight)
             self.name = route.name
-            self.clusters = route.targets.map { host.clusters[$0.cluster] }
+            self.clusters = route.targets.map { host.cluster(of: $0) }
         }
     }
 

@@ -12,7 +12,44 @@ extension HeaderBlock {
     /// - Parameter known: What it is among the known names.
     mutating func remove(_ name: [UInt8], _ known: HeaderName) {
         if known.isOneName { return self.remove(known) }
-        while let index = self.firstIndex(ofLowercased: name) { self.fields[index].isRemoved = true }
+        while let index = self.firstIndex(ofLowercased: name) { self.removeField(at: index) }
+    }
+
+    /// Marks a field as removed.
+    @inline(__always)
+    mutating func removeField(at index: Int) {
+        if self.fields[index].removal == 0 { self.fields[index].removal = self.level }
+    }
+
+    /// What the block is like at a moment, so that it can become like that again.
+    package struct Mark {
+        fileprivate let level: UInt8
+        fileprivate let bytes: Int
+        fileprivate let fields: Int
+        fileprivate let present: UInt64
+
+        /// Whether bytes were appended behind it.
+        func isBefore(_ range: ByteRange) -> Bool { Int(range.upper) > self.bytes }
+    }
+
+    /// Remembers what the block is like now.
+    ///
+    /// Cost: nothing for those that never go back to it.
+    mutating func mark() -> Mark {
+        precondition(self.level < .max, "marks are few")
+        self.level += 1
+        return Mark(level: self.level, bytes: self.bytes.count, fields: self.fields.count, present: self.present)
+    }
+
+    /// Makes the block like what it was at a mark, but for values that were written over.
+    ///
+    /// What was added goes, what was removed is there again. Marks behind this one are over.
+    mutating func goBack(to mark: Mark) {
+        for index in 0..<mark.fields where self.fields[index].removal >= mark.level { self.fields[index].removal = 0 }
+        self.fields.removeLast(self.fields.count - mark.fields)
+        self.bytes.removeLast(self.bytes.count - mark.bytes)
+        self.present = mark.present
+        self.level = mark.level
     }
 
     /// Appends bytes that are no field: those of `bytes`, then what stands in `range` of the block.

@@ -17,7 +17,9 @@ package struct HeaderBlock: ~Copyable {
     var bytes = UniqueArray<UInt8>()
     var fields = UniqueArray<HeaderField>()
     /// One bit for each known name that may be present; a clear bit means certainly absent.
-    private var present: UInt64 = 0
+    var present: UInt64 = 0
+    /// How many marks what is removed now lies behind, and one; see ``mark()``.
+    var level: UInt8 = 1
 
     /// An empty block.
     package init() {}
@@ -37,6 +39,7 @@ package struct HeaderBlock: ~Copyable {
         self.bytes.removeAll(keepingCapacity: self.bytes.capacity <= 16 * 1024)
         self.fields.removeAll(keepingCapacity: self.fields.capacity <= 256)
         self.present = 0
+        self.level = 1
     }
 
     /// Everything that is in it, which is empty and without memory afterwards.
@@ -202,7 +205,7 @@ package struct HeaderBlock: ~Copyable {
     package mutating func remove(_ name: HeaderName) {
         guard self.present & name.bit != 0 else { return }
         self.present &= ~name.bit
-        for index in 0..<self.count where self.fields[index].name == name { self.fields[index].isRemoved = true }
+        for index in 0..<self.count where self.fields[index].name == name { self.removeField(at: index) }
     }
 
     /// Removes the hop-by-hop fields: the fixed list, and those that `Connection` names.
@@ -214,7 +217,7 @@ package struct HeaderBlock: ~Copyable {
     package mutating func removeHopByHop() {
         guard self.present & HeaderName.hopByHop != 0 else { return }
         if self.present & HeaderName.connection.bit != 0 { self.removeFieldsNamedByConnection() }
-        for index in 0..<self.count where self.fields[index].name.isHopByHop { self.fields[index].isRemoved = true }
+        for index in 0..<self.count where self.fields[index].name.isHopByHop { self.removeField(at: index) }
         self.present &= ~HeaderName.hopByHop
     }
 
@@ -233,7 +236,7 @@ package struct HeaderBlock: ~Copyable {
             for index in 0..<self.count where self.fields[index].name == known {
                 let name = self.fields[index].nameRange
                 if Self.isEqualIgnoringCase(self.span, name, token) {
-                    self.fields[index].isRemoved = true
+                    self.removeField(at: index)
                 }
             }
         default: self.remove(known)
@@ -264,7 +267,7 @@ package struct HeaderBlock: ~Copyable {
                 if value == nil, self.fields[index].value.count == length {
                     value = Int(self.fields[index].value.lower)
                 } else {
-                    self.fields[index].isRemoved = true
+                    self.removeField(at: index)
                 }
             }
         }

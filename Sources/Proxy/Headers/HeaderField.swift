@@ -11,12 +11,19 @@ struct HeaderField {
     var end: UInt32
     var nameLength: UInt16
     var name: HeaderName
-    /// Left out when the block is written.
-    var isRemoved = false
+    /// The level of the block at which it was removed; 0 for one that is there.
+    var removal: UInt8 = 0
     /// Whether the name is known to have no upper-case letter.
     var isLowercase = false
     /// Whether its sender forbids everybody to keep it in a table of HTTP/2.
     var isNeverIndexed = false
+
+    /// Left out when the block is written.
+    @inline(__always)
+    var isRemoved: Bool {
+        get { self.removal != 0 }
+        set { self.removal = newValue ? 1 : 0 }
+    }
 
     @inline(__always)
     var nameRange: Range<Int> { Int(self.start)..<Int(self.start) + Int(self.nameLength) }

@@ -122,7 +122,10 @@ import Testing
         let bench = try BalancingBench(["cart": BalancingBench.endpoints(1)], rules(rule))
         func next(_ rule: Int) throws -> String? {
             let state = try bench.state()
-            return state.target(of: rule).map { state.policy.host?.clusters[$0.cluster].tags.version ?? "" }
+            return state.target(of: rule).map { target in
+                guard let host = state.policy.host else { return "" }
+                return host.cluster(of: host.routes[rule].targets[target])?.tags.version ?? ""
+            }
         }
         // What 60 to 40 comes to is 1.0, 2.0, 1.0, 2.0, 1.0.
         #expect(try [next(0), next(0)] == ["1.0", "2.0"])

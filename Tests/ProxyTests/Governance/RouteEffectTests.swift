@@ -62,6 +62,58 @@ import Testing
         #expect(reply.status == 410 && reply.body == "b" && reply.contentType == "a/b")
     }
 
+    @Test("what a route does twice is done once: a chain that comes back begins with what the client has sent")
+    func twice() throws {
+        var exchange = try self.exchange("GET http://shop/a/b HTTP/1.1", "Host: shop", "X-A: 1", "X-B: 2")
+        let effect = RouteEffect(
+            RouteAction(
+                requestEdits: [.remove("x-a"), .add("x-b", "3"), .set("cookie", "c")],
+                rewrite: .prefix(length: 2, replacement: Array("/v2".utf8)), host: "far.example"))
+        exchange.apply(effect)
+        let once = exchange.requestHeaders.lines.map { "\($0): \($1)" }
+        #expect(once == ["X-B: 2", "Host: far.example", "x-b: 3", "cookie: c"])
+        exchange.apply(effect)
+        #expect(exchange.requestHeaders.lines.map { "\($0): \($1)" } == once)
+        #expect(exchange.requestHeaders.string(in: exchange.request.path) == "/v2/b")
+        #expect(exchange.requestHeaders.string(in: exchange.askedPath) == "/a/b")
+        exchange.apply(RouteEffect(RouteAction()))
+        #expect(exchange.requestHeaders.lines.map { "\($0): \($1)" } == ["Host: shop", "X-A: 1", "X-B: 2"])
+        #expect(exchange.requestHeaders.string(in: exchange.request.path) == "/a/b")
+    }
+
+    @Test("each endpoint gets the Host that it wants, upon what the route has made")
+    func hosts() throws {
+        var exchange = try self.exchange("GET http://shop/a HTTP/1.1", "Host: shop", "X-A: 1")
+        exchange.apply(
+            RouteEffect(RouteAction(requestEdits: [.remove("x-a"), .add("x-b", "3")], host: "route.example")))
+        for host in ["one.example", "two.example", nil] {
+            exchange.setHost(of: host.map { HeaderLine("Host", $0) })
+            let lines = exchange.requestHeaders.lines.map { "\($0): \($1)" }
+            #expect(lines == (host.map { ["x-b: 3", "Host: \($0)"] } ?? ["Host: route.example", "x-b: 3"]))
+            // What is done for one try alone.
+            exchange.requestHeaders.remove(.host)
+            exchange.requestHeaders.append(HeaderLine("X-Try", "1"))
+        }
+        exchange.setHost(of: nil)
+        #expect(exchange.requestHeaders.lines.map { "\($0): \($1)" } == ["Host: route.example", "x-b: 3"])
+    }
+
+    @Test("a target does all that its route does, and its own; others do as the route does")
+    func targets() throws {
+        let own = RouteAction(requestEdits: [.set("a", "1"), .set("a", "2")])
+        let route = Route(
+            match: .always, weights: [1, 1], action: RouteAction(requestEdits: [.set("a", "1")]),
+            targetActions: [nil, own], at: ConfigLocation("f"))
+        let plain = Route(match: .always, weights: [1], at: ConfigLocation("f"))
+        let cluster = Cluster(InstanceTags())
+        let host = VirtualHost([(route, [cluster, cluster]), (plain, [cluster])], plain: "")
+        let effects = RouteEffect.all(of: host)
+        #expect(effects.map { $0 == nil } == [false, true])
+        let effect = try #require(effects[0])
+        #expect(effect.effect(of: 0) === effect && effect.effect(of: 1).action === own)
+        #expect(effect.effect(of: 0).requestEdits.count == 1 && effect.effect(of: 1).requestEdits.count == 2)
+    }
+
     // MARK: Paths
 
     @Test(

@@ -62,7 +62,7 @@ extension EffectReview {
             let hasHash = balancing.balancing(for: name).hasHash
             for route in host.routes {
                 for target in route.targets {
-                    guard let cluster = host.clusters[target.cluster].name else { continue }
+                    guard let cluster = host.cluster(of: target)?.name else { continue }
                     let isHashed = hasHash || route.action?.hashKeys.isEmpty == false
                     hashing[cluster] = hashing[cluster] == true || isHashed
                 }

@@ -142,7 +142,8 @@ struct MeshReader {
         return ClusterEntry(
             endpoint.description, weight: self.number(tree["weight"], 1...1_000_000) ?? 1,
             priority: self.number(tree["priority"], 0...127) ?? 0, isPlain: self.isPlain(tree["tls"]),
-            locality: tree["locality"].flatMap { self.locality($0, Self.localityShape) })
+            locality: tree["locality"].flatMap { self.locality($0, Self.localityShape) },
+            host: self.problems.host(tree["host"]))
     }
 
     private mutating func locality(_ tree: ConfigTree, _ shape: MapShape) -> Locality? {
@@ -201,10 +202,7 @@ struct MeshReader {
                 tree, "\"\(tree.text ?? "")\" says nothing of TLS", "write off, on or {tag: cart.rest.Consumer}")
             return (nil, nil)
         }
-        let name = self.problems.text(tree["serverName"])
-        if let name, !DomainTable.isDomain(name.lowercased()) || name.hasPrefix("*") || name.hasSuffix("*") {
-            self.refuse(tree["serverName"] ?? tree, "\"\(name)\" is no host", "write one such as cart.internal")
-        }
+        let name = self.problems.host(tree["serverName"])
         if let tag = self.problems.text(tree["tag"]) {
             if !self.tags.contains(tag) {
                 let near = Spelling.nearest(to: tag, among: self.tags.all)

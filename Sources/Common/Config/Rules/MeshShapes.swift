@@ -43,6 +43,7 @@ extension MeshReader {
             .init("priority", .integer(0...127), "Lower ones are used first; 0."),
             .init("tls", .choice(["off"], anyCase: false), "off: plain text, whatever the cluster says."),
             .init("locality", .map(Self.localityShape), "Where it is."),
+            .init("host", .text, "What Host says to it, without a port."),
         ], isStrict: true)
 
     static let localityShape = MapShape(Self.localityKeys, isStrict: true)
@@ -115,10 +116,13 @@ extension RouteReader {
 
     static let targetShape = MapShape(
         [
-            .init("cluster", .text, isRequired: true, "The name of a cluster."),
+            .init("cluster", .text, "The name of a cluster."),
+            .init("reply", .map(Self.replyShape), "What answers in the place of a cluster."),
             .init(
                 "weight", .integer(0...1_000_000), "Its part of the sum of all weights; needed where there are several."
             ),
+            .init("requestHeaders", .map(Self.editsShape), "Changes of the request's fields, after those of the route."),
+            .init("responseHeaders", .map(Self.editsShape), "Changes of the answer's fields, after those of the route."),
         ], isStrict: true)
 
     static let timesShape = MapShape(

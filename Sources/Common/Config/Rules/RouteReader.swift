@@ -46,14 +46,33 @@ struct RouteReader {
         let matches = tree["match"]?.elements ?? []
         let paths = matches.isEmpty ? [nil] : matches.map { Optional($0) }
         return paths.map { match in
+            let action = self.action(tree, match)
             let route = Route(
                 match: self.match(match), name: self.problems.text(tree["name"]), weights: targets.map(\.weight),
-                action: self.action(tree, match), at: (match ?? tree).location)
-            return (route, targets.map(\.cluster))
+                action: action, targetActions: targets.map { $0.action(action) }, at: (match ?? tree).location)
+            return (route, targets.compactMap(\.cluster))
         }
     }
 
-    private mutating func targets(_ tree: ConfigTree) -> [(weight: Int, cluster: Cluster)] {
+    /// A target as it was written.
+    private struct Target {
+        var weight = 0
+        /// `nil` for one that answers.
+        var cluster: Cluster?
+        var reply: FixedReply?
+        var requestEdits: [HeaderEdit] = []
+        var responseEdits: [HeaderEdit] = []
+
+        /// What it does in place of its route.
+        func action(_ route: RouteAction?) -> RouteAction? {
+            guard self.reply != nil || !self.requestEdits.isEmpty || !self.responseEdits.isEmpty else { return nil }
+            return (route ?? RouteAction()).with(
+                answer: self.reply.map { .reply($0) }, requestEdits: self.requestEdits,
+                responseEdits: self.responseEdits)
+        }
+    }
+
+    private mutating func targets(_ tree: ConfigTree) -> [Target] {
         let elements = tree["targets"]?.elements ?? []
         let answers = ["reply", "redirect"].filter { tree[$0] != nil }
         // A key that is misspelt is enough to say.
@@ -64,12 +83,26 @@ struct RouteReader {
         if answers.count + (elements.isEmpty ? 0 : 1) > 1 {
             self.refuse(tree, "the route has more than one of targets, reply and redirect", "keep one of them")
         }
-        var targets: [(weight: Int, cluster: Cluster)] = []
+        var targets: [Target] = []
         for element in elements {
             self.problems.allowOnly(Self.targetShape, in: element)
-            let weight = self.problems.number(element["weight"], 0...1_000_000) ?? (elements.count == 1 ? 1 : 0)
+            var target = Target()
+            target.weight = self.problems.number(element["weight"], 0...1_000_000) ?? (elements.count == 1 ? 1 : 0)
+            target.requestEdits = self.edits(element["requestHeaders"])
+            target.responseEdits = self.edits(element["responseHeaders"])
             if element["weight"] == nil, elements.count > 1 {
                 self.refuse(element, "the target has no weight", "write weight: 10; shares are relative to their sum")
+            }
+            if let reply = element["reply"], element["cluster"] == nil {
+                if let edits = element["requestHeaders"] {
+                    self.refuse(edits, "requestHeaders has no effect on a target that answers", "take it out")
+                }
+                target.reply = self.reply(reply)
+                if target.weight > 0 { targets.append(target) }
+                continue
+            }
+            if element["reply"] != nil {
+                self.refuse(element, "the target has both a cluster and a reply", "keep one of them")
             }
             let name = element["cluster"]?.text ?? ""
             guard let cluster = self.clusters[name] else {
@@ -80,7 +113,8 @@ struct RouteReader {
                 continue
             }
             self.used.insert(name)
-            if weight > 0 { targets.append((weight, cluster)) }
+            target.cluster = cluster
+            if target.weight > 0 { targets.append(target) }
         }
         if targets.isEmpty, !elements.isEmpty, !self.problems.hasErrors {
             self.refuse(tree, "all weights of the route are 0", "give a target a weight")
@@ -157,10 +191,7 @@ struct RouteReader {
         var host: String?
         if let rewrite = tree["rewrite"] {
             self.problems.allowOnly(Self.rewriteShape, in: rewrite)
-            host = self.problems.text(rewrite["host"])
-            if let host, !DomainTable.isDomain(host.lowercased()) || host.hasPrefix("*") || host.hasSuffix("*") {
-                self.refuse(rewrite["host"] ?? rewrite, "\"\(host)\" is no host", "write one such as cart.internal")
-            }
+            host = self.problems.host(rewrite["host"])
         }
         let action = RouteAction(
             answer: self.answer(tree, match), limits: limits, retry: self.retry(tree["retry"]),
@@ -172,19 +203,19 @@ struct RouteReader {
         return isNothing ? nil : action
     }
 
-    private mutating func answer(_ tree: ConfigTree, _ match: ConfigTree?) -> RouteAction.Answer? {
-        if let reply = tree["reply"] {
-            self.problems.allowOnly(Self.replyShape, in: reply)
-            let status = self.problems.number(reply["status"], 200...599) ?? 200
-            let body = self.problems.text(reply["body"]) ?? ""
-            if !body.isEmpty, [204, 205, 304].contains(status) {
-                self.refuse(reply["body"] ?? reply, "answers with the status \(status) have no body", "leave it out")
-            }
-            return .reply(
-                FixedReply(
-                    status: status, body: body,
-                    contentType: self.problems.fieldValue(reply["contentType"]) ?? "text/plain"))
+    private mutating func reply(_ tree: ConfigTree) -> FixedReply {
+        self.problems.allowOnly(Self.replyShape, in: tree)
+        let status = self.problems.number(tree["status"], 200...599) ?? 200
+        let body = self.problems.text(tree["body"]) ?? ""
+        if !body.isEmpty, [204, 205, 304].contains(status) {
+            self.refuse(tree["body"] ?? tree, "answers with the status \(status) have no body", "leave it out")
         }
+        return FixedReply(
+            status: status, body: body, contentType: self.problems.fieldValue(tree["contentType"]) ?? "text/plain")
+    }
+
+    private mutating func answer(_ tree: ConfigTree, _ match: ConfigTree?) -> RouteAction.Answer? {
+        if let reply = tree["reply"] { return .reply(self.reply(reply)) }
         guard let redirect = tree["redirect"] else { return nil }
         self.problems.allowOnly(Self.redirectShape, in: redirect)
         let status = self.problems.number(redirect["status"], 300...399) ?? 301

@@ -75,6 +75,15 @@ extension RuleProblems {
         return nil
     }
 
+    /// A host without a port; `nil` when none is written, or, with a note, something else.
+    mutating func host(_ tree: ConfigTree?) -> String? {
+        guard let tree, let host = self.text(tree) else { return nil }
+        if DomainTable.isDomain(host.lowercased()), !host.hasPrefix("*"), !host.hasSuffix("*") { return host }
+        self.note(
+            tree.location, ConfigMistake("\"\(host)\" is no host", remedy: "write one such as cart.internal"))
+        return nil
+    }
+
     /// A name that a message can carry.
     mutating func token(_ text: String, _ location: ConfigLocation, _ kind: String, _ remedy: String) {
         if text.isEmpty || !text.utf8.allSatisfy(\.isToken) {

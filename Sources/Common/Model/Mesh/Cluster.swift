@@ -56,11 +56,15 @@ package struct ClusterEntry: Sendable, Hashable {
 
     /// Where it is; `nil` where that is not said.
     package let locality: Locality?
+    /// What `Host` says for it; `nil` for what it says anyway.
+    package let host: String?
 
     /// An entry.
     package init(
-        _ endpoint: String, weight: Int = 1, priority: Int = 0, isPlain: Bool = false, locality: Locality? = nil
+        _ endpoint: String, weight: Int = 1, priority: Int = 0, isPlain: Bool = false, locality: Locality? = nil,
+        host: String? = nil
     ) {
+        self.host = host
         self.locality = locality
         self.endpoint = endpoint
         self.weight = weight

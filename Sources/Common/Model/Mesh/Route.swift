@@ -30,24 +30,35 @@ package struct Route: Sendable {
     package let location: ConfigLocation
 
     /// A route.
+    ///
+    /// - Parameter targetActions: Those of the targets, in their order; none where all do as the route does.
     package init(
         precedence: Int = 0, match: Match, name: String? = nil, reference: String? = nil, weights: [Int],
-        action: RouteAction? = nil, at location: ConfigLocation
+        action: RouteAction? = nil, targetActions: [RouteAction?] = [], at location: ConfigLocation
     ) {
         self.precedence = precedence
         self.match = match
         self.name = name
         self.reference = reference
-        self.targets = weights.map { RouteTarget(weight: $0, cluster: 0) }
+        self.targets = weights.enumerated().map { index, weight in
+            RouteTarget(
+                weight: weight, cluster: nil, action: index < targetActions.count ? targetActions[index] : nil)
+        }
         self.action = action
         self.location = location
     }
 }
 
 /// A share of the requests that a route is for.
-package struct RouteTarget: Sendable, Equatable {
+package struct RouteTarget: Sendable {
     /// Its part of the sum of the weights of all targets.
     package let weight: Int
-    /// Index into ``VirtualHost/clusters``.
-    package internal(set) var cluster: Int
+    /// Index into ``VirtualHost/clusters``; `nil` for one that answers.
+    package internal(set) var cluster: Int?
+    /// What becomes of its requests in place of what the route does to them, edits of both in one list; `nil` where that is
+    /// the same.
+    package let action: RouteAction?
+
+    /// Whether its requests are answered at once.
+    package var isAnswer: Bool { self.action?.answer != nil }
 }

@@ -37,6 +37,14 @@ package final class RouteAction: Sendable {
         self.hashKeys = hashKeys
     }
 
+    /// The same with another answer, or with further edits.
+    func with(answer: Answer?, requestEdits: [HeaderEdit], responseEdits: [HeaderEdit]) -> RouteAction {
+        RouteAction(
+            answer: answer, limits: self.limits, retry: self.retry, requestEdits: self.requestEdits + requestEdits,
+            responseEdits: self.responseEdits + responseEdits, rewrite: self.rewrite, host: self.host,
+            hashKeys: self.hashKeys)
+    }
+
     /// What answers requests at once.
     package enum Answer: Sendable, Equatable {
         case reply(FixedReply)

@@ -33,9 +33,12 @@ package final class VirtualHost: Sendable {
     /// Whether a cluster has the instances of another service, or none of any.
     package let leadsElsewhere: Bool
 
+    /// Where a target leads; `nil` for one that answers.
+    package func cluster(of target: RouteTarget) -> Cluster? { target.cluster.map { self.clusters[$0] } }
+
     /// Routes in any order: a higher precedence is tried first, among equals the one that stands first.
     ///
-    /// - Parameter routes: The clusters of each target are given in place of their index.
+    /// - Parameter routes: The clusters of those targets that do not answer are given in place of their index.
     package init(
         _ routes: [(route: Route, clusters: [Cluster])], unmatched: Unmatched = .newestVersion,
         chain: Chain = .services, plain: String
@@ -44,12 +47,13 @@ package final class VirtualHost: Sendable {
         var numbered: [Route] = []
         for (route, clusters) in routes {
             var route = route
-            for index in route.targets.indices {
-                if let place = known.firstIndex(of: clusters[index]) {
+            let forwarding = route.targets.indices.filter { !route.targets[$0].isAnswer }
+            for (index, cluster) in zip(forwarding, clusters) {
+                if let place = known.firstIndex(of: cluster) {
                     route.targets[index].cluster = place
                 } else {
                     route.targets[index].cluster = known.count
-                    known.append(clusters[index])
+                    known.append(cluster)
                 }
             }
             numbered.append(route)

@@ -91,6 +91,11 @@ import Testing
                 "X-Mesher-Hop cannot be changed here"
             ),
             ("{targets: [{cluster: one}], hash: [x-user]}", "a map belongs here"),
+            ("{targets: [{cluster: one, reply: {}}]}", "the target has both a cluster and a reply"),
+            ("{targets: [{reply: {status: 99}}]}", "\"99\" is no whole number from 200 to 599"),
+            ("{targets: [{reply: {}, requestHeaders: {remove: [a]}}]}", "requestHeaders has no effect on a target"),
+            ("{targets: [{cluster: one, requestHeaders: {set: {host: a}}}]}", "host cannot be changed here"),
+            ("{targets: [{cluster: one, responseHeaders: {put: {a: b}}}]}", "unknown key put"),
             ("{targets: [{cluster: one}], hash: [{source: yes}]}", "this is no hash key"),
             ("{targets: [{cluster: one}], hash: [{header: a, cookie: b}]}", "this is no hash key"),
         ])
@@ -186,6 +191,7 @@ import Testing
                 "clusters: [{name: a, endpoints: ['10.0.0.1:80'], localityWeights: [{region: a, weight: 0}]}]",
                 "all weights of localities are 0"
             ),
+            ("clusters: [{name: a, endpoints: [{address: '10.0.0.1:80', host: 'a:80'}]}]", "\"a:80\" is no host"),
             ("clusters: [{name: a, service: b, protocol: http3}]", "\"http3\" is no protocol"),
             ("clusters: [{name: a, service: b, panicThreshold: 101}]", "\"101\" is no whole number from 0 to 100"),
             ("clusters: [{name: a, service: b, connectTimeout: soon}]", "\"soon\" is no duration"),
@@ -307,7 +313,7 @@ import Testing
     func actions(route: String, targets: [String], action: RouteAction?) throws {
         let shop = try self.shop(route)
         let found = try #require(shop.routes.first)
-        #expect(found.targets.map { "\($0.weight) \(shop.clusters[$0.cluster].name ?? "")" } == targets)
+        #expect(found.targets.map { "\($0.weight) \(shop.cluster(of: $0)?.name ?? "")" } == targets)
         #expect((found.action == nil) == (action == nil))
         #expect(found.action?.answer == action?.answer)
         #expect(found.action?.retry == action?.retry)
@@ -315,6 +321,25 @@ import Testing
         #expect(found.action?.hashKeys == action?.hashKeys)
         #expect(found.action?.rewrite == action?.rewrite)
         #expect(found.action?.host == action?.host)
+    }
+
+    @Test("a target answers, or has the edits of its route and its own in one list")
+    func targets() throws {
+        let shop = try self.shop(
+            """
+            {requestHeaders: {set: {a: '1'}}, responseHeaders: {remove: [x]}, timeouts: {head: 1s}, targets: [
+              {cluster: two, weight: 2},
+              {reply: {status: 500}, weight: 1, responseHeaders: {set: {b: '2'}}},
+              {cluster: one, weight: 3, requestHeaders: {set: {a: '2'}, add: {c: d}}}]}
+            """)
+        let targets = try #require(shop.routes.first?.targets)
+        #expect(targets.map { shop.cluster(of: $0)?.name } == ["two", nil, "one"])
+        #expect(targets.map(\.isAnswer) == [false, true, false] && targets.map(\.weight) == [2, 1, 3])
+        #expect(targets[0].action == nil)
+        #expect(targets[1].action?.answer == .reply(FixedReply(status: 500)))
+        #expect(targets[1].action?.responseEdits == [.remove("x"), .set("b", "2")])
+        #expect(targets[2].action?.requestEdits == [.set("a", "1"), .set("a", "2"), .add("c", "d")])
+        #expect(targets[2].action?.responseEdits == [.remove("x")] && targets[2].action?.limits.head == .seconds(1))
     }
 
     @Test("retries have what the host's have, where the route says nothing else")

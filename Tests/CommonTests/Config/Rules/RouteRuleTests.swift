@@ -22,7 +22,7 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
 
     /// Weights and versions of the first rule.
     private func targets(_ routes: VirtualHost) -> [String] {
-        routes.routes[0].targets.map { "\($0.weight) \(routes.clusters[$0.cluster].tags.version)" }
+        routes.routes[0].targets.map { "\($0.weight) \(routes.cluster(of: $0)?.tags.version ?? "")" }
     }
 
     @Test(
@@ -50,7 +50,7 @@ func rules(_ yaml: String) throws -> (config: MesherConfig, problems: [ConfigPro
                 - {precedence: 0, route: [{tags: {version: c}}]}
                 - {precedence: 3, route: [{tags: {version: d}}]}
             """)
-        #expect(routes.routes.map { routes.clusters[$0.targets[0].cluster].tags.version } == ["b", "d", "a", "c"])
+        #expect(routes.routes.map { routes.cluster(of: $0.targets[0])?.tags.version } == ["b", "d", "a", "c"])
     }
 
     @Test("a text replaces a dark launch, and that the rules of files, service by service")
