@@ -162,6 +162,14 @@ def test_edits_and_rewrites():
     origin.refuse()
 
 
+def explain(world, url):
+    """What `mesher explain` says."""
+    return subprocess.run(
+        [binary(), "explain", "GET", url, "--admin", f"127.0.0.1:{world.sidecar.admin}"],
+        capture_output=True, text=True, timeout=10,
+    ).stdout  # fmt: skip
+
+
 def test_a_share_is_answered(world):
     """The split is exact, and what is answered never goes elsewhere."""
     targets = "[{cluster: one, weight: 1}, {reply: {status: 500, body: gone}, weight: 3, responseHeaders: {set: {x-why: w}}}]"
@@ -171,10 +179,7 @@ def test_a_share_is_answered(world):
     answers = [world.ask("shop") for _ in range(4)]
     refused = next(each for each in answers if each.status == 500)
     assert refused.body == b"gone" and field(refused, "x-why") == "w"
-    told = subprocess.run(
-        [binary(), "explain", "GET", "http://shop/", "--admin", f"127.0.0.1:{world.sidecar.admin}"],
-        capture_output=True, text=True, timeout=10,
-    ).stdout  # fmt: skip
+    told = explain(world, "http://shop/")
     assert "75 % to an answer with 500" in told, told
 
 
@@ -205,6 +210,76 @@ def test_edits_of_targets_and_hosts_of_endpoints():
     assert first.requests and {request.get("host") for request in first.requests} == {b"one.example"}
     first.refuse()
     second.refuse()
+
+
+def test_the_rate_limit_of_a_route(world):
+    """All matches of a route share it, other routes do not, and it goes on when something else changes."""
+    routes = (
+        "{name: few, match: [{path: {exact: /a}}, {path: {exact: /b}}], limit: 5, targets: [{cluster: one}]},"
+        " {match: [{path: {exact: /sign}}], reply: {body: SIGN}}, {targets: [{cluster: one}]}"
+    )
+    install(world, mesh(routes.replace("SIGN", "rate")), "rate", path="/sign")
+    answers = [world.ask("shop", path=("/a", "/b")[index % 2]) for index in range(8)]
+    refused = [each for each in answers if each.status == 429]
+    assert 5 <= len(refused) <= 7 and field(refused[0], "x-mesher-error") == "rate_limited"
+    assert {world.ask("shop").status for _ in range(8)} == {200}
+    install(world, mesh(routes.replace("SIGN", "more")), "more", path="/sign")
+    told = explain(world, "http://shop/a")
+    assert "5 a second are let through" in told, told
+
+
+def test_faults_of_a_route(world):
+    """The delay comes first, then the abort; the time of the call has not begun before both."""
+    routes = (
+        "{match: [{path: {exact: /late}}], fault: {delay: {time: 400ms}}, timeouts: {call: 200ms, head: 200ms},"
+        " targets: [{cluster: one}]},"
+        " {match: [{path: {exact: /both}}], fault: {delay: {time: 300ms}, abort: {status: 418}}, targets: [{cluster: one}]},"
+        " {match: [{path: {exact: /half}}], fault: {abort: {status: 418, percent: 50}}, targets: [{cluster: one}]},"
+        " {match: [{path: {exact: /none}}], fault: {abort: {status: 418, percent: 0}}, targets: [{cluster: one}]},"
+        " {match: [{path: {exact: /sign}}], reply: {body: faults}}, {targets: [{cluster: one}]}"
+    )
+    install(world, mesh(routes), "faults", path="/sign")
+    before = len(world.services["cart"][0].requests)
+    for path, status, least in (("/late", 200, 0.4), ("/both", 418, 0.3)):
+        began = time.monotonic()
+        response = world.ask("shop", path=path)
+        assert (response.status, response.body) == ((200, b"one") if status == 200 else (418, b"injecting abort"))
+        assert time.monotonic() - began >= least
+    assert len(world.services["cart"][0].requests) == before + 1
+    half = world.many(200, "shop", path="/half")
+    assert 60 <= half[418] <= 140, half
+    assert world.many(20, "shop", path="/none") == {"one": 20}
+    assert "50 % answered with 418" in explain(world, "http://shop/half")
+
+
+@pytest.mark.parametrize(
+    "profile, absent, empty, late",
+    [
+        ("ServiceComb", (404, b"no route"), 502, (504, b"upstream did not answer in time")),
+        ("Envoy", (404, b""), 503, (504, b"upstream request timeout")),
+        ("Gateway", (404, b"no route"), 503, (504, b"upstream did not answer in time")),
+    ],
+)
+def test_own_answers_are_what_clients_know(world, profile, absent, empty, late):
+    """As the host says, while it runs; the reason is always told."""
+    routes = (
+        f"{{match: [{{path: {{exact: /{profile}}}}}], reply: {{body: {profile}}}}},"
+        " {match: [{path: {exact: /nobody}}], targets: [{cluster: nobody}]},"
+        " {match: [{path: {exact: /late}}], timeouts: {head: 100ms}, targets: [{cluster: one}]}"
+    )
+    text = mesh(routes, "{name: nobody, service: nobody}").replace("{name: shop,", f"{{name: shop, profile: {profile},")
+    install(world, text, profile, path=f"/{profile}")
+    response = world.ask("shop", path="/absent")
+    assert (response.status, response.body, field(response, "x-mesher-error")) == (*absent, "no_rule")
+    response = world.ask("shop", path="/nobody")
+    assert response.status == empty and field(response, "x-mesher-error") == "no_endpoint"
+    assert (response.body == b"no healthy upstream") == (profile == "Envoy")
+    world.services["cart"][0].delay = 0.5
+    try:
+        response = world.ask("shop", path="/late")
+        assert (response.status, response.body) == late
+    finally:
+        world.services["cart"][0].delay = 0
 
 
 def test_limits_of_a_route(world):

@@ -80,7 +80,9 @@ extension Explainer {
         }
 
         /// The handler answers, if none has before.
-        private mutating func refuse(_ error: ProxyError) { self.answer(LocalReply(error)) }
+        private mutating func refuse(_ error: ProxyError) {
+            self.answer(LocalReply(error, self.policy.host?.profile ?? .serviceComb))
+        }
 
         private mutating func answer(_ reply: LocalReply) {
             guard self.reply == nil else { return }
@@ -128,6 +130,7 @@ extension Explainer {
             } else {
                 self.add("router", "rule at \(rule.location), precedence \(rule.precedence)")
             }
+            self.hinder(rule)
             switch rule.action?.answer {
             case .reply(let fixed): self.answer(LocalReply(status: fixed.status, body: fixed.body))
             case .redirect(let redirect): self.answer(LocalReply(status: redirect.status))
@@ -136,6 +139,25 @@ extension Explainer {
             // All of them: one target alone is like an answer of the route.
             guard rule.targets.count == 1, case .reply(let fixed)? = rule.targets[0].action?.answer else { return }
             self.answer(LocalReply(status: fixed.status, body: fixed.body))
+        }
+
+        /// What the route's own limit and faults would do.
+        private mutating func hinder(_ rule: Route) {
+            if let index = self.policy.host?.routes.firstIndex(where: { $0.location == rule.location }),
+                let limiter = self.policy.effects[index]?.limiter, let limit = rule.action?.limit
+            {
+                let available = limiter.available(at: self.now)
+                self.explanation.limits.append(.init(handler: "router", rate: limit.rate, available: available))
+                if available < 1 { self.refuse(ProxyError(.rateLimited)) }
+            }
+            guard let fault = rule.action?.fault, let status = fault.abortStatus, fault.abortShare >= RouteFault.all
+            else { return }
+            self.refuse(ProxyError(.faultInjected, status: status))
+        }
+
+        private static func percent(_ share: Int) -> String {
+            let percent = Double(share) * 100 / Double(RouteFault.all)
+            return percent == percent.rounded() ? "\(Int(percent)) %" : "\(percent) %"
         }
 
         /// What a route does besides choosing a cluster, a line for each.
@@ -154,6 +176,15 @@ extension Explainer {
             }
             if let limit = action.limits.call, limit > .zero {
                 lines.append("the call has \(DurationText.write(limit))")
+            }
+            if let limit = action.limit { lines.append("\(limit.rate) a second are let through") }
+            if let fault = action.fault {
+                if let delay = fault.delay {
+                    lines.append("\(Self.percent(fault.delayShare)) delayed by \(DurationText.write(delay))")
+                }
+                if let status = fault.abortStatus {
+                    lines.append("\(Self.percent(fault.abortShare)) answered with \(status)")
+                }
             }
             return lines
         }

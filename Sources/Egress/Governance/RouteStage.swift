@@ -2,6 +2,7 @@
 // request path
 
 import Common
+import NIOCore
 import Proxy
 
 /// Decides by the routes of a virtual host which cluster a request goes to, and what else becomes of it: `router`.
@@ -19,6 +20,11 @@ struct RouteStage: Stage {
             guard target.policy.host?.unmatched == .notFound else { return .proceed }
             return .reject(ProxyError(.noRule, "no route"))
         }
+        if let effect = target.policy.effects[route], effect.hinders,
+            let verdict = Self.hinder(&exchange, effect)
+        {
+            return verdict
+        }
         let chosen = target.target(of: route)
         if let chosen, let cluster = target.policy.host?.routes[route].targets[chosen].cluster {
             exchange.cluster = cluster + 1
@@ -28,6 +34,32 @@ struct RouteStage: Stage {
         if let answer = effect.action.answer { return .reply(exchange.reply(answer, effect)) }
         exchange.apply(effect)
         return .proceed
+    }
+
+    /// What the route's own limit and faults say to a request, before it has a target; `nil` for nothing.
+    ///
+    /// The times of the call and of its answer have not begun.
+    private static func hinder(_ exchange: inout Exchange, _ effect: RouteEffect) -> Verdict? {
+        let worker = exchange.worker
+        if !exchange.hasPassedRoute {
+            if let limiter = effect.limiter, case .reject(let error) = RateLimiter.verdict(limiter, at: worker.now) {
+                return .reject(error)
+            }
+            exchange.hasPassedRoute = true
+            if let fault = effect.action.fault, let delay = fault.delay, Self.hits(fault.delayShare, &worker.random) {
+                return .again(worker.eventLoop.scheduleTask(in: TimeAmount(delay)) {}.futureResult)
+            }
+        }
+        if let fault = effect.action.fault, let status = fault.abortStatus,
+            Self.hits(fault.abortShare, &worker.random)
+        {
+            return .reject(ProxyError(.faultInjected, "injecting abort", status: status))
+        }
+        return nil
+    }
+
+    private static func hits(_ share: Int, _ random: inout FastRandom) -> Bool {
+        share >= RouteFault.all || Int.random(in: 0..<RouteFault.all, using: &random) < share
     }
 
     func onResponse(_ exchange: inout Exchange) {

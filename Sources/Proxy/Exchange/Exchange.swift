@@ -70,6 +70,8 @@ package struct Exchange: ~Copyable {
     package var timeout: TimeAmount?
     /// Whether an injected delay is over: the fault stage.
     package var hasDelayed = false
+    /// The same for a delay of its route, and whether its limit has let it through: the route stage.
+    package var hasPassedRoute = false
     /// Until when the request may wait for the registry, or for the address of a host; `nil` when it has not: the
     /// destination and the balancing stage.
     package var awaitsUntil: NIODeadline?

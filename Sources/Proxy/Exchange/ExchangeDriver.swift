@@ -295,7 +295,8 @@ package final class ExchangeDriver: DeadlineOwner {
         if self.phase == .responding || self.phase == .tunnel {
             self.conclude(outcome ?? Outcome(error, hasHead: true)) { $0.abortResponse(self) }
         } else {
-            self.reply(LocalReply(error), outcome: outcome ?? Outcome(error, hasHead: false))
+            let profile = self.exchange.target?.policy.host?.profile ?? .serviceComb
+            self.reply(LocalReply(error, profile), outcome: outcome ?? Outcome(error, hasHead: false))
         }
     }
 

@@ -59,9 +59,14 @@ package struct LocalReply: Sendable, Equatable {
     }
 
     /// The answer to a request that failed.
-    package init(_ error: ProxyError) {
-        self.init(status: error.status, reason: error.reason, body: error.body)
+    ///
+    /// - Parameter profile: Of the virtual host that the request belongs to.
+    package init(_ error: ProxyError, _ profile: ReplyProfile = .serviceComb) {
+        self.init(status: profile.status(of: error), reason: error.reason, body: profile.body(of: error))
         if let seconds = error.retryAfter { self.headers = [Header("Retry-After", "\(seconds)")] }
+        if profile == .envoy, error.reason == .bulkheadFull {
+            self.headers.append(Header("x-envoy-overloaded", "true"))
+        }
     }
 }
 

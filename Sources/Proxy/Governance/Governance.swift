@@ -221,7 +221,7 @@ package final class ServicePolicy: Sendable {
             .filter { $0.element.match.isPossible(for: rules.caller) }.map(\.offset)
         self.activeRoutes = active
         self.matcher = self.host.map { RouteMatcher($0, active: active) }
-        self.effects = RouteEffect.all(of: self.host)
+        self.effects = RouteEffect.all(of: self.host, upon: old?.effects ?? [])
         self.tickets = (self.host?.clusters ?? []).map { tickets($0) }
         self.fault = rules.faults[service]
         if case .requested(let rule)? = self.host?.clusters.first?.members {

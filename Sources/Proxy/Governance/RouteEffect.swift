@@ -23,11 +23,17 @@ package final class RouteEffect: Sendable {
 
     /// Of those targets that do something else, in their order; empty where none does.
     private let targets: [RouteEffect?]
+    /// Keeps ``RouteAction/limit``.
+    package let limiter: RateLimiter?
+    /// Whether requests may be refused or delayed.
+    package let hinders: Bool
 
     /// What `action` comes to.
-    init(_ action: RouteAction, targets: [RouteEffect?] = []) {
+    init(_ action: RouteAction, targets: [RouteEffect?] = [], limiter: RateLimiter? = nil) {
         self.action = action
         self.targets = targets
+        self.limiter = limiter
+        self.hinders = limiter != nil || action.fault != nil
         self.requestEdits = action.requestEdits.map { FieldEdit($0) }
         self.responseEdits = action.responseEdits.map { FieldEdit($0) }
         self.host = action.host.map { HeaderLine("Host", $0) }
@@ -37,12 +43,22 @@ package final class RouteEffect: Sendable {
     }
 
     /// Those of the routes of a host, in their order.
-    static func all(of host: VirtualHost?) -> [RouteEffect?] {
-        (host?.routes ?? []).map { route in
+    ///
+    /// - Parameter old: What held until now: a limit that has not changed goes on.
+    static func all(of host: VirtualHost?, upon old: [RouteEffect?]) -> [RouteEffect?] {
+        var limiters: [RouteLimit: RateLimiter] = [:]
+        for effect in old { if let limit = effect?.action.limit { limiters[limit] = effect?.limiter } }
+        return (host?.routes ?? []).map { route in
             let own = route.targets.map { $0.action.map { RouteEffect($0) } }
             let isOwn = own.contains { $0 != nil }
             guard route.action != nil || isOwn else { return nil }
-            return RouteEffect(route.action ?? RouteAction(), targets: isOwn ? own : [])
+            let action = route.action ?? RouteAction()
+            var limiter: RateLimiter?
+            if let limit = action.limit {
+                limiter = limiters[limit] ?? RateLimiter(rate: limit.rate)
+                limiters[limit] = limiter
+            }
+            return RouteEffect(action, targets: isOwn ? own : [], limiter: limiter)
         }
     }
 

@@ -107,11 +107,32 @@ import Testing
         let plain = Route(match: .always, weights: [1], at: ConfigLocation("f"))
         let cluster = Cluster(InstanceTags())
         let host = VirtualHost([(route, [cluster, cluster]), (plain, [cluster])], plain: "")
-        let effects = RouteEffect.all(of: host)
+        let effects = RouteEffect.all(of: host, upon: [])
         #expect(effects.map { $0 == nil } == [false, true])
         let effect = try #require(effects[0])
         #expect(effect.effect(of: 0) === effect && effect.effect(of: 1).action === own)
         #expect(effect.effect(of: 0).requestEdits.count == 1 && effect.effect(of: 1).requestEdits.count == 2)
+    }
+
+    @Test("a limit that is the same goes on, whatever else of its route has changed; another one begins anew")
+    func limiters() throws {
+        func effects(_ rate: Int, _ edit: String, upon old: [RouteEffect?] = []) -> [RouteEffect?] {
+            let routes = (0..<3).map { index in
+                let limit = RouteLimit(rate: rate, key: index < 2 ? "a" : "b")
+                let action = RouteAction(requestEdits: [.remove(edit)], limit: limit)
+                return (
+                    Route(match: .always, weights: [1], action: action, at: ConfigLocation("f")),
+                    [Cluster(InstanceTags())]
+                )
+            }
+            return RouteEffect.all(of: VirtualHost(routes, plain: edit), upon: old)
+        }
+        let old = effects(5, "x")
+        let limiter = try #require(old[0]?.limiter)
+        #expect(old[1]?.limiter === limiter && old[2]?.limiter !== limiter && old[2]?.limiter != nil)
+        let new = effects(5, "y", upon: old)
+        #expect(new[0] !== old[0] && new[0]?.limiter === limiter && new[1]?.limiter === limiter)
+        #expect(effects(6, "y", upon: old)[0]?.limiter !== limiter)
     }
 
     // MARK: Paths

@@ -301,11 +301,22 @@ struct MeshReader {
             let plainClusters = reader.used.sorted().compactMap { self.plainClusters[$0] }.joined()
             let hasRetries = routes.contains { $0.route.action?.retry != nil }
             mesh.hosts[name] = VirtualHost(
-                routes, unmatched: .notFound,
+                routes, unmatched: .notFound, profile: self.profile(element["profile"]),
                 plain: "\(element.plain)\(plainClusters)\(hasRetries ? "\(retry)" : "")")
         }
         mesh.domains = DomainTable(domains)
         return mesh
+    }
+
+    private mutating func profile(_ tree: ConfigTree?) -> ReplyProfile {
+        guard let tree, let text = self.problems.text(tree) else { return .serviceComb }
+        if let profile = ReplyProfile(rawValue: text) { return profile }
+        let names = ReplyProfile.allCases.map(\.rawValue)
+        self.refuse(
+            tree, "\"\(text)\" is no profile",
+            Spelling.nearest(to: text, among: names).map { "did you mean \($0)?" }
+                ?? "write one of \(names.joined(separator: ", "))")
+        return .serviceComb
     }
 
     private mutating func readDomains(

@@ -72,6 +72,9 @@ extension MeshReader {
             .init("domains", .list(.text), "The names that requests may ask for; the host's name."),
             .init("port", .integer(1...65_535), "The port that they must name; any."),
             .init(
+                "profile", .choice(ReplyProfile.allCases.map(\.rawValue), anyCase: false),
+                "What mesher's own answers are like; ServiceComb."),
+            .init(
                 "routes", .list(.map(RouteReader.routeShape)), isRequired: true,
                 "Tried in this order; the first that matches decides."),
         ], isStrict: true)
@@ -92,6 +95,8 @@ extension RouteReader {
             .init("requestHeaders", .map(Self.editsShape), "Changes of the request's fields."),
             .init("responseHeaders", .map(Self.editsShape), "Changes of the answer's fields."),
             .init("rewrite", .map(Self.rewriteShape), "Changes of the path and of Host."),
+            .init("limit", .integer(1...Int(Int32.max)), "Most requests a second, over all matches; more get 429."),
+            .init("fault", .map(Self.faultShape), "What is done to the requests on purpose."),
             .init("hash", .list(.map(Self.hashShape)), "What RingHash goes by: the first that a request has."),
         ], isStrict: true)
 
@@ -169,6 +174,24 @@ extension RouteReader {
             .init("prefix", .matching("(?:/.*)?"), "In the place of what the route has matched; empty: it goes."),
             .init("path", .matching("/.*"), "In the place of the whole path."),
             .init("host", .text, "What Host says, without a port."),
+        ], isStrict: true)
+
+    static let faultShape = MapShape(
+        [
+            .init("delay", .map(Self.delayShape), "Requests are delayed."),
+            .init("abort", .map(Self.abortShape), "Requests are answered with a status."),
+        ], isStrict: true)
+
+    static let delayShape = MapShape(
+        [
+            .init("time", .duration(hasZero: true), isRequired: true, "How long."),
+            .init("percent", .percent, "How many of the requests; 100."),
+        ], isStrict: true)
+
+    static let abortShape = MapShape(
+        [
+            .init("status", .integer(200...599), isRequired: true, "The status."),
+            .init("percent", .percent, "How many of the requests; 100."),
         ], isStrict: true)
 
     static let hashShape = MapShape(

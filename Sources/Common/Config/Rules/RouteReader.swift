@@ -8,6 +8,10 @@ struct RouteReader {
     private let clusters: [String: Cluster]
     /// That of the host.
     private let retry: RetryPolicy
+    /// How often a name was met among the routes that have limits.
+    private var limited: [String: Int] = [:]
+    /// Of the route that is being read, for each of its matches.
+    private var limit: RouteLimit?
 
     init(_ problems: RuleProblems, _ clusters: [String: Cluster], retry: RetryPolicy) {
         self.problems = problems
@@ -33,6 +37,7 @@ struct RouteReader {
                     element.location, "no request comes to this route: the one before takes all",
                     remedy: "put it in front")
             }
+            self.limit = self.limit(element)
             let read = self.route(element)
             routes += read
             hasAll = hasAll || read.contains { if case .always = $0.route.match { true } else { false } }
@@ -196,10 +201,12 @@ struct RouteReader {
         let action = RouteAction(
             answer: self.answer(tree, match), limits: limits, retry: self.retry(tree["retry"]),
             requestEdits: self.edits(tree["requestHeaders"]), responseEdits: self.edits(tree["responseHeaders"]),
-            rewrite: self.rewrite(tree["rewrite"], match), host: host, hashKeys: self.hashKeys(tree["hash"]))
+            rewrite: self.rewrite(tree["rewrite"], match), host: host, hashKeys: self.hashKeys(tree["hash"]),
+            limit: self.limit, fault: self.fault(tree["fault"]))
         let isNothing =
             action.answer == nil && limits == RouteLimits() && action.retry == nil && action.requestEdits.isEmpty
             && action.responseEdits.isEmpty && action.rewrite == nil && host == nil && action.hashKeys.isEmpty
+            && action.limit == nil && action.fault == nil
         return isNothing ? nil : action
     }
 
@@ -212,6 +219,32 @@ struct RouteReader {
         }
         return FixedReply(
             status: status, body: body, contentType: self.problems.fieldValue(tree["contentType"]) ?? "text/plain")
+    }
+
+    private mutating func limit(_ tree: ConfigTree) -> RouteLimit? {
+        guard let rate = self.problems.number(tree["limit"], 1...Int(Int32.max)) else { return nil }
+        let name = tree["name"]?.text ?? ""
+        self.limited[name, default: 0] += 1
+        return RouteLimit(rate: rate, key: "\(name)#\(self.limited[name] ?? 0)")
+    }
+
+    private mutating func fault(_ tree: ConfigTree?) -> RouteFault? {
+        guard let tree else { return nil }
+        self.problems.allowOnly(Self.faultShape, in: tree)
+        var fault = RouteFault()
+        if let delay = tree["delay"] {
+            self.problems.allowOnly(Self.delayShape, in: delay)
+            fault.delay = self.problems.duration(delay["time"])
+            fault.delayShare = self.problems.share(delay["percent"]) ?? RouteFault.all
+            if delay["time"] == nil { self.refuse(delay, "the delay has no time", "write time: 100ms") }
+        }
+        if let abort = tree["abort"] {
+            self.problems.allowOnly(Self.abortShape, in: abort)
+            fault.abortStatus = self.problems.number(abort["status"], 200...599)
+            fault.abortShare = self.problems.share(abort["percent"]) ?? RouteFault.all
+            if abort["status"] == nil { self.refuse(abort, "the abort has no status", "write status: 503") }
+        }
+        return fault.delay == nil && fault.abortStatus == nil ? nil : fault
     }
 
     private mutating func answer(_ tree: ConfigTree, _ match: ConfigTree?) -> RouteAction.Answer? {

@@ -14,6 +14,18 @@ extension RuleProblems {
         return nil
     }
 
+    /// A percentage, in millionths of the whole; `nil` when none is written, or, with a note, something else.
+    mutating func share(_ tree: ConfigTree?) -> Int? {
+        guard let tree, case let text = tree.text ?? "" else { return nil }
+        let isPlain = text.utf8.allSatisfy {
+            $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") || $0 == UInt8(ascii: ".")
+        }
+        if isPlain, let percent = Double(text), percent <= 100 { return Int((percent * 10_000).rounded()) }
+        self.note(
+            tree.location, ConfigMistake("\"\(text)\" is no percentage", remedy: "write 0 to 100, such as 0.5"))
+        return nil
+    }
+
     /// A duration; `nil` when none is written, or, with a note, something else.
     mutating func duration(_ tree: ConfigTree?) -> Duration? {
         guard let tree, case let text = tree.text ?? "" else { return nil }

@@ -47,6 +47,9 @@ struct SchemaWriter {
         case .share:
             return [self.types(["number", "string"], isNullable)] + Self.limits(0...1)
                 + self.pattern("[0-9.]+(?:[eE]-?[0-9]+)?%?", "write 0 to 1, or a percentage")
+        case .percent:
+            return [self.types(["number", "string"], isNullable)] + Self.limits(0...100)
+                + self.pattern("[0-9.]+", "write 0 to 100, such as 0.5")
         case .duration(let hasZero):
             let number = "[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+"
             let pattern = self.pattern(

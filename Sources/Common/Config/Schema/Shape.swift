@@ -21,6 +21,8 @@ package indirect enum Shape: Sendable {
     case numbers([Int])
     /// 0 to 1, or a percentage.
     case share
+    /// 0 to 100, also with a fraction.
+    case percent
     /// A time with its unit; a bare 0 where that is in the range.
     case duration(hasZero: Bool)
     /// Bytes, within the range where they are written without a unit.

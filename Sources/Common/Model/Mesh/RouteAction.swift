@@ -20,13 +20,19 @@ package final class RouteAction: Sendable {
     package let host: String?
     /// What ``BalancingPolicy/Strategy/ringHash`` goes by; empty where that is the cluster's own business.
     package let hashKeys: [HashKey]
+    /// How many requests a second it lets through; `nil` for all.
+    package let limit: RouteLimit?
+    /// What is done to them on purpose.
+    package let fault: RouteFault?
 
     /// What a route does.
     package init(
         answer: Answer? = nil, limits: RouteLimits = RouteLimits(), retry: RouteRetry? = nil,
         requestEdits: [HeaderEdit] = [], responseEdits: [HeaderEdit] = [], rewrite: PathRewrite? = nil,
-        host: String? = nil, hashKeys: [HashKey] = []
+        host: String? = nil, hashKeys: [HashKey] = [], limit: RouteLimit? = nil, fault: RouteFault? = nil
     ) {
+        self.limit = limit
+        self.fault = fault
         self.answer = answer
         self.limits = limits
         self.retry = retry
@@ -42,7 +48,7 @@ package final class RouteAction: Sendable {
         RouteAction(
             answer: answer, limits: self.limits, retry: self.retry, requestEdits: self.requestEdits + requestEdits,
             responseEdits: self.responseEdits + responseEdits, rewrite: self.rewrite, host: self.host,
-            hashKeys: self.hashKeys)
+            hashKeys: self.hashKeys, limit: self.limit, fault: self.fault)
     }
 
     /// What answers requests at once.

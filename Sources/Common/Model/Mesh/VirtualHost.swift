@@ -26,6 +26,8 @@ package final class VirtualHost: Sendable {
     package let unmatched: Unmatched
     /// What its requests pass.
     package let chain: Chain
+    /// What mesher's own answers are like.
+    package let profile: ReplyProfile
     /// The routes as they were written, without places: equal for routes that say the same.
     package let plain: String
     /// Counts the requests of each target of each route.
@@ -41,7 +43,7 @@ package final class VirtualHost: Sendable {
     /// - Parameter routes: The clusters of those targets that do not answer are given in place of their index.
     package init(
         _ routes: [(route: Route, clusters: [Cluster])], unmatched: Unmatched = .newestVersion,
-        chain: Chain = .services, plain: String
+        chain: Chain = .services, profile: ReplyProfile = .serviceComb, plain: String
     ) {
         var known: [Cluster] = []
         var numbered: [Route] = []
@@ -63,6 +65,7 @@ package final class VirtualHost: Sendable {
         self.clusters = known
         self.unmatched = unmatched
         self.chain = chain
+        self.profile = profile
         self.plain = plain
         self.leadsElsewhere = known.contains { $0.isElsewhere }
         let counts = self.routes.map(\.targets.count)

@@ -91,6 +91,13 @@ import Testing
                 "X-Mesher-Hop cannot be changed here"
             ),
             ("{targets: [{cluster: one}], hash: [x-user]}", "a map belongs here"),
+            ("{targets: [{cluster: one}], limit: 0}", "\"0\" is no whole number from 1 to"),
+            ("{targets: [{cluster: one}], fault: {delay: {percent: 5}}}", "the delay has no time"),
+            ("{targets: [{cluster: one}], fault: {delay: 5s}}", "a map belongs here"),
+            ("{targets: [{cluster: one}], fault: {abort: {percent: 5}}}", "the abort has no status"),
+            ("{targets: [{cluster: one}], fault: {abort: {status: 503, percent: 101}}}", "\"101\" is no percentage"),
+            ("{targets: [{cluster: one}], fault: {abort: {status: 503, percent: 1e1}}}", "\"1e1\" is no percentage"),
+            ("{targets: [{cluster: one}], fault: {aborts: {}}}", "unknown key aborts"),
             ("{targets: [{cluster: one, reply: {}}]}", "the target has both a cluster and a reply"),
             ("{targets: [{reply: {status: 99}}]}", "\"99\" is no whole number from 200 to 599"),
             ("{targets: [{reply: {}, requestHeaders: {remove: [a]}}]}", "requestHeaders has no effect on a target"),
@@ -134,6 +141,7 @@ import Testing
             ("hosts: [{name: a, domains: [b, B.], routes: [{reply: {}}]}]", "b belongs to the host a"),
             ("hosts: [{name: a, port: http, routes: [{reply: {}}]}]", "\"http\" is no whole number from 1 to 65535"),
             ("hosts: [{name: a}]", "the host has no routes"),
+            ("hosts: [{name: a, profile: envoy, routes: [{reply: {}}]}]", "\"envoy\" is no profile"),
             ("clusters: [{service: a}]", "the cluster has no name"),
             ("clusters: [{name: a, service: a}, {name: a, service: b}]", "the cluster a stands here twice"),
             ("clusters: [{name: a, service: ''}]", "the service has no name"),
@@ -340,6 +348,32 @@ import Testing
         #expect(targets[1].action?.responseEdits == [.remove("x"), .set("b", "2")])
         #expect(targets[2].action?.requestEdits == [.set("a", "1"), .set("a", "2"), .add("c", "d")])
         #expect(targets[2].action?.responseEdits == [.remove("x")] && targets[2].action?.limits.head == .seconds(1))
+    }
+
+    @Test("a route limits and disturbs its requests; its matches share one limit, and other routes have others")
+    func hindrances() throws {
+        let shop = try self.shop(
+            """
+            {name: a, match: [{path: {exact: /a}}, {path: {exact: /b}}], limit: 5, reply: {}},
+            {name: a, match: [{path: {exact: /c}}], limit: 5, targets: [{cluster: two}],
+              fault: {delay: {time: 2s, percent: 0.5}, abort: {status: 503}}},
+            {match: [{path: {exact: /d}}], limit: 5, targets: [{reply: {}, weight: 1}]}, {targets: [{cluster: one}]}
+            """)
+        let limits = shop.routes.map { $0.action?.limit }
+        #expect(limits[0] != nil && limits[0] == limits[1] && limits.map { $0?.rate } == [5, 5, 5, 5, nil])
+        #expect(Set([limits[0], limits[2], limits[3]]).count == 3)
+        var fault = RouteFault()
+        (fault.delay, fault.delayShare, fault.abortStatus, fault.abortShare) = (.seconds(2), 5000, 503, 1_000_000)
+        #expect(shop.routes[2].action?.fault == fault)
+    }
+
+    @Test("a host says what mesher's own answers are like", arguments: ReplyProfile.allCases)
+    func profiles(profile: ReplyProfile) throws {
+        let yaml =
+            "mesh: {hosts: [{name: shop, profile: \(profile.rawValue), routes: [{reply: {}}]}, {name: b, routes: [{reply: {}}]}]}"
+        let (config, problems) = try rules(yaml)
+        #expect(problems == [] && config.rules.routes.hosts["shop"]?.profile == profile)
+        #expect(config.rules.routes.hosts["b"]?.profile == .serviceComb)
     }
 
     @Test("retries have what the host's have, where the route says nothing else")

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How many requests a second a route lets through.
+///
+/// Routes that are equal in this have one limit together: those that one of several matches has become.
+package struct RouteLimit: Sendable, Hashable {
+    /// Requests a second.
+    package let rate: Int
+    /// What tells it from the limits of the host's other routes, from one configuration to the next.
+    package let key: String
+
+    /// A limit.
+    package init(rate: Int, key: String) {
+        self.rate = rate
+        self.key = key
+    }
+}
+
+/// What a route does to its requests on purpose: the delay first, then the abort, each by a chance of its own.
+package struct RouteFault: Sendable, Equatable {
+    /// A chance of all, in millionths.
+    package static let all = 1_000_000
+
+    /// How long a request is delayed; `nil` for none.
+    package var delay: Duration?
+    /// How many are, in millionths.
+    package var delayShare = 0
+    /// What a request is answered with; `nil` for none.
+    package var abortStatus: Int?
+    /// How many are, in millionths.
+    package var abortShare = 0
+
+    /// None.
+    package init() {}
+}
