@@ -51,7 +51,9 @@ extension EffectReview {
             else { continue }
             for route in host.routes {
                 for target in route.targets {
-                    guard let cluster = host.cluster(of: target), let missing = self.services?.missing(cluster.tags, of: service) else {
+                    guard let cluster = host.cluster(of: target),
+                        let missing = self.services?.missing(cluster.tags, of: service)
+                    else {
                         continue
                     }
                     self.warn(

@@ -126,8 +126,10 @@ extension RouteReader {
             .init(
                 "weight", .integer(0...1_000_000), "Its part of the sum of all weights; needed where there are several."
             ),
-            .init("requestHeaders", .map(Self.editsShape), "Changes of the request's fields, after those of the route."),
-            .init("responseHeaders", .map(Self.editsShape), "Changes of the answer's fields, after those of the route."),
+            .init(
+                "requestHeaders", .map(Self.editsShape), "Changes of the request's fields, after those of the route."),
+            .init(
+                "responseHeaders", .map(Self.editsShape), "Changes of the answer's fields, after those of the route."),
         ], isStrict: true)
 
     static let timesShape = MapShape(
