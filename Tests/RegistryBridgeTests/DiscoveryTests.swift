@@ -381,6 +381,16 @@ private func failed(_ indexes: [Int], _ code: String, _ detail: String) -> Scrip
     }
 }
 
+@Suite struct DiscoveryCacheTests {
+    @Test("what keeps services from being saved is told in the system's words")
+    func failure() throws {
+        let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let cache = DiscoveryCache(directory: "/proc/nowhere", owner: ["shop"], registry: "r", logger: quiet)
+        let failure = try #require(throws: DiscoveryCache.Failure.self) { try cache.save([:]) }
+        #expect(failure.description == "No such file or directory")
+    }
+}
+
 @Suite(.timeLimit(.minutes(1))) struct FailureTextTests {
     private func failure(_ address: String) async -> String {
         let client = ServiceCenterClient(

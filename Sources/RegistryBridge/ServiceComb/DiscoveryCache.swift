@@ -2,6 +2,7 @@
 
 import Common
 import FoundationEssentials
+import Glibc
 package import Logging
 
 /// The services last seen, on disk: with them a sidecar that starts while the registry is away serves at once.
@@ -59,7 +60,7 @@ package struct DiscoveryCache: Sendable {
         } catch {
             self.logger.warning(
                 "saved services ignored, the file cannot be read",
-                metadata: ["path": "\(self.path)", "error": "\(error)"])
+                metadata: ["path": "\(self.path)", "error": "\(Self.words(error))"])
             return [:]
         }
     }
@@ -69,8 +70,15 @@ package struct DiscoveryCache: Sendable {
         do {
             try self.write(services)
         } catch {
-            throw Failure(description: "\(error)")
+            throw Failure(description: Self.words(error))
         }
+    }
+
+    /// What went wrong, in the system's words where it has some: Foundation's are for programmers.
+    private static func words(_ error: any Error) -> String {
+        if error is DecodingError { return "it is not what was saved" }
+        guard let system = (error as? CocoaError)?.underlying as? POSIXError else { return "\(error)" }
+        return unsafe String(cString: strerror(system.code.rawValue))
     }
 
     private func write(_ services: [ServiceDemand: [InstanceEntity]]) throws {
