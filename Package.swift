@@ -11,6 +11,14 @@ let settings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// How a release is linked.
+///
+/// The static standard library exports all functions, and so keeps them, for plug-ins that nobody has. Relocations are
+/// written short, which needs glibc 2.36 where it runs. By its id a binary knows the file of its symbols.
+let linking =
+    ["-use-ld=lld"]
+    + ["--no-export-dynamic", "-z", "pack-relative-relocs", "--build-id"].flatMap { ["-Xlinker", $0] }
+
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let basicContainers = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
@@ -47,7 +55,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        // Without traits: by default it asks for the whole of Foundation, and for a reader of settings.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -112,7 +121,7 @@ let package = Package(
                 "LocalRegistry", "TLS", argumentParser, coreMetrics, logging, nioCore, nioPosix, serviceLifecycle,
                 unixSignals,
             ],
-            swiftSettings: settings),
+            swiftSettings: settings, linkerSettings: [.unsafeFlags(linking, .when(configuration: .release))]),
         .executableTarget(
             name: "mesher-micro",
             dependencies: ["AdminAPI", "CSocketIO", "Common", "Egress", "Proxy", logging, nioCore, nioPosix],

@@ -33,21 +33,59 @@ def root(tmp_path_factory):
     return path
 
 
+class Installed:
+    """The installed program, with the configuration that was installed with it."""
+
+    def __init__(self, program, root, *options):
+        self.port, self.admin, self.pprof = (harness.free_port("127.0.0.1") for _ in range(3))
+        environment = {"CHASSIS_CONF_DIR": str(root / "etc/mesher"), "LISTEN_ADDRESS": f"127.0.0.1:{self.port}"}
+        places = [
+            f"--cse.protocols.rest-admin.listenAddress=127.0.0.1:{self.admin}",
+            f"--pprof.listen=127.0.0.1:{self.pprof}",
+        ]
+        self.process = subprocess.Popen([program, *places, *options], env=environment, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        eventually(lambda: harness.listens("127.0.0.1", self.admin), "no admin API", seconds=10)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(10) == 0
+
+    def get(self, port, path):
+        eventually(lambda: harness.listens("127.0.0.1", port), f"nobody listens on {port}", seconds=10)
+        with harness.Client(("127.0.0.1", port)) as client:
+            client.send(f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+            return client.response().body.decode()
+
+
 @pytest.mark.skipif("MESHER_BIN" in os.environ, reason="what is installed is the build of this tree")
 class TestInstallation:
     def test_the_binary_serves_from_there(self, root):
-        port, admin = harness.free_port("127.0.0.1"), harness.free_port("127.0.0.1")
-        environment = {"CHASSIS_CONF_DIR": str(root / "etc/mesher"), "LISTEN_ADDRESS": f"127.0.0.1:{port}"}
-        command = [root / "usr/bin/mesher", f"--cse.protocols.rest-admin.listenAddress=127.0.0.1:{admin}"]
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        try:
-            eventually(lambda: harness.listens("127.0.0.1", admin), "no admin API", seconds=10)
-            with harness.Client(("127.0.0.1", admin)) as client:
-                client.send(b"GET /v1/mesher/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert b'"serviceName":"example"' in client.response().body
-        finally:
-            process.terminate()
-            assert process.wait(10) == 0
+        with Installed(root / "usr/bin/mesher", root) as sidecar:
+            assert '"serviceName":"example"' in sidecar.get(sidecar.admin, "/v1/mesher/health")
+
+    def test_names_of_functions_are_apart(self, root, tmp_path):
+        """The binary is small; profiles have the names from the file beside it, and debuggers find the same file."""
+        program, symbols = root / "usr/bin/mesher", root / "usr/bin/.debug/mesher.debug"
+        assert program.stat().st_size < 50_000_000
+        assert "no symbols" in run("nm", str(program)).stderr
+        assert "mesher.debug" in run("readelf", "--string-dump=.gnu_debuglink", str(program)).stdout
+        lines = [line.split() for line in run("nm", str(symbols)).stdout.splitlines()]
+        (place,) = (line[0] for line in lines if line[1:] == ["T", "main"])
+        names = {line[2] for line in lines if line[0] == place}
+        with Installed(program, root, "--pprof.enable=true") as sidecar:
+            maps = Path(f"/proc/{sidecar.process.pid}/maps").read_text().splitlines()
+            base = min(int(line.split("-")[0], 16) for line in maps if line.endswith(str(program)))
+            address = f"0x{base + int(place, 16) + 1:x}"
+            found = sidecar.get(sidecar.pprof, f"/debug/pprof/symbol?{address}")
+            assert found in {f"num_symbols: 1\n{address} {name}\n" for name in names}
+            symbols.rename(tmp_path / "elsewhere")
+            try:
+                assert sidecar.get(sidecar.pprof, f"/debug/pprof/symbol?{address}") == "num_symbols: 1\n"
+            finally:
+                (tmp_path / "elsewhere").rename(symbols)
 
     def test_a_changed_configuration_is_kept(self, tmp_path):
         install(tmp_path)
@@ -59,6 +97,7 @@ class TestInstallation:
         install(tmp_path, "--remove")
         left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path.is_file()}
         assert left == {"etc"}
+        assert not (tmp_path / "usr/bin/.debug").exists()
 
     def test_samples_name_the_schema_that_editors_take(self, root, tmp_path):
         samples = sorted((root / "etc/mesher").glob("*.yaml"))

@@ -12,6 +12,10 @@ struct ELFFile {
     private let segments: [Segment]
     private let symbols: Range<Int>
     private let strings: Range<Int>
+    /// Whether only what it exports to others has names left.
+    let isStripped: Bool
+    /// What the linker has marked it with, and its file of symbols as well; empty when it has not.
+    let buildID: [UInt8]
 
     /// A part of the file that is loaded into memory.
     private struct Segment {
@@ -58,6 +62,8 @@ struct ELFFile {
         guard let tables = Self.symbolTables(reader) else { return nil }
         self.symbols = tables.symbols
         self.strings = tables.strings
+        self.isStripped = tables.isStripped
+        self.buildID = Self.buildID(reader)
     }
 
     /// The address that the file itself gives to the byte at `offset`; `nil` when it is never loaded.
@@ -156,31 +162,54 @@ struct ELFFile {
         }
     }
 
-    private static func symbolTables(_ reader: Reader) -> (symbols: Range<Int>, strings: Range<Int>)? {
+    private static func sections(_ reader: Reader) -> [Int] {
         guard
             let table = reader.load(40, as: UInt64.self), let size = reader.load(58, as: UInt16.self), size >= 64,
             let count = reader.load(60, as: UInt16.self)
+        else { return [] }
+        return reader.entries(of: table, size: size, count: count)
+    }
+
+    /// What a section holds, if the file has it all.
+    private static func content(_ header: Int, _ reader: Reader) -> Range<Int>? {
+        guard
+            let offset = reader.load(header + 24, as: UInt64.self),
+            let length = reader.load(header + 32, as: UInt64.self),
+            offset <= UInt64(reader.count), length <= UInt64(reader.count) - offset
         else { return nil }
-        let headers = reader.entries(of: table, size: size, count: count)
-        /// What a section holds, if the file has it all.
-        func content(_ header: Int) -> Range<Int>? {
+        return Int(offset)..<Int(offset + length)
+    }
+
+    /// - Source: the note `NT_GNU_BUILD_ID`, as in elf(5).
+    private static func buildID(_ reader: Reader) -> [UInt8] {
+        for header in Self.sections(reader) where reader.load(header + 4, as: UInt32.self) == 7 {  // SHT_NOTE
+            guard let range = Self.content(header, reader), range.count >= 16 else { continue }
+            let (start, name) = (range.lowerBound, Array("GNU\0".utf8))
             guard
-                let offset = reader.load(header + 24, as: UInt64.self),
-                let length = reader.load(header + 32, as: UInt64.self),
-                offset <= UInt64(reader.count), length <= UInt64(reader.count) - offset
-            else { return nil }
-            return Int(offset)..<Int(offset + length)
+                reader.load(start, as: UInt32.self) == 4, let length = reader.load(start + 4, as: UInt32.self),
+                Int(length) <= range.count - 16, reader.load(start + 8, as: UInt32.self) == 3,
+                reader.bytes(start + 12, 4) == name
+            else { continue }
+            return reader.bytes(start + 16, Int(length))
         }
+        return []
+    }
+
+    private static func symbolTables(
+        _ reader: Reader
+    ) -> (symbols: Range<Int>, strings: Range<Int>, isStripped: Bool)? {
+        let headers = Self.sections(reader)
         for type in [UInt32(2), 11] {  // SHT_SYMTAB, else SHT_DYNSYM
             for header in headers {
                 guard
                     reader.load(header + 4, as: UInt32.self) == type,
                     reader.load(header + 56, as: UInt64.self) == UInt64(Self.symbolSize),
                     let link = reader.load(header + 40, as: UInt32.self), link < headers.count,
-                    let symbols = content(header), let strings = content(headers[Int(link)]), !symbols.isEmpty
+                    let symbols = Self.content(header, reader), let strings = Self.content(headers[Int(link)], reader),
+                    !symbols.isEmpty
                 else { continue }
                 let whole = symbols.count - symbols.count % Self.symbolSize
-                return (symbols.lowerBound..<symbols.lowerBound + whole, strings)
+                return (symbols.lowerBound..<symbols.lowerBound + whole, strings, type != 2)
             }
         }
         return nil
@@ -198,6 +227,12 @@ private struct Reader {
     func load<Number: FixedWidthInteger & BitwiseCopyable>(_ place: Int, as type: Number.Type) -> Number? {
         guard place >= 0, place <= self.bytes.count - MemoryLayout<Number>.size else { return nil }
         return Number(littleEndian: unsafe self.bytes.bytes.unsafeLoadUnaligned(fromByteOffset: place, as: type))
+    }
+
+    /// Bytes that are wholly inside; none when they are not.
+    func bytes(_ place: Int, _ count: Int) -> [UInt8] {
+        guard place >= 0, place <= self.bytes.count - count else { return [] }
+        return Array(self.bytes[place..<place + count])
     }
 
     /// Where the entries of a table begin, as many as there are and the file has room for.

@@ -45,7 +45,7 @@ struct SymbolTable: Sendable {
             // The link leads to the running program even when its file has been replaced since.
             guard let file = Self.file(path == program ? "/proc/self/exe" : path) else { continue }
             let own = places.map { (address: $0.address, inFile: file.address(ofByteAt: $0.fileOffset)) }
-            let names = file.names(at: own.compactMap(\.inFile))
+            let names = (Self.symbolsFile(of: file, at: path) ?? file).names(at: own.compactMap(\.inFile))
             var symbols: [String: Symbol] = [:]
             for (address, inFile) in own {
                 guard let inFile, let name = names[inFile] else { continue }
@@ -62,6 +62,23 @@ struct SymbolTable: Sendable {
         guard let text = unsafe cmesher_demangle(name) else { return nil }
         defer { unsafe free(text) }
         return unsafe String(cString: text)
+    }
+
+    /// The file that has the names of a stripped one: `.debug/mesher.debug` beside `mesher`, or where Debian puts them.
+    ///
+    /// - Returns: `nil` when the file has its own names, or when there is none of the same build.
+    private static func symbolsFile(of file: ELFFile, at path: String) -> ELFFile? {
+        guard file.isStripped, file.buildID.count > 1 else { return nil }
+        let name = path.split(separator: "/").last ?? ""
+        let id = file.buildID.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+        let places = [
+            "\(path.dropLast(name.count)).debug/\(name).debug",
+            "/usr/lib/debug/.build-id/\(id[0])/\(id[1...].joined()).debug",
+        ]
+        for place in places {
+            if let other = Self.file(place), other.buildID == file.buildID, !other.isStripped { return other }
+        }
+        return nil
     }
 
     /// Maps a file.

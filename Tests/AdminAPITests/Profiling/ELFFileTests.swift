@@ -15,6 +15,7 @@ struct ELFFileTests {
             ("$x", 0x00, 1, 0x1300, 0),
         ]
         var type: UInt32 = 2
+        var buildID: [UInt8] = [0xab, 0xcd, 0xef]
 
         static func put<Number: FixedWidthInteger>(_ number: Number, _ place: Int, _ bytes: inout [UInt8]) {
             for index in 0..<(Number.bitWidth / 8) {
@@ -57,7 +58,11 @@ struct ELFFileTests {
             Self.put(UInt32(3), stringHeader + 4, &bytes)
             Self.put(UInt64(bytes.count + table.count), stringHeader + 24, &bytes)
             Self.put(UInt64(names.count), stringHeader + 32, &bytes)
-            return Data(bytes + table + names)
+            let note: [UInt8] = [4, 0, 0, 0, UInt8(self.buildID.count), 0, 0, 0, 3, 0, 0, 0] + Array("GNU\0".utf8)
+            Self.put(UInt32(7), 120 + 4, &bytes)
+            Self.put(UInt64(bytes.count + table.count + names.count), 120 + 24, &bytes)
+            Self.put(UInt64(note.count + self.buildID.count), 120 + 32, &bytes)
+            return Data(bytes + table + names + note + self.buildID)
         }
     }
 
@@ -97,6 +102,13 @@ struct ELFFileTests {
         let image = Image().data
         let file = try #require(ELFFile((Data([1, 2, 3]) + image).dropFirst(3)))
         #expect(file.names(at: [0x1000]) == [0x1000: "wide"])
+    }
+
+    @Test("knows its build, and whether it was stripped") func build() throws {
+        let file = try #require(ELFFile(Image().data))
+        #expect(file.buildID == [0xab, 0xcd, 0xef] && !file.isStripped)
+        let stripped = try #require(ELFFile(Image(type: 11, buildID: []).data))
+        #expect(stripped.buildID.isEmpty && stripped.isStripped)
     }
 
     @Test("survives being cut anywhere") func truncated() {

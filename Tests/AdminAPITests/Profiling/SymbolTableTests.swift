@@ -33,6 +33,21 @@ struct SymbolTableTests {
         #expect(symbols[1] == nil)
     }
 
+    @Test("a stripped file has its names from the file of its build, and from no other", arguments: [true, false])
+    func strippedFile(isSameBuild: Bool) throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("symbols-\(UUID())")
+        try FileManager.default.createDirectory(
+            at: folder.appendingPathComponent(".debug"), withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let program = ELFFileTests.Image(symbols: [("exported", 0x12, 1, 0x1000, 0x10)], type: 11)
+        let symbols = ELFFileTests.Image(
+            symbols: [("whole", 0x12, 1, 0x1000, 0x10)], buildID: isSameBuild ? program.buildID : [1, 2, 3])
+        try program.data.write(to: folder.appendingPathComponent("program"))
+        try symbols.data.write(to: folder.appendingPathComponent(".debug/program.debug"))
+        let map = MemoryMap(text: "10000-10400 r-xp 00000200 00:00 7 \(folder.path)/program")
+        #expect(SymbolTable(map: map).symbol(at: 0x10004)?.name == (isSameBuild ? "whole" : "exported"))
+    }
+
     @Test(
         "a file that is gone, or is none, has no names",
         arguments: ["/nowhere", "[vdso]", "/a (deleted)", "", "/dev/null"])
