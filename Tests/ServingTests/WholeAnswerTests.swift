@@ -9,14 +9,16 @@ import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct WholeAnswerTests {
-    private func call(_ answer: String, limit: Int = 5, cutsBody: Bool = false) async throws -> HTTPClient.WholeAnswer {
+    private func call(
+        _ answer: String, limit: Int = 5, timeout: TimeAmount = .seconds(20), cutsBody: Bool = false
+    ) async throws -> HTTPClient.WholeAnswer {
         let origin = try await TestOrigin.start { _ in answer }
         let client = HTTPClient(eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton))
         let request = HTTPClientRequest(url: "http://127.0.0.1:\(origin.port)/")
         let result: Result<HTTPClient.WholeAnswer, any Error>
         do {
             result = .success(
-                try await client.whole(request, limit: limit, timeout: .milliseconds(300), cutsBody: cutsBody))
+                try await client.whole(request, limit: limit, timeout: timeout, cutsBody: cutsBody))
         } catch {
             result = .failure(error)
         }
@@ -34,7 +36,7 @@ import Testing
 
     @Test("has to come in time, its body too", arguments: ["", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"])
     func late(answer: String) async throws {
-        await #expect(throws: HTTPClientError.deadlineExceeded) { try await self.call(answer) }
+        await #expect(throws: HTTPClientError.deadlineExceeded) { try await self.call(answer, timeout: .milliseconds(300)) }
     }
 
     @Test("is not longer than allowed, or cut off there")
