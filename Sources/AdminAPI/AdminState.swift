@@ -62,6 +62,7 @@ package struct AdminState: Sendable {
     let registry: RegistryStatus?
     let configServer: ConfigServerStatus
     let configState: ConfigState?
+    let configDocument = ConfigDocument()
     let metrics: MetricsRegistry
     let overload: Overload
     let monitor: TrafficMonitor

@@ -24,9 +24,14 @@ package enum ServedAnswer {
     package static func json(
         _ body: some Encodable, type: String = "application/json", status: HTTPResponse.Status = .ok
     ) throws -> Response {
+        Self.bytes(try Self.document(body), type: type, status: status)
+    }
+
+    /// The bytes of a document.
+    package static func document(_ body: some Encodable) throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return Self.bytes(Array(try encoder.encode(body)), type: type, status: status)
+        return Array(try encoder.encode(body))
     }
 
     private struct Problem: Encodable {

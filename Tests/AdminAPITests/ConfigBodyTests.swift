@@ -99,4 +99,38 @@ import Testing
         #expect(body.settings.allSatisfy { $0.source == "default" && $0.active } && body.settings.count > 50)
         #expect(body.problems.isEmpty)
     }
+
+    private func state(_ values: [(String, String)]) -> ConfigLoader.Result {
+        var arguments = ConfigLoader.Arguments()
+        arguments.values = values.map { (key: $0.0, option: "--\($0.0)", value: $0.1) }
+        let loader = ConfigLoader(
+            arguments: arguments, environment: ["CHASSIS_CONF_DIR": "/nonexistent"], executableDirectory: "/nonexistent"
+        )
+        return loader.examine()
+    }
+
+    @Test("the document is made again whenever the configuration is other")
+    func document() throws {
+        let config = ConfigState(self.state([("mesher.workers", "3")]), now: 0)
+        let state = try AdminSupport(configState: config).state
+        func text() throws -> String { String(decoding: try state.configDocument.bytes(state), as: UTF8.self) }
+        let first = try text()
+        #expect(try text() == first && first.contains("\"lastReloadSuccessful\":true"))
+        config.fail()
+        #expect(try text().contains("\"lastReloadSuccessful\":false"))
+        config.adopt(self.state([("mesher.workers", "4")]))
+        #expect(try text().contains("command line --mesher.workers\",\"value\":\"4\""))
+        config.succeed(with: self.state([("mesher.workers", "5")]), now: 1)
+        #expect(try text().contains("command line --mesher.workers\",\"value\":\"5\""))
+    }
+
+    @Test("many who ask for thousands of keys have them made once")
+    func manyQuestions() throws {
+        let keys = (0..<2000).map { ("own.key\($0)", "1") }
+        let state = try AdminSupport(configState: ConfigState(self.state(keys), now: 0)).state
+        let start = ContinuousClock.now
+        for _ in 0..<2000 { _ = try state.configDocument.bytes(state) }
+        // Made for each of them it would be minutes.
+        #expect(ContinuousClock.now - start < .seconds(10))
+    }
 }

@@ -6,6 +6,7 @@ import Synchronization
 package final class ConfigState: Sendable {
     private struct Values {
         var current: ConfigLoader.Result
+        var generation = 0
         var succeeded = 0
         var failed = 0
         var isLastSuccessful = true
@@ -25,6 +26,9 @@ package final class ConfigState: Sendable {
         self.values = Mutex(Values(current: result, lastSuccess: now))
     }
 
+    /// Another number whenever something of it is other than before.
+    package var generation: Int { self.values.withLock { $0.generation } }
+
     /// What holds.
     package var current: ConfigLoader.Result { self.values.withLock { $0.current } }
 
@@ -35,6 +39,7 @@ package final class ConfigState: Sendable {
     package func succeed(with result: ConfigLoader.Result, now: Double) {
         self.values.withLock {
             $0.current = result
+            $0.generation += 1
             $0.succeeded += 1
             $0.isLastSuccessful = true
             $0.lastSuccess = now
@@ -48,11 +53,17 @@ package final class ConfigState: Sendable {
     }
 
     /// Settings of the configuration server hold, over the files that were read before.
-    package func adopt(_ result: ConfigLoader.Result) { self.values.withLock { $0.current = result } }
+    package func adopt(_ result: ConfigLoader.Result) {
+        self.values.withLock {
+            $0.current = result
+            $0.generation += 1
+        }
+    }
 
     /// A reload has been refused.
     package func fail() {
         self.values.withLock {
+            $0.generation += 1
             $0.failed += 1
             $0.isLastSuccessful = false
         }
