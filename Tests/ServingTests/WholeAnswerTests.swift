@@ -10,7 +10,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct WholeAnswerTests {
     private func call(
-        _ answer: String, limit: Int = 5, timeout: TimeAmount = .seconds(20), cutsBody: Bool = false
+        _ answer: String, limit: Int = 5, timeout: Duration = .seconds(20), cutsBody: Bool = false
     ) async throws -> HTTPClient.WholeAnswer {
         let origin = try await TestOrigin.start { _ in answer }
         let client = HTTPClient(eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton))

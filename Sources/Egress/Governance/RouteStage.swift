@@ -20,17 +20,19 @@ struct RouteStage: Stage {
             guard target.policy.host?.unmatched == .notFound else { return .proceed }
             return .reject(ProxyError(.noRule, "no route"))
         }
-        if let effect = target.policy.effects[route], effect.hinders,
-            let verdict = Self.hinder(&exchange, effect)
-        {
-            return verdict
+        guard let effect = target.policy.effects[route] else {
+            if let chosen = target.target(of: route) { exchange.cluster = chosen.cluster }
+            return .proceed
         }
-        let chosen = target.target(of: route)
-        if let chosen, let cluster = target.policy.host?.routes[route].targets[chosen].cluster {
-            exchange.cluster = cluster + 1
-        }
-        guard var effect = target.policy.effects[route] else { return .proceed }
-        if let chosen { effect = effect.effect(of: chosen) }
+        if effect.hinders, let verdict = Self.hinder(&exchange, effect) { return verdict }
+        guard let chosen = target.target(of: route) else { return Self.act(&exchange, effect) }
+        exchange.cluster = chosen.cluster
+        return Self.act(&exchange, effect.effect(of: chosen.index))
+    }
+
+    /// Answers, or changes the request.
+    @inline(__always)
+    private static func act(_ exchange: inout Exchange, _ effect: RouteEffect) -> Verdict {
         if let answer = effect.action.answer { return .reply(exchange.reply(answer, effect)) }
         exchange.apply(effect)
         return .proceed

@@ -96,6 +96,7 @@ final class ClusterShare: EventTail {
                 ))
         }
         ticket.driver.exchange.attempt.pending = self.tickets
+        ticket.driver.exchange.attempt.hasQueued = true
         self.wait(self.waiter(ticket, isStream: isStream, isFresh: isFresh), group)
         return .pending
     }

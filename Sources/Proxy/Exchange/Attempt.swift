@@ -23,6 +23,8 @@ package struct Attempt {
     var grpcStatus: Int?
     /// What counts it as one that waits for a connection, while it does: the pool.
     var pending: ClusterTickets?
+    /// Whether it has waited for one: what is left of its time is no fair chance for an instance: the pool.
+    var hasQueued = false
     /// Whether there was no connection for it, because its cluster has as many as it may: the driver.
     package var isCrowdedOut = false
     /// With what code of HTTP/2 the upstream has reset its stream: the upstream codec.

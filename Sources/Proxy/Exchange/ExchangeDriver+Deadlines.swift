@@ -115,7 +115,7 @@ extension ExchangeDriver {
         switch self.phase {
         case .idle, .inChain: break
         case .held: self.fail(ProxyError(.internal, "held for too long"))
-        case .connecting where self.waitNoLonger(): self.crowdedOut()
+        case .connecting where self.exchange.attempt.hasQueued: self.crowdedOut()
         case .connecting: self.upstreamIsLate()
         case .waiting where self.call.isRequestComplete || self.call.isUpstreamFull: self.upstreamIsLate()
         case .waiting:
@@ -132,7 +132,7 @@ extension ExchangeDriver {
         }
     }
 
-    /// No connection became free in time: nobody is to blame for it but the limit.
+    /// No connection became free in time, or one too late to be made: nobody is to blame for it but the limit.
     private func crowdedOut() {
         let name = self.exchange.balancing.subset?.cluster?.name ?? ""
         self.letGo(.late)

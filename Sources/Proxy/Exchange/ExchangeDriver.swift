@@ -276,12 +276,10 @@ package final class ExchangeDriver: DeadlineOwner {
         self.renewTicket()
     }
 
-    /// Whether it has waited for a connection that its cluster may not have: it does no longer.
-    @discardableResult
-    func waitNoLonger() -> Bool {
-        guard let tickets = self.exchange.attempt.pending.take() else { return false }
-        tickets.giveBackPending()
-        return true
+    /// It waits no longer for a connection that its cluster could not have.
+    func waitNoLonger() {
+        self.exchange.attempt.hasQueued = false
+        self.exchange.attempt.pending.take()?.giveBackPending()
     }
 
     // MARK: Ends

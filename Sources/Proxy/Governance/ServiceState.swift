@@ -21,6 +21,8 @@ package final class ServiceState {
     package internal(set) var rules: MeshRules
     /// Retries are a share of the requests; the same object until that share is another one.
     package let budget: RetryBudget
+    /// Where the targets of each route lead: one more than their cluster's index, 0 for those that answer.
+    private let places: [[Int32]]
     /// One for each route that has several targets.
     private var splits: [WeightedSplit?]
     /// The default endpoints, then those of the clusters of the routes; first those of HTTP, then the same of gRPC.
@@ -39,6 +41,9 @@ package final class ServiceState {
         loop: Int, of loops: Int, upon old: ServiceState?, using random: inout FastRandom
     ) {
         self.hits = policy.host?.hits.shard(of: loop) ?? []
+        self.places = (policy.host?.routes ?? []).map { route in
+            route.targets.map { target in target.cluster.map { Int32(truncatingIfNeeded: $0 + 1) } ?? 0 }
+        }
         self.service = service
         self.policy = policy
         self.rules = rules
@@ -53,12 +58,14 @@ package final class ServiceState {
         self.loads = Self.loads(of: service, policy.host, upon: old)
     }
 
-    /// The target of a route whose turn it is, an index into its targets; `nil` when the route leads to none.
-    package func target(of route: Int) -> Int? {
-        guard let host = self.policy.host, !host.routes[route].targets.isEmpty else { return nil }
+    /// The target of a route whose turn it is; `nil` when the route leads to none.
+    ///
+    /// - Returns: An index into the route's targets, and which endpoints it has, as ``cluster(_:isGRPC:_:)`` knows them.
+    package func target(of route: Int) -> (index: Int, cluster: Int)? {
+        guard route < self.places.count, !self.places[route].isEmpty else { return nil }
         let target = self.splits[route]?.next() ?? 0
         self.hits[route][target].add()
-        return target
+        return (target, Int(self.places[route][target]))
     }
 
     /// The endpoints that a request may go to.

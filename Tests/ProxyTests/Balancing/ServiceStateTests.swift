@@ -124,7 +124,8 @@ import Testing
             let state = try bench.state()
             return state.target(of: rule).map { target in
                 guard let host = state.policy.host else { return "" }
-                return host.cluster(of: host.routes[rule].targets[target])?.tags.version ?? ""
+                #expect(host.routes[rule].targets[target.index].cluster == target.cluster - 1)
+                return host.clusters[target.cluster - 1].tags.version
             }
         }
         // What 60 to 40 comes to is 1.0, 2.0, 1.0, 2.0, 1.0.

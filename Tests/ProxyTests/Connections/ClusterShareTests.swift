@@ -112,6 +112,24 @@ import Testing
         #expect(bench.counts == [0, 0])
     }
 
+    @Test("nor is one whose connection was begun when most of that time was over")
+    func tooLate() throws {
+        let bench = try ClusterBench("{connections: 1}")
+        bench.begin("/1a")
+        let first = bench.loops[0].connect(0)
+        let second = bench.begin("/1b")
+        bench.loops[0].loop.advanceTime(by: ProxySettings().firstByte - .milliseconds(10))
+        first.fail()
+        #expect(bench.loops[0].dialled.count == 2 && bench.counts == [1, 0])
+        bench.loops[0].loop.advanceTime(by: .milliseconds(510))
+        #expect(second.news() == Self.crowded && bench.counts == [1, 0])
+        // It is there for the next one.
+        let late = bench.loops[0].connect(1)
+        let third = bench.begin("/1c")
+        self.answer(late)
+        #expect(third.news() == Self.answered)
+    }
+
     @Test("a limit that is raised holds from the next request on, for those that wait as well")
     func raised() throws {
         let bench = try ClusterBench("{connections: 1}")
