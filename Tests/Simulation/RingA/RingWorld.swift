@@ -385,9 +385,8 @@ final class RingWorld: @unchecked Sendable {
             if trial.call === call, call.hasHalfClosed, trial.isEvents { return [.clientFault] + others }
             if trial.call === call, call.interims > call.plan.settings.maxInterimResponses { return [.upstreamFailed] }
             return own
-        // It has left its place to this one, whose connection was refused at once.
+        // Another one has left it a place, and was refused at once; or nobody listens to a stream of events any more.
         case .client(let other) where other !== call && !self.tickets.isEmpty: return own
-        // Nobody listens to a stream of events any more.
         case .client: return call.hasHalfClosed && last?.isEvents == true ? [.clientFault] : []
         case .time: return self.expectedOfTime(call, last, isNow) + own
         }

@@ -49,7 +49,11 @@ extension RingWorld {
         if waiting != tickets.pendingCount {
             throw Violation("places", "\(waiting) wait for a connection, and \(tickets.pendingCount) are counted")
         }
-        if waiting > 0, open == 0 || single.contains(where: \.isIdle) {
+        // Those that wait for a stream of a connection that is made, or that has not said how many it takes, have theirs.
+        let isGrowing =
+            self.connector.pending.contains { isLimited($0.group) }
+            || self.shared.contains { isLimited($0.group) && $0.isPending }
+        if waiting > 0, !isGrowing, open == 0 || single.contains(where: \.isIdle) {
             throw Violation("places", "\(waiting) wait for a connection, though there is room")
         }
     }
