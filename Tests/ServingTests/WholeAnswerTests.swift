@@ -36,7 +36,9 @@ import Testing
 
     @Test("has to come in time, its body too", arguments: ["", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"])
     func late(answer: String) async throws {
-        await #expect(throws: HTTPClientError.deadlineExceeded) { try await self.call(answer, timeout: .milliseconds(300)) }
+        await #expect(throws: HTTPClientError.deadlineExceeded) {
+            try await self.call(answer, timeout: .milliseconds(300))
+        }
     }
 
     @Test("is not longer than allowed, or cut off there")
