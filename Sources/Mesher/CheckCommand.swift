@@ -3,21 +3,26 @@
 import ArgumentParser
 import Common
 import FoundationEssentials
-import Proxy
-import TLS
 
 /// `mesher check`: what is wrong with the configuration, without starting anything.
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Read the configuration and say everything that is wrong with it.",
+        usage: "mesher check [<options>] [--key=value …] [<folder> | <file> …]",
         discussion: """
             Each line is file:line:column: key: what is wrong; what to write
-            instead. Notes tell of keys that have no effect in this version.
-            Exits with 1 when there is a mistake with which mesher would not start.
+            instead. A folder is read as a configuration directory; of a file, its
+            folder is read and what stands in the file is told. Without either, the
+            directory is that of a start.
+
+            Exits with 0 when nothing is wrong or worth a warning only, with 1 when
+            there is a mistake with which mesher would not start, and with 64 when
+            the command line is wrong.
 
             Examples:
               mesher check
-              CHASSIS_CONF_DIR=/etc/mesher mesher check --strict
+              mesher check --strict /etc/mesher
+              mesher check conf/router.yaml
               mesher check --json | jq '.problems[] | select(.severity == "error")'
             """)
 
@@ -27,28 +32,38 @@ struct CheckCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let loader = try self.options.loader()
-        var result = loader.examine()
-        result.problems += Self.tlsProblems(result.config)
-        let files = loader.files.map(\.path).filter(FileManager.default.fileExists)
+        var options = self.options
+        let paths = options.values.filter { !$0.hasPrefix("-") }
+        options.values.removeAll { !$0.hasPrefix("-") }
+        let checks = try paths.isEmpty ? [Check(options.loader())] : paths.map { try Self.check($0, options) }
         if self.json {
-            try self.print(CheckReport(result, files: files))
+            try self.print(CheckReport(checks))
         } else {
-            result.problems.forEach { Swift.print($0) }
-            Swift.print(Self.summary(result, files: files.count, in: loader.directory))
+            checks.flatMap(\.problems).forEach { Swift.print($0) }
+            Swift.print(Self.summary(checks))
         }
-        if result.hasErrors { throw ExitCode.failure }
+        if checks.contains(where: \.hasErrors) { throw ExitCode.failure }
     }
 
-    /// What is wrong with the files of TLS, which only the TLS library can tell.
-    private static func tlsProblems(_ config: MesherConfig) -> [ConfigProblem] {
-        do throws(MesherError) {
-            let contexts = try TLSContexts(config.tls)
-            return contexts.problems + contexts.expiring(within: .seconds(30 * 24 * 3600))
-        } catch {
-            guard case .configuration(let problems) = error else { return [] }
-            return problems
+    /// The check of a folder, or of one of its files.
+    private static func check(_ path: String, _ options: ConfigurationOptions) throws -> Check {
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw ValidationError("\(path) does not exist; write a folder, or a file in one")
         }
+        if (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil {
+            let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+            return Check(try options.loader(in: folder))
+        }
+        let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let file = path.contains("/") ? path : "./\(path)"
+        let check = Check(try options.loader(in: folder.isEmpty ? "/" : folder), file: file)
+        guard check.isOneOfItsFiles else {
+            let names = check.loader.files.compactMap { $0.path.split(separator: "/").last }
+            throw ValidationError(
+                "\(path) is none of the files that mesher reads: \(names.joined(separator: ", ")), and the registry file"
+            )
+        }
+        return check
     }
 
     private func print(_ report: CheckReport) throws {
@@ -57,14 +72,47 @@ struct CheckCommand: ParsableCommand {
         Swift.print(String(decoding: try encoder.encode(report), as: UTF8.self))
     }
 
-    private static func summary(_ result: ConfigLoader.Result, files: Int, in directory: String) -> String {
+    private static func summary(_ checks: [Check]) -> String {
+        let problems = checks.flatMap(\.problems)
         func count(_ severity: ConfigProblem.Severity, _ one: String) -> String? {
-            let count = result.problems.count { $0.severity == severity }
+            let count = problems.count { $0.severity == severity }
             return count == 0 ? nil : "\(count) \(one)\(count == 1 ? "" : "s")"
         }
         let found = [count(.error, "mistake"), count(.warning, "warning"), count(.note, "note")].compactMap(\.self)
         let words = found.isEmpty ? "no mistakes" : found.joined(separator: ", ")
-        return "\(words) in \(files) file\(files == 1 ? "" : "s") (\(directory))"
+        let files = checks.reduce(0) { $0 + $1.files.count }
+        let places = checks.map { $0.file ?? $0.loader.directory }.joined(separator: ", ")
+        return "\(words) in \(files) file\(files == 1 ? "" : "s") (\(places))"
+    }
+}
+
+/// What was found in a configuration directory, or in one file of it.
+private struct Check {
+    let loader: ConfigLoader
+    let file: String?
+    let result: ConfigLoader.Result
+    let problems: [ConfigProblem]
+
+    init(_ loader: ConfigLoader, file: String? = nil) {
+        self.loader = loader
+        self.file = file
+        let result = Examination(loader).checked
+        self.result = result
+        self.problems = result.problems.filter { file == nil || $0.location.source == file }
+    }
+
+    var hasErrors: Bool { self.problems.contains { $0.severity == .error } }
+
+    var files: [String] {
+        self.file.map { [$0] } ?? self.loader.files.map(\.path).filter(FileManager.default.fileExists)
+    }
+
+    /// Whether a start reads the file.
+    var isOneOfItsFiles: Bool {
+        guard let file else { return true }
+        let registry = self.result.config.registry
+        let isRegistry = registry.uses(.file) && registry.path(in: self.loader.directory) == file
+        return isRegistry || self.loader.files.contains { $0.path == file }
     }
 }
 
@@ -78,6 +126,8 @@ private struct CheckReport: Encodable {
         let key: String?
         let problem: String
         let remedy: String?
+        /// Both, as the lines have them.
+        let message: String
     }
 
     /// Whether everything is in order.
@@ -87,17 +137,18 @@ private struct CheckReport: Encodable {
     let endpoints: [String]
     let problems: [Problem]
 
-    init(_ result: ConfigLoader.Result, files: [String]) {
-        self.valid = !result.hasErrors
-        self.files = files
-        self.endpoints = result.config.listeners.advertised.map(\.description)
-        self.problems = result.problems.map { problem in
+    init(_ checks: [Check]) {
+        self.valid = !checks.contains(where: \.hasErrors)
+        self.files = checks.flatMap(\.files)
+        self.endpoints = checks.flatMap { $0.result.config.listeners.advertised.map(\.description) }
+        self.problems = checks.flatMap(\.problems).map { problem in
             let location = problem.location
             return Problem(
                 severity: problem.severity.rawValue, file: location.source,
                 line: location.line > 0 ? location.line : nil, column: location.line > 0 ? location.column : nil,
                 key: problem.key.isEmpty ? nil : problem.key, problem: problem.problem,
-                remedy: problem.remedy.isEmpty ? nil : problem.remedy)
+                remedy: problem.remedy.isEmpty ? nil : problem.remedy,
+                message: problem.remedy.isEmpty ? problem.problem : "\(problem.problem); \(problem.remedy)")
         }
     }
 }

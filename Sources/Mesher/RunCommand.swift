@@ -27,7 +27,7 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         let loader = try self.options.loader()
-        let result = loader.examine()
+        let result = Examination(loader).started
         guard !result.hasErrors else {
             let mistakes = result.problems.filter { $0.severity == .error }
             throw Exit.because(

@@ -362,6 +362,7 @@ def check(folder, tags, name="web"):
     """`mesher check` with this tls.yaml: the exit status and the lines."""
     folder = Path(folder)
     (folder / "chassis.yaml").write_text("cse: {service: {registry: {type: file}}}\n")
+    (folder / "service.json").write_text('{"service": []}\n')
     (folder / "microservice.yaml").write_text(f"service_description: {{name: {name}}}\n")
     (folder / "tls.yaml").write_text(document(tags))
     environment = {"PATH": os.environ["PATH"], "CHASSIS_CONF_DIR": "."}

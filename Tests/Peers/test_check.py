@@ -72,12 +72,59 @@ def test_the_document_says_what_the_lines_say(folder):
 
 
 def test_a_good_folder(tmp_path):
-    (tmp_path / "chassis.yaml").write_text("cse: {service: {registry: {type: file}}}\n")
-    (tmp_path / "microservice.yaml").write_text("service_description: {name: web}\n")
-    (tmp_path / "service.json").write_text('{"service": []}')
+    good(tmp_path)
     done = mesher(tmp_path, "check")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("no mistakes in ")
+
+
+def good(folder):
+    folder.mkdir(exist_ok=True)
+    (folder / "chassis.yaml").write_text("cse: {service: {registry: {type: file, address: services.yaml}}}\n")
+    (folder / "microservice.yaml").write_text("service_description: {name: web}\n")
+    (folder / "services.yaml").write_text("service: []\n")
+    return folder
+
+
+def test_folders_and_files(tmp_path):
+    """Of a file its folder is read, and what stands in the file is told."""
+    one, two = good(tmp_path / "one"), good(tmp_path / "two")
+    (two / "mesher.yaml").write_text("mesher: {workers: many}\n")
+    (two / "router.yaml").write_text("nonsense: 1\n")
+
+    def run(*arguments):
+        done = mesher(tmp_path, "check", *map(str, arguments))
+        return done.returncode, done.stdout.splitlines()
+
+    assert run(one) == (0, [f"no mistakes in 2 files ({one})"])
+    assert run(f"{one}/") == run(one)
+    status, lines = run(one, "two")
+    assert status == 1 and lines[-1] == f"1 mistake, 1 warning in 6 files ({one}, two)", lines
+    assert lines[0].startswith("two/mesher.yaml:1:19: mesher.workers: ")
+    assert run("two/router.yaml") == (
+        0,
+        [
+            "two/router.yaml:1:11: warning: nonsense: unknown key; remove it",
+            "1 warning in 1 file (two/router.yaml)",
+        ],
+    )
+    status, lines = run("two/router.yaml", "--strict")
+    assert status == 1 and lines[0] == "two/router.yaml:1:11: nonsense: unknown key; remove it"
+    assert run("one/services.yaml") == (0, ["no mistakes in 1 file (one/services.yaml)"])
+    status, lines = run("one", "--mesher.workers=many")
+    assert status == 1 and lines[0].startswith("command line --mesher.workers: ")
+    document = json.loads(mesher(tmp_path, "check", "--json", "one", "two/router.yaml").stdout)
+    assert document["valid"] and document["files"] == ["one/chassis.yaml", "one/microservice.yaml", "two/router.yaml"]
+    assert [each["message"] for each in document["problems"]] == ["unknown key; remove it"]
+
+
+@pytest.mark.parametrize(
+    "path, text", [("nowhere", "nowhere does not exist"), ("one/other.txt", "none of the files that mesher reads")]
+)
+def test_a_path_of_no_use(tmp_path, path, text):
+    (good(tmp_path / "one") / "other.txt").write_text("")
+    done = mesher(tmp_path, "check", path)
+    assert done.returncode == 64 and text in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from harness import REPOSITORY, binary, eventually
 def check(folder):
     return subprocess.run(
         [binary(), "check"], cwd=folder, capture_output=True, text=True, timeout=20,
-        env={"PATH": os.environ["PATH"], "CHASSIS_CONF_DIR": "."},
+        env={"PATH": os.environ["PATH"], "CHASSIS_CONF_DIR": ".", "REGISTRY_PASSWORD": "secret"},
     ).stdout  # fmt: skip
 
 
@@ -64,7 +64,7 @@ CHASSIS = """cse:
   handler:
     chain:
       Consumer:
-        outgoing: traffic-marker,rate-limiter,router,ratelimiter-consumer,bizkeeper-consumer,fault-inject,loadbalance,transport
+        outgoing: tracing-consumer,access-log,traffic-marker,rate-limiter,router,ratelimiter-consumer,bizkeeper-consumer,fault-inject,loadbalance,transport
 region: {name: north, availableZone: a}
 """
 

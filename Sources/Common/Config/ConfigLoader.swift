@@ -62,6 +62,7 @@ package struct ConfigLoader: Sendable {
         var reader = ConfigReader(store, isPartial: problems.contains { $0.severity == .error })
         let config = MesherConfig(&reader)
         problems += reader.problems + ConfigReview.problems(of: store)
+        if !reader.isPartial { problems += TLSTagReview.problems(config, store) }
         // What errors make of a value is nothing to judge by.
         if !problems.contains(where: { $0.severity == .error }) { problems += self.effects(of: config, store) }
         return Result(config: config, store: store, problems: self.judged(problems))

@@ -109,7 +109,8 @@ package struct HealthCheckConfig: Sendable {
                 "port", ConfigMistake("port is empty", remedy: "write the port of the local application: port: 8080"))
         }
         let interval = part.read("interval", .duration(.milliseconds(1)...(.seconds(86_400))))
-        let kind = part.text("protocol") ?? ""
+        let written = part.text("protocol")?.lowercased() ?? ""
+        let kind = written == "http" ? "rest" : written
         if !["", "rest", "tcp", "grpc"].contains(kind) {
             part.warn("protocol", "there is no check for \(kind): the port is connected to")
         }

@@ -61,6 +61,9 @@ package struct Scoped<Value: Sendable>: Sendable {
 
     /// What was written for a service, or for all.
     package subscript(service: String) -> Value? { self.services[service] ?? self.global }
+
+    /// The same, or what the key's declaration says where nothing was written.
+    subscript(service: String, key: ScopedKey<Value>) -> Value { self[service] ?? key.fallback }
 }
 
 extension ConfigReader {

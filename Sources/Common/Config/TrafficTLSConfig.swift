@@ -31,7 +31,8 @@ package struct TLSTag: Sendable, Equatable {
     /// A mistake in the value of `key`.
     package func problem(_ key: String, _ problem: String, remedy: String) -> ConfigProblem {
         ConfigProblem(
-            at: self.locations[key] ?? ConfigLocation("tls.yaml"), key: "ssl.\(self.name).\(key)", problem,
+            at: self.locations[key] ?? self.locations.values.min() ?? ConfigLocation("tls.yaml"),
+            key: "ssl.\(self.name).\(key)", problem,
             remedy: remedy)
     }
 

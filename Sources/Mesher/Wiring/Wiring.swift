@@ -79,9 +79,6 @@ struct Wiring: Sendable {
         self.mesh = Snapshot(self.sources.initial(MeshRules(config)), on: self.loops)
         self.configState = surroundings.source.map { ConfigState($0.result, now: ProcessClock.startTime) }
         self.sources.report(to: self.readiness)
-        for problem in self.tls.problems {
-            logger.warning("connections to a service will fail", metadata: ["problem": "\(problem)"])
-        }
     }
 
     var logger: Logger { self.surroundings.logger }

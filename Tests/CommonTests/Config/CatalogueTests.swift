@@ -232,3 +232,49 @@ import Testing
     @Test("refuses what RE2 refuses", arguments: ["(a", "[z-a]", "(?=a)", #"(a)\1"#, "a**{", "x{1001}"])
     func refuses(text: String) { #expect(throws: ConfigMistake.self) { try RegularExpression(text) } }
 }
+
+@Suite struct DefaultTests {
+    @Test(
+        "what the reference shows as a default holds where nothing is written",
+        arguments: [
+            ("cse.isolation.<Consumer|Provider>[.<service>].maxConcurrentRequests", "\(Self.resilience.maxConcurrent)"),
+            (
+                "cse.isolation.<Consumer|Provider>[.<service>].timeoutInMilliseconds",
+                Self.resilience.timeout == nil ? "0" : "written"
+            ),
+            ("cse.circuitBreaker.<Consumer|Provider>[.<service>].enabled", "\(Self.resilience.breaker.isEnabled)"),
+            (
+                "cse.circuitBreaker.<Consumer|Provider>[.<service>].sleepWindowInMilliseconds",
+                "\(Int(Self.resilience.breaker.sleepWindow / .milliseconds(1)))"
+            ),
+            (
+                "cse.circuitBreaker.<Consumer|Provider>[.<service>].requestVolumeThreshold",
+                "\(Self.resilience.breaker.requestVolumeThreshold)"
+            ),
+            (
+                "cse.circuitBreaker.<Consumer|Provider>[.<service>].errorThresholdPercentage",
+                "\(Self.resilience.breaker.errorThresholdPercentage)"
+            ),
+            ("cse.fallback.<Consumer|Provider>[.<service>].enabled", "\(Self.resilience.fallback.isEnabled)"),
+            ("cse.fallbackpolicy.<Consumer|Provider>[.<service>].policy", Self.resilience.fallback.kind.rawValue),
+            ("cse.loadbalance[.<service>].strategy.name", Self.balancing.strategy.rawValue),
+            (
+                "cse.loadbalance[.<service>].SessionStickinessRule.sessionTimeoutInSeconds",
+                "\(Self.balancing.sessionTimeout.components.seconds)"
+            ),
+            (
+                "cse.loadbalance[.<service>].SessionStickinessRule.successiveFailedTimes",
+                "\(Self.balancing.sessionFailures)"
+            ),
+        ])
+    func defaults(key: String, held: String) {
+        #expect(ConfigReference.rows.first { $0.key == key }?.fallback == held)
+    }
+
+    private static let config: MesherConfig = {
+        var reader = ConfigReader(ConfigStore([]), isPartial: true)
+        return MesherConfig(&reader)
+    }()
+    private static var resilience: ResiliencePolicy { Self.config.governance.resilience.policy(for: "cart") }
+    private static var balancing: BalancingPolicy { Self.config.governance.balancing.balancing(for: "cart") }
+}

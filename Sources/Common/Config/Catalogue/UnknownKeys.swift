@@ -57,8 +57,10 @@ struct UnknownKeys {
     /// A key of a file's own family whose first part is missing or another: `tls.` for `ssl.` in `tls.yaml`.
     private func outermost(of key: String, _ entry: ConfigSource.Entry) -> String? {
         guard entry.value.location.source.hasSuffix("/tls.yaml") else { return nil }
-        let inner = key.firstIndex(of: ".").map { key[$0...] } ?? ""
-        return ["ssl.\(key)", "ssl\(inner)"].last { ConfigCatalogue.index.find($0).key != nil }
+        let first = key.prefix { $0 != "." }
+        let isOther = ["tls", "ssl", "https"].contains(first.lowercased())
+        let meant = isOther ? "ssl\(key[first.endIndex...])" : "ssl.\(key)"
+        return ConfigCatalogue.index.find(meant).key == nil ? nil : meant
     }
 
     /// Where a key belongs that stands in the wrong place.

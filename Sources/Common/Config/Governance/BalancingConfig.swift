@@ -51,11 +51,11 @@ package struct BalancingConfig: Sendable {
     /// How the instance of a service is chosen.
     package func balancing(for service: String) -> BalancingPolicy {
         var policy = BalancingPolicy()
-        policy.strategy = self.strategy[service] ?? policy.strategy
+        policy.strategy = self.strategy[service, Keys.strategy]
         if let name = self.hashHeader[service] { policy.hash = .header(Array(name.lowercased().utf8)) }
         if let name = self.hashCookie[service] { policy.hash = .cookie(Array(name.utf8)) }
-        policy.sessionTimeout = self.sessionTimeout[service].map { .seconds($0) } ?? policy.sessionTimeout
-        policy.sessionFailures = self.sessionFailures[service] ?? policy.sessionFailures
+        policy.sessionTimeout = .seconds(self.sessionTimeout[service, Keys.sessionTimeout])
+        policy.sessionFailures = self.sessionFailures[service, Keys.sessionFailures]
         policy.isZoneAware = self.filters.contains(.zoneAware)
         return policy
     }
@@ -75,11 +75,11 @@ package struct BalancingConfig: Sendable {
             return policy
         }
         guard isEnabled else { return policy }
-        policy.onSame = self.retryOnSame[service] ?? 0
-        policy.onNext = self.retryOnNext[service] ?? 0
-        policy.backoff.kind = self.backoffKind[service] ?? .zero
-        policy.backoff.minimum = .milliseconds(self.backoffMinimum[service] ?? 0)
-        policy.backoff.maximum = .milliseconds(self.backoffMaximum[service] ?? 0)
+        policy.onSame = self.retryOnSame[service, Keys.retryOnSame]
+        policy.onNext = self.retryOnNext[service, Keys.retryOnNext]
+        policy.backoff.kind = self.backoffKind[service, Keys.backoffKind]
+        policy.backoff.minimum = .milliseconds(self.backoffMinimum[service, Keys.backoffMinimum])
+        policy.backoff.maximum = .milliseconds(self.backoffMaximum[service, Keys.backoffMaximum])
         return policy
     }
 

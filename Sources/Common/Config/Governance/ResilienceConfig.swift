@@ -50,19 +50,19 @@ package struct ResilienceConfig: Sendable {
         guard let values = self.sides[side] else { return policy }
         func number(_ scoped: Scoped<Int>) -> Int? { scoped[service].flatMap { $0 > 0 ? $0 : nil } }
         policy.timeout = number(values.timeout).map { .milliseconds($0) }
-        policy.maxConcurrent = min(number(values.maxConcurrent) ?? policy.maxConcurrent, Self.mostConcurrent)
-        policy.breaker.isEnabled = values.isEnabled[service] ?? false
-        policy.breaker.isForcedOpen = values.isForcedOpen[service] ?? false
-        policy.breaker.isForcedClosed = values.isForcedClosed[service] ?? false
-        policy.breaker.sleepWindow =
-            number(values.sleepWindow).map { .milliseconds($0) } ?? policy.breaker.sleepWindow
+        policy.maxConcurrent = min(
+            number(values.maxConcurrent) ?? Keys.maxConcurrent.fallback, Self.mostConcurrent)
+        policy.breaker.isEnabled = values.isEnabled[service, Keys.enabled]
+        policy.breaker.isForcedOpen = values.isForcedOpen[service, Keys.forceOpen]
+        policy.breaker.isForcedClosed = values.isForcedClosed[service, Keys.forceClosed]
+        policy.breaker.sleepWindow = .milliseconds(number(values.sleepWindow) ?? Keys.sleepWindow.fallback)
         policy.breaker.requestVolumeThreshold =
-            number(values.requestVolume) ?? policy.breaker.requestVolumeThreshold
+            number(values.requestVolume) ?? Keys.requestVolume.fallback
         policy.breaker.errorThresholdPercentage =
-            number(values.errorPercentage) ?? policy.breaker.errorThresholdPercentage
-        policy.fallback.isEnabled = values.fallbackEnabled[service] ?? true
-        policy.fallback.isForced = values.fallbackForced[service] ?? false
-        policy.fallback.kind = values.fallbackPolicy[service] ?? .throwException
+            number(values.errorPercentage) ?? Keys.errorPercentage.fallback
+        policy.fallback.isEnabled = values.fallbackEnabled[service, Keys.fallbackEnabled]
+        policy.fallback.isForced = values.fallbackForced[service, Keys.fallbackForced]
+        policy.fallback.kind = values.fallbackPolicy[service, Keys.fallbackPolicy]
         return policy
     }
 
@@ -73,8 +73,8 @@ package struct ResilienceConfig: Sendable {
     package enum Keys {
         static let timeout = ScopedKey(
             "cse.isolation", hasSide: true, "timeoutInMilliseconds", kind: .integer(0...86_400_000, .milliseconds),
-            default: 30_000,
-            "Longest wait for the answer to a call, in milliseconds. Calls of the local application obey the `Consumer` key of its own name."
+            default: 0,
+            "Longest wait for the answer to a call, in milliseconds. 0: `mesher.timeouts.firstByte`. Calls of the local application obey the `Consumer` key of its own name."
         )
         static let maxConcurrent = ScopedKey(
             "cse.isolation", hasSide: true, "maxConcurrentRequests", kind: .integer(0...1_000_000), default: 1000,

@@ -20,6 +20,16 @@ extension EffectReview {
         self.require(
             "traffic-marker", in: all, ChainConfig.Keys.outgoing,
             marks.compactMap { self.store.entry("cse.match.\($0.name)") })
+        let spans = ["tracing-consumer", "tracing-provider"]
+        if self.config.tracing != nil, !spans.contains(where: all.contains) {
+            let keys = self.entries(below: "tracing").filter {
+                ConfigCatalogue.key("tracing.\($0.suffix)")?.state == .active
+            }
+            self.require(spans[0], in: calls, ChainConfig.Keys.outgoing, keys.map(\.entry))
+        }
+        if self.config.logs.access != nil, let entry = self.store.entry(LogConfig.Keys.accessFile.name) {
+            self.require("access-log", in: all, ChainConfig.Keys.outgoing, [entry])
+        }
         for side in CallSide.allCases { self.reviewSide(side, side == .consumer ? calls : chains.incoming) }
     }
 

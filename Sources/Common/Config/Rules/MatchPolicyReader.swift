@@ -5,7 +5,8 @@ enum MatchPolicyReader {
     /// The policies `cse.match.<name>`, by name.
     static func policies(_ reader: inout ConfigReader) -> [MatchPolicy] {
         var policies: [MatchPolicy] = []
-        for (name, entry) in reader.store.entries(below: "cse.match") where !name.contains(".") {
+        for (name, entry) in reader.store.entries(below: "cse.match") {
+            if Self.isMap(name, entry, &reader) { continue }
             do {
                 let tree = try RuleText.read(entry)
                 var matches = MatchReader(problems: RuleProblems(entry.key))
@@ -31,7 +32,8 @@ enum MatchPolicyReader {
     /// The limits `cse.rateLimiting.<policy>`, by the name of the policy; one for each mark.
     static func limits(_ reader: inout ConfigReader) -> [RateLimitPolicy] {
         var limits: [RateLimitPolicy] = []
-        for (name, entry) in reader.store.entries(below: "cse.rateLimiting") where !name.contains(".") {
+        for (name, entry) in reader.store.entries(below: "cse.rateLimiting") {
+            if Self.isMap(name, entry, &reader) { continue }
             do {
                 let tree = try RuleText.read(entry)
                 var problems = RuleProblems(entry.key)
@@ -50,6 +52,17 @@ enum MatchPolicyReader {
             }
         }
         return limits
+    }
+
+    /// Policies are texts, as the original has them, with names without dots; what is written as a map is told.
+    private static func isMap(_ name: String, _ entry: ConfigSource.Entry, _ reader: inout ConfigReader) -> Bool {
+        guard let dot = name.firstIndex(of: ".") else { return false }
+        reader.note(
+            ConfigProblem(
+                .warning, at: entry.value.location, key: entry.key,
+                "has no effect: a policy is one text, and its name has no dot",
+                remedy: "write | behind \(name[..<dot]):"))
+        return true
     }
 
     private static func limit(
