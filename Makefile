@@ -40,7 +40,7 @@ test: setup check ## Set up, then everything: checks, unit tests, scenarios, pee
 	scripts/fuzz 20
 
 peers: .build/setup-test ## Real clients and servers against the release binary
-	$(PYTHON) -m pytest -q Tests/Peers
+	scripts/peers
 
 micro: .build/setup-test ## Instructions and allocations of the request path against their thresholds
 	swift build $(RELEASE) --product mesher-micro

@@ -83,6 +83,8 @@ def good(folder):
     (folder / "chassis.yaml").write_text("cse: {service: {registry: {type: file, address: services.yaml}}}\n")
     (folder / "microservice.yaml").write_text("service_description: {name: web}\n")
     (folder / "services.yaml").write_text("service: []\n")
+    # Else that of the samples beside the binary is read.
+    (folder / "mesher.yaml").write_text("")
     return folder
 
 
@@ -96,10 +98,10 @@ def test_folders_and_files(tmp_path):
         done = mesher(tmp_path, "check", *map(str, arguments))
         return done.returncode, done.stdout.splitlines()
 
-    assert run(one) == (0, [f"no mistakes in 2 files ({one})"])
+    assert run(one) == (0, [f"no mistakes in 3 files ({one})"])
     assert run(f"{one}/") == run(one)
     status, lines = run(one, "two")
-    assert status == 1 and lines[-1] == f"1 mistake, 1 warning in 6 files ({one}, two)", lines
+    assert status == 1 and lines[-1] == f"1 mistake, 1 warning in 7 files ({one}, two)", lines
     assert lines[0].startswith("two/mesher.yaml:1:19: mesher.workers: ")
     assert run("two/router.yaml") == (
         0,
@@ -114,7 +116,8 @@ def test_folders_and_files(tmp_path):
     status, lines = run("one", "--mesher.workers=many")
     assert status == 1 and lines[0].startswith("command line --mesher.workers: ")
     document = json.loads(mesher(tmp_path, "check", "--json", "one", "two/router.yaml").stdout)
-    assert document["valid"] and document["files"] == ["one/chassis.yaml", "one/microservice.yaml", "two/router.yaml"]
+    files = ["one/chassis.yaml", "one/mesher.yaml", "one/microservice.yaml", "two/router.yaml"]
+    assert document["valid"] and sorted(document["files"]) == files
     assert [each["message"] for each in document["problems"]] == ["unknown key; remove it"]
 
 

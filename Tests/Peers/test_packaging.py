@@ -17,7 +17,7 @@ PACKAGING = REPOSITORY / "packaging"
 
 
 def run(*command, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, **options)
 
 
 def install(root, *options):

@@ -583,7 +583,7 @@ MISTAKES = {
     "url": ("tracing.settings.URI: collector", "no URL"),
     "rate": ("tracing.settings.sampleRate: 2", "write 0 to 1"),
     "file": ("tracing.settings.collector: file", "write its path"),
-    "propagation": ("tracing.settings.propagation: [b4]", "write b3, b3Single or w3c"),
+    "propagation": ("tracing.settings.propagation: [b4]", 'unknown format "b4"; write b3'),
     "tracer": ("tracing.tracer: jaeger", "zipkin"),
 }
 

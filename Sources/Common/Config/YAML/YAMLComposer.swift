@@ -11,7 +11,7 @@ struct YAMLComposer: ~Copyable {
         var depth = 1
     }
 
-    private static let mostValues = 200_000
+    private static let mostValues = 1_000_000
     private static let deepest = 100
 
     private let source: String
