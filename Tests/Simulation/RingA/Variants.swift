@@ -92,7 +92,7 @@ enum Variants {
 
     private static let lanes = """
         - precedence: 2
-          route: [{tags: {lane: a}, weight: 60}, {tags: {lane: b}, weight: 40}]
+          route: [{tags: {lane: a}, weight: 40}, {tags: {lane: b}, weight: 30}, {tags: {app: shop}, weight: 30}]
         """
 
     private static func config(_ values: [String: String]) -> MesherConfig {
