@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What clusters of mesh.yaml say of connections: how many there may be, who waits for one, what is spoken, and which endpoints are near."""
 
+import asyncio
 import contextlib
+import random
 import re
+import socket
+import struct
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -82,6 +87,33 @@ def test_most_connections_of_a_cluster():
         assert max(origin.most for origin in origins) <= 2
         assert {each.body for each in answers} == {b"one", b"two"}
         assert "of 2 connections" in explain(world)
+
+
+def test_clients_that_leave_at_the_limit_take_no_place_along():
+    """A connection that is made for nobody any more ends like every other: places are free when all have left."""
+    origins = [Counting("one"), Counting("two")]
+    text = small([origin.port for origin in origins], "{connections: 2, pending: 50}", ", connectTimeout: 1s")
+    with World({}, mesh=text, mesher="mesher: {workers: 2, timeouts: {firstByte: 3s}}\n") as world:
+        for origin in origins:
+            origin.delay = 0.005
+        end, chance = time.monotonic() + 3, random.Random(1)
+
+        async def leave():
+            while time.monotonic() < end:
+                reader, writer = await asyncio.open_connection("127.0.0.1", world.sidecar.port)
+                writer.write(b"GET http://shop/ HTTP/1.1\r\nHost: shop\r\n\r\n")
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    await asyncio.wait_for(reader.read(100), chance.uniform(0, 0.08))
+                reset = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                writer.transport.abort()
+
+        async def crowd():
+            await asyncio.gather(*[leave() for _ in range(20)])
+
+        asyncio.run(crowd())
+        answers = world.together(20, "shop")
+        assert {each.status for each in answers} == {200}
 
 
 def test_most_requests_that_wait_for_a_connection():

@@ -72,7 +72,7 @@ package final class ConnectionPool {
         let worker: Worker
         private var isPutOff = false
 
-        fileprivate init(
+        init(
             _ key: Key, _ endpoint: Endpoint, _ service: String, _ tls: TLSMaterial?, missing tag: String?,
             _ share: ClusterShare?, _ pool: ConnectionPool, _ worker: Worker
         ) {
@@ -318,6 +318,9 @@ package final class ConnectionPool {
             case .success(.single(let connection)):
                 if ticket.isValid {
                     ticket.driver.connected(connection, ticket.number)
+                } else if isTunnel {
+                    // It is in plain text, whatever the endpoint's others are.
+                    connection.close()
                 } else {
                     // Its request was given up meanwhile.
                     self.giveBack(connection, idle: settings.upstreamIdle, most: settings.maxIdleUpstream)

@@ -113,10 +113,16 @@ package final class SocketConnector: UpstreamConnector {
         switch kind {
         case .http1, .plain:
             let connection = HTTP1ClientConnection(worker: worker, group: group)
-            self.open(group, settings, connection) { then($0.map { .single(connection) }) }
+            self.open(group, settings, connection) { result in
+                if case .success = result { connection.made() }
+                then(result.map { .single(connection) })
+            }
         case .http2:
             let connection = HTTP2ClientConnection(worker: worker, group: group, settings: settings, isSecure: false)
-            self.open(group, settings, connection) { then($0.map { .shared(connection) }) }
+            self.open(group, settings, connection) { result in
+                if case .success = result { connection.made() }
+                then(result.map { .shared(connection) })
+            }
         case .secured(let offer):
             guard let tls = group.tls else { return then(.failure(ChannelError.operationUnsupported)) }
             self.secure(group, tls, offer, worker, settings, then)

@@ -60,6 +60,12 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     var served = 0
     var hasAnswered = false
 
+    /// Whether it was handed to whoever dialled, and has not ended.
+    private var isMade = false
+
+    /// It is made, and handed to whoever has dialled: from now on its end is told.
+    func made() { self.isMade = true }
+
     /// A connection that is not made yet.
     init(worker: Worker, group: ConnectionPool.Group) {
         self.worker = worker
@@ -81,9 +87,14 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.worker.deadlines.remove(self)
+        // NIO does not say that a channel is inactive which was closed before it said that it is active.
+        if self.isMade { self.becameInactive() }
     }
 
-    package func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) { self.becameInactive() }
+
+    private func becameInactive() {
+        self.isMade = false
         if self.isIdle { self.worker.pool.removeIdle(self) }
         self.isIdle = false
         self.isClosing = true

@@ -39,6 +39,8 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
     final var pingDeadline = NIODeadline.distantFuture
     /// Nothing is read or written any more.
     final var isClosed = false
+    /// Whether it was handed to whoever dialled, and has not ended.
+    private final var isMade = false
     /// When the peer was heard of last.
     final var heardAt = NIODeadline.uptimeNanoseconds(0)
 
@@ -142,6 +144,9 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
 
     // MARK: Channel
 
+    /// It is made, and handed to whoever has dialled: from now on its end is told.
+    final func made() { self.isMade = true }
+
     package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.worker.deadlines.add(self)
@@ -150,9 +155,13 @@ package class HTTP2Connection: ChannelInboundHandler, DeadlineOwner, EventTail {
     package func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.worker.deadlines.remove(self)
+        if self.isMade { self.becameInactive() }
     }
 
-    package func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) { self.becameInactive() }
+
+    private func becameInactive() {
+        self.isMade = false
         self.context = nil
         self.hasLastBytes = !self.isClosed && self.early != nil && self.heedsLastBytes
         self.isClosed = true
