@@ -28,7 +28,7 @@ struct LoadBalanceStage: Stage {
             guard var index = Self.choose(&exchange, target, subset) else {
                 let name = Self.owner(target, subset)
                 if let future = Self.ask(&exchange, name, subset.set) { return .again(future) }
-                return .reject(Self.absence(of: name, subset.set, isGRPC: exchange.isGRPC))
+                return .reject(Self.absence(of: name ?? subset.cluster?.name, subset.set, isGRPC: exchange.isGRPC))
             }
             if self.own.contains(subset.set.endpoints[index]) {
                 guard let other = self.chooseElsewhere(than: index, &exchange, target, subset) else {

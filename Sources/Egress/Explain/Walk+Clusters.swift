@@ -78,4 +78,13 @@ extension Explainer.Walk {
         ]
         return all.compactMap { limit, count, what in limit.map { "\(count) of \($0) \(what)" } }
     }
+
+    /// Whose endpoints are missing, where there are none: a service, or a cluster whose addresses are written down.
+    static func owner(of cluster: Cluster, _ service: Service) -> String {
+        switch cluster.members {
+        case .own: service.name
+        case .service(let other, _): other
+        case .fixed, .requested: cluster.name ?? ""
+        }
+    }
 }

@@ -309,7 +309,7 @@ extension Explainer {
             guard self.reply == nil || self.rule?.targets.isEmpty != true else { return }
             let caller = self.explainer.rules.caller
             let total = max(1, self.rule?.targets.reduce(0) { $0 + $1.weight } ?? 1)
-            var shares: [(percent: Double, name: String?, set: EndpointSet)] = []
+            var shares: [(percent: Double, name: String?, owner: String, set: EndpointSet)] = []
             var answers: [Explanation.Share] = []
             var instances: [Instance] = []
             for target in self.rule?.targets ?? [] {
@@ -323,15 +323,15 @@ extension Explainer {
                 for instance in owner?.instances ?? [] where !instances.contains(where: { $0 === instance }) {
                     instances.append(instance)
                 }
-                shares.append((percent, cluster.name, set))
+                shares.append((percent, cluster.name, Self.owner(of: cluster, service), set))
             }
             if shares.isEmpty, answers.isEmpty, self.policy.host?.unmatched != .notFound {
                 let set = service.endpoints(matching: InstanceTags(), ownApp: caller.app, near: self.policy.region)
-                shares = [(100, nil, set)]
+                shares = [(100, nil, service.name, set)]
                 instances = service.instances
             }
             self.explanation.shares =
-                shares.map { percent, name, set in
+                shares.map { percent, name, _, set in
                     .init(percent: percent, tags: name ?? set.tags.label, endpoints: set.endpoints.map(\.description))
                 } + answers
             // Two shares may have the same instances.
@@ -357,7 +357,7 @@ extension Explainer {
             let empty = shares.filter { $0.percent > 0 && $0.set.endpoints.isEmpty }
             guard let first = empty.first else { return }
             let error = ProxyError(
-                .noEndpoint, "lb: No available instance, key: \(service.name)(\(first.set.tags.label))")
+                .noEndpoint, "lb: No available instance, key: \(first.owner)(\(first.set.tags.label))")
             if remaining.isEmpty, answers.isEmpty {
                 self.refuse(error)
             } else {

@@ -66,7 +66,9 @@ extension ExchangeDriver {
         switch self.phase {
         case .idle, .inChain: return nil
         case .held: return self.call.hasClientLeft ? settings.halfClosed : settings.stream
-        case .connecting: return self.call.hasClientLeft ? settings.halfClosed : self.connectLimit
+        case .connecting:
+            // Whoever has left waits no longer than others.
+            return self.call.hasClientLeft ? min(settings.halfClosed, self.connectLimit) : self.connectLimit
         case .waiting:
             if self.call.isRequestComplete { return self.call.hasClientLeft ? settings.halfClosed : nil }
             if self.call.isUpstreamFull { return settings.stream }

@@ -42,6 +42,17 @@ import Testing
         #expect(bench.connector.dials.count == 1)
     }
 
+    @Test("a connection for a tunnel whose client has left serves nobody else: it is in plain text")
+    func givenUpTunnel() throws {
+        let bench = try Bench()
+        bench.begin(["CONNECT cart:80 HTTP/1.1"]).event { $0.clientGone() }
+        let upstream = bench.connect()
+        #expect(!upstream.isOpen)
+        bench.begin()
+        #expect(bench.connector.dials.count == 2)
+        #expect(bench.worker.pool.idleCount == 0)
+    }
+
     @Test("what was given up and is not connected disturbs nobody")
     func givenUpAndRefused() throws {
         let bench = try Bench()

@@ -237,6 +237,9 @@ struct MeshReader {
         }
         settings.panicThreshold = self.number(tree["panicThreshold"], 0...100) ?? 0
         settings.connectTimeout = self.duration(tree["connectTimeout"])
+        if let tree = tree["connectTimeout"], settings.connectTimeout == .zero {
+            self.refuse(tree, "no connection is made in no time", "write one such as 500ms, or take it out")
+        }
         if let limits = tree["limits"] {
             self.problems.allowOnly(Self.limitsShape, in: limits)
             settings.maxRequests = self.number(limits["requests"], 0...Int(Int32.max))

@@ -18,7 +18,7 @@ extension MeshReader {
             .init(
                 "panicThreshold", .integer(0...100),
                 "Percent of the endpoints: with fewer left, those that fail are chosen as well. 0: never."),
-            .init("connectTimeout", .duration(hasZero: true), "How long a connection may take."),
+            .init("connectTimeout", .duration(hasZero: false), "How long a connection may take."),
             .init("limits", .map(Self.limitsShape), "How much the cluster gets at a time, in all routes."),
             .init("port", .integer(1...65_535), "The port to call in the place of the endpoints' own."),
             .init("protocol", .choice(["http1", "http2"], anyCase: false), "What is spoken there; http1."),

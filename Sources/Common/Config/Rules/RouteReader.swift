@@ -49,6 +49,9 @@ struct RouteReader {
         self.problems.allowOnly(Self.routeShape, in: tree)
         let targets = self.targets(tree)
         let matches = tree["match"]?.elements ?? []
+        if let match = tree["match"], matches.isEmpty {
+            self.refuse(match, "nothing can match an empty list", "write a match, or take the key out: then all do")
+        }
         let paths = matches.isEmpty ? [nil] : matches.map { Optional($0) }
         return paths.map { match in
             let action = self.action(tree, match)
@@ -254,6 +257,9 @@ struct RouteReader {
         let status = self.problems.number(redirect["status"], 300...399) ?? 301
         if ![301, 302, 303, 307, 308].contains(status) {
             self.refuse(redirect["status"] ?? redirect, "\(status) is no redirect", "write 301, 302, 303, 307 or 308")
+        }
+        if !["scheme", "host", "port", "path", "prefix"].contains(where: { redirect[$0] != nil }) {
+            self.refuse(redirect, "the redirect leads to where it comes from", "write host, path or scheme")
         }
         let host = self.problems.text(redirect["host"])
         if let host, !Self.isRedirectHost(host) {

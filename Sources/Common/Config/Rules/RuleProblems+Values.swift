@@ -20,7 +20,12 @@ extension RuleProblems {
         let isPlain = text.utf8.allSatisfy {
             $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") || $0 == UInt8(ascii: ".")
         }
-        if isPlain, let percent = Double(text), percent <= 100 { return Int((percent * 10_000).rounded()) }
+        if isPlain, let percent = Double(text), percent <= 100 {
+            let share = Int((percent * 10_000).rounded())
+            if share > 0 || percent == 0 { return share }
+            self.note(tree.location, ConfigMistake("\"\(text)\" is less than can be", remedy: "write 0.0001 or more"))
+            return nil
+        }
         self.note(
             tree.location, ConfigMistake("\"\(text)\" is no percentage", remedy: "write 0 to 100, such as 0.5"))
         return nil
