@@ -96,7 +96,7 @@ private struct Check {
     init(_ loader: ConfigLoader, file: String? = nil) {
         self.loader = loader
         self.file = file
-        let result = Examination(loader).checked
+        let result = Examination(loader).result
         self.result = result
         self.problems = result.problems.filter { file == nil || $0.location.source == file }
     }

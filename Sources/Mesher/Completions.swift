@@ -28,7 +28,10 @@ enum Completions {
         if equals > 0, equals < words.count, words[equals] == "=" {
             return KeyNames.values(of: Self.key(words[equals - 1]))
         }
-        guard word.hasPrefix("-") else { return words.contains("config") ? Self.places(word) : [] }
+        guard word.hasPrefix("-") else {
+            if words.contains("check") { return Self.paths(word) }
+            return words.contains("config") ? Self.places(word) : []
+        }
         guard let equals = word.firstIndex(of: "=") else {
             // Behind two dashes people look for options, and there are hundreds of keys.
             if word.count <= 2 { return [] }
@@ -45,6 +48,16 @@ enum Completions {
         let parent = String(word[...slash])
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
         return names.sorted().map { parent + $0 }.filter { FileManager.default.fileExists(atPath: "\($0)/.") }
+    }
+
+    /// What `mesher check` takes: folders, and files of them.
+    private static func paths(_ word: String) -> [String] {
+        let parent = word.lastIndex(of: "/").map { String(word[...$0]) } ?? ""
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: parent.isEmpty ? "." : parent)) ?? []
+        return names.sorted().map { parent + $0 }.filter {
+            $0.hasPrefix(word)
+                && ($0.hasSuffix(".yaml") || FileManager.default.fileExists(atPath: "\($0)/."))
+        }
     }
 
     // MARK: Scripts

@@ -53,7 +53,9 @@ struct ConfigurationOptions: ParsableArguments {
 
     private static func value(_ text: String) throws -> (key: String, option: String, value: String) {
         guard text.hasPrefix("-"), let equals = text.firstIndex(of: "=") else {
-            let near = Spelling.nearest(to: text, among: CommandLineText.longOptions.map { "--\($0)" })
+            let commands = MesherCommand.configuration.subcommands.compactMap { $0.configuration.commandName }
+            let words = text.hasPrefix("-") ? CommandLineText.longOptions.map { "--\($0)" } : commands
+            let near = Spelling.nearest(to: text, among: words)
             let remedy = near.map { "did you mean \($0)?" } ?? "see mesher --help"
             throw ValidationError("\"\(text)\" is neither an option nor of the form --key=value; \(remedy)")
         }

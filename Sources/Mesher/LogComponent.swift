@@ -28,7 +28,7 @@ actor LogComponent: Component {
             guard case .configurationChanged(let config) = message, config.logs != self.current else { continue }
             let (level, isSame) = (self.output?.level, config.logs.settings.level == self.current.settings.level)
             self.current = config.logs
-            let logs = config.logs.placed(in: self.home)
+            let logs = config.logs.placed(in: self.home).usable
             self.output?.apply(logs.settings)
             // One that the admin API has set stays as long as nobody writes another one.
             if isSame, let level { self.output?.setLevel(level) }

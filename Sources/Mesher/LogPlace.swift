@@ -23,6 +23,55 @@ extension LogConfig {
         }
         return config
     }
+
+    /// The keys of the log's file.
+    static let fileKeys = ["logFile", "logger_file", "logWriters", "writers"]
+    /// The key of the access log's file.
+    static let accessKeys = ["accessLogFile"]
+
+    /// Why the file of the log cannot be opened; `nil` when nothing is known, or nothing is written there.
+    var unusableFile: ConfigMistake? {
+        self.settings.writers.contains(.file) ? Self.mistake(inFile: self.settings.path) : nil
+    }
+
+    /// The same of the access log.
+    var unusableAccessFile: ConfigMistake? {
+        self.access.flatMap { $0.path == "stdout" ? nil : Self.mistake(inFile: $0.path) }
+    }
+
+    /// The same, but to standard output where the file cannot be opened: no line may be lost without a word.
+    var usable: LogConfig {
+        guard self.unusableFile != nil else { return self }
+        var config = self
+        config.settings.writers.remove(.file)
+        config.settings.writers.insert(.stdout)
+        return config
+    }
+
+    /// - Parameter path: Absolute.
+    private static func mistake(inFile path: String) -> ConfigMistake? {
+        let manager = FileManager.default
+        if manager.fileExists(atPath: "\(path)/.") {
+            return ConfigMistake("\(path) is a folder", remedy: "write the path of a file")
+        }
+        let remedy = "let the user that mesher runs as write there, or write another path"
+        if manager.fileExists(atPath: path) {
+            return manager.isWritableFile(atPath: path)
+                ? nil : ConfigMistake("\(path) cannot be written", remedy: remedy)
+        }
+        // Folders that are missing are made, in the closest one that there is.
+        var parent = path
+        while let slash = parent.lastIndex(of: "/") {
+            parent = String(parent[..<slash])
+            guard parent.isEmpty || manager.fileExists(atPath: parent) else { continue }
+            if manager.fileExists(atPath: "\(parent)/."), manager.isWritableFile(atPath: parent.isEmpty ? "/" : parent)
+            {
+                return nil
+            }
+            return ConfigMistake("\(path) cannot be made in \(parent.isEmpty ? "/" : parent)", remedy: remedy)
+        }
+        return nil
+    }
 }
 
 extension Assembly.Surroundings {

@@ -27,14 +27,18 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         let loader = try self.options.loader()
-        let result = Examination(loader).started
+        let result = Examination(loader).result
         guard !result.hasErrors else {
             let mistakes = result.problems.filter { $0.severity == .error }
             throw Exit.because(
                 mistakes.count == 1 ? "not started: one mistake" : "not started: \(mistakes.count) mistakes",
                 after: mistakes.map(\.description))
         }
-        let logs = LogOutput(result.config.logs.placed(in: LogConfig.home).settings)
+        let placed = result.config.logs.placed(in: LogConfig.home)
+        if let reason = placed.unusableFile {
+            Console.complain("mesher: \(reason.problem): logs go to standard output; \(reason.remedy)\n")
+        }
+        let logs = LogOutput(placed.usable.settings)
         LoggingSystem.bootstrap { MesherLogHandler(label: $0, output: logs) }
         let libraries = LibraryMetrics()
         MetricsSystem.bootstrap(libraries)

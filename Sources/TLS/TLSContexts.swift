@@ -15,7 +15,8 @@ package struct TLSContexts: Sendable {
     private let allConsumers: [String: TLSMaterial]
     /// All of it, each once.
     package let all: [TLSMaterial]
-    /// What is wrong with the material of connections to instances: those fail, and nothing else does.
+    /// What is wrong with the material of connections to instances: warnings, for
+    /// those fail until the files are better, and nothing else does.
     package let problems: [ConfigProblem]
 
     /// None.
@@ -44,7 +45,9 @@ package struct TLSContexts: Sendable {
                 if tag.side == .provider {
                     problems.append(error)
                 } else {
-                    others.append(error)
+                    others.append(
+                        ConfigProblem(
+                            .warning, at: error.location, key: error.key, error.problem, remedy: error.remedy))
                     loaded[tag.name] = TLSMaterial(waitingFor: tag)
                 }
             }

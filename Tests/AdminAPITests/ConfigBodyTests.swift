@@ -77,7 +77,7 @@ import Testing
             ("http://h:30100", "http://h:30100"), ("http://u:p@h:30100/a@b", "http://******@h:30100/a@b"),
             ("http://u:p@h:1,http://v:q@i:2", "http://******@h:1,http://******@i:2"),
             ("http://h:1,http://v:q@i:2", "http://h:1,http://******@i:2"), ("http://u:p@ss@h", "http://******@h"),
-            ("http://h/a@b", "http://h/a@b"), ("http://h?a@b", "http://h?a@b"), ("token@h", "token@h"), ("", ""),
+            ("http://h/a@b", "http://h/a@b"), ("http://h?a@b", "http://h?******"), ("token@h", "token@h"), ("", ""),
         ])
     func urls(value: String, shown: String) throws {
         #expect(try self.value("cse.service.registry.address", value) == shown)

@@ -56,7 +56,8 @@ FOLDERS = [path.parent for top in ("conf", "examples") for path in sorted((REPOS
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_the_folders_of_the_repository_hear_nothing(folder):
-    assert "warning: " not in check(folder)
+    # Certificates of an example are made when it is tried.
+    assert not re.search(r": warning: (?!.*\.(crt|key) cannot be read)", check(folder))
 
 
 CHASSIS = """cse:

@@ -169,8 +169,9 @@ def test_tls_of_the_seed(tmp_path):
         return json.loads(done.stdout)
 
     report = check()
-    named = {each["problem"].split()[0] for each in report["problems"] if each["severity"] == "error"}
-    assert not report["valid"] and named == {"/etc/ssl/cart.crt", "/etc/ssl/ca.crt"}
+    named = {each["problem"].split()[0]: each["severity"] for each in report["problems"]}
+    # Connections wait for files that are better; a listener does not.
+    assert not report["valid"] and named["/etc/ssl/cart.crt"] == "error" and named["/etc/ssl/ca.crt"] == "warning"
     Authority(tmp_path).issue("cart", dns=["cart"])
     text = (folder / "tls.yaml").read_text().replace("/etc/ssl", str(tmp_path))
     (folder / "tls.yaml").write_text(text)

@@ -69,7 +69,8 @@ enum Choice {
 
     /// The only word that is near, or that the text is a part of or has a part of: `prod` for `production`.
     static func meant(by text: String, among words: [String]) -> String? {
-        if let near = Spelling.nearest(to: text, among: words) { return near }
+        // Of versions that are as near as each other the newest one stands last.
+        if let near = Spelling.nearest(to: text, among: words.reversed()) { return near }
         let written = text.lowercased()
         let alike = words.filter { word in
             let word = word.lowercased()

@@ -61,11 +61,23 @@ package struct ConfigLoader: Sendable {
         // What a missing or broken file would have said is not a mistake of its own.
         var reader = ConfigReader(store, isPartial: problems.contains { $0.severity == .error })
         let config = MesherConfig(&reader)
-        problems += reader.problems + ConfigReview.problems(of: store)
+        problems = Self.joined(problems, reader.problems) + ConfigReview.problems(of: store)
         if !reader.isPartial { problems += TLSTagReview.problems(config, store) }
         // What errors make of a value is nothing to judge by.
         if !problems.contains(where: { $0.severity == .error }) { problems += self.effects(of: config, store) }
         return Result(config: config, store: store, problems: self.judged(problems))
+    }
+
+    /// What was wrong with the sources and with values: of a value that a placeholder has spoiled, only the cause.
+    private static func joined(_ sources: [ConfigProblem], _ values: [ConfigProblem]) -> [ConfigProblem] {
+        let refused = Set(values.filter { $0.severity == .error }.map(\.location))
+        let causes = sources.filter {
+            $0.severity == .warning && refused.contains($0.location) && $0.problem.contains("${")
+        }
+        guard !causes.isEmpty else { return sources + values }
+        let places = Set(causes.map(\.location))
+        let errors = causes.map { ConfigProblem(at: $0.location, key: $0.key, $0.problem, remedy: $0.remedy) }
+        return sources.filter { !causes.contains($0) } + errors + values.filter { !places.contains($0.location) }
     }
 
     /// What was found, in the order of its places, with the severity that `--strict` asks for.
@@ -168,7 +180,6 @@ package struct ConfigLoader: Sendable {
     private func placeholderProblems(in tree: ConfigTree, _ key: String) -> [ConfigProblem] {
         switch tree {
         case .text(let text, let location):
-            guard text.contains("$") else { return [] }
             return Placeholders.mistakes(in: text, environment: self.environment).map {
                 ConfigProblem(.warning, at: location, key: key, $0.problem, remedy: $0.remedy)
             }
@@ -187,17 +198,18 @@ package struct ConfigLoader: Sendable {
         let known = read.filter { $0.hasPrefix("\(self.directory)/") }.compactMap { $0.split(separator: "/").last }
             .map { String($0.dropLast(".yaml".count)) }
         let present = ((try? FileManager.default.contentsOfDirectory(atPath: self.directory)) ?? []).sorted()
-        return present.compactMap { file in
+        return present.compactMap { file -> ConfigProblem? in
             guard let end = [".yaml", ".yml"].first(where: { file.hasSuffix($0) }),
                 !read.contains("\(self.directory)/\(file)")
             else { return nil }
-            let name = file.dropLast(end.count).replacing("-", with: "_")
-            guard let meant = known.first(where: { Spelling.slips(from: name, to: $0).map { $0 <= 2 } ?? false }) else {
+            let name = String(file.dropLast(end.count)).replacing("-", with: "_")
+            let near = known.filter { Spelling.slips(from: name, to: $0).map { $0 <= 2 } ?? false }
+            guard let meant = near.first(where: { $0 == name }) ?? Spelling.nearest(to: name, among: near) else {
                 return nil
             }
             let isThere = present.contains("\(meant).yaml")
-            return ConfigProblem(
-                .warning, at: ConfigLocation("\(self.directory)/\(file)"), "nobody reads this file",
+            return ConfigProblem.unread(
+                "\(self.directory)/\(file)",
                 remedy: isThere ? "\(meant).yaml is read instead; remove one of them" : "did you mean \(meant).yaml?")
         }
     }

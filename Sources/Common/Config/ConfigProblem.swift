@@ -60,8 +60,9 @@ package struct ConfigProblem: Error, Sendable, Equatable {
         self.severity = severity
         self.location = location
         self.key = key
-        self.problem = problem
-        self.remedy = remedy
+        // What is wrong with a URL is told without its secrets.
+        self.problem = Masked.urls(in: problem)
+        self.remedy = Masked.urls(in: remedy)
     }
 }
 
@@ -86,6 +87,13 @@ extension ConfigProblem: CustomStringConvertible {
     ) -> ConfigProblem {
         var problem = ConfigProblem(
             severity, at: location, key: key, "unknown key", remedy: near.map { "did you mean \($0)?" } ?? remedy)
+        problem.isUnknownKey = true
+        return problem
+    }
+
+    /// A file that nobody reads, but for its name; `--strict` takes its keys for mistakes.
+    package static func unread(_ file: String, remedy: String) -> ConfigProblem {
+        var problem = ConfigProblem(.warning, at: ConfigLocation(file), "nobody reads this file", remedy: remedy)
         problem.isUnknownKey = true
         return problem
     }

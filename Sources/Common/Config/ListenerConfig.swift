@@ -93,6 +93,17 @@ package struct ListenerConfig: Sendable, Equatable {
         }
     }
 
+    /// Notes that another listener has the address of profiles.
+    func noteCollision(ofProfiles address: ListenAddress, _ reader: inout ConfigReader) {
+        let others = [self.outgoing, self.incoming, self.grpcOutgoing, self.grpcIncoming, self.admin].compactMap { $0 }
+        guard let other = others.first(where: { $0.collides(with: address) }) else { return }
+        let listen = AdminConfig.Keys.pprofListen.name
+        let key = reader.store.entry(listen) == nil ? AdminConfig.Keys.pprofEnable.name : listen
+        Self.note(
+            &reader, key, "\(address), where profiles are served, is taken by the listener \(other)",
+            remedy: "write another port for \(listen)")
+    }
+
     /// The endpoints that others may use: what is bound to loopback only is of no use to them.
     private func readAdvertised(_ reader: inout ConfigReader) -> [AdvertisedEndpoint] {
         var endpoints: [AdvertisedEndpoint] = []

@@ -52,6 +52,7 @@ package struct MesherConfig: Sendable {
         self.healthChecks = HealthCheckConfig.readAll(&reader)
         self.logs = LogConfig(&reader)
         self.admin = AdminConfig(&reader)
+        if let address = self.admin.profiling { self.listeners.noteCollision(ofProfiles: address, &reader) }
         self.tracing = TracingConfig(&reader)
         self.governance = GovernanceConfig(&reader, identity: self.identity)
         self.rules = RuleConfig(&reader, self.governance.balancing)

@@ -36,6 +36,8 @@ package enum Placeholders {
 
     /// What looks like a placeholder in `text` and is none, or stands for nothing; what a default says is not repeated.
     package static func mistakes(in text: String, environment: [String: String]) -> [ConfigMistake] {
+        if let foreign = Self.foreign(in: text) { return [foreign] }
+        guard text.contains("$") else { return [] }
         if text.hasPrefix("$"), Self.isName(text.dropFirst()), environment[String(text.dropFirst())] != nil {
             return [ConfigMistake("\(text) is not replaced", remedy: "write ${\(text.dropFirst())}")]
         }
@@ -44,6 +46,10 @@ package enum Placeholders {
         while let start = rest.firstRange(of: "${") {
             rest = rest[start.upperBound...]
             let name = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
+            if name.isEmpty, let end = rest.firstIndex(of: "}") {
+                if let mistake = Self.nameless(rest[..<end]) { mistakes.append(mistake) }
+                continue
+            }
             guard let first = name.first, !first.isNumber else { continue }
             guard let end = rest.firstIndex(of: "}") else {
                 mistakes.append(
@@ -65,6 +71,11 @@ package enum Placeholders {
         }
         let plain = tail.hasPrefix("^^") || tail.hasPrefix(",,") ? tail.dropFirst(2) : tail
         if plain.hasPrefix("||") { return nil }
+        if plain.hasPrefix(":"), ["env", "sys", "environment"].contains(name.lowercased()),
+            Self.isName(plain.dropFirst())
+        {
+            return ConfigMistake("${\(name):…} is not replaced", remedy: "write ${\(plain.dropFirst())}")
+        }
         guard plain.isEmpty else {
             let isForeign = [":", "-", "?", "=", "+", "|"].contains { plain.hasPrefix($0) }
             return ConfigMistake(
@@ -74,6 +85,45 @@ package enum Placeholders {
         guard (environment[String(name)] ?? "").isEmpty else { return nil }
         return ConfigMistake(
             "\(name) is not set, so ${\(name)} stands for nothing", remedy: "set it, or write ${\(name)||default}")
+    }
+
+    /// A placeholder without a name: blanks around it, or nothing at all.
+    private static func nameless(_ body: Substring) -> ConfigMistake? {
+        let name = Self.trimmed(String(body))
+        if name.isEmpty { return ConfigMistake("${} names no variable", remedy: "write ${NAME}") }
+        guard name.count < body.count, Self.isName(name[...]) else { return nil }
+        return ConfigMistake("a placeholder with blanks in it is not replaced", remedy: "write ${\(name)}")
+    }
+
+    /// A placeholder of another program, which has been left as it is; the value is not repeated, since it may be a secret.
+    private static func foreign(in text: String) -> ConfigMistake? {
+        if text == "<no value>" {
+            return ConfigMistake("a template has left <no value> here", remedy: "give the template a value")
+        }
+        let remedy = "write ${NAME} for an environment variable"
+        if text.hasPrefix("$"), text != "$INTERNAL_IP", Self.isName(text.dropFirst()),
+            text.dropFirst().allSatisfy({ $0.isUppercase || $0.isNumber || $0 == "_" })
+        {
+            return ConfigMistake("what begins with $ is not replaced without braces", remedy: remedy)
+        }
+        let signs: [(begin: String, end: String, shown: String)] = [
+            ("{{", "}}", "{{…}}"), ("#{", "}", "#{…}"), ("$(", ")", "$(…)"), ("%", "%", "%…%"),
+        ]
+        for sign in signs {
+            guard let start = text.firstRange(of: sign.begin),
+                let end = text[start.upperBound...].firstRange(of: sign.end)
+            else { continue }
+            let body = text[start.upperBound..<end.lowerBound]
+            let isOne =
+                switch sign.begin {
+                case "{{": !body.isEmpty
+                // Bytes of URLs are two digits behind %.
+                case "%": body.count > 2 && Self.isName(body) && body.allSatisfy { !$0.isLowercase }
+                default: Self.isName(body)
+                }
+            if isOne { return ConfigMistake("\(sign.shown) is not replaced", remedy: remedy) }
+        }
+        return nil
     }
 
     private static func value(_ body: Substring, _ environment: [String: String]) -> String? {

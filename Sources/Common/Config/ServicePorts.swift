@@ -22,6 +22,13 @@ package struct ServicePorts: Sendable, Equatable {
     ///
     /// `http` stands for `rest` and `grps` for `grpc`, which users of the original write as well; letter case does not count.
     package init(_ text: String) throws(ConfigMistake) {
+        let words = text.split { ",;".contains($0) || $0.isWhitespace }
+        let isCommaMissing = text.contains(";") || !text.contains(",")
+        if isCommaMissing, words.count > 1, words.allSatisfy({ $0.contains(":") && $0.first != ":" && $0.last != ":" })
+        {
+            let list = words.joined(separator: ",")
+            throw ConfigMistake("[\(text)] is invalid", remedy: "separate them by a comma: \(list)")
+        }
         var ports: [Port] = []
         for item in text.split(separator: ",", omittingEmptySubsequences: false).map(Self.trimmed) where !item.isEmpty {
             let parts = item.split(separator: ":", omittingEmptySubsequences: false).map(Self.trimmed)

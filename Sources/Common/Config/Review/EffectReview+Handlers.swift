@@ -13,7 +13,7 @@ extension EffectReview {
         let faults = self.entries(below: "cse.governance.Consumer").filter {
             $0.suffix.range(ofFirst: ".policy.fault.protocols.rest.") != nil
         }
-        self.require("fault-inject", in: calls, ChainConfig.Keys.outgoing, faults.map(\.entry))
+        self.require("fault-inject", in: chains.outgoing, ChainConfig.Keys.outgoing, faults.map(\.entry))
         let limits = self.entries(below: "cse.rateLimiting").map(\.entry)
         self.require("rate-limiter", in: all, ChainConfig.Keys.incoming, limits)
         let marks = self.config.rules.policies.filter { $0.alternatives.contains { $0.isPassedOn } }
@@ -30,7 +30,7 @@ extension EffectReview {
         if self.config.logs.access != nil, let entry = self.store.entry(LogConfig.Keys.accessFile.name) {
             self.require("access-log", in: all, ChainConfig.Keys.outgoing, [entry])
         }
-        for side in CallSide.allCases { self.reviewSide(side, side == .consumer ? calls : chains.incoming) }
+        for side in CallSide.allCases { self.reviewSide(side, side == .consumer ? chains.outgoing : chains.incoming) }
     }
 
     private mutating func reviewSide(_ side: CallSide, _ chain: [String]) {
@@ -43,7 +43,13 @@ extension EffectReview {
         }
         let enabled = self.places(of: ResilienceConfig.Keys.enabled, side)
         let active = enabled.all.filter { $0.entry.value.text?.lowercased() == "true" }.map(\.entry)
-        self.require("bizkeeper-\(suffix)", in: chain, key, active)
+        let bulkheads =
+            self.places(of: ResilienceConfig.Keys.maxConcurrent, side).all
+            + self.places(of: ResilienceConfig.Keys.fallbackPolicy, side).all
+            + self.places(of: ResilienceConfig.Keys.fallbackForced, side).all.filter {
+                $0.entry.value.text?.lowercased() == "true"
+            }
+        self.require("bizkeeper-\(suffix)", in: chain, key, active + bulkheads.map(\.entry))
         let settings = [
             self.places(of: ResilienceConfig.Keys.forceOpen, side).all,
             self.places(of: ResilienceConfig.Keys.sleepWindow, side).all,
@@ -68,6 +74,10 @@ extension EffectReview {
         _ handler: String, in chain: [String], _ key: ConfigKey<[String]>, _ entries: [ConfigSource.Entry]
     ) {
         guard !chain.contains(handler), let first = entries.min(by: Self.isBefore) else { return }
-        self.warn(first, "has no effect: no chain has the handler \(handler)", "write \(handler) into \(key.name)")
+        let chains = self.config.governance.chains
+        let isElsewhere = (chains.outgoing + chains.egress + chains.incoming).contains(handler)
+        self.warn(
+            first, "has no effect: \(isElsewhere ? "the chain lacks" : "no chain has") the handler \(handler)",
+            "write \(handler) into \(key.name)")
     }
 }

@@ -85,7 +85,7 @@ struct YAMLComposer: ~Copyable {
         try self.count(1, depth: depth, at: event.start)
         if let tag = event.tag, tag != "!", !tag.hasPrefix("tag:yaml.org,2002:") {
             throw self.refusal(
-                event.start, "the tag \(tag.shortened) is not known",
+                event.start, "what begins with ! is a tag, and this one is not known",
                 remedy: "write the value itself, or put it in quotes")
         }
         if let anchor = event.anchor { self.unfinished.insert(anchor) }
@@ -127,8 +127,10 @@ struct YAMLComposer: ~Copyable {
                 event.start, "*\(name.shortened) stands inside of what it refers to",
                 remedy: "refer to something that ends above")
         }
-        let remedy = "write &\(name.shortened) above, or put the value in quotes"
-        throw self.refusal(event.start, "*\(name.shortened) refers to an anchor that is not above it", remedy: remedy)
+        throw self.refusal(
+            event.start, "what begins with * refers to an anchor, and none above has this name",
+            remedy: "write the anchor above, or put the value in quotes"
+        )
     }
 
     private func scalar(_ text: String, isPlain: Bool, _ event: YAMLEvent) throws(ConfigProblem) -> ConfigTree {

@@ -47,7 +47,7 @@ struct YAMLLines {
         }
 
         /// `key:value`, with no space behind the colon, from an index on; `http://x` and `10.0.0.5:80` are none.
-        func glued(from index: Int) -> (column: Int, key: String, value: String)? {
+        func glued(from index: Int) -> (column: Int, key: String)? {
             let rest = self.scalars.dropFirst(index)
             guard let first = rest.first, first.isKeyStart else { return nil }
             let key = rest.prefix(while: \.isKey)
@@ -57,7 +57,7 @@ struct YAMLLines {
                 next != " ", next != "\t", !value.starts(with: ["/", "/"])
             else { return nil }
             let name = String(String.UnicodeScalarView(key))
-            return (key.endIndex + 1, name, self.text(from: value.startIndex))
+            return (key.endIndex + 1, name)
         }
 
         /// The key of a line such as `key: value` or `key:`; `nil` when it is another one.

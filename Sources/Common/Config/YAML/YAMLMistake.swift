@@ -162,13 +162,13 @@ extension YAMLLines {
             let meaning = sign == "*" ? "refers to an anchor" : "is an anchor"
             return YAMLMistake(
                 start, "what begins with \(sign) \(meaning), and this has no name for one",
-                remedy: "put the value in quotes: \(self.quoted(start))")
+                remedy: Self.inQuotes)
         }
         if failure.context.contains("tag") || failure.problem.contains("tag") {
             let start = failure.contextPlace
             return YAMLMistake(
                 start, "what begins with ! is a tag, and this one is not known",
-                remedy: "put the value in quotes: \(self.quoted(start))")
+                remedy: Self.inQuotes)
         }
         if failure.context.contains("directive") || failure.problem.contains("incompatible YAML") {
             return YAMLMistake(
@@ -193,15 +193,11 @@ extension YAMLLines {
         }
         return YAMLMistake(
             failure.place, "a value cannot begin with \(first)",
-            remedy: "put it in quotes: \(self.quoted(failure.place))")
+            remedy: Self.inQuotes)
     }
 
-    /// What stands from a place to the end of its line, in quotes.
-    private func quoted(_ place: YAMLPlace) -> String {
-        let text = self[place.line].text(from: place.column - 1)
-        let value = text.split(separator: " #", maxSplits: 1).first.map { String($0).trimmed } ?? text
-        return value.contains("'") ? "\"\(value.shortened)\"" : "'\(value.shortened)'"
-    }
+    /// What is never said here is the value: it may be a secret, and brackets behind it may be no part of it.
+    private static let inQuotes = "put the value in quotes, such as '…'"
 }
 
 // MARK: Keys
@@ -226,9 +222,7 @@ extension YAMLLines {
             let key = String(String.UnicodeScalarView(before[start..<index]))
             return YAMLMistake(
                 failure.place, "a second colon with a space behind it stands in this line",
-                remedy:
-                    "put the value in quotes: \(key): \(self.quoted(YAMLPlace(line: failure.place.line, column: index + 3)))"
-            )
+                remedy: "put the value of \(key.shortened) in quotes")
         }
         // The key was read as the rest of the value that the lines above have begun.
         guard let above = self.lineWithContent(above: failure.place.line) else { return nil }
@@ -260,22 +254,23 @@ extension YAMLLines {
         if let above = self.lineWithContent(above: number), self[above].content.hasPrefix("- "),
             self[above].indentation == line.indentation
         {
-            return Self.dashMissing(place, text)
+            return Self.dashMissing(place)
         }
         let words = text.split(maxSplits: 1) { $0 == " " || $0 == "=" }
-        let value = words.count > 1 ? String(words[1]).trimmed.drop { $0 == "=" || $0 == " " } : "value"
-        let key = words.first.map { String($0).shortened } ?? "key"
+        // A word alone may be a value, and that a secret.
+        let hasValue = words.count > 1 && words[1].contains { $0 != "=" && $0 != " " }
+        let key = hasValue ? words.first.map { String($0).shortened } : nil
         return YAMLMistake(
-            place, "this is no key, for a colon is missing", remedy: "write \(key): \(String(value).shortened)")
+            place, "this is no key, for a colon is missing", remedy: "write \(key ?? "key"): …")
     }
 
     /// A colon or a dash without the space behind it.
     private func gluedMistake(_ number: Int, from index: Int) -> YAMLMistake? {
         let line = self[number]
-        if let (column, key, value) = line.glued(from: index) {
+        if let (column, key) = line.glued(from: index) {
             return YAMLMistake(
                 YAMLPlace(line: number, column: column), "a space is missing behind this colon",
-                remedy: "write \(key.shortened): \(value.shortened), or put it in quotes when it is a value")
+                remedy: "write \(key.shortened): …, or put it in quotes when it is a value")
         }
         let text = line.text(from: index)
         guard text.hasPrefix("-"), let next = text.dropFirst().first, next.isLetter || "\"'{[".contains(next) else {
@@ -283,7 +278,7 @@ extension YAMLLines {
         }
         return YAMLMistake(
             YAMLPlace(line: number, column: index + 1), "a space is missing behind this dash",
-            remedy: "write - \(String(text.dropFirst()).shortened), or put it in quotes when it is a value")
+            remedy: "write - …, or put it in quotes when it is a value")
     }
 }
 
@@ -296,10 +291,10 @@ extension YAMLLines {
             remedy: "indent it like that key, or remove the key's value")
     }
 
-    fileprivate static func dashMissing(_ place: YAMLPlace, _ text: String) -> YAMLMistake {
+    fileprivate static func dashMissing(_ place: YAMLPlace) -> YAMLMistake {
         YAMLMistake(
             place, "this line is no element of the list that it stands in",
-            remedy: "write - \(text.shortened), or indent it to where it belongs")
+            remedy: "write - before it, or indent it to where it belongs")
     }
 
     fileprivate func nestingMistake(_ failure: YAMLFailure) -> YAMLMistake? {
@@ -323,7 +318,7 @@ extension YAMLLines {
                 remedy: "indent the list below its key, and leave nothing behind that key's colon")
         }
         if !isKey, levels.first(where: { $0.indentation <= line.indentation })?.indentation == line.indentation {
-            return Self.dashMissing(place, line.content)
+            return Self.dashMissing(place)
         }
         if let deepest = levels.first, deepest.indentation < line.indentation { return Self.tooDeep(place) }
         return Self.wrongIndentation(place, levels.filter { $0.indentation != line.indentation })
@@ -356,7 +351,7 @@ extension YAMLLines {
             if line.start > line.indentation, line.start < levels.last?.indentation ?? .max, let key = line.key {
                 levels.append((line.start, "\(key):"))
             }
-            let key = line.key.map { "\($0):" } ?? line.content
+            let key = line.key.map { "\($0):" } ?? "line \(number)"
             levels.append((line.indentation, line.start > line.indentation ? "the dash above" : key))
         }
         return levels

@@ -69,37 +69,37 @@ import Testing
         Case(" a: 1\nb: 2\n", "2:1", "this line is indented less than the first one", "in one column"),
         Case("a: - b\n", "1:4", "a list cannot begin behind the colon of its key", "in the next line"),
         Case("a: 1\n- b\n", "2:1", "an element of a list stands among keys", "indent the list below its key"),
-        Case("list:\n  - a\n  b\n", "3:3", "no element of the list that it stands in", "write - b"),
-        Case("list:\n- a\nb\nc: 1\n", "3:1", "no element of the list that it stands in", "write - b"),
-        Case("list:\n  - a: 1\n  b: 1\n", "3:3", "no element of the list that it stands in", "write - b: 1"),
+        Case("list:\n  - a\n  b\n", "3:3", "no element of the list that it stands in", "write - before it"),
+        Case("list:\n- a\nb\nc: 1\n", "3:1", "no element of the list that it stands in", "write - before it"),
+        Case("list:\n  - a: 1\n  b: 1\n", "3:3", "no element of the list that it stands in", "write - before it"),
         Case("list:\n- a: 1\n  - b: 1\n", "3:3", "an element of a list stands among keys", "indent the list"),
     ]
 
     private static let keys = [
-        Case("b: 2\na:1\nc: 3\n", "2:2", "a space is missing behind this colon", "write a: 1"),
-        Case("a:1\nb: 2\n", "1:2", "a space is missing behind this colon", "write a: 1"),
-        Case("m:\n  a:1\n  b:2\n", "2:4", "a space is missing behind this colon", "write a: 1"),
-        Case("m:\n  b: 2\n  a:1\n", "3:4", "a space is missing behind this colon", "write a: 1"),
-        Case("list:\n  -a\n  -b\n", "2:3", "a space is missing behind this dash", "write - a"),
-        Case("list:\n  - a\n  -b\n", "3:3", "a space is missing behind this dash", "write - b"),
-        Case("port 80\nb: 2\n", "1:1", "this is no key, for a colon is missing", "write port: 80"),
-        Case("b: 2\nport = 80\n", "2:1", "this is no key, for a colon is missing", "write port: 80"),
-        Case("a: b: c\n", "1:5", "a second colon with a space behind it", "a: 'b: c'"),
+        Case("b: 2\na:1\nc: 3\n", "2:2", "a space is missing behind this colon", "write a: …"),
+        Case("a:1\nb: 2\n", "1:2", "a space is missing behind this colon", "write a: …"),
+        Case("m:\n  a:1\n  b:2\n", "2:4", "a space is missing behind this colon", "write a: …"),
+        Case("m:\n  b: 2\n  a:1\n", "3:4", "a space is missing behind this colon", "write a: …"),
+        Case("list:\n  -a\n  -b\n", "2:3", "a space is missing behind this dash", "write - …"),
+        Case("list:\n  - a\n  -b\n", "3:3", "a space is missing behind this dash", "write - …"),
+        Case("port 80\nb: 2\n", "1:1", "this is no key, for a colon is missing", "write port: …"),
+        Case("b: 2\nport = 80\n", "2:1", "this is no key, for a colon is missing", "write port: …"),
+        Case("a: b: c\n", "1:5", "a second colon with a space behind it", "put the value of a in quotes"),
         Case("a: 1\na: 2\n", "2:1", "the key a stands here twice, also 1 line above", "keep one of them"),
         Case("{a: 1, b: 2, a: 3}\n", "1:14", "the key a stands here twice", "keep one of them"),
         Case("? [a]\n: 1\n", "1:3", "a key is a text", "write key: value"),
     ]
 
     private static let values = [
-        Case("a: *.example.com\n", "1:4", "what begins with * refers to an anchor", "'*.example.com'"),
+        Case("a: *.example.com\n", "1:4", "what begins with * refers to an anchor", "in quotes, such as '…'"),
         Case("a: &\n", "1:4", "what begins with & is an anchor", "in quotes"),
-        Case("a: *none\n", "1:4", "*none refers to an anchor that is not above it", "write &none above"),
+        Case("a: *none\n", "1:4", "refers to an anchor, and none above has this name", "write the anchor above"),
         Case("a: &x [*x]\n", "1:8", "*x stands inside of what it refers to", "ends above"),
-        Case("a: @foo # note\n", "1:4", "a value cannot begin with @", "'@foo'"),
-        Case("a: `foo`\n", "1:4", "a value cannot begin with `", "'`foo`'"),
-        Case("a: %foo\n", "1:4", "a value cannot begin with %", "'%foo'"),
-        Case("a: !x!y z\n", "1:4", "what begins with ! is a tag", "'!x!y z'"),
-        Case("a: !include other.yaml\n", "1:4", "the tag !include is not known", "write the value itself"),
+        Case("a: @foo # note\n", "1:4", "a value cannot begin with @", "in quotes"),
+        Case("a: `foo`\n", "1:4", "a value cannot begin with `", "in quotes"),
+        Case("a: %foo\n", "1:4", "a value cannot begin with %", "in quotes"),
+        Case("a: !x!y z\n", "1:4", "what begins with ! is a tag", "in quotes, such as '…'"),
+        Case("a: !include other.yaml\n", "1:4", "this one is not known", "write the value itself"),
         Case("a: [1, 2\nb: 3\n", "1:4", "this [ is not closed", "write ] behind its last value"),
         Case("a: [1, 2\n", "1:4", "this [ is not closed", "write ] behind its last value"),
         Case("a: {b: 1\nc: 3\nd: {}\n", "1:4", "this { is not closed", "write } behind its last value"),
@@ -110,7 +110,7 @@ import Testing
         Case("a: [,]\n", "1:5", "a value is missing before this ,", "write one"),
         Case("a: ]\n", "1:4", "a value is missing before this ]", "in quotes"),
         Case("a: [1]]\n", "1:7", "nothing is open that this ] closes", "remove it"),
-        Case("a: , b\n", "1:4", "a value cannot begin with ,", "', b'"),
+        Case("a: , b\n", "1:4", "a value cannot begin with ,", "in quotes"),
         Case("a: [1] x\n", "1:8", "text stands behind a value that is complete", "in quotes"),
         Case("a: >x\n b\n", "1:5", "text stands behind | or >", "in the next line"),
         Case("a: {<<: x}\n", "1:5", "<< takes the keys of other maps", "*name of a map"),
@@ -143,6 +143,23 @@ import Testing
         #expect("\(problem.location)" == "f:\(mistake.place)")
         #expect(problem.problem.contains(mistake.problem), "\(problem)")
         #expect(problem.remedy.contains(mistake.remedy), "\(problem)")
+    }
+
+    @Test(
+        "a value that may be a secret is never told",
+        arguments: [
+            "password: @QX7}}}\n", "password: [*QX7.org]\n", "password: *QX7\n", "password: &QX7\n",
+            "password: !QX7 a\n",
+            "password:QX7\nb: 1\n", "b: 1\npassword = \n QX7\n", "b: 1\nQX7==\n", "a:\n  - b\n  QX7\n", "a: b\n- QX7\n",
+            "a:\n  - b\n  -QX7\n", "password: a: QX7\n", "password: `QX7\n", "password: %QX7\n",
+            "password: \"\\QX7\"\n",
+        ])
+    func secrets(_ yaml: String) {
+        do {
+            _ = try ConfigTree(yaml: yaml, source: "f")
+        } catch {
+            #expect(!"\(error)".contains("QX7"), "\(error)")
+        }
     }
 
     @Test(
