@@ -253,12 +253,20 @@ def test_files_that_others_take_away(tmp_path, how):
 
 def test_a_log_that_cannot_be_written(tmp_path):
     """Traffic goes on, standard error says why, and it is counted."""
-    (tmp_path / "file").write_text("")
-    with World(away(), lager=lager(file=tmp_path / "file" / "mesher.log", level="DEBUG")) as world:
+    with World(away(), lager=lager(file="/dev/full", level="DEBUG")) as world:
         noisy(world, 5)
         assert world.many(5) == {"cart": 5}
         eventually(lambda: Metrics(world.sidecar).value("mesher_log_write_errors_total") >= 1, "not counted")
-        eventually(lambda: str(tmp_path / "file") in world.sidecar.log.read_text(), "not said")
+        eventually(lambda: "/dev/full" in world.sidecar.log.read_text(), "not said")
+
+
+def test_a_log_that_cannot_be_opened(tmp_path):
+    """The start says so on standard error, and standard output takes its place."""
+    (tmp_path / "file").write_text("")
+    with World(away(), lager=lager(file=tmp_path / "file" / "mesher.log", level="DEBUG")) as world:
+        said = world.sidecar.log.read_text
+        eventually(lambda: f"mesher: {tmp_path / 'file' / 'mesher.log'} cannot be made" in said(), said)
+        eventually(lambda: "admin API serves" in said(), said)
 
 
 # -- the access log ---------------------------------------------------------------------------------------------------
