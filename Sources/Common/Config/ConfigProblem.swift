@@ -49,7 +49,7 @@ package struct ConfigProblem: Error, Sendable, Equatable {
     package let problem: String
     /// What to write instead; empty when nothing has to be done.
     package let remedy: String
-    /// Whether it tells of a key that nobody reads, which `--strict` makes an error of.
+    /// Whether it tells of a key that nobody reads or a name of nothing, which `--strict` makes an error of.
     package private(set) var isUnknownKey = false
 
     /// A mistake.
@@ -96,6 +96,15 @@ extension ConfigProblem: CustomStringConvertible {
         var problem = ConfigProblem(.warning, at: ConfigLocation(file), "nobody reads this file", remedy: remedy)
         problem.isUnknownKey = true
         return problem
+    }
+
+    /// A name of something that nobody has defined, which `--strict` makes an error of as well.
+    package static func undefined(
+        _ key: String, at location: ConfigLocation, _ problem: String, remedy: String
+    ) -> ConfigProblem {
+        var found = ConfigProblem(.warning, at: location, key: key, problem, remedy: remedy)
+        found.isUnknownKey = true
+        return found
     }
 
     /// The same as `--strict` has it: keys that nobody reads are errors, whoever found them.

@@ -179,7 +179,34 @@ package struct RegistryFile: Sendable {
                 "write \(scheme)://\(endpoint.host.asHost):\(endpoint.port)\(query)")
             return nil
         }
+        self.reviewParameters(of: text, tree)
         return endpoint
+    }
+
+    /// What stands behind the question mark of an endpoint: whoever asks for TLS must not get plain text.
+    private mutating func reviewParameters(of text: String, _ tree: ConfigTree) {
+        guard let mark = text.firstIndex(of: "?") else { return }
+        for parameter in text[text.index(after: mark)...].split(separator: "&") {
+            let equals = parameter.firstIndex(of: "=") ?? parameter.endIndex
+            let (name, value) = (String(parameter[..<equals]), parameter[equals...].dropFirst())
+            if name == "sslEnabled" {
+                guard value != "true", value != "false" else { continue }
+                self.refuse(
+                    tree, "service[].instance", "\"\(value)\" says nothing of TLS",
+                    "write sslEnabled=true, or leave it out")
+            } else if Self.asksForTLS(name) {
+                self.refuse(
+                    tree, "service[].instance", "unknown parameter \(name)", "did you mean sslEnabled=true?")
+            } else {
+                self.warn(tree, "service[].instance", "unknown parameter \(name)", "remove it")
+            }
+        }
+    }
+
+    private static func asksForTLS(_ name: String) -> Bool {
+        let lower = name.lowercased()
+        return lower.hasPrefix("ssl") || lower.hasPrefix("tls")
+            || Spelling.nearest(to: name, among: ["sslEnabled"]) != nil
     }
 
     private mutating func reviewProtocols(_ endpoints: [EndpointText], _ tree: ConfigTree) {

@@ -17,7 +17,8 @@ package enum ConfigReview {
             }
             switch known.state {
             case .active: break
-            case .later: problems += Self.notActive(known, entry)
+            case .later:
+                problems += UnknownKeys.slip(canonical, rank, entry).map { [$0] } ?? Self.notActive(known, entry)
             case .unused(let why): problems.append(Self.note(entry, "has no effect: \(why)"))
             }
         }

@@ -26,15 +26,25 @@ struct UnknownKeys {
             return ConfigProblem(at: entry.value.location, key: entry.key, mistake.problem, remedy: mistake.remedy)
         }
         var near: String?
+        var home: String?
         var remedy = "remove it"
         if self.guesses > 0 {
             self.guesses -= 1
             near = ConfigCatalogue.index.nearest(to: canonical) ?? self.outermost(of: canonical, entry)
-            if near == nil { remedy = self.place(of: canonical, entry, finding) ?? remedy }
+            if near == nil { home = self.home(of: canonical, entry) }
+            if near == nil {
+                remedy =
+                    home.map { "it belongs at \(Self.respelled($0, like: entry))" }
+                    ?? self.place(of: canonical, entry, finding) ?? remedy
+            }
         }
         // A variable of the environment may be somebody else's.
         let mayRefuse = rank != .environment && rank != .fallback
-        let isStrict = mayRefuse && (Self.isStrict(canonical) || near.map(Self.isStrict) ?? false)
+        let isMeantHere =
+            near != nil || !canonical.contains(".") || ConfigReview.isOurs(canonical)
+            || home?.hasSuffix(".\(canonical)") == true
+        let isMeantStrict = isMeantHere && (near ?? home).map(Self.isStrict) ?? false
+        let isStrict = mayRefuse && (Self.isStrict(canonical) || isMeantStrict)
         return .unknown(
             entry.key, isStrict ? .error : .warning, at: entry.value.location,
             near: near.map { Self.respelled($0, like: entry) }, remedy: remedy)
@@ -63,15 +73,9 @@ struct UnknownKeys {
         return ConfigCatalogue.index.find(meant).key == nil ? nil : meant
     }
 
-    /// Where a key belongs that stands in the wrong place.
-    private func place(
-        of key: String, _ entry: ConfigSource.Entry, _ finding: KeyIndex.Finding
-    ) -> String? {
-        let maps = ConfigCatalogue.index.maps(around: key)
-        if let first = maps.first, let dot = key.lastIndex(of: ".") {
-            let place = Self.respelled("\(key[..<dot]).\(first)\(key[dot...])", like: entry)
-            return "it belongs below \(Self.listed(maps)): \(place)"
-        }
+    /// The one key or family that a key has the end of, and is meant to be.
+    private func home(of key: String, _ entry: ConfigSource.Entry) -> String? {
+        guard ConfigCatalogue.index.maps(around: key).isEmpty || !key.contains(".") else { return nil }
         let file = entry.value.location.source
         for numbers in ConfigCatalogue.index.families(endingLike: key) {
             let families = numbers.filter { number in
@@ -81,7 +85,19 @@ struct UnknownKeys {
             }
             let here = families.filter { file.hasSuffix(ConfigCatalogue.files[$0]) }
             guard let only = families.count == 1 ? families.first : here.count == 1 ? here.first : nil else { continue }
-            return "it belongs at \(Self.respelled(ConfigCatalogue.all[only].pattern.text, like: entry))"
+            return ConfigCatalogue.all[only].pattern.text
+        }
+        return nil
+    }
+
+    /// Where a key belongs that stands in the wrong place, and has the end of no one family.
+    private func place(
+        of key: String, _ entry: ConfigSource.Entry, _ finding: KeyIndex.Finding
+    ) -> String? {
+        let maps = ConfigCatalogue.index.maps(around: key)
+        if let first = maps.first, let dot = key.lastIndex(of: ".") {
+            let place = Self.respelled("\(key[..<dot]).\(first)\(key[dot...])", like: entry)
+            return "it belongs below \(Self.listed(maps)): \(place)"
         }
         if let stray = ConfigCatalogue.index.stray(in: key) {
             return "write \(Self.listed(stray.names)) for \(stray.part)"
@@ -89,6 +105,14 @@ struct UnknownKeys {
         return finding.belowName.map { below in
             "remove it, or write keys below it, such as \(ConfigCatalogue.all[below].pattern.text)"
         }
+    }
+
+    /// A key of a family for anybody's names that is nearly one of another family: `Provider.incomming`; `nil` for others.
+    static func slip(_ key: String, _ rank: ConfigSource.Rank, _ entry: ConfigSource.Entry) -> ConfigProblem? {
+        guard let meant = ChainConfig.meant(by: key) else { return nil }
+        let isOwn = rank != .environment && rank != .fallback
+        return .unknown(
+            entry.key, isOwn ? .error : .warning, at: entry.value.location, near: Self.respelled(meant, like: entry))
     }
 
     private static func listed(_ names: [String]) -> String {

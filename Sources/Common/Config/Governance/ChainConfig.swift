@@ -82,6 +82,18 @@ package struct ChainConfig: Sendable {
         }
     }
 
+    /// The chain that a mistyped name, or one of the other side, was meant for; `nil` for the name of any other chain.
+    static func meant(by key: String) -> String? {
+        let prefix = "cse.handler.chain."
+        guard key.hasPrefix(prefix), let dot = key.lastIndex(of: "."),
+            dot > key.index(key.startIndex, offsetBy: prefix.count)
+        else { return nil }
+        let names = Keys.all.map(\.name)
+        let near = Spelling.nearest(
+            to: String(key[key.index(after: dot)...]), among: names.map { String($0.split(separator: ".").last ?? "") })
+        return near.flatMap { near in names.first { $0.hasSuffix(".\(near)") } }
+    }
+
     /// The keys.
     package enum Keys {
         static let outgoing = ConfigKey(

@@ -5,7 +5,7 @@ enum ExternalHostReader {
     /// The hosts of all rules `egressRule.<name>`.
     static func read(_ reader: inout ConfigReader) -> ExternalHosts {
         var rules: [ExternalHosts.Rule] = []
-        for (_, entry) in reader.store.entries(below: "egressRule") {
+        for entry in Self.lists(&reader) {
             var problems = RuleProblems(entry.key)
             do {
                 for element in try RuleText.read(entry).elements { rules += Self.rules(element, &problems) }
@@ -17,11 +17,33 @@ enum ExternalHostReader {
         return ExternalHosts(rules, allowsLoopback: reader.read(Keys.loopback))
     }
 
+    /// The entries `egressRule.<name>`; a rule that was written without a list is refused, once for all its parts.
+    private static func lists(_ reader: inout ConfigReader) -> [ConfigSource.Entry] {
+        var refused: Set<String> = []
+        var lists: [ConfigSource.Entry] = []
+        for (path, entry) in reader.store.entries(below: "egressRule") {
+            let isRules = (try? RuleText.read(entry))?.elements.contains { $0["hosts"] != nil } == true
+            guard !isRules, let dot = path.lastIndex(of: "."),
+                ["hosts", "ports"].contains(path[path.index(after: dot)...])
+            else {
+                lists.append(entry)
+                continue
+            }
+            let name = String(path[..<dot])
+            guard refused.insert(name).inserted else { continue }
+            reader.note(
+                ConfigProblem(
+                    at: entry.value.location, key: "egressRule.\(name)",
+                    "a map stands where a list of rules belongs", remedy: "write a list: - hosts: [api.example.org]"))
+        }
+        return lists
+    }
+
     private static func rules(_ tree: ConfigTree, _ problems: inout RuleProblems) -> [ExternalHosts.Rule] {
-        problems.allow(Self.ruleShape, in: tree)
+        guard problems.allow(Self.ruleShape, in: tree) else { return [] }
         var ports: [ExternalHosts.Port] = []
         for element in tree["ports"]?.elements ?? [] {
-            problems.allow(Self.portShape, in: element)
+            guard problems.allow(Self.portShape, in: element) else { continue }
             guard let port = element["port"]?.text.flatMap({ UInt16($0) }), port > 0 else {
                 problems.note(
                     element.location, ConfigMistake("this is no port", remedy: "write {port: 80, protocol: HTTP}"))

@@ -10,12 +10,13 @@ enum MatchPolicyReader {
             do {
                 let tree = try RuleText.read(entry)
                 var matches = MatchReader(problems: RuleProblems(entry.key))
-                let alternatives = (tree["matches"]?.elements ?? []).map { element in
+                let isRight = matches.problems.allow(Self.policyShape, in: tree)
+                let alternatives = (isRight ? tree["matches"]?.elements ?? [] : []).map { element in
                     MatchPolicy.Alternative(
                         matches.markMatch(element),
                         isPassedOn: element["trafficMarkPolicy"]?.text?.lowercased() == "once")
                 }
-                if alternatives.isEmpty {
+                if alternatives.isEmpty, !matches.problems.hasErrors {
                     let mistake = ConfigMistake(
                         "the policy describes no request", remedy: "write matches: [{apiPath: {contains: /reports}}]")
                     matches.problems.note(tree.location, mistake)
@@ -68,13 +69,13 @@ enum MatchPolicyReader {
     private static func limit(
         _ name: String, _ tree: ConfigTree, _ problems: inout RuleProblems
     ) -> RateLimitPolicy? {
+        guard problems.allow(Self.limitShape, in: tree) else { return nil }
         guard let match = tree["match"]?.text, !match.isEmpty else {
             problems.warn(
                 tree.location, "without match the limit has no effect",
                 remedy: "write {match: name, rate: 20, burst: 5}")
             return nil
         }
-        problems.allow(Self.limitShape, in: tree)
         guard let rate = tree["rate"]?.text.flatMap({ Int($0) }) else {
             problems.note(tree.location, ConfigMistake("the limit has no rate", remedy: "write rate: 20"))
             return nil

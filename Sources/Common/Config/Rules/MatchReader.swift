@@ -4,12 +4,13 @@
 struct MatchReader {
     /// The mistakes so far.
     var problems: RuleProblems
-    /// Whether an operator that nobody knows is a mistake, not only a match of nothing.
-    var isStrict = false
 
     /// The match of a route rule: `source`, `sourceTags`, `headers`, `httpHeaders`.
     mutating func routeMatch(_ tree: ConfigTree) -> RequestMatch {
-        self.problems.allow(Self.routeShape, in: tree)
+        // Programs write all keys, and null for what they do not ask.
+        let isComplete = Self.routeShape.names.allSatisfy { tree[$0] != nil }
+        self.problems.allow(Self.routeShape, in: tree, takesNull: isComplete)
+        if let tags = tree["sourceTags"], case .map = tags { self.problems.allow(Self.sourceTags, in: tags) }
         var match = RequestMatch()
         match.source = tree["source"]?.text.flatMap { $0.isEmpty ? nil : $0 }
         for entry in tree["sourceTags"]?.entries ?? [] { match.sourceTags[entry.key] = entry.value.text ?? "" }
@@ -20,8 +21,8 @@ struct MatchReader {
 
     /// An alternative of a policy that marks requests: `headers`, `apiPath`, `queries`, `method`.
     mutating func markMatch(_ tree: ConfigTree) -> RequestMatch {
-        self.problems.allow(Self.markShape, in: tree)
         var match = RequestMatch()
+        guard self.problems.allow(Self.markShape, in: tree) else { return match }
         match.headers = self.headers(tree["headers"], isRequired: true)
         match.paths = tree["apiPath"].map { self.texts($0) } ?? []
         match.queries = tree["queries"].map { self.texts($0) } ?? []
@@ -87,14 +88,10 @@ struct MatchReader {
         case "noLess": return self.number(.noLess, operand, location)
         case "noGreater": return self.number(.noGreater, operand, location)
         default:
-            let known = Self.operators.map(\.name)
+            let known = Self.operators.map(\.name) + ["caseInsensitive"]
             let near = Spelling.nearest(to: name, among: known)
             let remedy = near.map { "did you mean \($0)?" } ?? "write one of \(known.joined(separator: ", "))"
-            if self.isStrict {
-                self.problems.note(location, ConfigMistake("unknown operator \(name)", remedy: remedy))
-            } else {
-                self.problems.warn(location, "unknown operator \(name): the rule matches nothing", remedy: remedy)
-            }
+            self.problems.note(location, ConfigMistake("unknown operator \(name)", remedy: remedy))
             return .never
         }
     }

@@ -138,7 +138,7 @@ struct RouteReader {
         guard !tree.entries.isEmpty else { return tree.isMapOrEmpty ? .always : .never }
         var match = RequestMatch()
         if let path = tree["path"] { match.paths = [self.path(path)] }
-        var reader = MatchReader(problems: self.problems, isStrict: true)
+        var reader = MatchReader(problems: self.problems)
         for entry in reader.problems.entries(tree["headers"]) {
             reader.problems.token(entry.key, entry.location, "header name", "write letters, digits and hyphens")
             match.headers.append(HeaderMatch(entry.key, reader.texts(entry.value), isRequired: true))

@@ -117,7 +117,7 @@ struct RouteRuleReader {
     private func rule(
         _ tree: ConfigTree, _ matches: inout MatchReader
     ) -> (route: Route, clusters: [Cluster])? {
-        matches.problems.allow(Self.ruleShape, in: tree)
+        guard matches.problems.allow(Self.ruleShape, in: tree) else { return nil }
         var precedence = 0
         if let text = tree["precedence"]?.text {
             if let number = Int(text) {
@@ -143,9 +143,11 @@ struct RouteRuleReader {
         if let template = self.templates[name] { return (.request(matches.routeMatch(template)), name) }
         if let policy = self.policies[name] { return (.marked(policy), name) }
         let near = Spelling.nearest(to: name, among: Array(self.templates.keys) + self.policies.keys)
-        matches.problems.warn(
-            tree["refer"]?.location ?? tree.location, "nothing is called \(name): the rule matches nothing",
-            remedy: near.map { "did you mean \($0)?" } ?? "define sourceTemplate.\(name)")
+        matches.problems.add(
+            .undefined(
+                matches.problems.key, at: tree["refer"]?.location ?? tree.location,
+                "nothing is called \(name): the rule matches nothing",
+                remedy: near.map { "did you mean \($0)?" } ?? "define sourceTemplate.\(name)"))
         return (.never, name)
     }
 
@@ -164,7 +166,8 @@ struct RouteRuleReader {
         }
         var targets: [(weight: Int, tags: InstanceTags)] = []
         for element in elements {
-            problems.allow(Self.targetShape, in: element)
+            guard problems.allow(Self.targetShape, in: element) else { continue }
+            if let tags = element["tags"] { Self.reviewTags(tags, beside: element, &problems) }
             targets.append((Self.weight(element, isOnly: elements.count == 1, &problems), Self.tags(element["tags"])))
         }
         return Self.complete(targets, at: tree["route"]?.location ?? tree.location, &problems)
@@ -195,6 +198,17 @@ struct RouteRuleReader {
             return 0
         }
         return weight
+    }
+
+    /// Other names than those of the shape are properties of instances, but for a weight that the target itself lacks.
+    private static func reviewTags(_ tags: ConfigTree, beside target: ConfigTree, _ problems: inout RuleProblems) {
+        problems.allow(Self.tagsMap, in: tags)
+        guard target["weight"] == nil, let weight = tags.entries.first(where: { $0.key == "weight" }) else { return }
+        let share = weight.value.text ?? "100"
+        problems.note(
+            weight.location,
+            ConfigMistake(
+                "weight belongs beside tags", remedy: "write {tags: {version: 1.0.0}, weight: \(share)}"))
     }
 
     static func tags(_ tree: ConfigTree?) -> InstanceTags {

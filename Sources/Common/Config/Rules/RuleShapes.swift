@@ -20,12 +20,13 @@ extension RouteRuleReader {
                 "Percent of the requests; what is missing to 100 goes to the newest version."),
         ], isStrict: true)
 
-    static let tagsShape = Shape.map(
-        MapShape(
-            [
-                .init("version", .suggested(["latest"]), "A version, or latest."),
-                .init("app", .text, "The application; the own one."),
-            ], others: .text))
+    static let tagsShape = Shape.map(Self.tagsMap)
+
+    static let tagsMap = MapShape(
+        [
+            .init("version", .suggested(["latest"]), "A version, or latest."),
+            .init("app", .text, "The application; the own one."),
+        ], others: .text)
 }
 
 /// What rules ask of requests.
@@ -34,10 +35,12 @@ extension MatchReader {
         [
             .init("refer", .text, "The name of a template or policy in the place of all other keys."),
             .init("source", .text, "The name of the calling service."),
-            .init("sourceTags", .map(MapShape(others: .text)), "What the caller has: version, app, or a property."),
+            .init("sourceTags", .map(Self.sourceTags), "What the caller has: version, app, or a property."),
             .init("headers", .map(MapShape(others: Self.comparison())), "What fields are like."),
             .init("httpHeaders", .map(MapShape(others: Self.comparison())), "The same as headers."),
         ], isStrict: true)
+
+    static let sourceTags = MapShape(others: .text)
 
     static let markShape = MapShape(
         [
@@ -72,6 +75,10 @@ extension MatchReader {
 
 /// Limits of marked requests.
 extension MatchPolicyReader {
+    static let policyShape = MapShape([
+        .init("matches", .list(.map(MatchReader.markShape)), isRequired: true, "A request is like one of these.")
+    ])
+
     static let limitShape = MapShape(
         [
             .init("match", .text, "The name of the policy whose mark is limited."),

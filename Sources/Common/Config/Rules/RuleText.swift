@@ -89,20 +89,4 @@ struct RuleProblems {
                     remedy: near.map { "did you mean \($0)?" } ?? "write one of \(known.joined(separator: ", "))"))
         }
     }
-
-    /// Refuses keys of a map that nobody reads.
-    ///
-    /// What belongs into a map inside it was written too far out.
-    mutating func allow(_ shape: MapShape, in tree: ConfigTree) {
-        let known = shape.names
-        for entry in tree.entries where !known.contains(entry.key) {
-            let near = Spelling.nearest(to: entry.key, among: known)
-            let home = shape.keys.first { $0.shape.innerNames.contains(entry.key) }?.name
-            let remedy = home.map { "it belongs below \($0)" } ?? "write one of \(known.joined(separator: ", "))"
-            self.problems.append(
-                .unknown(
-                    "\(self.key): \(entry.key)", .error, at: entry.location, near: home == nil ? near : nil,
-                    remedy: remedy))
-        }
-    }
 }
