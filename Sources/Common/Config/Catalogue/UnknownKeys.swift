@@ -44,10 +44,18 @@ struct UnknownKeys {
             near != nil || !canonical.contains(".") || ConfigReview.isOurs(canonical)
             || home?.hasSuffix(".\(canonical)") == true
         let isMeantStrict = isMeantHere && (near ?? home).map(Self.isStrict) ?? false
-        let isStrict = mayRefuse && (Self.isStrict(canonical) || isMeantStrict)
+        let isStrict = mayRefuse && (Self.isStrict(canonical) || isMeantStrict || Self.isTooFarOut(canonical))
         return .unknown(
             entry.key, isStrict ? .error : .warning, at: entry.value.location,
             near: near.map { Self.respelled($0, like: entry) }, remedy: remedy)
+    }
+
+    /// Whether the map below which a key belongs is of a strict part: `mesher.connections`.
+    private static func isTooFarOut(_ key: String) -> Bool {
+        guard let dot = key.lastIndex(of: "."), let map = ConfigCatalogue.index.maps(around: key).first else {
+            return false
+        }
+        return Self.isStrict("\(key[..<dot]).\(map)\(key[dot...])")
     }
 
     /// A map where a value belongs, or the other way round.
