@@ -37,7 +37,8 @@ struct CPUProfilerTests {
         #expect(samples >= 5)
         #expect(Double(samples) <= 1.5 * Double(profile.duration) / Double(profile.period))
         #expect(busy.contains { $0.key.count > 3 && names($0.key).contains { $0.contains(").start()") } })
-        #expect(profile.comments.isEmpty)
+        // A busy machine may be late with taking samples away.
+        #expect(profile.comments.allSatisfy { $0.hasSuffix("did not fit and are missing") })
         #expect(profile.period == 10_000_000)
         #expect(profile.duration >= 1_000_000_000)
     }

@@ -78,8 +78,8 @@ import Testing
             String(repeating: "a", count: 2_000_000) + ": *b\n",
             "a: '" + String(repeating: "\n", count: 1_000_000),
             String(repeating: "&a ", count: 300_000),
-            "a: [" + String(repeating: "x,", count: 300_000),
-            (0..<150_000).map { "k\($0): x\n" }.joined(),
+            "a: [" + String(repeating: "x,", count: 1_100_000),
+            (0..<600_000).map { "k\($0): x\n" }.joined(),
         ]
         for yaml in hostile {
             let taken = clock.measure { #expect(Self.refusal(yaml) != nil, "\(yaml.prefix(40))") }
