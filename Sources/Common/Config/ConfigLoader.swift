@@ -195,8 +195,8 @@ package struct ConfigLoader: Sendable {
     /// Files that look like one of ours and have another name.
     private var unreadFiles: [ConfigProblem] {
         let read = self.files.map(\.path)
-        let known = read.filter { $0.hasPrefix("\(self.directory)/") }.compactMap { $0.split(separator: "/").last }
-            .map { String($0.dropLast(".yaml".count)) }
+        // One of them may be that of the samples beside the binary.
+        let known = read.compactMap { $0.split(separator: "/").last }.map { String($0.dropLast(".yaml".count)) }
         let present = ((try? FileManager.default.contentsOfDirectory(atPath: self.directory)) ?? []).sorted()
         return present.compactMap { file -> ConfigProblem? in
             guard let end = [".yaml", ".yml"].first(where: { file.hasSuffix($0) }),
