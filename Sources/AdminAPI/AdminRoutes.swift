@@ -87,7 +87,7 @@ struct AdminRoutes: Sendable {
                 try ServedAnswer.json(ServicesBody(self.state))
             },
             ServedEndpoint(.get, "/v1/mesher/config", "What is configured, and where each value comes from.") { _ in
-                ServedAnswer.bytes(try self.state.configDocument.bytes(self.state), type: "application/json")
+                ServedAnswer.buffer(try self.state.configDocument.buffer(self.state), type: "application/json")
             },
             ServedEndpoint(.get, "/v1/mesher/log-level", "What is logged.") { _ in
                 try ServedAnswer.json(["level": String(describing: self.state.logLevel.get().logName)])

@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import NIOCore
 import Serving
 import Synchronization
 
 /// The document of `/v1/mesher/config`, made once for each change of what is configured.
 ///
-/// It takes time where there are thousands of keys, and many may ask at once: whoever asks while it is made waits for it.
+/// It takes time where there are thousands of keys, and many may ask at once: whoever asks while it is made waits for it, and
+/// all answers share its memory.
 final class ConfigDocument: Sendable {
-    private let made = Mutex<(generation: Int, bytes: [UInt8])?>(nil)
+    private let made = Mutex<(generation: Int, buffer: ByteBuffer)?>(nil)
 
     /// The document as it is now.
-    func bytes(_ state: AdminState) throws -> [UInt8] {
+    func buffer(_ state: AdminState) throws -> ByteBuffer {
         try self.made.withLock { made in
             // Looked at before it is made: what changes meanwhile has another number.
             let generation = state.configState?.generation ?? 0
-            if let made, made.generation == generation { return made.bytes }
-            let bytes = try ServedAnswer.document(ConfigBody(state))
-            made = (generation, bytes)
-            return bytes
+            if let made, made.generation == generation { return made.buffer }
+            let buffer = ByteBuffer(bytes: try ServedAnswer.document(ConfigBody(state)))
+            made = (generation, buffer)
+            return buffer
         }
     }
 }

@@ -3,7 +3,7 @@
 import FoundationEssentials
 package import HTTPTypes
 package import HummingbirdCore
-import NIOCore
+package import NIOCore
 
 /// Answers of servers of ours.
 package enum ServedAnswer {
@@ -16,8 +16,14 @@ package enum ServedAnswer {
 
     /// Bytes of some type.
     package static func bytes(_ bytes: [UInt8], type: String, status: HTTPResponse.Status = .ok) -> Response {
-        Response(
-            status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+        Self.buffer(ByteBuffer(bytes: bytes), type: type, status: status)
+    }
+
+    /// Bytes that other answers have too: none of them copies them.
+    package static func buffer(
+        _ buffer: ByteBuffer, type: String, status: HTTPResponse.Status = .ok
+    ) -> Response {
+        Response(status: status, headers: [.contentType: type], body: ResponseBody(byteBuffer: buffer))
     }
 
     /// A document; its members are in the order of their names.
