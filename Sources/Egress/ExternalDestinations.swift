@@ -38,7 +38,8 @@ struct ExternalDestinations: Sendable {
                 in: authority.host, { rules.externalHosts.find($0, port: authority.port) })
         else { return nil }
         let target = exchange.worker.state(of: listed, under: rules)
-        guard let rule = target.policy.requested else { return nil }
+        guard let requested = target.policy.requested else { return nil }
+        let rule = requested.rule
         let asked = authority.portDigits.isEmpty ? nil : authority.port
         if isTunnel, !rule.allows(port: authority.port) {
             return .refused(ProxyError(.destinationRefused, "destination refused: the port is not listed"))
@@ -46,7 +47,7 @@ struct ExternalDestinations: Sendable {
         let host = Self.host(exchange, rule)
         let port = isTunnel ? authority.port : rule.httpPort(requested: asked)
         switch exchange.worker.addresses.look(
-            host, port: port, for: target.policy.asker, within: self.limit, at: exchange.worker.now)
+            host, port: port, for: requested.asker, within: self.limit, at: exchange.worker.now)
         {
         case .pending(let future):
             exchange.awaitsUntil = exchange.worker.now + self.limit
@@ -72,7 +73,7 @@ struct ExternalDestinations: Sendable {
 
     /// A request could not be sent to the host that was found for it.
     func connectFailed(_ exchange: borrowing Exchange) {
-        guard let rule = exchange.target?.policy.requested, let endpoint = exchange.endpoint else { return }
+        guard let rule = exchange.target?.policy.requested?.rule, let endpoint = exchange.endpoint else { return }
         exchange.worker.addresses.failed(endpoint, of: Self.host(exchange, rule))
     }
 

@@ -5,8 +5,8 @@ package import Logging
 
 /// Owns what the mesh is: merges what all sources say, and publishes it as one value.
 ///
-/// Services and the rules about them are published together. A name belongs to the first source in the configured order that has it. Merging refuses nothing; a name that several have
-/// is told once.
+/// Services and the rules about them are published together. A name belongs to the first source in the configured order
+/// that has it. Merging refuses nothing; a name that several have is told once.
 package actor MeshComponent: Component {
     private let sources: [MeshSource]
     private let mesh: Snapshot<Mesh>
@@ -92,7 +92,7 @@ package actor MeshComponent: Component {
         let isSame = parts.isEmpty || parts.elementsEqual(known, by: ===)
         if !isSame || self.rules !== last.rules {
             let services = isSame ? last.services : ServiceDirectory.merging(parts, upon: last.services)
-            self.mesh.publish(Mesh(services, self.rules, generation: last.generation + 1, sources: last.sources))
+            self.mesh.publish(Mesh(services, self.rules, sources: last.sources))
             self.report(services.shared)
         }
         for (place, part) in parts.enumerated() where part.isSynced { self.onSync(place) }

@@ -93,6 +93,34 @@ import Testing
         #expect(exchange.endpoint?.host == "10.0.0.1" && self.registry.asked == [])
     }
 
+    @Test("a virtual host that has the name of the service it leads to stays one, also after a wait")
+    func hostOfThatName() throws {
+        let rules = MeshRules(
+            try TestSidecar.config([
+                "mesh.clusters": "[{name: other, service: stock}, {name: all, service: cart}]",
+                "mesh.hosts": """
+                - name: cart
+                  routes:
+                    - {match: [{path: {exact: /stock}}], targets: [{cluster: other}]}
+                    - {targets: [{cluster: all}]}
+                """,
+            ]))
+        let exchanges = TestExchange(try self.directory([:]), rules, ask: self.registry.ask)
+        let chain = StageChain(try self.stages())
+        var exchange = try self.begin(exchanges)
+        guard case .wait = chain.advance(&exchange) else {
+            Issue.record("the request does not wait")
+            return
+        }
+        #expect(self.registry.asked == ["default/cart"])
+        exchanges.publish(try self.directory(["default": "rest://10.0.0.1:80"]))
+        guard case .forward = chain.advance(&exchange) else {
+            Issue.record("the request is not sent")
+            return
+        }
+        #expect(exchange.endpoint?.host == "10.0.0.1" && exchange.target?.service.kind == .virtualHost)
+    }
+
     @Test("without rules only the own application is asked for")
     func noRules() throws {
         let exchanges = TestExchange(try self.directory([:]), ask: self.registry.ask)

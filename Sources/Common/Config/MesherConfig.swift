@@ -164,6 +164,7 @@ package struct MesherConfig: Sendable {
         config.proxy = new.proxy
         config.trust = new.trust
         config.governance = new.governance
+        config.governance.region = self.governance.region
         config.rules = new.rules
         config.logs = new.logs
         return config

@@ -215,9 +215,11 @@ struct LoadBalanceStage: Stage {
     }
 
     /// Takes the service as the newest directory has it; what governs it is the same.
+    ///
+    /// A virtual host, which may have the name of a service, stays what it is: it looks its clusters up itself.
     private static func lookAgain(_ exchange: inout Exchange) {
         exchange.balancing.isAwaiting = false
-        guard let target = exchange.target,
+        guard let target = exchange.target, target.service.kind == .service,
             let service = exchange.worker.directory[target.service.name]
         else { return }
         exchange.target = exchange.worker.state(of: service, under: target.rules)

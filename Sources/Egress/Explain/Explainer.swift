@@ -112,7 +112,7 @@ package struct Explainer {
         }
         let listed = request.headers.withBytes(
             in: authority.host, { self.rules.externalHosts.find($0, port: port) })
-        if let found = listed.map(self.target), let rule = found.policy.requested {
+        if let found = listed.map(self.target), let rule = found.policy.requested?.rule {
             let port = rule.httpPort(requested: authority.portDigits.isEmpty ? nil : authority.port)
             explanation.destination = rule.pattern
             explanation.steps.append(

@@ -361,7 +361,9 @@ extension Explainer {
             if remaining.isEmpty, answers.isEmpty {
                 self.refuse(error)
             } else {
-                self.failure = (LocalReply(error), empty.reduce(0) { $0 + $1.percent })
+                self.failure = (
+                    LocalReply(error, self.policy.host?.profile ?? .serviceComb), empty.reduce(0) { $0 + $1.percent }
+                )
             }
         }
 

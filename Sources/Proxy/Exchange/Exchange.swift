@@ -97,8 +97,6 @@ package struct Exchange: ~Copyable {
     package var isGRPC = false
     /// How a gRPC call ended, as its client was told; `nil` while nobody has said so: the driver.
     package var grpcStatus: Int?
-    /// The time that a gRPC call may take in all, from its beginning: the driver.
-    package var callTimeout: TimeAmount?
     /// What went wrong: the driver.
     package var error: ProxyError?
     /// How it ended, or the try that is being finished did: the driver.

@@ -180,10 +180,6 @@ extension ExchangeDriver {
 
     // MARK: From the upstream
 
-    /// Whether what `number` was handed out for is still wanted.
-    @inline(__always)
-    package func isCurrent(_ number: UInt64) -> Bool { self.ticket == number }
-
     /// An interim response; its head is in the exchange.
     ///
     /// When it is one too many, the exchange fails and the upstream is cancelled.

@@ -86,9 +86,6 @@ package final class ExchangeDriver: DeadlineOwner {
     /// How large the head of the response may be.
     package var responseLimits: HeadLimits { self.plan.responseLimits }
 
-    /// Whether the whole request was received.
-    package var hasWholeRequest: Bool { self.call.isRequestComplete }
-
     /// Whether no exchange is under way.
     package var isIdle: Bool { self.phase == .idle }
 

@@ -26,7 +26,7 @@ package final class Governance: Sendable {
 
     private let state = Mutex(State())
 
-    /// More names than this are not remembered: every host that egress rules allow is one.
+    /// More names than this are not remembered: whoever names services that come and go must not fill the memory.
     private static let capacity = 100_000
 
     /// Nothing is governed yet.
@@ -50,6 +50,10 @@ package final class Governance: Sendable {
                 name, rules.host(of: name, kind), rules, { Self.tickets(of: $0, &state) }, upon: known?.policy)
             // An event loop may still be at older rules: what it asks for is not what holds from now on.
             let isNewest = rules === state.rules
+            if isNewest {
+                policy.circuit.limit(to: policy.resilience.maxConcurrent)
+                policy.circuits.limit(to: policy.resilience.maxConcurrent)
+            }
             if isNewest, known != nil || state.policies.count < Self.capacity {
                 state.policies[key] = (policy, rules.number)
             }
@@ -65,15 +69,25 @@ package final class Governance: Sendable {
             $0.key.kind == .service || rules.host(of: $0.key.name, $0.key.kind) != nil
         }
         // They count what is under way, which new rules do not end.
-        state.tickets = state.tickets.filter { $1.isInUse || routes.names($0) }
-        let addresses = Set(routes.hosts.values.flatMap(\.clusters).flatMap { Self.addresses(of: $0) })
-        state.endpoints = state.endpoints.filter { addresses.contains($0.key) }
+        let clusters = routes.hosts.values.flatMap(\.clusters)
+        if !state.tickets.isEmpty {
+            let names = Set(clusters.compactMap(\.name))
+            state.tickets = state.tickets.filter { $1.isInUse || names.contains($0) }
+        }
+        if !state.endpoints.isEmpty {
+            let addresses = Set(clusters.flatMap { Self.addresses(of: $0) })
+            state.endpoints = state.endpoints.filter { addresses.contains($0.key) }
+        }
     }
 
     /// What the endpoints of a cluster whose addresses are written down are kept by.
     private static func addresses(of cluster: Cluster) -> [String] {
         guard case .fixed(let entries) = cluster.members else { return [] }
-        return entries.map { "\(cluster.name ?? "") \($0.endpoint)" }
+        return entries.map { Self.address(of: $0, cluster) }
+    }
+
+    private static func address(of entry: ClusterEntry, _ cluster: Cluster) -> String {
+        "\(cluster.name ?? "") \(entry.endpoint)"
     }
 
     /// The tickets of a cluster that has limits: the same as long as it has its name, whatever else is written.
@@ -124,7 +138,7 @@ package final class Governance: Sendable {
     private func endpoints(_ entries: [ClusterEntry], of cluster: Cluster) -> [Endpoint] {
         self.state.withLock { state in
             entries.compactMap { entry in
-                let key = "\(cluster.name ?? "") \(entry.endpoint)"
+                let key = Self.address(of: entry, cluster)
                 if let endpoint = state.endpoints[key] { return endpoint }
                 guard let endpoint = try? Endpoint(entry.endpoint) else { return nil }
                 state.endpoints[key] = endpoint
@@ -156,7 +170,7 @@ package final class ServicePolicy: Sendable {
     /// What has a circuit of its own.
     package let scope: BreakerScope
     /// The rings of its instances, where they are chosen by hash.
-    package let rings = SharedRings()
+    package let rings: SharedRings
     /// The circuit of the service.
     package let circuit: Circuit
     /// The circuits of single instances, where they have their own.
@@ -176,9 +190,7 @@ package final class ServicePolicy: Sendable {
     /// The limits of the clusters, in their order.
     package let tickets: [ClusterTickets?]
     /// The rule that allows an external host; `nil` for what is none.
-    package let requested: ExternalHosts.Rule?
-    /// Who looks up the names that the rule allows.
-    package let asker: NameResolver.Asker
+    package let requested: RequestedHosts?
     /// Faults to inject.
     package let fault: FaultPolicy?
     /// The sessions that stick to an instance.
@@ -193,6 +205,8 @@ package final class ServicePolicy: Sendable {
         upon old: ServicePolicy?
     ) {
         let config = rules.governance
+        // They compare whose rings they are.
+        self.rings = old?.rings ?? SharedRings()
         self.service = service
         self.balancing = config.balancing.balancing(for: service)
         self.retry = config.balancing.retry(for: service)
@@ -204,8 +218,6 @@ package final class ServicePolicy: Sendable {
         if let old, old.scope == config.resilience.scope, old.resilience.breaker == resilience.breaker {
             self.circuit = old.circuit
             self.circuits = old.circuits
-            self.circuit.limit(to: resilience.maxConcurrent)
-            self.circuits.limit(to: resilience.maxConcurrent)
         } else {
             self.circuit = Circuit(settings: resilience.breaker, limit: resilience.maxConcurrent)
             self.circuits = InstanceCircuits(resilience)
@@ -225,11 +237,11 @@ package final class ServicePolicy: Sendable {
         self.tickets = (self.host?.clusters ?? []).map { tickets($0) }
         self.fault = rules.faults[service]
         if case .requested(let rule)? = self.host?.clusters.first?.members {
-            self.requested = rule
+            self.requested = RequestedHosts(
+                rule: rule, asker: NameResolver.Asker("external \(service)", threads: RequestedHosts.threads))
         } else {
             self.requested = nil
         }
-        self.asker = NameResolver.Asker("external \(service)", threads: 2)
         guard self.balancing.strategy == .sessionStickiness else {
             self.sessions = nil
             return
@@ -260,6 +272,17 @@ package final class ServicePolicy: Sendable {
             && self.host === old.host && self.activeRoutes == old.activeRoutes && self.fault == old.fault
             && self.region == old.region
     }
+}
+
+/// Hosts that requests may name by themselves.
+package struct RequestedHosts: Sendable {
+    /// The rule that allows them.
+    package let rule: ExternalHosts.Rule
+    /// Who looks up their names.
+    package let asker: NameResolver.Asker
+
+    /// How many names of a rule are looked up at a time.
+    static let threads = 2
 }
 
 /// The circuits of the instances of one service, by endpoint.

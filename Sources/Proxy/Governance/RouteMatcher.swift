@@ -6,7 +6,8 @@ import Common
 /// Finds the route of a request: the routes of a virtual host, laid out flat.
 ///
 /// Routes are looked at one after the other, as they are written, but a header that several routes ask for is searched
-/// once, as is the end of the path, and a comparison that fails costs some twenty instructions: nothing is copied, counted or allocated.
+/// once, as is the end of the path, and a comparison that fails costs some twenty instructions: nothing is copied, counted
+/// or allocated.
 package final class RouteMatcher: Sendable {
     /// One comparison with a header, the path or the method.
     private struct Condition {

@@ -82,10 +82,15 @@ package final class ServiceState {
     private func lookElsewhere(_ worker: Worker) {
         let directory = worker.directory
         self.directory = directory
+        var isPruned = false
         for index in self.clusters.indices {
             guard let known = self.clusters[index], case .service(let name, _)? = known.cluster?.members,
                 directory[name] !== known.foreign
             else { continue }
+            // Instances of other services come and go while this state stays; those of a cluster that is made anew are
+            // still known to it.
+            if !isPruned { self.loads = self.usedLoads }
+            isPruned = true
             self.turns[index] = known.turn
             self.clusters[index] = nil
         }
@@ -110,8 +115,6 @@ package final class ServiceState {
             ring: balancing.strategy == .ringHash ? self.policy.rings.ring(of: set.endpoints, at: place) : nil,
             at: worker.now)
         self.clusters[place] = made
-        // Instances of other services come and go while this state stays.
-        if cluster?.isElsewhere == true { self.loads = self.usedLoads }
         return made
     }
 

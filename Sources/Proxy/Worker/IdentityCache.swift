@@ -18,11 +18,6 @@ struct IdentityCache<Value: AnyObject> {
         set { self.places[Self.place(of: owner)] = newValue }
     }
 
-    /// Forgets everything.
-    mutating func removeAll() {
-        for index in self.places.indices { self.places[index] = nil }
-    }
-
     /// Addresses are multiples of 16, and often of more.
     @inline(__always)
     private static func place(of owner: some AnyObject) -> Int {

@@ -55,6 +55,30 @@ import Testing
         }
     }
 
+    @Test("what is known of the instances of two clusters survives a reload, whichever is called first")
+    func twoClusters() throws {
+        let clusters = "[{name: a, service: cart}, {name: b, service: stock}]"
+        func hosts(_ name: String) -> [String: String] {
+            [
+                "mesh.clusters": clusters,
+                "mesh.hosts":
+                    "- {name: shop, routes: [{name: \(name), targets: [{cluster: a, weight: 1}, {cluster: b, weight: 1}]}]}",
+            ]
+        }
+        let bench = try BalancingBench(
+            ["cart": ["rest://10.0.0.1:80"], "stock": ["rest://10.0.0.2:80"]], hosts("one"))
+        func loads() throws -> [EndpointLoad] {
+            let host = Array("shop".utf8)
+            let service = bench.worker.rules.hosts.find(host.rawSpan, port: 80)
+            let state = bench.worker.state(of: try #require(service))
+            return [1, 2].map { state.cluster($0, isGRPC: false, bench.worker).loads[0] }
+        }
+        let before = try loads()
+        try bench.configure(hosts("two"))
+        let after = try loads()
+        #expect(after[0] === before[0] && after[1] === before[1])
+    }
+
     @Test("an external host keeps its budget from one configuration to the next")
     func host() throws {
         let bench = try BalancingBench([:])

@@ -13,7 +13,7 @@ package struct GovernanceConfig: Sendable {
     /// Statuses of answers that count as failures.
     package let failureStatuses: Set<Int>
     /// Where the local instance runs.
-    package let region: RegionConfig
+    package internal(set) var region: RegionConfig
 
     init(_ reader: inout ConfigReader, identity: ServiceIdentity) {
         self.resilience = ResilienceConfig(&reader)

@@ -4,8 +4,6 @@
 ///
 /// A class, so that taking it along is one reference. What has not changed is the same objects from one value to the next.
 package final class Mesh: Sendable {
-    /// Counts the publications.
-    package let generation: Int
     /// The services, and what is known of names that are none.
     package let services: ServiceDirectory
     /// What is ruled about calls.
@@ -14,10 +12,9 @@ package final class Mesh: Sendable {
     package let sources: [String]
 
     /// A value.
-    package init(_ services: ServiceDirectory, _ rules: MeshRules, generation: Int = 0, sources: [String] = []) {
+    package init(_ services: ServiceDirectory, _ rules: MeshRules, sources: [String] = []) {
         self.services = services
         self.rules = rules
-        self.generation = generation
         self.sources = sources
     }
 

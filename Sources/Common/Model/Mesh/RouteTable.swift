@@ -29,11 +29,6 @@ package struct RouteTable: Sendable {
     /// The virtual host of a service; `nil` when there are no rules for its calls.
     package subscript(service: String) -> VirtualHost? { self.services[service] }
 
-    /// Whether a route of `mesh.yaml` leads to a cluster of this name.
-    package func names(_ cluster: String) -> Bool {
-        self.hosts.values.contains { $0.clusters.contains { $0.name == cluster } }
-    }
-
     /// The same, with the very objects of `previous` for what has not changed.
     package func keeping(_ previous: RouteTable?) -> RouteTable {
         guard let previous else { return self }
