@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "CYAML.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <yaml.h>
 
 struct cyaml_reader {
     yaml_parser_t parser;
+    // libyaml keeps no copy of its own.
+    unsigned char *text;
     // The one that was given out last; nothing at first.
     yaml_event_t event;
     bool has_quote;
@@ -21,12 +25,15 @@ static bool is_quoted(yaml_scalar_style_t style) {
 cyaml_reader *cyaml_open(const char *text, size_t length) {
     cyaml_reader *reader = calloc(1, sizeof *reader);
     if (reader == NULL) return NULL;
-    if (!yaml_parser_initialize(&reader->parser)) {
+    reader->text = malloc(length + 1);
+    if (reader->text == NULL || !yaml_parser_initialize(&reader->parser)) {
+        free(reader->text);
         free(reader);
         return NULL;
     }
+    if (length > 0) memcpy(reader->text, text, length);
     yaml_parser_set_encoding(&reader->parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, length);
+    yaml_parser_set_input_string(&reader->parser, reader->text, length);
     return reader;
 }
 
@@ -107,5 +114,6 @@ void cyaml_close(cyaml_reader *reader) {
     if (reader == NULL) return;
     yaml_event_delete(&reader->event);
     yaml_parser_delete(&reader->parser);
+    free(reader->text);
     free(reader);
 }

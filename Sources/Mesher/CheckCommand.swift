@@ -33,14 +33,13 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         var options = self.options
-        let paths = options.values.filter { !$0.hasPrefix("-") }
-        options.values.removeAll { !$0.hasPrefix("-") }
+        let paths = options.takeWords()
         let checks = try paths.isEmpty ? [Check(options.loader())] : paths.map { try Self.check($0, options) }
         if self.json {
-            try self.print(CheckReport(checks))
+            try Console.print(json: CheckReport(checks))
         } else {
-            checks.flatMap(\.problems).forEach { Swift.print($0) }
-            Swift.print(Self.summary(checks))
+            checks.flatMap(\.problems).forEach { print($0) }
+            print(Self.summary(checks))
         }
         if checks.contains(where: \.hasErrors) { throw ExitCode.failure }
     }
@@ -50,10 +49,7 @@ struct CheckCommand: ParsableCommand {
         guard FileManager.default.fileExists(atPath: path) else {
             throw ValidationError("\(path) does not exist; write a folder, or a file in one")
         }
-        if (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil {
-            let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-            return Check(try options.loader(in: folder))
-        }
+        if FileManager.default.isFolder(path) { return Check(try options.loader(in: path)) }
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let file = path.contains("/") ? path : "./\(path)"
         let check = Check(try options.loader(in: folder.isEmpty ? "/" : folder), file: file)
@@ -64,12 +60,6 @@ struct CheckCommand: ParsableCommand {
             )
         }
         return check
-    }
-
-    private func print(_ report: CheckReport) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        Swift.print(String(decoding: try encoder.encode(report), as: UTF8.self))
     }
 
     private static func summary(_ checks: [Check]) -> String {

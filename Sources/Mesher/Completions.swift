@@ -29,8 +29,9 @@ enum Completions {
             return KeyNames.values(of: Self.key(words[equals - 1]))
         }
         guard word.hasPrefix("-") else {
-            if words.contains("check") { return Self.paths(word) }
-            return words.contains("config") ? Self.places(word) : []
+            if words.contains("check") { return Self.paths(word) { $0.hasSuffix(".yaml") } }
+            guard words.contains("config") else { return [] }
+            return word.contains("/") ? Self.paths(word) : KeyNames.beginning(word)
         }
         guard let equals = word.firstIndex(of: "=") else {
             // Behind two dashes people look for options, and there are hundreds of keys.
@@ -42,22 +43,12 @@ enum Completions {
 
     private static func key(_ option: String) -> String { String(option.drop { $0 == "-" }) }
 
-    /// What `mesher config` takes: keys, and folders.
-    private static func places(_ word: String) -> [String] {
-        guard let slash = word.lastIndex(of: "/") else { return KeyNames.beginning(word) }
-        let parent = String(word[...slash])
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
-        return names.sorted().map { parent + $0 }.filter { FileManager.default.fileExists(atPath: "\($0)/.") }
-    }
-
-    /// What `mesher check` takes: folders, and files of them.
-    private static func paths(_ word: String) -> [String] {
+    /// Folders, and such files, whose paths begin so.
+    private static func paths(_ word: String, besides isFile: (String) -> Bool = { _ in false }) -> [String] {
         let parent = word.lastIndex(of: "/").map { String(word[...$0]) } ?? ""
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent.isEmpty ? "." : parent)) ?? []
-        return names.sorted().map { parent + $0 }.filter {
-            $0.hasPrefix(word)
-                && ($0.hasSuffix(".yaml") || FileManager.default.fileExists(atPath: "\($0)/."))
-        }
+        return names.sorted().map { parent + $0 }
+            .filter { $0.hasPrefix(word) && (isFile($0) || FileManager.default.isFolder($0)) }
     }
 
     // MARK: Scripts

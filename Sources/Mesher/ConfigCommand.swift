@@ -35,13 +35,12 @@ struct ConfigCommand: ParsableCommand {
 
     func run() throws {
         var options = self.options
-        let words = options.values.filter { !$0.hasPrefix("-") }
-        options.values.removeAll { !$0.hasPrefix("-") }
+        let words = options.takeWords()
         let folders = words.filter(Self.isFolder)
         guard folders.count <= 1 else {
             throw ValidationError("there is one configuration directory; write one folder")
         }
-        let result = try options.loader(in: folders.first).examine()
+        let result = Examination(try options.loader(in: folders.first)).result
         let body = try self.body(result, keys: words.filter { !Self.isFolder($0) })
         try self.print(body)
         let mistakes = result.problems.filter { $0.severity == .error }
@@ -67,9 +66,7 @@ struct ConfigCommand: ParsableCommand {
 
     private func print(_ body: ConfigBody) throws {
         if self.json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            Swift.print(String(decoding: try encoder.encode(body), as: UTF8.self))
+            try Console.print(json: body)
         } else if body.settings.isEmpty {
             Console.complain("nothing is set there; --all prints the defaults\n")
         } else {
@@ -83,13 +80,9 @@ struct ConfigCommand: ParsableCommand {
         let keyWidth = min(rows.map(\.0.count).max() ?? 0, 60)
         let valueWidth = min(rows.map(\.1.count).max() ?? 0, 32)
         return rows.map { key, value, source, isActive in
-            let start = Self.padded(key, keyWidth) + "  " + Self.padded(value, valueWidth)
+            let start = key.padded(to: keyWidth) + "  " + value.padded(to: valueWidth)
             return "\(start)  \(source)\(isActive ? "" : " (no effect)")"
         }.joined(separator: "\n")
-    }
-
-    private static func padded(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
     }
 
     /// Nothing of a value ends the line or drives the terminal.
@@ -100,6 +93,6 @@ struct ConfigCommand: ParsableCommand {
     }
 
     private static func isFolder(_ word: String) -> Bool {
-        word.contains("/") || FileManager.default.fileExists(atPath: "\(word)/.")
+        word.contains("/") || FileManager.default.isFolder(word)
     }
 }

@@ -32,6 +32,12 @@ struct ConfigurationOptions: ParsableArguments {
         completion: Completions.settings)
     var values: [String] = []
 
+    /// What was written besides options and keys: takes it out.
+    mutating func takeWords() -> [String] {
+        defer { self.values.removeAll { !$0.hasPrefix("-") } }
+        return self.values.filter { !$0.hasPrefix("-") }
+    }
+
     /// A loader of what the files, the environment and these options say.
     ///
     /// - Parameter folder: The configuration directory, whatever the environment says; `nil`: what that says.
@@ -46,7 +52,11 @@ struct ConfigurationOptions: ParsableArguments {
         for case (let key, let option, let value?) in options { arguments.values.append((key, option, value)) }
         for text in self.values { arguments.values.append(try Self.value(text)) }
         var environment = ProcessInfo.processInfo.environment
-        if let folder { environment["CHASSIS_CONF_DIR"] = folder }
+        // Paths of messages have one slash behind it.
+        if let folder {
+            let isLong = folder.count > 1 && folder.hasSuffix("/")
+            environment["CHASSIS_CONF_DIR"] = isLong ? String(folder.dropLast()) : folder
+        }
         return ConfigLoader(
             arguments: arguments, environment: environment, executableDirectory: Executable.directory)
     }

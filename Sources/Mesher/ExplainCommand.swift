@@ -61,9 +61,7 @@ struct ExplainCommand: AsyncParsableCommand {
             throw ExitCode(2)
         }
         if self.json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(explanation), as: UTF8.self))
+            try Console.print(json: explanation)
         } else {
             print(ExplanationText(explanation).text)
         }

@@ -51,7 +51,7 @@ extension LogConfig {
     /// - Parameter path: Absolute.
     private static func mistake(inFile path: String) -> ConfigMistake? {
         let manager = FileManager.default
-        if manager.fileExists(atPath: "\(path)/.") {
+        if manager.isFolder(path) {
             return ConfigMistake("\(path) is a folder", remedy: "write the path of a file")
         }
         let remedy = "let the user that mesher runs as write there, or write another path"
@@ -64,7 +64,8 @@ extension LogConfig {
         while let slash = parent.lastIndex(of: "/") {
             parent = String(parent[..<slash])
             guard parent.isEmpty || manager.fileExists(atPath: parent) else { continue }
-            if manager.fileExists(atPath: "\(parent)/."), manager.isWritableFile(atPath: parent.isEmpty ? "/" : parent)
+            if manager.isFolder(parent.isEmpty ? "/" : parent),
+                manager.isWritableFile(atPath: parent.isEmpty ? "/" : parent)
             {
                 return nil
             }

@@ -47,18 +47,13 @@ struct ReferenceCommand: ParsableCommand {
         if let output = self.output { return try Self.writeSchemas(output) }
         if self.schema { return try Self.printSchema(self.name ?? "chassis.yaml") }
         guard let name = self.name else {
-            return self.json ? try Self.print(ConfigReference.rows) : print(ConfigReference.markdown, terminator: "")
+            return self.json
+                ? try Console.print(json: ConfigReference.rows) : print(ConfigReference.markdown, terminator: "")
         }
         let rows = ConfigReference.rows(of: name)
         guard !rows.isEmpty else { throw Exit.because(Self.unknown(name)) }
-        if self.json { return try Self.print(rows) }
+        if self.json { return try Console.print(json: rows) }
         print(rows.map(Self.text).joined(separator: "\n\n"))
-    }
-
-    private static func print(_ rows: [ConfigReference.Row]) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        Swift.print(String(decoding: try encoder.encode(rows), as: UTF8.self))
     }
 
     private func print(_ text: String, terminator: String = "\n") { Swift.print(text, terminator: terminator) }

@@ -61,7 +61,7 @@ typedef struct {
     cyaml_place quote_end;
 } cyaml_failure;
 
-/// A reader of `length` bytes of UTF-8, which must stay where they are until it is closed; NULL when memory is short.
+/// A reader of `length` bytes of UTF-8, which it copies; NULL when memory is short.
 cyaml_reader *cyaml_open(const char *text, size_t length);
 
 /// The next event; false when there is a failure. Nothing comes after either CYAML_STREAM_END or a failure.

@@ -31,7 +31,7 @@ package enum Placeholders {
                 rest = body
             }
         }
-        return Self.trimmed(result + rest)
+        return (result + rest).trimmed
     }
 
     /// What looks like a placeholder in `text` and is none, or stands for nothing; what a default says is not repeated.
@@ -89,7 +89,7 @@ package enum Placeholders {
 
     /// A placeholder without a name: blanks around it, or nothing at all.
     private static func nameless(_ body: Substring) -> ConfigMistake? {
-        let name = Self.trimmed(String(body))
+        let name = body.trimmed
         if name.isEmpty { return ConfigMistake("${} names no variable", remedy: "write ${NAME}") }
         guard name.count < body.count, Self.isName(name[...]) else { return nil }
         return ConfigMistake("a placeholder with blanks in it is not replaced", remedy: "write ${\(name)}")
@@ -145,11 +145,5 @@ package enum Placeholders {
             return false
         }
         return name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
-    }
-
-    private static func trimmed(_ text: String) -> String {
-        let start = text.firstIndex { !$0.isWhitespace } ?? text.endIndex
-        let end = text.lastIndex { !$0.isWhitespace }.map { text.index(after: $0) } ?? start
-        return String(text[start..<end])
     }
 }

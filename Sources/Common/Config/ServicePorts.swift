@@ -30,8 +30,8 @@ package struct ServicePorts: Sendable, Equatable {
             throw ConfigMistake("[\(text)] is invalid", remedy: "separate them by a comma: \(list)")
         }
         var ports: [Port] = []
-        for item in text.split(separator: ",", omittingEmptySubsequences: false).map(Self.trimmed) where !item.isEmpty {
-            let parts = item.split(separator: ":", omittingEmptySubsequences: false).map(Self.trimmed)
+        for item in text.split(separator: ",", omittingEmptySubsequences: false).map(\.trimmed) where !item.isEmpty {
+            let parts = item.split(separator: ":", omittingEmptySubsequences: false).map(\.trimmed)
             guard parts.count == 2, let port = UInt16(parts[1]), port > 0, Self.isName(parts[0]) else {
                 throw ConfigMistake("[\(item)] is invalid", remedy: Self.remedy(parts))
             }
@@ -64,10 +64,6 @@ package struct ServicePorts: Sendable, Equatable {
         return parts.allSatisfy {
             !$0.isEmpty && $0.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
         }
-    }
-
-    private static func trimmed(_ text: some StringProtocol) -> String {
-        String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
 
     /// Whether requests can be sent to one of them.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FoundationEssentials
 import Glibc
 
 /// Standard output and standard error, for what commands say to people.
@@ -9,6 +10,13 @@ package enum Console {
         unsafe text.utf8Span.span.bytes.withUnsafeBytes { bytes in
             _ = unsafe LogStream.writeAll(bytes, to: descriptor)
         }
+    }
+
+    /// Writes a document, for people to read; its members are in the order of their names.
+    package static func print(json document: some Encodable) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        self.write(String(decoding: try encoder.encode(document), as: UTF8.self) + "\n")
     }
 
     /// Writes all of the text to standard error, in the same way.

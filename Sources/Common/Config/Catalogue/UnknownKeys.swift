@@ -61,9 +61,10 @@ struct UnknownKeys {
     /// A map where a value belongs, or the other way round.
     private static func misshapen(_ finding: KeyIndex.Finding) -> ConfigMistake? {
         if let above = finding.above.map({ ConfigCatalogue.all[$0] }), !above.isStructured {
-            return above.typeName.hasPrefix("list of {")
-                ? ConfigMistake("a map stands where a list belongs", remedy: "write - before it")
-                : ConfigMistake("a map stands where one value belongs", remedy: "write one \(above.typeName)")
+            if case .onlyList(.map) = above.shape {
+                return ConfigMistake("a map stands where a list belongs", remedy: "write - before it")
+            }
+            return ConfigMistake("a map stands where one value belongs", remedy: "write one \(above.typeName)")
         }
         return finding.below.map { below in
             ConfigMistake(

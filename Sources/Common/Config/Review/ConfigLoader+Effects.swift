@@ -50,8 +50,7 @@ extension ConfigLoader {
 extension ConfigProblem {
     /// The same where an error is none that keeps a sidecar from starting.
     fileprivate var asWarning: ConfigProblem {
-        ConfigProblem(
-            self.severity == .error ? .warning : self.severity, at: self.location, key: self.key, self.problem,
-            remedy: self.remedy)
+        guard self.severity == .error else { return self }
+        return ConfigProblem(.warning, at: self.location, key: self.key, self.problem, remedy: self.remedy)
     }
 }

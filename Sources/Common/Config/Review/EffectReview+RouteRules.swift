@@ -20,7 +20,7 @@ extension EffectReview {
                     continue
                 }
                 if !self.isKnown(service) { self.warnOfAbsence(of: service, entry) }
-                for rule in tree.elements { self.reviewMatch(rule["match"], entry.key, templates) }
+                for rule in tree.elements { self.reviewMatch(rule["match"], entry.key) }
                 self.reviewOrder(tree, entry.key, templates)
                 for rule in tree.elements { self.reviewTargets(rule["route"], entry.key, service) }
             }
@@ -77,9 +77,7 @@ extension EffectReview {
 
     // MARK: Matches
 
-    private mutating func reviewMatch(
-        _ match: ConfigTree?, _ key: String, _ templates: [String: ConfigTree]
-    ) {
+    private mutating func reviewMatch(_ match: ConfigTree?, _ key: String) {
         guard let match else { return }
         if let name = match["refer"]?.text, !name.isEmpty {
             for entry in match.entries where entry.key != "refer" {

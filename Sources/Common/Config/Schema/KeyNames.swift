@@ -22,11 +22,7 @@ package enum KeyNames {
 
     /// What a key's value is usually one of; empty where it may be anything.
     package static func values(of name: String) -> [String] {
-        let canonical = ConfigAlias.canonical(name).key
-        guard let key = ConfigCatalogue.all.first(where: { $0.pattern.begins(with: canonical, isWhole: true) }) else {
-            return []
-        }
-        return Self.values(of: key.shape)
+        ConfigCatalogue.key(ConfigAlias.canonical(name).key).map { Self.values(of: $0.shape) } ?? []
     }
 
     private static func values(of shape: Shape) -> [String] {
@@ -65,23 +61,19 @@ package enum KeyNames {
 
 extension KeyPattern {
     /// Whether a name of the family begins with the parts of `name`.
-    ///
-    /// - Parameter isWhole: Whether it has to be a name of the family itself.
-    func begins(with name: String, isWhole: Bool = false) -> Bool {
+    func begins(with name: String) -> Bool {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-        return Self.expanded(self.text).contains { variant in
-            Self.begins(variant.split(separator: ".").map { Part($0) }[...], parts[...], isWhole)
-        }
+        return self.variants.contains { Self.begins($0[...], parts[...]) }
     }
 
-    private static func begins(_ pattern: ArraySlice<Part>, _ parts: ArraySlice<Substring>, _ isWhole: Bool) -> Bool {
-        guard let part = parts.first else { return !isWhole || pattern.isEmpty }
+    private static func begins(_ pattern: ArraySlice<Part>, _ parts: ArraySlice<Substring>) -> Bool {
+        guard let part = parts.first else { return true }
         guard let first = pattern.first else { return false }
         switch first {
-        case .any: return (1...parts.count).contains { Self.begins(pattern.dropFirst(), parts.dropFirst($0), isWhole) }
+        case .any: return (1...parts.count).contains { Self.begins(pattern.dropFirst(), parts.dropFirst($0)) }
         case .literal(let name): guard name == part else { return false }
         case .oneOf(let names): guard names.contains(where: { $0 == part }) else { return false }
         }
-        return Self.begins(pattern.dropFirst(), parts.dropFirst(), isWhole)
+        return Self.begins(pattern.dropFirst(), parts.dropFirst())
     }
 }
