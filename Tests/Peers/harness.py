@@ -40,8 +40,11 @@ def end_with_reset(sock):
     sock.close()
 
 
+GIVEN = set()
+
+
 def free_port(*addresses):
-    """A port that is free on all of the addresses at this moment."""
+    """A port that is free on all of the addresses at this moment, and that nobody else in this process was given."""
     for _ in range(200):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             port = 0
@@ -49,7 +52,9 @@ def free_port(*addresses):
                 sock = stack.enter_context(socket.socket())
                 sock.bind((address, port))
                 port = sock.getsockname()[1]
-            return port
+            if port not in GIVEN:
+                GIVEN.add(port)
+                return port
     raise RuntimeError("no free port")
 
 

@@ -31,10 +31,12 @@ package struct TrafficControl: Sendable {
     package func drain(_ plans: Snapshot<TrafficPlan>) async {
         let notice = self.notice()
         if notice > .zero { try? await Task.sleep(for: notice) }
-        for listener in self.listeners { await listener.stopAccepting() }
         let plan = plans.current
-        plans.publish(plan.draining)
         let direction = plan.direction
+        plans.publish(plan.draining)
+        // Every loop obeys it before clients can see that the listener is gone: from then on each answer is the last.
+        _ = try? await self.workers.gather { _ in }
+        for listener in self.listeners { await listener.stopAccepting() }
         self.workers.forEach { $0.closeIdleConnections(direction) }
         while self.budgets.contains(where: { $0.current > 0 }), !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(10))
