@@ -75,7 +75,7 @@ struct QuickstartCommand: AsyncParsableCommand {
         let stop = { @Sendable in
             for sidecar in sidecars { await sidecar.group.triggerGracefulShutdown() }
         }
-        SignalWatch(logger: logger) { await stop() }.start()
+        await SignalWatch(logger: logger) { await stop() }.start()
         let running = Task {
             defer { Task { await stop() } }
             try await surroundings.run()

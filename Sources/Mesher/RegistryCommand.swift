@@ -60,7 +60,7 @@ struct RegistryCommand: AsyncParsableCommand {
                 onListening: { channel in await AcceptGate.add(to: channel, gate) })
         }
         let group = supervisor.makeGroup(stopWithin: .seconds(5))
-        SignalWatch(logger: logger) { await group.triggerGracefulShutdown() }.start()
+        await SignalWatch(logger: logger) { await group.triggerGracefulShutdown() }.start()
         do {
             try await group.run()
         } catch MesherError.restartLimit {

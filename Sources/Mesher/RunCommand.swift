@@ -56,7 +56,7 @@ struct RunCommand: AsyncParsableCommand {
             let signals = SignalWatch(
                 logger: logger, stop: { await sidecar.group.triggerGracefulShutdown() },
                 reload: { sidecar.configInbox.send(.reloadRequested) })
-            signals.start()
+            await signals.start()
             try await sidecar.run()
             logger.notice("stopped")
         } catch let error as MesherError {

@@ -12,11 +12,14 @@ struct SignalWatch: Sendable {
     let stop: @Sendable () async -> Void
     var reload: @Sendable () -> Void = {}
 
-    /// Watches from now on, until the process ends.
-    func start() {
+    /// Watches until the process ends.
+    ///
+    /// Returns when signals are watched: before that one ends the process at once, so nothing may be begun.
+    func start() async {
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sigquit, .sighup)
         Task.detached {
             var isStopping = false
-            for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint, .sigquit, .sighup) {
+            for await signal in signals {
                 if signal == .sighup {
                     self.reload()
                     continue
