@@ -82,6 +82,7 @@ struct DestinationStage: Stage {
         let port = authority.portDigits.isEmpty ? 80 : authority.port
         let host = exchange.requestHeaders.withBytes(in: authority.host) { rules.hosts.find($0, port: port) }
         if let host, exchange.request.method != .connect {
+            host.use.set()
             Self.take(exchange.worker.state(of: host, under: rules), for: &exchange)
             return self.mark(&exchange)
         }
@@ -92,9 +93,20 @@ struct DestinationStage: Stage {
         case nil: break
         }
         // A tunnel to a listed external host is one as ever, also where a domain such as * has it.
-        guard let host else { return nil }
+        guard let host else { return Self.ask(forPort: port, &exchange, rules) }
         let target = exchange.worker.state(of: host, under: rules)
         return self.leadInside(target, authority.portDigits, &exchange)
+    }
+
+    /// Has a control plane asked for the routes of a port of which nothing is known; `nil` where nothing is to be asked.
+    private static func ask(forPort port: UInt16, _ exchange: inout Exchange, _ rules: MeshRules) -> Verdict? {
+        guard let demand = rules.demand(forPort: port),
+            exchange.worker.directory.absence(of: demand, at: exchange.worker.now) == nil
+        else { return nil }
+        guard let future = exchange.worker.waits.wait(for: [demand], &exchange) else {
+            return .reject(ProxyError(.notReady))
+        }
+        return .again(future)
     }
 
     private static func take(_ target: ServiceState, for exchange: inout Exchange) {

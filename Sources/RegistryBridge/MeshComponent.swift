@@ -73,7 +73,11 @@ package actor MeshComponent: Component {
     /// - Returns: Whether somebody waits for a source that has not said anything yet.
     private func publish() -> Bool {
         let now = ContinuousClock.now
-        let taken = self.sources.map { $0.take() }
+        let news = self.sources.map { $0.take() }
+        let taken = news.map(\.part)
+        // There is one control plane at most.
+        let routes = news.lazy.compactMap(\.routes).first
+        if routes !== self.rules.controlPlane { self.rules = self.rules.with(routes) }
         var parts: [ServiceDirectory] = []
         var isPatient = false
         for (place, part) in taken.enumerated() {

@@ -9,6 +9,7 @@ import Synchronization
 package final class MeshSource: Sendable {
     private struct State {
         var part: ServiceDirectory
+        var routes: ControlPlaneRoutes?
         /// The component has been told, and has not looked yet.
         var isTold = false
     }
@@ -34,9 +35,12 @@ package final class MeshSource: Sendable {
     package var part: ServiceDirectory { self.state.withLock { $0.part } }
 
     /// Says something new.
-    package func publish(_ part: ServiceDirectory) {
+    ///
+    /// - Parameter routes: What a control plane says of routes; they hold from the same moment as the services do.
+    package func publish(_ part: ServiceDirectory, routes: ControlPlaneRoutes? = nil) {
         let isTold = self.state.withLock { state in
             state.part = part
+            state.routes = routes
             defer { state.isTold = true }
             return state.isTold
         }
@@ -44,10 +48,10 @@ package final class MeshSource: Sendable {
     }
 
     /// What it has said last; a change from now on is told anew.
-    func take() -> ServiceDirectory {
+    func take() -> (part: ServiceDirectory, routes: ControlPlaneRoutes?) {
         self.state.withLock { state in
             state.isTold = false
-            return state.part
+            return (state.part, state.routes)
         }
     }
 }

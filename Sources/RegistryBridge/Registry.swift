@@ -33,11 +33,13 @@ package struct DirectoryPublisher: Sendable {
     package var current: ServiceDirectory { self.source.part }
 
     /// Publishes the services that `build` adds.
-    package func publish(_ build: (inout ServiceDirectoryBuilder) -> Void) {
+    ///
+    /// - Parameter routes: What a control plane says of routes.
+    package func publish(routes: ControlPlaneRoutes? = nil, _ build: (inout ServiceDirectoryBuilder) -> Void) {
         let others = self.mesh.current.services
         var builder = ServiceDirectoryBuilder(
             upon: self.source.part, ownApp: self.ownApp, sharing: others.parts.isEmpty ? nil : others)
         build(&builder)
-        self.source.publish(builder.build())
+        self.source.publish(builder.build(), routes: routes)
     }
 }

@@ -8,15 +8,19 @@ package struct RegistryConfig: Sendable, Equatable {
         case serviceCenter = "servicecenter"
         /// A file, for tests and single machines.
         case file
+        /// Istio, by today's discovery API: routes come from there too.
+        case istio
+        /// The same by another name.
+        case pilotV3 = "pilotv3"
         /// Istio's first discovery API.
         case pilot
-        /// Istio's xDS.
+        /// The second version of its discovery API.
         case pilotV2 = "pilotv2"
         /// Kubernetes itself.
         case kube
 
         /// Whether this version can ask it for services.
-        package var isActive: Bool { self == .file || self == .serviceCenter }
+        package var isActive: Bool { self == .file || self == .serviceCenter || self == .istio }
     }
 
     /// Which kinds, in the order in which they have names; none when the registry is disabled.
@@ -27,6 +31,8 @@ package struct RegistryConfig: Sendable, Equatable {
     package var file: String
     /// The addresses of a service-center, which share one store: `http://host:port`.
     package var centers: [String]
+    /// The addresses of Istio's control plane, in the order in which they are tried; none where it is not used.
+    package var controlPlanes: [ServerAddress]
     /// Whose services are seen.
     package var tenant: String
     /// The project within the tenant; part of every path.
@@ -85,9 +91,11 @@ package struct RegistryConfig: Sendable, Equatable {
     /// Reads the registry's keys.
     package init(_ reader: inout ConfigReader) {
         let isDisabled = reader.read(Keys.disabled)
-        let configured = reader.readIfPresent(Keys.kind)
-        let isWrong = configured == nil && reader.store.entry(Keys.kind.name) != nil
-        self.kinds = isDisabled ? [] : configured ?? Keys.kind.fallback
+        let discovery = reader.readIfPresent(Keys.discovery)
+        let configured = discovery ?? reader.readIfPresent(Keys.kind)
+        let kindKey = reader.store.entry(Keys.discovery.name) == nil ? Keys.kind : Keys.discovery
+        let isWrong = configured == nil && reader.store.entry(kindKey.name) != nil
+        self.kinds = isDisabled ? [] : Self.usual(configured ?? Keys.kind.fallback)
         self.file = reader.read(Keys.file)
         self.address = reader.read(Keys.address)
         self.tenant = reader.read(Keys.tenant)
@@ -110,6 +118,10 @@ package struct RegistryConfig: Sendable, Equatable {
         if self.project.isEmpty { self.project = "default" }
         self.nodeIP = reader.store.entry("HOSTING_SERVER_IP")?.value.text ?? ""
         self.centers = []
+        self.controlPlanes = []
+        if self.kinds.contains(.istio), !isWrong {
+            self.controlPlanes = Self.controlPlanes(&reader, alone: self.kinds == [.istio])
+        }
         if self.kinds.contains(.serviceCenter), !isWrong {
             let addresses = reader.readServers(Keys.address, allowsPath: false)
             self.centers = addresses.map(\.text)
@@ -127,10 +139,29 @@ package struct RegistryConfig: Sendable, Equatable {
                 : "no service is found, and outgoing requests are answered 503; incoming ones are served"
             reader.note(
                 ConfigProblem(
-                    .note, at: reader.store.entry(Keys.kind.name)?.value.location ?? ConfigLocation("chassis.yaml"),
-                    key: Keys.kind.name, "\(kind.rawValue) is not active yet: \(effect)"))
+                    .note, at: reader.store.entry(kindKey.name)?.value.location ?? ConfigLocation("chassis.yaml"),
+                    key: kindKey.name, "\(kind.rawValue) is not active yet: \(effect)"))
         }
     }
+
+    /// The kinds without a second name of one.
+    private static func usual(_ kinds: [Kind]) -> [Kind] {
+        kinds.map { $0 == .pilotV3 ? .istio : $0 }.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+
+    /// The addresses of Istio's control plane.
+    ///
+    /// - Parameter alone: Whether the address of the registry can be its.
+    private static func controlPlanes(_ reader: inout ConfigReader, alone: Bool) -> [ServerAddress] {
+        let own = reader.read(Keys.discoveryAddress)
+        let key = own.isEmpty && alone ? Keys.address : Keys.discoveryAddress
+        let found = reader.readServers(key, allowsPath: false, grpcPort: Self.controlPlanePort)
+        if found.isEmpty, let usual = try? ServerAddress("istiod.istio-system:\(Self.controlPlanePort)") { return [usual] }
+        return found
+    }
+
+    /// Istio's port without TLS.
+    private static let controlPlanePort = 15_010
 
     /// Whether services are found in this kind of registry.
     package func uses(_ kind: Kind) -> Bool { self.kinds.contains(kind) }
@@ -180,7 +211,15 @@ package struct RegistryConfig: Sendable, Equatable {
         static let kind = ConfigKey(
             "cse.service.registry.type", .several(.oneOf(Kind.self, "registry type"), isOptional: false),
             default: [.serviceCenter],
-            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. The others are not active yet. Several with commas: a service belongs to the first one that has it."
+            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. `istio`, also `pilotv3`: in Istio, which says what becomes of requests too. The others are not active yet. Several with commas: a service belongs to the first one that has it."
+        )
+        static let discovery = ConfigKey(
+            "cse.service.registry.serviceDiscovery.type",
+            .several(.oneOf(Kind.self, "registry type"), isOptional: false), default: [],
+            "Where services are found, in place of `type`.")
+        static let discoveryAddress = ConfigKey(
+            "cse.service.registry.serviceDiscovery.address", .text, default: "",
+            "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent; several with commas are tried in turn. Without a port 15010 is meant."
         )
         static let file = ConfigKey(
             "mesher.registry.file", .text, default: "",
@@ -240,7 +279,7 @@ package struct RegistryConfig: Sendable, Equatable {
 
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
-            Self.kind, Self.address, Self.file, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
+            Self.kind, Self.address, Self.discovery, Self.discoveryAddress, Self.file, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
             Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.probe, Self.members, Self.farewell,
             Self.stateDirectory,
         ]

@@ -207,10 +207,13 @@ package final class ServicePolicy: Sendable {
         let config = rules.governance
         // They compare whose rings they are.
         self.rings = old?.rings ?? SharedRings()
+        let service = host?.service ?? service
         self.service = service
-        self.balancing = config.balancing.balancing(for: service)
-        self.retry = config.balancing.retry(for: service)
-        self.outliers = config.balancing.outliers
+        let isOurs = host?.service == nil
+        self.balancing = isOurs ? config.balancing.balancing(for: service) : BalancingPolicy()
+        self.retry = isOurs ? config.balancing.retry(for: service) : RetryPolicy()
+        self.outliers =
+            isOurs ? config.balancing.outliers : OutlierSettings(consecutiveErrors: 0, consecutiveConnectFailures: 0)
         self.region = self.balancing.isZoneAware ? config.region : nil
         let resilience = config.resilience.policy(for: service)
         self.resilience = resilience

@@ -102,8 +102,8 @@ package final class ServiceState {
         let (owner, set) = worker.governance.endpoints(
             of: cluster, self.service, self.rules.caller, near: self.policy.region, isGRPC: isGRPC, in: directory)
         if case .service? = cluster?.members { self.directory = directory }
-        let counters = worker.metrics.counters(
-            .service(owner?.name ?? self.service.name, app: set.tags.app, version: set.tags.version))
+        let called = self.policy.host?.service ?? owner?.name ?? self.service.name
+        let counters = worker.metrics.counters(.service(called, app: set.tags.app, version: set.tags.version))
         let loads = set.endpoints.map { self.load(of: $0, worker.index) }
         var balancing = self.policy.balancing
         if let strategy = cluster?.settings?.strategy { balancing.strategy = strategy }

@@ -54,8 +54,8 @@ struct ServiceStates {
             return old
         }
         let state = ServiceState(
-            service, policy, rules, metrics.counters(for: service), loop: self.loop, of: self.loops, upon: old,
-            using: &random)
+            service, policy, rules, metrics.counters(for: service, policy.host), loop: self.loop, of: self.loops,
+            upon: old, using: &random)
         if old == nil {
             if self.count >= self.limit { self.forget(isThere) }
             self.count += 1

@@ -58,10 +58,10 @@ package final class WorkerMetrics {
         return counters
     }
 
-    /// The counters of a service that route rules say nothing about.
-    func counters(for service: Service) -> RequestCounters {
+    /// The counters of a service that route rules say nothing about, and of requests for which no endpoint was chosen.
+    func counters(for service: Service, _ host: VirtualHost?) -> RequestCounters {
         let tags = service.defaultEndpoints.tags
-        return self.counters(.service(service.name, app: tags.app, version: tags.version))
+        return self.counters(.service(host?.service ?? service.name, app: tags.app, version: tags.version))
     }
 
     /// Counts that a limit was met.

@@ -67,13 +67,13 @@ extension ConfigCatalogue {
                 default: "false", reload: .restart,
                 "Whether to do without `serviceDiscovery` or `contractDiscovery`."),
             .later(
-                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.type",
+                "cse.service.registry.<registrator|contractDiscovery>.type",
                 .choice("servicecenter", "pilot", "pilotv2", "kube", "file"), reload: .restart, "Type for one side."),
             .later(
                 "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.scope", .choice("full", "app"),
                 reload: .restart, "Scope for one side."),
             .later(
-                "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.address", .text,
+                "cse.service.registry.<registrator|contractDiscovery>.address", .text,
                 reload: .restart, "Address for one side."),
             .later(
                 "cse.service.registry.<registrator|serviceDiscovery|contractDiscovery>.register",

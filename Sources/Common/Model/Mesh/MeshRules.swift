@@ -17,7 +17,11 @@ package final class MeshRules: Sendable {
     package let faults: FaultRules
     /// What becomes of the requests for each name.
     package let routes: RouteTable
-    /// Finds the virtual hosts of `mesh.yaml`.
+    /// What a control plane says of them; `nil` where there is none that says anything.
+    package let controlPlane: ControlPlaneRoutes?
+    /// The routes without what a control plane says.
+    private let ownRoutes: RouteTable
+    /// Finds the virtual hosts of `mesh.yaml` and of a control plane.
     package let hosts: HostIndex
     /// Finds the external hosts that egress rules allow.
     package let externalHosts: HostIndex
@@ -33,19 +37,45 @@ package final class MeshRules: Sendable {
     /// The rules of a configuration.
     ///
     /// - Parameter previous: What held until now.
-    package init(_ config: MesherConfig, upon previous: MeshRules? = nil) {
-        self.number = Self.count.add(1, ordering: .relaxed).newValue
-        self.caller = config.identity
-        self.governance = config.governance
-        self.faults = config.rules.faults
-        self.allowsLoopback = config.rules.externalHosts.allowsLoopback
-        let routes = config.rules.routes.keeping(previous?.routes)
-        self.routes = routes
-        self.hosts = HostIndex(routes.domains, upon: previous?.hosts)
-        self.externalHosts = HostIndex(config.rules.externalHosts, upon: previous?.externalHosts)
-        self.hasHosts = !self.hosts.isEmpty || !self.externalHosts.isEmpty
+    package convenience init(_ config: MesherConfig, upon previous: MeshRules? = nil) {
+        let routes = config.rules.routes.keeping(previous?.ownRoutes)
         let own = config.identity.app
-        self.demands = routes.services.reduce(into: [:]) { demands, service in
+        self.init(
+            caller: config.identity, config.governance, config.rules.faults, routes, previous?.controlPlane,
+            externalHosts: HostIndex(config.rules.externalHosts, upon: previous?.externalHosts),
+            allowsLoopback: config.rules.externalHosts.allowsLoopback,
+            demands: Self.demands(routes, own: own), upon: previous)
+    }
+
+    private init(
+        caller: ServiceIdentity, _ governance: GovernanceConfig, _ faults: FaultRules, _ routes: RouteTable,
+        _ controlPlane: ControlPlaneRoutes?, externalHosts: HostIndex, allowsLoopback: Bool,
+        demands: [String: [ServiceDemand]], upon previous: MeshRules?
+    ) {
+        self.number = Self.count.add(1, ordering: .relaxed).newValue
+        self.caller = caller
+        self.governance = governance
+        self.faults = faults
+        self.allowsLoopback = allowsLoopback
+        self.ownRoutes = routes
+        self.controlPlane = controlPlane
+        let all = routes.joined(by: controlPlane)
+        self.routes = all
+        self.hosts = HostIndex(all.domains, upon: previous?.hosts)
+        self.externalHosts = externalHosts
+        self.hasHosts = !self.hosts.isEmpty || !self.externalHosts.isEmpty || controlPlane != nil
+        self.demands = demands
+    }
+
+    /// The same with what a control plane says.
+    package func with(_ controlPlane: ControlPlaneRoutes?) -> MeshRules {
+        MeshRules(
+            caller: self.caller, self.governance, self.faults, self.ownRoutes, controlPlane,
+            externalHosts: self.externalHosts, allowsLoopback: self.allowsLoopback, demands: self.demands, upon: self)
+    }
+
+    private static func demands(_ routes: RouteTable, own: String) -> [String: [ServiceDemand]] {
+        routes.services.reduce(into: [:]) { demands, service in
             var apps = [own]
             for cluster in service.value.clusters where !cluster.isElsewhere {
                 let app = cluster.tags.app ?? own
@@ -53,6 +83,13 @@ package final class MeshRules: Sendable {
             }
             demands[service.key] = apps.map { ServiceDemand(app: $0, name: service.key) }
         }
+    }
+
+    /// What a control plane has to be asked for before it is known who answers requests for a port; `nil` where that is
+    /// known, or nobody's business.
+    package func demand(forPort port: UInt16) -> ServiceDemand? {
+        guard let controlPlane = self.controlPlane, !controlPlane.ports.contains(port) else { return nil }
+        return ControlPlaneRoutes.demand(for: port, app: self.caller.app)
     }
 
     /// What calls of a service may need of the registry: the service of the caller's own application, then those of the

@@ -43,6 +43,15 @@ package struct RouteTable: Sendable {
             externalHosts: keep(self.externalHosts, previous.externalHosts))
     }
 
+    /// The same, and what a control plane says; a virtual host that has a name here, or a domain, keeps it.
+    func joined(by controlPlane: ControlPlaneRoutes?) -> RouteTable {
+        guard let controlPlane else { return self }
+        return RouteTable(
+            self.services, hosts: self.hosts.merging(controlPlane.hosts) { own, _ in own },
+            domains: DomainTable(self.domains.domains + controlPlane.domains.domains),
+            externalHosts: self.externalHosts)
+    }
+
     /// All that are written as routes, by name; where a service and a host of `mesh.yaml` have one name, the host.
     package var all: [String: VirtualHost] { self.services.merging(self.hosts) { $1 } }
 }

@@ -28,6 +28,9 @@ package final class VirtualHost: Sendable {
     package let chain: Chain
     /// What mesher's own answers are like.
     package let profile: ReplyProfile
+    /// The service that it stands for, where a control plane says what becomes of its requests: limits, circuits and
+    /// metrics know them by this name, and only what the control plane says of retries, balancing and ejection holds.
+    package let service: String?
     /// The routes as they were written, without places: equal for routes that say the same.
     package let plain: String
     /// Counts the requests of each target of each route.
@@ -43,7 +46,7 @@ package final class VirtualHost: Sendable {
     /// - Parameter routes: The clusters of those targets that do not answer are given in place of their index.
     package init(
         _ routes: [(route: Route, clusters: [Cluster])], unmatched: Unmatched = .newestVersion,
-        chain: Chain = .services, profile: ReplyProfile = .serviceComb, plain: String
+        chain: Chain = .services, profile: ReplyProfile = .serviceComb, service: String? = nil, plain: String
     ) {
         var known: [Cluster] = []
         var numbered: [Route] = []
@@ -66,6 +69,7 @@ package final class VirtualHost: Sendable {
         self.unmatched = unmatched
         self.chain = chain
         self.profile = profile
+        self.service = service
         self.plain = plain
         self.leadsElsewhere = known.contains { $0.isElsewhere }
         let counts = self.routes.map(\.targets.count)

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The virtual hosts that a control plane has said, as far as it was asked.
+///
+/// A control plane has one table of routes for each port; a table is asked for when a request names its port.
+package final class ControlPlaneRoutes: Sendable {
+    /// By the name that each has there.
+    package let hosts: [String: VirtualHost]
+    /// Finds them by what a request names.
+    package let domains: DomainTable
+    /// The ports whose tables are known, or known not to be there.
+    package let ports: Set<UInt16>
+
+    /// What is said of these ports.
+    package init(_ hosts: [String: VirtualHost], domains: DomainTable, ports: Set<UInt16>) {
+        self.hosts = hosts
+        self.domains = domains
+        self.ports = ports
+    }
+
+    /// What a registry is asked for when a request names a port of which nothing is known.
+    ///
+    /// No service can have this name.
+    package static func demand(for port: UInt16, app: String) -> ServiceDemand {
+        ServiceDemand(app: app, name: ":\(port)")
+    }
+
+    /// The port that such a demand is for; `nil` for one of a service.
+    package static func port(of demand: ServiceDemand) -> UInt16? {
+        demand.name.hasPrefix(":") ? UInt16(demand.name.dropFirst()) : nil
+    }
+}
