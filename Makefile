@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install uninstall test setup check fmt docs fuzz simulate bench micro peers clean
+.PHONY: help run build install uninstall test setup check fmt docs fuzz simulate bench micro peers oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ simulate: ## Simulate schedules of clients, upstreams and timers for ten minutes
 
 bench: build .build/setup-bench ## CPU per request next to Envoy, nginx and HAProxy, in one interleaved run
 	PATH="$(CURDIR)/.venv/peers/bin:$$PATH" MESHER_BIN="$(CURDIR)/$(BINARY)" Benchmarks/Load/bench.py $(BENCH)
+
+oracle: .build/setup-test .build/setup-oracle ## Record anew what Envoy does in the scenarios of Tests/Istio
+	cd Tests/Istio && $(CURDIR)/$(PYTHON) -m controlplane.check --envoy --record $(ORACLE)
 
 setup: .build/setup-build .build/setup-test ## Install what building and testing need
 

@@ -94,6 +94,9 @@ class Calls:
 class Sidecar:
     """One mesher process in a directory of its own."""
 
+    # Further variables of the process's environment.
+    environment = {}
+
     def __init__(self, rest_port, services, timeouts=None, limits=None):
         self.port = free_port("127.0.0.1", "127.0.0.2")
         self.admin = self.port
@@ -123,7 +126,7 @@ class Sidecar:
 
     def start(self):
         """Starts the process and returns when /readyz says 200."""
-        environment = dict(os.environ, CHASSIS_CONF_DIR=self.directory.name)
+        environment = dict(os.environ, **self.environment, CHASSIS_CONF_DIR=self.directory.name)
         command = [binary(), "--workers", "1", "--service-ports", f"rest:{self.rest_port}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
