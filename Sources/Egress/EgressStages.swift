@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
+package import NIOCore
 package import Proxy
 
 /// The stages of outgoing requests, in their order.
@@ -13,6 +14,8 @@ package struct EgressStages {
         package let own: OwnListeners
         /// Marks and their limits.
         package let marks: Marks
+        /// The longest time to connect.
+        package let connect: TimeAmount
         /// What is traced; `nil` for nothing.
         package let tracing: TracingConfig?
     }
@@ -32,7 +35,7 @@ package struct EgressStages {
         RouteStage.name: { _ in RouteStage() },
         RateLimitStage.name: { _ in RateLimitStage() },
         CircuitBreakerStage.name: { _ in CircuitBreakerStage() },
-        LoadBalanceStage.name: { LoadBalanceStage(own: $0.own) },
+        LoadBalanceStage.name: { LoadBalanceStage(own: $0.own, limit: $0.connect) },
         FaultStage.name: { _ in FaultStage() },
         PortSelectorStage.name: { _ in PortSelectorStage() },
         MarkerStage.name: { MarkerStage($0.marks) },
@@ -58,7 +61,7 @@ package struct EgressStages {
         let first = DestinationStage(
             resolver, grpc: streamResolver, own: own, source: config.identity.name, token: token,
             hosts: ExternalDestinations(limit: config.proxy.connect))
-        let parts = Parts(own: own, marks: marks, tracing: config.tracing)
+        let parts = Parts(own: own, marks: marks, connect: config.proxy.connect, tracing: config.tracing)
         let chains = config.governance.chains
         // Before the destination is known, so that a misspelt name is seen in traces; the same for external hosts, since
         // what finds out which chain applies must stand at the same place of both.

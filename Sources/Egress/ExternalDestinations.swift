@@ -46,6 +46,21 @@ struct ExternalDestinations: Sendable {
         }
         let host = Self.host(exchange, rule)
         let port = isTunnel ? authority.port : rule.httpPort(requested: asked)
+        let finding = self.look(&exchange, host, port, requested, rules, own)
+        if case .found = finding {
+            exchange.chain = .external
+            exchange.target = target
+            exchange.counters = target.counters
+            exchange.timeout = target.timeout
+        }
+        return finding
+    }
+
+    /// The endpoint of a host and port that a request may go to.
+    func look(
+        _ exchange: inout Exchange, _ host: String, _ port: UInt16, _ requested: RequestedHosts, _ rules: MeshRules,
+        _ own: OwnListeners
+    ) -> Finding {
         switch exchange.worker.addresses.look(
             host, port: port, for: requested.asker, within: self.limit, at: exchange.worker.now)
         {
@@ -62,10 +77,6 @@ struct ExternalDestinations: Sendable {
             guard !own.contains(endpoint) else {
                 return .refused(ProxyError(.destinationRefused, "destination refused: the sidecar itself"))
             }
-            exchange.chain = .external
-            exchange.target = target
-            exchange.counters = target.counters
-            exchange.timeout = target.timeout
             exchange.endpoint = endpoint
             return .found
         }

@@ -9,6 +9,7 @@ import Testing
 @Suite struct RouteMatcherTests {
     @Test("a rule about a name with underscores asks for that name, and not for another one of its kind")
     func aliases() {
+        var random = FastRandom(seed: 1)
         let match = HeaderMatch("X_Real_IP", [.exact(.init("1"))])
         var request = RequestMatch()
         request.headers = [match]
@@ -22,7 +23,7 @@ import Testing
                 let parts = line.split(separator: ": ").map(String.init)
                 block.append(HeaderLine(parts[0], parts[1]))
             }
-            let found = matcher.route(for: RequestHead(), block, mark: nil)
+            let found = matcher.route(for: RequestHead(), block, mark: nil, using: &random)
             #expect((found == 0) == isFound, "\(lines)")
         }
     }
@@ -73,6 +74,7 @@ import Testing
         let fields: [[String]] = [
             [], ["X-Env: a"], ["x-env: b", "X-ENV: a"], ["X-Env:", "Cookie: t=1"], ["X-Env: a", "Cookie: t=1"],
         ]
+        var random = FastRandom(seed: 2)
         for method in ["GET", "PUT", "get"] {
             for lines in fields {
                 let target = path == "*" ? "*" : "http://shop\(path)"
@@ -84,7 +86,7 @@ import Testing
                     let route = Route(match: .request(match), weights: [1], at: ConfigLocation("test"))
                     let host = VirtualHost([(route, [Cluster(InstanceTags())])], plain: "")
                     let found = RouteMatcher(host, active: [0])
-                        .route(for: exchange.request, exchange.requestHeaders, mark: nil)
+                        .route(for: exchange.request, exchange.requestHeaders, mark: nil, using: &random)
                     let expected = route.matches(exchange.request, exchange.requestHeaders, mark: nil)
                     if (found == 0) != expected { Issue.record("\(head): \(match)") }
                     if expected { taken += 1 }
@@ -105,7 +107,7 @@ import Testing
                 let some = (0..<12).map { _ in routes[Int(random.next(upperBound: UInt(routes.count)))] }
                 let host = VirtualHost(some.map { ($0, [Cluster(InstanceTags())]) }, plain: "")
                 let found = RouteMatcher(host, active: Array(host.routes.indices))
-                    .route(for: exchange.request, exchange.requestHeaders, mark: nil)
+                    .route(for: exchange.request, exchange.requestHeaders, mark: nil, using: &random)
                 let expected = host.routes.firstIndex {
                     $0.matches(exchange.request, exchange.requestHeaders, mark: nil)
                 }

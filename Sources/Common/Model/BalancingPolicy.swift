@@ -91,6 +91,8 @@ package struct Backoff: Sendable, Equatable {
     package var minimum: Duration
     /// The longest wait before it is made random; below the minimum it is no limit.
     package var maximum: Duration
+    /// Whether exponential waits double, and each is anything between none and its length.
+    package var beginsAtZero = false
 
     /// No wait, unless told otherwise.
     package init(kind: Kind = .zero, minimum: Duration = .zero, maximum: Duration = .zero) {

@@ -17,22 +17,75 @@ package final class EndpointHealth: Sendable {
         case response
     }
 
+    /// How a try ended, for clusters that go by statuses.
+    package enum Result: Sendable, Equatable {
+        /// With an answer of this status; that of gRPC as what it would be in HTTP.
+        case answer(Int)
+        /// Without one; it counts as one of this status where these are not told apart.
+        case silence(as: Int)
+    }
+
     /// What happened since the last success, in one word, so that it changes as a whole.
     private struct Streak {
         static let most: Int64 = 0xffff
+        static let mostEjections: Int64 = 0x7fff
+        /// The bits of all that is in a row.
+        static let counts: Int64 = 0xffff_ffff_ffff
         var failures: Int64 = 0
+        /// Of clusters that go by statuses, calls without an answer.
         var connectFailures: Int64 = 0
+        /// Of these clusters only.
+        var gatewayErrors: Int64 = 0
         var ejections: Int64 = 0
 
-        init(ejections: Int64) { self.ejections = min(ejections, Self.most) }
+        init(ejections: Int64) { self.ejections = min(ejections, Self.mostEjections) }
 
         init(word: Int64) {
             self.failures = word & Self.most
             self.connectFailures = word >> 16 & Self.most
-            self.ejections = word >> 32
+            self.gatewayErrors = word >> 32 & Self.most
+            self.ejections = word >> 48
         }
 
-        var word: Int64 { self.ejections << 32 | self.connectFailures << 16 | self.failures }
+        var word: Int64 {
+            self.ejections << 48 | self.gatewayErrors << 32 | self.connectFailures << 16 | self.failures
+        }
+
+        /// Takes in how a try ended.
+        ///
+        /// - Returns: How many in a hundred of those that get so far are ejected; `nil` when it does not get so far.
+        mutating func add(_ result: Result, _ outliers: ClusterOutliers) -> Int? {
+            let status: Int
+            switch result {
+            case .silence where outliers.tellsSilencesApart:
+                return Self.add(1, to: &self.connectFailures, outliers.consecutiveSilences)
+                    ? outliers.silencesPercent : nil
+            case .silence(let code): status = code
+            case .answer(let code):
+                status = code
+                self.connectFailures = 0
+            }
+            let isGatewayError = 502...504 ~= status
+            if !isGatewayError { self.gatewayErrors = 0 }
+            if status < 500 { self.failures = 0 }
+            var percent: Int?
+            if isGatewayError, Self.add(1, to: &self.gatewayErrors, outliers.consecutiveGatewayErrors) {
+                percent = outliers.gatewayErrorsPercent
+            }
+            if status >= 500, Self.add(1, to: &self.failures, outliers.consecutiveErrors) {
+                percent = max(percent ?? 0, outliers.errorsPercent)
+            }
+            return percent
+        }
+
+        /// Counts up to a limit and begins anew there.
+        private static func add(_ one: Int64, to count: inout Int64, _ limit: Int) -> Bool {
+            guard limit > 0 else { return false }
+            count = min(count + one, Self.most)
+            guard count >= min(limit, Int(Self.most)) else { return false }
+            count = 0
+            return true
+        }
 
         mutating func add(_ failure: Failure) {
             self.failures = min(self.failures + 1, Self.most)
@@ -90,6 +143,40 @@ package final class EndpointHealth: Sendable {
         let number = streak.ejections + 1
         let (end, overflow) = now.addingReportingOverflow(settings.time(ofEjection: number))
         // Of several loops one gets here first; the others find that `until` is no longer what they read.
+        let (isMine, _) = self.ejectedUntil.compareExchange(
+            expected: until, desired: overflow ? .max : end, ordering: .relaxed)
+        if isMine { self.streak.store(Streak(ejections: number).word, ordering: .relaxed) }
+        return isMine
+    }
+
+    /// Takes in how a try ended, and ejects the endpoint when that was one failure too many.
+    ///
+    /// A try of an endpoint that is ejected already is not counted: it began before.
+    ///
+    /// - Parameter draw: A number below 100, as any other.
+    /// - Parameter mayEject: See ``failed(_:at:settings:mayEject:)``.
+    /// - Returns: Whether this very call ejected it.
+    package func count(
+        _ result: Result, at now: NIODeadline, by outliers: ClusterOutliers, draw: () -> Int, mayEject: () -> Bool
+    ) -> Bool {
+        let isGood = if case .answer(let status) = result { status < 500 } else { false }
+        var word = self.streak.load(ordering: .relaxed)
+        if isGood, word & Streak.counts == 0 { return false }
+        let until = self.ejectedUntil.load(ordering: .relaxed)
+        let now = Int64(clamping: now.uptimeNanoseconds)
+        guard until <= now else { return false }
+        var percent: Int?
+        while true {
+            var streak = Streak(word: word)
+            percent = streak.add(result, outliers)
+            let (isMine, found) = self.streak.weakCompareExchange(
+                expected: word, desired: streak.word, ordering: .relaxed)
+            word = isMine ? streak.word : found
+            if isMine { break }
+        }
+        guard let percent, percent >= 100 || draw() < percent, mayEject() else { return false }
+        let number = outliers.number(after: Streak(word: word).ejections, passed: until == 0 ? .max : now - until)
+        let (end, overflow) = now.addingReportingOverflow(outliers.time(ofEjection: number))
         let (isMine, _) = self.ejectedUntil.compareExchange(
             expected: until, desired: overflow ? .max : end, ordering: .relaxed)
         if isMine { self.streak.store(Streak(ejections: number).word, ordering: .relaxed) }

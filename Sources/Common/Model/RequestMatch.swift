@@ -31,9 +31,12 @@ package struct ParameterMatch: Sendable {
     package let name: [UInt8]
     /// All of them must hold for the first value; a parameter that is absent never matches.
     package let operators: [TextMatch]
+    /// Whether it must be there; otherwise it must not.
+    package let isPresent: Bool
 
     /// A match.
-    package init(_ name: String, _ operators: [TextMatch]) {
+    package init(_ name: String, _ operators: [TextMatch], isPresent: Bool = true) {
+        self.isPresent = isPresent
         self.name = Array(name.utf8)
         self.operators = operators
     }
@@ -59,6 +62,19 @@ package struct RequestMatch: Sendable {
     package var parameters: [ParameterMatch] = []
     /// In upper case: one of them, unless there is none.
     package var methods: [[UInt8]] = []
+
+    /// What is asked of fields in the way of a control plane: all of them must hold.
+    package var fields: [FieldMatch] = []
+    /// Whether only calls of gRPC match, which their content type tells.
+    package var isGRPC = false
+    /// How many of the requests that match otherwise do so, in millionths, at random; `nil` for all.
+    package var share: Int?
+
+    /// A share of all.
+    package static let all = 1_000_000
+
+    /// Whether there is anything that only a control plane asks.
+    package var hasRareConditions: Bool { !self.fields.isEmpty || self.isGRPC || self.share != nil }
 
     /// Matches every request.
     package init() {}

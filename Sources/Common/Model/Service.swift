@@ -72,6 +72,10 @@ package final class EndpointSet: Sendable {
     /// What the instances that were chosen speak instead, when none of them speaks the protocol that was asked for; as
     /// error texts show it.
     package let otherProtocols: String?
+    /// What is said of each of the endpoints, in their order; `nil` where that is nothing.
+    package let entries: [ClusterEntry]?
+    /// What each place takes of the requests; empty where places do not count.
+    package let localityWeights: [LocalityWeight]
 
     /// What instances were asked to be.
     package struct Tags: Sendable, Equatable {
@@ -96,10 +100,15 @@ package final class EndpointSet: Sendable {
     }
 
     /// A set.
-    package init(_ endpoints: [Endpoint], tags: Tags, otherProtocols: String? = nil) {
+    package init(
+        _ endpoints: [Endpoint], tags: Tags, otherProtocols: String? = nil, entries: [ClusterEntry]? = nil,
+        localityWeights: [LocalityWeight] = []
+    ) {
         self.endpoints = endpoints
         self.tags = tags
         self.otherProtocols = otherProtocols
+        self.entries = entries
+        self.localityWeights = localityWeights
     }
 }
 
@@ -147,6 +156,9 @@ package final class Service: Sendable {
         case virtualHost
         /// It stands for an external host, or for all with a suffix; likewise.
         case externalHost
+        /// A cluster that a control plane has named, with the endpoints that it has assigned to it: whatever they are asked to
+        /// be, they are all that there are, and nobody is found by their addresses.
+        case cluster
     }
 
     /// A service whose default endpoints are found for callers of `ownApp`.
@@ -163,7 +175,28 @@ package final class Service: Sendable {
             instances, matching: InstanceTags(), ownApp: ownApp, near: nil, "rest")
     }
 
-    /// The instances that `tags` ask for, of the own application unless they name another.
+    /// A cluster of these members, whose endpoints belong to no other service.
+    package init(
+        cluster name: String, _ members: [(endpoint: Endpoint, entry: ClusterEntry)],
+        localityWeights: [LocalityWeight] = [], use: UseMark = UseMark()
+    ) {
+        self.name = name
+        self.use = use
+        self.kind = .cluster
+        self.slotHolder = Slot.of(name, .cluster)
+        self.slot = self.slotHolder.number
+        self.instances = members.map { endpoint, entry in
+            Instance(
+                id: endpoint.description, version: "", app: "", status: entry.condition == .unhealthy ? .down : .up,
+                properties: [:], endpoints: [endpoint], region: entry.locality?.region ?? "",
+                zone: entry.locality?.zone ?? "")
+        }
+        self.defaultEndpoints = EndpointSet(
+            members.map(\.endpoint), tags: .init(version: "", app: ""), entries: members.map(\.entry),
+            localityWeights: localityWeights)
+    }
+
+    /// The instances that `tags` ask for, of the own application unless they name another; all endpoints of a cluster.
     ///
     /// `latest` is the highest version that an eligible instance of the application has: a newest version that is down as
     /// a whole takes no traffic with it. Applications and versions count only where the registry knows such things.
@@ -173,7 +206,8 @@ package final class Service: Sendable {
     package func endpoints(
         matching tags: InstanceTags, ownApp: String, near region: RegionConfig? = nil, protocolName: String = "rest"
     ) -> EndpointSet {
-        Self.endpoints(self.instances, matching: tags, ownApp: ownApp, near: region, protocolName)
+        if self.kind == .cluster { return self.defaultEndpoints }
+        return Self.endpoints(self.instances, matching: tags, ownApp: ownApp, near: region, protocolName)
     }
 
     private static func endpoints(
@@ -218,7 +252,9 @@ package final class Service: Sendable {
 extension Service: Equatable {
     /// Whether nothing has changed.
     package static func == (left: Service, right: Service) -> Bool {
-        left.name == right.name && left.instances == right.instances
+        left.name == right.name && left.kind == right.kind && left.instances == right.instances
             && left.defaultEndpoints.tags == right.defaultEndpoints.tags
+            && left.defaultEndpoints.entries == right.defaultEndpoints.entries
+            && left.defaultEndpoints.localityWeights == right.defaultEndpoints.localityWeights
     }
 }

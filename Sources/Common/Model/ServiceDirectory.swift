@@ -18,7 +18,9 @@ package final class ServiceDirectory: Sendable {
 
         /// What is found of a name whose service is this one, were it none.
         func entries(_ name: String, _ service: Service?) -> [AddressTable.Entry] {
-            if let service { return [AddressTable.Entry(service: service, isIndexed: false)] }
+            if let service {
+                return service.kind == .cluster ? [] : [AddressTable.Entry(service: service, isIndexed: false)]
+            }
             return (self.byName[name] ?? []).map { AddressTable.Entry(service: $0, isIndexed: true) }
         }
     }

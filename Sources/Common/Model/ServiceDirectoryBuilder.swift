@@ -74,6 +74,39 @@ package struct ServiceDirectoryBuilder {
         self.put(known.flatMap { $0 == service ? $0 : nil } ?? service)
     }
 
+    /// Adds a cluster that a control plane has named; see ``Service/Kind/cluster``.
+    ///
+    /// An address keeps its endpoint as long as the cluster has it, whatever else is said of it. Clusters share none: what
+    /// one finds out of an address is not the other's business.
+    ///
+    /// - Parameter entries: In the order in which endpoints take turns; an address may stand there more than once.
+    /// - Returns: Those whose endpoint is none; they are not in the cluster.
+    @discardableResult
+    package mutating func addCluster(
+        _ name: String, _ entries: [ClusterEntry], localityWeights: [LocalityWeight] = []
+    ) -> [ClusterEntry] {
+        let known = self.previous.names[spelled: name]
+        var endpoints: [String: Endpoint] = [:]
+        if let known, known.kind == .cluster {
+            for endpoint in known.defaultEndpoints.endpoints { endpoints[endpoint.description] = endpoint }
+        }
+        var members: [(endpoint: Endpoint, entry: ClusterEntry)] = []
+        var refused: [ClusterEntry] = []
+        for entry in entries {
+            guard let endpoint = endpoints[entry.endpoint] ?? (try? Endpoint(entry.endpoint)) else {
+                refused.append(entry)
+                continue
+            }
+            let one = endpoints[endpoint.description] ?? endpoint
+            endpoints[one.description] = one
+            members.append((one, entry))
+        }
+        let service = Service(
+            cluster: name, members, localityWeights: localityWeights, use: known?.use ?? UseMark())
+        self.put(known.flatMap { $0 == service ? $0 : nil } ?? service)
+        return refused
+    }
+
     /// Adds the service `name` as the previous directory has it.
     ///
     /// - Returns: `false` when that has none.

@@ -13,6 +13,14 @@ struct LoadBalanceStage: Stage {
     static let name = "loadbalance"
 
     let own: OwnListeners
+    /// Finds the places that requests name by themselves.
+    private let requested: ExternalDestinations
+
+    /// - Parameter limit: How long a name is looked up.
+    init(own: OwnListeners, limit: TimeAmount) {
+        self.own = own
+        self.requested = ExternalDestinations(limit: limit)
+    }
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         if exchange.balancing.isAwaiting { Self.lookAgain(&exchange) }
@@ -24,10 +32,17 @@ struct LoadBalanceStage: Stage {
         } else {
             let subset = target.cluster(exchange.cluster, isGRPC: exchange.isGRPC, exchange.worker)
             exchange.counters = subset.counters
+            if let requested = target.policy.requested, case .requested? = subset.cluster?.members {
+                return self.goWhereAsked(&exchange, target, requested)
+            }
             if let foreign = subset.foreign { foreign.use.set() }
             guard var index = Self.choose(&exchange, target, subset) else {
                 let name = Self.owner(target, subset)
                 if let future = Self.ask(&exchange, name, subset.set) { return .again(future) }
+                if subset.foreign == nil, name != nil, target.policy.host?.service != nil {
+                    return .reject(
+                        ProxyError(.noRule, "no such cluster", status: exchange.effect?.action.missingStatus ?? 503))
+                }
                 return .reject(Self.absence(of: name ?? subset.cluster?.name, subset.set, isGRPC: exchange.isGRPC))
             }
             if self.own.contains(subset.set.endpoints[index]) {
@@ -40,7 +55,9 @@ struct LoadBalanceStage: Stage {
             let endpoint = subset.set.endpoints[index]
             exchange.balancing.subset = subset
             exchange.balancing.index = index
-            if !subset.hosts.isEmpty { exchange.setHost(of: subset.hosts[index]) }
+            if !subset.hosts.isEmpty, !subset.isAssigned || exchange.effect?.action.takesHost == true {
+                exchange.setHost(of: subset.hosts[index])
+            }
             exchange.endpoint =
                 subset.port == 0 ? endpoint : exchange.worker.endpoint(at: endpoint, port: subset.port)
         }
@@ -62,6 +79,21 @@ struct LoadBalanceStage: Stage {
         return .proceed
     }
 
+    /// Takes the place that the request itself names, as a cluster of a control plane may have it, unless it is one that
+    /// nobody may be taken to.
+    private func goWhereAsked(
+        _ exchange: inout Exchange, _ target: ServiceState, _ requested: RequestedHosts
+    ) -> Verdict {
+        let authority = exchange.request.authority
+        let host = exchange.requestHeaders.string(in: authority.host).lowercased()
+        let port = authority.portDigits.isEmpty ? 80 : authority.port
+        switch self.requested.look(&exchange, host, port, requested, target.rules, self.own) {
+        case .found: return .proceed
+        case .wait(let future): return .again(future)
+        case .refused(let error): return .reject(error)
+        }
+    }
+
     func onResponse(_ exchange: inout Exchange) {
         guard let subset = exchange.balancing.subset else { return }
         if exchange.balancing.isCounted, !exchange.attempt.isFailure, !exchange.attempt.isUnseen {
@@ -74,7 +106,9 @@ struct LoadBalanceStage: Stage {
     /// Whether a retry is possible at all.
     @inline(__always)
     private static func mayRetry(_ exchange: borrowing Exchange, _ target: ServiceState) -> Bool {
-        if let effect = exchange.effect, let retry = effect.action.retry { return retry.policy.isEnabled }
+        if let effect = exchange.effect, let retry = effect.action.retry {
+            return retry.policy.isEnabled && retry.conditions.isEmpty
+        }
         return target.policy.retry.isEnabled
     }
 
@@ -107,6 +141,7 @@ struct LoadBalanceStage: Stage {
             exchange.balancing.isCounted = false
         }
         let health = subset.set.endpoints[exchange.balancing.index].health
+        if subset.outliers != nil || subset.isAssigned { return Self.countResult(&exchange, subset, health) }
         switch exchange.outcome.health {
         case .succeeded: health.succeeded(at: exchange.worker.now)
         case .failed(let failure): Self.countFailure(&exchange, failure, subset, health)
@@ -128,6 +163,9 @@ struct LoadBalanceStage: Stage {
         }
         let hash = Self.hash(exchange, subset)
         let failed = exchange.balancing.failed
+        if subset.isAssigned {
+            return subset.pickAssigned(hash: hash, at: now, using: &worker.random, besides: failed)
+        }
         guard !failed.isEmpty else {
             return subset.pick(hash: hash, at: now, using: &worker.random) { !$0.health.isEjected(at: now) }
         }
@@ -204,7 +242,9 @@ struct LoadBalanceStage: Stage {
     ) -> EventLoopFuture<Void>? {
         guard exchange.chain == .services, let service else { return nil }
         let worker = exchange.worker
-        let demand = ServiceDemand(app: set.tags.app, name: service)
+        // Clusters of a control plane are of no application.
+        let app = set.tags.app.isEmpty ? worker.rules.caller.app : set.tags.app
+        let demand = ServiceDemand(app: app, name: service)
         guard !worker.directory.settles(demand, at: worker.now) else {
             worker.waits.refuses(demand, at: worker.now)
             return nil
@@ -245,11 +285,7 @@ struct LoadBalanceStage: Stage {
     ) {
         guard let target = exchange.target else { return }
         let worker = exchange.worker
-        subset.loads[exchange.balancing.index].shard.failures.add()
-        if subset.countsLoad {
-            let time = Duration(worker.now - exchange.balancing.chosenAt)
-            subset.observeFailure(after: time, of: exchange.balancing.index, at: worker.now)
-        }
+        Self.observeFailure(&exchange, subset)
         let settings = target.policy.outliers
         let wasEjected = health.failed(failure, at: worker.now, settings: settings) {
             subset.mayEject(at: worker.now, maxPercent: settings.maxEjectedPercent)
@@ -257,12 +293,39 @@ struct LoadBalanceStage: Stage {
         if let session = exchange.balancing.session {
             _ = target.policy.sessions?.failed(Array(session.utf8).rawSpan, at: worker.now)
         }
-        guard wasEjected else { return }
+        if wasEjected { Self.reportEjection(&exchange, subset) }
+    }
+
+    /// The same where the cluster alone says what is a failure, and when that is one too many.
+    private static func countResult(
+        _ exchange: inout Exchange, _ subset: EndpointSubset, _ health: EndpointHealth
+    ) {
+        if case .failed = exchange.outcome.health { Self.observeFailure(&exchange, subset) }
+        guard let outliers = subset.outliers, let result = exchange.endpointResult else { return }
+        let worker = exchange.worker
+        let wasEjected = health.count(result, at: worker.now, by: outliers) {
+            Int.random(in: 0..<100, using: &worker.random)
+        } mayEject: {
+            subset.mayEject(at: worker.now, by: outliers)
+        }
+        if wasEjected { Self.reportEjection(&exchange, subset) }
+    }
+
+    private static func observeFailure(_ exchange: inout Exchange, _ subset: EndpointSubset) {
+        subset.loads[exchange.balancing.index].shard.failures.add()
+        guard subset.countsLoad else { return }
+        let now = exchange.worker.now
+        let time = Duration(now - exchange.balancing.chosenAt)
+        subset.observeFailure(after: time, of: exchange.balancing.index, at: now)
+    }
+
+    private static func reportEjection(_ exchange: inout Exchange, _ subset: EndpointSubset) {
+        let worker = exchange.worker
         worker.metrics.ejections.add()
         worker.logger.notice(
             "instance left out: it has failed again and again",
             metadata: [
-                "service": "\(target.service.name)",
+                "service": "\(exchange.target?.service.name ?? "")",
                 "endpoint": "\(subset.set.endpoints[exchange.balancing.index])",
             ])
     }
@@ -283,6 +346,9 @@ struct LoadBalanceStage: Stage {
     private static func retry(_ exchange: inout Exchange) -> Duration? {
         guard let target = exchange.target, let subset = exchange.balancing.subset else { return nil }
         if exchange.outcome == .refused { return Self.passOver(&exchange, target.policy, subset) }
+        if let retry = exchange.effect?.action.retry, !retry.conditions.isEmpty {
+            return Self.retry(&exchange, by: retry, subset)
+        }
         let policy = exchange.retryPolicy ?? target.policy.retry
         guard policy.isEnabled, Self.isRetriable(exchange, policy), Self.mayRepeat(exchange, policy) else {
             return nil
@@ -295,14 +361,7 @@ struct LoadBalanceStage: Stage {
             exchange.worker.metrics.count(.retryBudget)
             return nil
         }
-        if let tickets = subset.tickets {
-            guard tickets.takeRetry(most: subset.cluster?.settings?.maxRetries) else {
-                exchange.worker.metrics.count(.retryBudget)
-                return nil
-            }
-            // Held through the wait; the present try is finished before.
-            exchange.balancing.nextRetry = tickets
-        }
+        guard Self.takeRetry(&exchange, subset) else { return nil }
         if staysOnSame {
             exchange.balancing.triesOnSame += 1
             exchange.balancing.staysOnSame = true
@@ -312,6 +371,32 @@ struct LoadBalanceStage: Stage {
             exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
         }
         return policy.backoff.wait(before: exchange.attempts, using: &exchange.worker.random)
+    }
+
+    /// The same where the route names the failures.
+    private static func retry(
+        _ exchange: inout Exchange, by retry: RouteRetry, _ subset: EndpointSubset
+    ) -> Duration? {
+        guard exchange.balancing.instances < retry.policy.onNext, exchange.hasFailed(by: retry),
+            Self.mayRepeat(exchange, retry.policy), Self.takeRetry(&exchange, subset)
+        else { return nil }
+        exchange.balancing.instances += 1
+        if retry.avoidsTried {
+            exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
+        }
+        return retry.policy.backoff.wait(before: exchange.balancing.instances, using: &exchange.worker.random)
+    }
+
+    /// Takes the place of a retry among those of a cluster that limits them.
+    private static func takeRetry(_ exchange: inout Exchange, _ subset: EndpointSubset) -> Bool {
+        guard let tickets = subset.tickets else { return true }
+        guard tickets.takeRetry(most: subset.cluster?.settings?.maxRetries) else {
+            exchange.worker.metrics.count(.retryBudget)
+            return false
+        }
+        // Held through the wait; the present try is finished before.
+        exchange.balancing.nextRetry = tickets
+        return true
     }
 
     /// The circuit of the instance that was chosen has refused the request: another instance may take it.

@@ -105,10 +105,13 @@ package struct Explainer {
         let name = request.headers.string(in: authority.host)
         let port = authority.portDigits.isEmpty ? 80 : authority.port
         if let host = request.headers.withBytes(in: authority.host, { self.rules.hosts.find($0, port: port) }) {
+            let target = self.target(host)
+            let source = target.policy.host?.service == nil ? "mesh.yaml" : "the control plane"
             explanation.destination = host.name
             explanation.steps.append(
-                .init(handler: "destination", summary: "virtual host \(host.name) of mesh.yaml, which has \(name)"))
-            return self.target(host)
+                .init(
+                    handler: "destination", summary: "virtual host \(host.name) of \(source), which has \(name)"))
+            return target
         }
         let listed = request.headers.withBytes(
             in: authority.host, { self.rules.externalHosts.find($0, port: port) })
@@ -147,6 +150,11 @@ package struct Explainer {
             return ("the registry has not answered yet", ProxyError(.notReady))
         }
         let missing = ProxyError(.noEndpoint, "lb: No available instance, key: \(name)()")
+        let authority = request.head.authority
+        let port = authority.portDigits.isEmpty ? 80 : authority.port
+        if let demand = self.rules.demand(forPort: port), self.directory.absence(of: demand, at: self.now) == nil {
+            return ("the control plane has not been asked about port \(port): the first request does that", nil)
+        }
         if self.directory.isComplete { return ("no service is called \(name)", missing) }
         return ("the registry has not been asked about \(name): the first request does that", nil)
     }

@@ -56,7 +56,12 @@ extension Explainer {
                 details.append("an answer may take any time")
             }
             let retry = action?.retry?.policy ?? self.policy.retry
-            if retry.isEnabled, self.target.chain == .services {
+            if let named = action?.retry, !named.conditions.isEmpty, retry.isEnabled {
+                let tries = retry.onNext == 1 ? "one more try" : "up to \(retry.onNext) more tries"
+                let codes = named.statuses.sorted().map { " \($0)" }.joined(separator: ",")
+                details.append("after \(named.conditions): \(tries)")
+                if !codes.isEmpty { details.append("retriable-status-codes are\(codes)") }
+            } else if retry.isEnabled, self.target.chain == .services {
                 let same = retry.onSame > 0 ? "\(retry.onSame) more on the same instance, " : ""
                 details.append(
                     "after a failure: \(same)up to \(retry.onNext) other instance\(retry.onNext == 1 ? "" : "s")")
@@ -164,7 +169,7 @@ extension Explainer {
         private static func effects(of action: RouteAction) -> [String] {
             var lines: [String] = []
             switch action.rewrite {
-            case .prefix(_, let path):
+            case .prefix(_, let path), .bytes(_, let path):
                 let text = String(decoding: path, as: UTF8.self)
                 lines.append(path.isEmpty ? "the prefix of the path goes" : "the prefix of the path becomes \(text)")
             case .whole(let path): lines.append("the path becomes \(String(decoding: path, as: UTF8.self))")
@@ -192,6 +197,8 @@ extension Explainer {
         private static func description(of rule: Route) -> String {
             switch rule.match {
             case .always: "takes every request"
+            case .request(let match) where match.share != nil:
+                "takes \(match.share ?? 0) of a million requests that are so, at random"
             case .request, .never: "everything it asks for is there"
             case .marked(let policy): "the request is marked \(policy.name), or would be"
             }
@@ -200,7 +207,11 @@ extension Explainer {
         /// Why a request is not one of a rule's; `nil` when it is.
         private func failure(of rule: Route, _ request: borrowing Request) -> String? {
             if rule.matches(request.head, request.headers, mark: self.mark?.name) {
-                return rule.match.isPossible(for: request.caller) ? nil : Self.callerFailure(rule, request.caller)
+                guard rule.match.isPossible(for: request.caller) else {
+                    return Self.callerFailure(rule, request.caller)
+                }
+                if case .request(let match) = rule.match { return Self.rareFailure(of: match, request) }
+                return nil
             }
             switch rule.match {
             case .always: return nil
@@ -213,6 +224,16 @@ extension Explainer {
                 }
                 return "method, path or query differ"
             }
+        }
+
+        /// Which condition of a control plane's route does not hold; `nil` for none.
+        ///
+        /// A share of requests is all of them.
+        private static func rareFailure(of match: RequestMatch, _ request: borrowing Request) -> String? {
+            for field in match.fields where !field.holds(for: request.head, request.headers) {
+                return "not so: \(field)"
+            }
+            return match.isGRPC && !request.headers.isGRPC ? "only for calls of gRPC" : nil
         }
 
         private static func callerFailure(_ rule: Route, _ caller: ServiceIdentity) -> String {

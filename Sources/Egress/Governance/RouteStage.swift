@@ -14,8 +14,10 @@ struct RouteStage: Stage {
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         guard let target = exchange.target, let matcher = target.policy.matcher else { return .proceed }
+        let worker = exchange.worker
         guard
-            let route = matcher.route(for: exchange.request, exchange.requestHeaders, mark: exchange.mark)
+            let route = matcher.route(
+                for: exchange.request, exchange.requestHeaders, mark: exchange.mark, using: &worker.random)
         else {
             guard target.policy.host?.unmatched == .notFound else { return .proceed }
             return .reject(ProxyError(.noRule, "no route"))
@@ -52,12 +54,21 @@ struct RouteStage: Stage {
                 return .again(worker.eventLoop.scheduleTask(in: TimeAmount(delay)) {}.futureResult)
             }
         }
-        if let fault = effect.action.fault, let status = fault.abortStatus,
-            Self.hits(fault.abortShare, &worker.random)
-        {
+        guard let fault = effect.action.fault, fault.aborts, Self.hits(fault.abortShare, &worker.random) else {
+            return nil
+        }
+        exchange.effect = effect
+        if let status = fault.abortStatus {
             return .reject(ProxyError(.faultInjected, "injecting abort", status: status))
         }
-        return nil
+        return .reply(Self.abort(fault.abortGRPCStatus ?? 0))
+    }
+
+    /// An abort with a status of gRPC, as clients of other protocols see it too.
+    private static func abort(_ code: Int) -> LocalReply {
+        var reply = LocalReply(status: 200, reason: .faultInjected, body: "fault filter abort")
+        reply.grpcStatus = code
+        return reply
     }
 
     private static func hits(_ share: Int, _ random: inout FastRandom) -> Bool {

@@ -21,6 +21,8 @@ package final class EndpointSubset {
     /// The port that is called in place of the endpoints' own; 0 for none.
     package let port: Int
     private let panicThreshold: Int
+    /// When an endpoint is left alone; `nil` for what ``ClusterSettings/outliers`` says.
+    package let outliers: ClusterOutliers?
     /// The longest time to connect; `nil` for the listener's.
     let connectLimit: TimeAmount?
     /// Whose instances they are, where not those of the called service; `nil` where that is not known.
@@ -33,6 +35,10 @@ package final class EndpointSubset {
     package let hosts: [HeaderLine?]
     /// Weights, priorities and distances; `nil` where all endpoints are the same.
     private let shares: EndpointShares?
+    /// Whether a control plane has assigned the endpoints: rather none than one that is ejected or said to be unhealthy.
+    package let isAssigned: Bool
+    /// Which of them are said to be unhealthy; empty where none is.
+    private let isUnhealthy: [Bool]
     private var next: RoundRobin
     private var speeds: WeightedResponse
     private let ring: SharedRing?
@@ -54,19 +60,24 @@ package final class EndpointSubset {
         self.cluster = cluster
         self.foreign = foreign
         self.tickets = tickets
-        self.scope = ConnectionScope(cluster, tickets, tls)
+        self.scope = ConnectionScope(cluster, tickets, tls, entries: set.entries)
         let settings = cluster?.settings
         self.port = (settings?.port).map { Int($0) } ?? 0
         self.panicThreshold = settings?.panicThreshold ?? 0
+        self.outliers = settings?.outliers
         self.connectLimit = (settings?.connectTimeout).map { TimeAmount($0) }
-        if case .fixed(let entries)? = cluster?.members, entries.count == set.endpoints.count {
-            let hosts = entries.map { entry in entry.host.map { HeaderLine("Host", $0) } }
-            self.hosts = hosts.contains { $0 != nil } ? hosts : []
-            self.shares = EndpointShares(entries, near: own, localities: settings?.localityWeights ?? [])
-        } else {
-            self.hosts = []
-            self.shares = nil
-        }
+        var entries = set.entries ?? []
+        if case .fixed(let fixed)? = cluster?.members { entries = fixed }
+        if entries.count != set.endpoints.count { entries = [] }
+        let isAssigned = set.entries != nil
+        self.isAssigned = isAssigned
+        let hosts = entries.map { entry in entry.host.map { HeaderLine("Host", $0) } }
+        self.hosts = hosts.contains { $0 != nil } ? hosts : []
+        let localities = settings?.localityWeights ?? []
+        self.shares = EndpointShares(
+            entries, near: isAssigned ? nil : own, localities: localities.isEmpty ? set.localityWeights : localities)
+        let isUnhealthy = entries.map { $0.condition == .unhealthy }
+        self.isUnhealthy = isUnhealthy.contains(true) ? isUnhealthy : []
         self.ring = ring
         self.policy = policy
         self.counters = counters
@@ -114,10 +125,68 @@ package final class EndpointSubset {
     ///
     /// - Source: the panic threshold of Envoy's load balancing.
     private func isPanicking(at now: NIODeadline) -> Bool {
-        let left = self.set.endpoints.count { !$0.health.isEjected(at: now) }
+        let left = self.set.endpoints.indices.count { self.isUp($0, at: now) }
         guard left * 100 < self.set.endpoints.count * self.panicThreshold else { return false }
         // Other priorities may bear it.
-        return self.shares?.isShort { !self.set.endpoints[$0].health.isEjected(at: now) } ?? true
+        return self.shares?.isShort { self.isUp($0, at: now) } ?? true
+    }
+
+    @inline(__always)
+    private func isUp(_ index: Int, at now: NIODeadline) -> Bool {
+        !self.set.endpoints[index].health.isEjected(at: now) && (self.isUnhealthy.isEmpty || !self.isUnhealthy[index])
+    }
+
+    /// One of assigned endpoints, by the strategy and their weights.
+    ///
+    /// - Parameter failed: Those that have failed this very request: used where there are no others of the same priority.
+    /// - Returns: An index; `nil` when all are ejected or unhealthy, unless these are used because so few are left.
+    package func pickAssigned(
+        hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, besides failed: [Endpoint]
+    ) -> Int? {
+        let usesAll = self.panicThreshold > 0 && self.isPanicking(at: now)
+        func isUp(_ index: Int) -> Bool { usesAll || self.isUp(index, at: now) }
+        func isFresh(_ index: Int) -> Bool {
+            isUp(index) && (failed.isEmpty || !failed.contains { $0 === self.set.endpoints[index] })
+        }
+        if let shares = self.shares {
+            return self.pick(shares, hash, now, &random, isUp: isUp, isFresh: isFresh)
+        }
+        guard let first = self.choose(hash, now, &random) else { return nil }
+        if isFresh(first) { return first }
+        if let other = self.chooseAgain(hash, now, &random, where: isFresh) { return other }
+        return isUp(first) ? first : failed.isEmpty ? nil : self.chooseAgain(hash, now, &random, where: isUp)
+    }
+
+    /// The same where they are not all alike.
+    private func pick(
+        _ shares: EndpointShares, _ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom,
+        isUp: (Int) -> Bool, isFresh: (Int) -> Bool
+    ) -> Int? {
+        if let hash {
+            // The same for equal values.
+            var draws = FastRandom(seed: hash)
+            let tier = shares.tier(using: &draws, isUp)
+            func isLeft(_ index: Int) -> Bool { shares.isIn(tier, index) && isFresh(index) }
+            // Else all points of the ring would be looked at for nothing.
+            if self.set.endpoints.indices.contains(where: isLeft) { return self.pickOnRing(hash, where: isLeft) }
+            func isThere(_ index: Int) -> Bool { shares.isIn(tier, index) && isUp(index) }
+            guard self.set.endpoints.indices.contains(where: isThere) else { return nil }
+            return self.pickOnRing(hash, where: isThere)
+        }
+        let tier = shares.tier(using: &random, isUp)
+        guard let one = shares.pick(from: tier, using: &random, where: isFresh) else {
+            return shares.pick(from: tier, using: &random, where: isUp)
+        }
+        guard self.policy.strategy == .leastRequest || self.policy.strategy == .peakEWMA,
+            let other = shares.pick(from: tier, using: &random, where: isFresh)
+        else { return one }
+        func load(_ index: Int) -> Double {
+            let load =
+                self.policy.strategy == .leastRequest
+                ? Double(self.loads[index].outstanding) : self.cost(of: index, at: now)
+            return load / Double(max(1, shares.weight(of: index)))
+        }
+        return load(other) < load(one) ? other : one
     }
 
     @inline(__always)
@@ -203,9 +272,18 @@ package final class EndpointSubset {
     /// The place of the endpoint that is described so; `nil` when it is none of these.
     package func index(of description: String) -> Int? { self.places[description] }
 
-    /// Whether no more of the endpoints may be left out.
+    /// Whether one more of the endpoints may be left out.
     package func mayEject(at now: NIODeadline, maxPercent: Int) -> Bool {
-        let ejected = self.set.endpoints.count { $0.health.isEjected(at: now) }
-        return EndpointHealth.mayEject(ejected: ejected, of: self.set.endpoints.count, maxPercent: maxPercent)
+        EndpointHealth.mayEject(
+            ejected: self.ejectedCount(at: now), of: self.set.endpoints.count, maxPercent: maxPercent)
+    }
+
+    /// The same where the cluster says when.
+    package func mayEject(at now: NIODeadline, by outliers: ClusterOutliers) -> Bool {
+        outliers.mayEject(ejected: self.ejectedCount(at: now), of: self.set.endpoints.count)
+    }
+
+    private func ejectedCount(at now: NIODeadline) -> Int {
+        self.set.endpoints.count { $0.health.isEjected(at: now) }
     }
 }

@@ -38,11 +38,16 @@ package final class ConnectionScope {
     let mostPending: Int?
 
     /// `nil` for a cluster that says nothing of its connections.
-    package init?(_ cluster: Cluster?, _ tickets: ClusterTickets?, _ tls: TLSContexts) {
+    ///
+    /// - Parameter entries: What is said of its endpoints where they are not written down in it.
+    package init?(
+        _ cluster: Cluster?, _ tickets: ClusterTickets?, _ tls: TLSContexts, entries: [ClusterEntry]? = nil
+    ) {
         guard let cluster else { return nil }
         let settings = cluster.settings ?? ClusterSettings()
         var isPlain: [Bool] = []
         if case .fixed(let entries) = cluster.members { isPlain = entries.map(\.isPlain) }
+        if let entries { isPlain = entries.map(\.isPlain) }
         let hasPlain = isPlain.contains(true)
         guard settings.maxConnections != nil || settings.tls != nil || hasPlain else { return nil }
         self.name = cluster.name ?? ""

@@ -99,12 +99,13 @@ extension ExchangeDriver {
         if self.phase != .idle { self.deadline = self.earliest }
     }
 
-    /// The time that the client has set is over: no other try, and no blame for who had no fair chance.
+    /// The time that the client or its route has set is over: no other try, and no blame for who had no fair chance.
     private func callIsOver() {
         self.worker.metrics.count(.upstreamTime)
+        // All that the route gives is fair.
+        let fair = min(Self.fairChance, self.exchange.effect?.callLimit ?? Self.fairChance)
         let isFair =
-            self.exchange.attempt.upstream != nil
-            && self.worker.now - self.exchange.attempt.sentAt >= Self.fairChance
+            self.exchange.attempt.upstream != nil && self.worker.now - self.exchange.attempt.sentAt >= fair
         self.letGo(.late)
         self.fail(ProxyError(.upstreamTimeout), outcome: isFair ? nil : .callOver)
     }

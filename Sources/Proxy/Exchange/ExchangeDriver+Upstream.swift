@@ -23,6 +23,7 @@ extension ExchangeDriver {
         self.phase = .connecting
         self.exchange.attempts &+= 1
         self.renewTicket()
+        if self.call.isRequestComplete, let effect = self.exchange.effect { self.beginCall(effect) }
         // After a connection that went stale only a fresh one will do: its siblings are likely stale too.
         let mayReuse = self.exchange.attempts == 1
         switch self.worker.pool.open(endpoint, for: self.currentTicket, mayReuse: mayReuse) {
@@ -102,11 +103,11 @@ extension ExchangeDriver {
     }
 
     /// The time of the call runs from the last byte of its request, over all tries.
-    private func beginCall(_ effect: RouteEffect) {
+    func beginCall(_ effect: RouteEffect) {
         guard let limit = effect.callLimit, !self.call.hasCallLimit else { return }
         self.call.hasCallLimit = true
         self.call.callDeadline = min(self.call.callDeadline, self.worker.now + limit)
-        self.worker.deadlines.notice(limit)
+        self.arm(limit)
     }
 
     /// Whether the upstream takes more of the request, which the client may send or not.
@@ -219,7 +220,7 @@ extension ExchangeDriver {
             self.exchange.attempt.isFailure = true
             self.exchange.outcome = .listedStatus
             if self.tryAgain() { return }
-        } else if let effect = self.exchange.effect, effect.retries(on: self.exchange.meaningfulStatus) {
+        } else if let retry = self.exchange.effect?.action.retry, self.exchange.isUnwanted(by: retry) {
             self.exchange.outcome = .unwantedStatus
             if self.tryAgain() { return }
             self.exchange.outcome = .open
@@ -287,7 +288,10 @@ extension ExchangeDriver {
     /// - Parameter wasReused: It had served other requests before and sent no byte of a response to this one, so it was
     ///   most likely closed before the request reached it.
     /// - Parameter wasSent: Whether a byte of the request may have been looked at.
-    package func upstreamFailed(_ number: UInt64, _ error: ProxyError, wasReused: Bool, wasSent: Bool = true) {
+    /// - Parameter wasReset: Whether the upstream has reset its connection, and not just closed it.
+    package func upstreamFailed(
+        _ number: UInt64, _ error: ProxyError, wasReused: Bool, wasSent: Bool = true, wasReset: Bool = false
+    ) {
         assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase != .idle else { return }
         self.exchange.attempt.upstream = nil
@@ -296,7 +300,7 @@ extension ExchangeDriver {
             return
         }
         if !wasSent { self.exchange.attempt.isUnseen = true }
-        if wasReused, self.mayResend(wasSent: wasSent) {
+        if wasReused, self.mayResend(wasSent: wasSent, wasReset: wasReset) {
             self.beginAgain()
             self.connect()
             return
@@ -318,8 +322,10 @@ extension ExchangeDriver {
     /// Whether the request goes out once more because its connection had been closed under it, whatever the retry policy.
     ///
     /// Only where it has failed at once, within the budget, and where nothing can have been executed twice.
-    private func mayResend(wasSent: Bool) -> Bool {
+    private func mayResend(wasSent: Bool, wasReset: Bool) -> Bool {
         guard self.exchange.hasWholeBody else { return false }
+        // A route that names its failures says whether this is one.
+        if wasReset, let retry = self.exchange.effect?.action.retry, !retry.conditions.isEmpty { return false }
         if !wasSent { return self.exchange.attempts <= Self.mostRefusals }
         let now = self.worker.now
         guard self.exchange.attempts == 1, self.exchange.isReplayable,

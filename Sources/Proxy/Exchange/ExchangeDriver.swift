@@ -155,6 +155,8 @@ package final class ExchangeDriver: DeadlineOwner {
         }
         guard self.phase == .waiting || self.phase == .responding, let upstream = self.exchange.attempt.upstream else {
             self.keepForLater(body)
+            // Whoever waits for a connection waits within the time of the call.
+            if isComplete, self.phase == .connecting, let effect = self.exchange.effect { self.beginCall(effect) }
             return
         }
         self.retain(body)
@@ -291,7 +293,10 @@ package final class ExchangeDriver: DeadlineOwner {
             self.conclude(outcome ?? Outcome(error, hasHead: true)) { $0.abortResponse(self) }
         } else {
             let profile = self.exchange.target?.policy.host?.profile ?? .serviceComb
-            self.reply(LocalReply(error, profile), outcome: outcome ?? Outcome(error, hasHead: false))
+            var reply = LocalReply(error, profile)
+            // What clients of Envoy know: its own answers are changed like all others.
+            if profile == .envoy, let effect = self.exchange.effect { effect.edit(&reply) }
+            self.reply(reply, outcome: outcome ?? Outcome(error, hasHead: false))
         }
     }
 
@@ -299,11 +304,14 @@ package final class ExchangeDriver: DeadlineOwner {
         if reply.leadsInside { return self.leadInside(reply) }
         var reply = reply
         if self.plan.direction == .incoming { reply.stateUnserved() }
+        if !self.exchange.isGRPC, self.exchange.target?.policy.host?.profile == .envoy,
+            self.exchange.requestHeaders.isGRPC
+        {
+            reply = reply.trailersOnly
+        }
         self.exchange.status = reply.status
         self.exchange.responseBytes = reply.body.utf8.count
-        if self.exchange.isGRPC {
-            self.exchange.grpcStatus = reply.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: reply.status)
-        }
+        if self.exchange.isGRPC { self.exchange.grpcStatus = reply.codeOfGRPC }
         self.conclude(outcome) { $0.sendReply(reply, self) }
     }
 

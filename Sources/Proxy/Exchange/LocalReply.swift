@@ -15,6 +15,8 @@ package struct LocalReply: Sendable, Equatable {
     package var contentType = Self.plainText
     /// Further header lines.
     package var headers: [Header] = []
+    /// What a call of gRPC is told; `nil` for what the reason says, or the status.
+    package var grpcStatus: Int?
     /// Whether this is the answer to a CONNECT that leads to a service: the client goes on inside, with requests of its
     /// own.
     package var leadsInside = false
@@ -64,9 +66,25 @@ package struct LocalReply: Sendable, Equatable {
     package init(_ error: ProxyError, _ profile: ReplyProfile = .serviceComb) {
         self.init(status: profile.status(of: error), reason: error.reason, body: profile.body(of: error))
         if let seconds = error.retryAfter { self.headers = [Header("Retry-After", "\(seconds)")] }
-        if profile == .envoy, error.reason == .bulkheadFull {
-            self.headers.append(Header("x-envoy-overloaded", "true"))
-        }
+        guard profile == .envoy else { return }
+        self.grpcStatus = GRPCStatus.envoyCode(ofHTTP: self.status)
+        if error.reason == .bulkheadFull { self.headers.append(Header("x-envoy-overloaded", "true")) }
+    }
+
+    /// The same for a call of gRPC by HTTP/1.1, as Envoy answers it.
+    var trailersOnly: LocalReply {
+        var reply = LocalReply(status: 200, reason: self.reason)
+        reply.headers =
+            [
+                Header("content-type", "application/grpc"), Header("grpc-status", "\(self.codeOfGRPC)"),
+                Header("grpc-message", GRPCStatus.encode(self.body)),
+            ] + self.headers
+        return reply
+    }
+
+    /// The code that a call of gRPC is told.
+    var codeOfGRPC: Int {
+        self.grpcStatus ?? self.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: self.status)
     }
 }
 

@@ -239,7 +239,7 @@ package final class ServicePolicy: Sendable {
         self.effects = RouteEffect.all(of: self.host, upon: old?.effects ?? [])
         self.tickets = (self.host?.clusters ?? []).map { tickets($0) }
         self.fault = rules.faults[service]
-        if case .requested(let rule)? = self.host?.clusters.first?.members {
+        if let rule = self.host?.requestedRule {
             self.requested = RequestedHosts(
                 rule: rule, asker: NameResolver.Asker("external \(service)", threads: RequestedHosts.threads))
         } else {

@@ -121,7 +121,8 @@ extension RawSpan {
 extension ParameterMatch {
     /// Whether the parameter of a query is what is asked for.
     func holds(for query: RawSpan) -> Bool {
-        guard let range = query.parameter(self.name) else { return false }
+        guard let range = query.parameter(self.name) else { return !self.isPresent }
+        guard self.isPresent else { return false }
         let value = query.extracting(range)
         return self.operators.allSatisfy { $0.matches(value) }
     }

@@ -74,14 +74,35 @@ package final class RouteEffect: Sendable {
         self.action.rewrite != nil || self.host != nil || !self.requestEdits.isEmpty
     }
 
+    /// Does to an answer of mesher's own what is done to all.
+    func edit(_ reply: inout LocalReply) {
+        for edit in self.action.responseEdits {
+            let name = edit.name.lowercased()
+            let isThere = name == "content-type" || reply.headers.contains { $0.name.lowercased() == name }
+            switch edit {
+            case .addIfAbsent where isThere: continue
+            case .setIfPresent where !isThere: continue
+            default: break
+            }
+            reply.headers.removeAll { edit.removes && $0.name.lowercased() == name }
+            switch edit {
+            // It stands there already, and once.
+            case .set(_, let value) where name == "content-type",
+                .setIfPresent(_, let value) where name == "content-type":
+                reply.contentType = value
+            case .add where name == "content-type": break
+            case .remove: break
+            case .set(let name, let value), .add(let name, let value), .addIfAbsent(let name, let value),
+                .setIfPresent(let name, let value):
+                reply.headers.append(.init(name, value))
+            }
+        }
+    }
+
     /// No limit is what is longer than anybody waits.
     private static func amount(_ duration: Duration?) -> TimeAmount? {
         duration.map { $0 == .zero ? .hours(24 * 365) : TimeAmount($0) }
     }
-
-    /// Whether an answer with this status is a reason to try again.
-    @inline(__always)
-    func retries(on status: Int) -> Bool { self.action.retry?.statuses.contains(status) ?? false }
 
     /// One change, its line made.
     struct FieldEdit: Sendable {
@@ -90,22 +111,23 @@ package final class RouteEffect: Sendable {
         let known: HeaderName
         /// Whether fields of the name that are there go.
         let removes: Bool
+        /// What it takes for the change: that there is a field of the name, or that there is none; `nil` for nothing.
+        let needsField: Bool?
         let line: HeaderLine?
 
         init(_ edit: HeaderEdit) {
             let name = Array(edit.name.lowercased().utf8)
             self.name = name
             self.known = HeaderName(name.rawSpan, at: 0, count: name.count)
+            self.removes = edit.removes
             switch edit {
-            case .remove:
-                self.removes = true
-                self.line = nil
-            case .set(let name, let value):
-                self.removes = true
-                self.line = HeaderLine(name, value)
-            case .add(let name, let value):
-                self.removes = false
-                self.line = HeaderLine(name, value)
+            case .remove: (self.needsField, self.line) = (nil, nil)
+            case .set(let name, let value), .add(let name, let value):
+                (self.needsField, self.line) = (nil, HeaderLine(name, value))
+            case .addIfAbsent(let name, let value):
+                (self.needsField, self.line) = (false, HeaderLine(name, value))
+            case .setIfPresent(let name, let value):
+                (self.needsField, self.line) = (true, HeaderLine(name, value))
             }
         }
     }
@@ -115,6 +137,7 @@ extension HeaderBlock {
     /// Makes changes that were configured.
     mutating func apply(_ edits: [RouteEffect.FieldEdit]) {
         for edit in edits {
+            if let needed = edit.needsField, (self.firstIndex(ofLowercased: edit.name) != nil) != needed { continue }
             if edit.removes { self.remove(edit.name, edit.known) }
             if let line = edit.line { self.append(line) }
         }
@@ -174,17 +197,8 @@ extension Exchange {
             reply = LocalReply(status: redirect.status)
             reply.headers = [.init("Location", self.location(redirect))]
         }
-        for edit in effect.action.responseEdits {
-            let name = edit.name.lowercased()
-            reply.headers.removeAll { edit.removes && $0.name.lowercased() == name }
-            switch edit {
-            // It stands there already, and once.
-            case .set(_, let value) where name == "content-type": reply.contentType = value
-            case .add where name == "content-type": break
-            case .remove: break
-            case .set(let name, let value), .add(let name, let value): reply.headers.append(.init(name, value))
-            }
-        }
+        if self.target?.policy.host?.profile == .envoy { reply.grpcStatus = GRPCStatus.envoyCode(ofHTTP: reply.status) }
+        effect.edit(&reply)
         return reply
     }
 
@@ -236,6 +250,7 @@ extension Exchange {
         let scheme = redirect.scheme ?? (self.isSecure ? "https" : "http")
         let host = redirect.host ?? self.requestHeaders.string(in: authority.host)
         let usual: UInt16 = scheme == "https" ? 443 : 80
+        if redirect.keepsPort { return self.exactLocation(redirect, scheme) }
         let port = redirect.port ?? (redirect.scheme != nil || authority.portDigits.isEmpty ? usual : authority.port)
         var path = self.requestHeaders.string(in: self.request.path)
         if let rewrite = redirect.rewrite {
@@ -251,11 +266,46 @@ extension Exchange {
     }
 }
 
+extension Exchange {
+    /// The same with the port as Envoy has it.
+    ///
+    /// - Source: Envoy's `RouteEntryImplBase::newUri`.
+    private func exactLocation(_ redirect: Redirect, _ scheme: String) -> String {
+        let authority = self.request.authority
+        var host = redirect.host ?? self.requestHeaders.string(in: authority.whole)
+        if redirect.host == nil, authority.port != 0 {
+            // The usual port of the old scheme means nothing in the new one.
+            let old = self.isSecure ? "https" : "http"
+            let isUsual = authority.port == (self.isSecure ? 443 : 80)
+            if redirect.port != nil || scheme != old && isUsual {
+                host.removeLast(authority.portDigits.count + 1)
+            }
+        }
+        if let port = redirect.port { host += ":\(port)" }
+        var path = self.requestHeaders.string(in: self.request.path)
+        if let rewrite = redirect.rewrite {
+            let (front, kept) = self.requestHeaders.withBytes(in: self.request.path) { rewrite.parts(of: $0) }
+            path = String(decoding: front + Array(path.utf8)[kept], as: UTF8.self)
+        }
+        if let target = redirect.target {
+            let query = path.firstIndex(of: "?").map { path[$0...] } ?? ""
+            path = target.contains("?") ? target : target + query
+        }
+        if redirect.stripsQuery, redirect.target?.contains("?") != true {
+            path = String(path.prefix { $0 != "?" })
+        }
+        return "\(scheme)://\(host)\(path.isEmpty ? "/" : path)"
+    }
+}
+
 extension PathRewrite {
     /// What a target begins with, and which part of the old one follows: with one slash where the two meet.
     func parts(of target: RawSpan) -> (front: [UInt8], kept: Range<Int>) {
         switch self {
         case .whole(let path): return (path, target.pathEnd..<target.byteCount)
+        case .bytes(let length, let replacement):
+            // A target without a path asks for the root.
+            return (replacement, (target.pathEnd > 0 ? min(length, target.byteCount) : 0)..<target.byteCount)
         case .prefix(let length, let replacement):
             // A target without a path asks for the root.
             let hasPath = target.pathEnd > 0

@@ -39,6 +39,8 @@ package final class RouteMatcher: Sendable {
         let first: Int
         let end: Int
         let isFlat: Bool
+        /// Whether its match has conditions beside those that are flat.
+        let isRare: Bool
     }
 
     private struct Header {
@@ -82,10 +84,11 @@ package final class RouteMatcher: Sendable {
 
         mutating func add(_ route: Route, _ index: Int) {
             let first = self.conditions.count
-            var isFlat = false
+            var (isFlat, isRare) = (false, false)
             switch route.match {
             case .always: isFlat = true
             case .request(let match):
+                isRare = match.hasRareConditions
                 isFlat =
                     match.queries.isEmpty && match.parameters.isEmpty && match.paths.count < 2
                     && match.methods.count < 2
@@ -100,7 +103,8 @@ package final class RouteMatcher: Sendable {
             case .marked: break
             case .never: return
             }
-            self.entries.append(Entry(route: index, first: first, end: self.conditions.count, isFlat: isFlat))
+            self.entries.append(
+                Entry(route: index, first: first, end: self.conditions.count, isFlat: isFlat, isRare: isRare))
         }
 
         private mutating func add(_ header: Int, _ text: TextMatch) {
@@ -162,20 +166,39 @@ package final class RouteMatcher: Sendable {
     /// The first route that a request matches: an index into those of the virtual host; `nil` when none does.
     ///
     /// - Parameter mark: The mark that the request was given, if it was.
-    package func route(for head: RequestHead, _ block: borrowing HeaderBlock, mark: Mark?) -> Int? {
+    /// - Parameter random: Draws for routes that are for a share of requests.
+    package func route(
+        for head: RequestHead, _ block: borrowing HeaderBlock, mark: Mark?, using random: inout FastRandom
+    ) -> Int? {
         var found = InlineArray<16, Int>(repeating: Self.unsearched)
         var pathEnd = Self.unsearched
+        var draw = -1
         for position in 0..<self.entries.count {
             let entry = self.entries[position]
             guard entry.isFlat else {
-                if self.host.routes[entry.route].matches(head, block, mark: mark?.name) { return entry.route }
+                if self.host.routes[entry.route].matches(head, block, mark: mark?.name),
+                    !entry.isRare || self.isRarely(entry.route, head, block, &random, &draw)
+                {
+                    return entry.route
+                }
                 continue
             }
             var index = entry.first
             while index < entry.end, self.holds(index, head, block, &found, &pathEnd) { index &+= 1 }
-            if index == entry.end { return entry.route }
+            if index == entry.end, !entry.isRare || self.isRarely(entry.route, head, block, &random, &draw) {
+                return entry.route
+            }
         }
         return nil
+    }
+
+    @inline(never)
+    private func isRarely(
+        _ route: Int, _ head: RequestHead, _ block: borrowing HeaderBlock, _ random: inout FastRandom,
+        _ draw: inout Int
+    ) -> Bool {
+        guard case .request(let match) = self.host.routes[route].match else { return true }
+        return match.rareConditionsHold(for: head, block, using: &random, draw: &draw)
     }
 
     private static let unsearched = -2

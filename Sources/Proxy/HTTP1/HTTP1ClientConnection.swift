@@ -188,7 +188,8 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
             driver.responseBody(ticket.number, nil, isComplete: true)
         case .nothing, .head, .body:
             driver.upstreamFailed(
-                ticket.number, ProxyError(.upstreamReset), wasReused: self.served > 1 && !self.hasAnswered)
+                ticket.number, ProxyError(.upstreamReset), wasReused: self.served > 1 && !self.hasAnswered,
+                wasReset: self.hasFailed)
         }
     }
 

@@ -26,6 +26,9 @@ enum GRPCStatus {
         }
     }
 
+    /// The same as Envoy has it, which takes 200 for any other.
+    static func envoyCode(ofHTTP status: Int) -> Int { status == 200 ? 2 : Self.code(ofHTTP: status) }
+
     /// The HTTP status that says the same, by which rules about failures count a code.
     static func http(ofCode code: Int) -> Int {
         switch code {

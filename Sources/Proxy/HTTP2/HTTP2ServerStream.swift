@@ -349,7 +349,7 @@ extension LocalReply {
         if isGRPC {
             lines.append(HeaderLine("content-type", contentType ?? "application/grpc"))
             lines.append(
-                HeaderLine("grpc-status", "\(self.reason?.grpcStatus ?? GRPCStatus.code(ofHTTP: self.status))"))
+                HeaderLine("grpc-status", "\(self.codeOfGRPC)"))
             lines.append(HeaderLine("grpc-message", GRPCStatus.encode(self.body)))
         } else {
             if !self.body.isEmpty { lines.append(HeaderLine("content-type", self.contentType)) }

@@ -114,8 +114,13 @@ package struct HeaderBlock: ~Copyable {
     }
 
     /// The same for a name that stands in `range` of `text`.
-    func firstIndex(ofLowercased text: [UInt8], in range: Range<Int>) -> Int? {
-        for index in 0..<self.count {
+    ///
+    /// - Parameter start: The first field that is looked at.
+    func firstIndex(ofLowercased text: [UInt8], in range: Range<Int>, from start: Int = 0) -> Int? {
+        var next = start
+        while next < self.count {
+            let index = next
+            next &+= 1
             let field = self.fields[index]
             if !field.isRemoved, Int(field.nameLength) == range.count,
                 Self.isEqual(self.span, Int(field.start), text, range)

@@ -20,10 +20,10 @@ extension Backoff {
         let limit = hasMaximum ? Double(TimeAmount(self.maximum).nanoseconds) : max(wait, Self.longest)
         var left = attempt
         while left > 1, wait < limit {
-            wait = min(wait * 1.5, limit)
+            wait = min(wait * (self.beginsAtZero ? 2 : 1.5), limit)
             left -= 1
         }
-        wait *= Double.random(in: 0.5...1.5, using: &random)
+        wait *= Double.random(in: self.beginsAtZero ? 0...1 : 0.5...1.5, using: &random)
         return .nanoseconds(Int64(min(wait, 9e18)))
     }
 }

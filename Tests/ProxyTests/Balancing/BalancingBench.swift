@@ -42,6 +42,14 @@ final class BalancingBench {
         self.loop.run()
     }
 
+    /// A directory of one cluster that a control plane has named.
+    func assign(_ entries: [ClusterEntry], weights: [LocalityWeight] = [], to name: String = "cart") throws {
+        var builder = ServiceDirectoryBuilder(upon: self.worker.directory, ownApp: "default")
+        builder.addCluster(name, entries, localityWeights: weights)
+        self.mesh.publish(Mesh(builder.build(), self.worker.rules))
+        self.loop.run()
+    }
+
     /// Another configuration.
     func configure(_ values: [String: String]) throws {
         let rules = MeshRules(try TestSidecar.config(values), upon: self.worker.rules)

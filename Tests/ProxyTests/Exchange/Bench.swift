@@ -48,8 +48,12 @@ final class Bench {
     /// A request begins.
     ///
     /// - Parameter head: Lines without their ends, first the request line.
+    /// - Parameter action: What its route does.
     @discardableResult
-    func begin(_ head: [String] = ["GET /a HTTP/1.1"], body: String? = nil, isComplete: Bool = true) -> FakeClient {
+    func begin(
+        _ head: [String] = ["GET /a HTTP/1.1"], body: String? = nil, isComplete: Bool = true,
+        by action: RouteAction? = nil
+    ) -> FakeClient {
         let driver = self.worker.takeDriver()
         let client = FakeClient(driver)
         self.worker.event {
@@ -59,6 +63,7 @@ final class Bench {
             precondition(result == .complete(length: bytes.count), "malformed request of a test")
             // The scanner of HTTP/1.1 does not look for it: gRPC is HTTP/2.
             if head.contains("Content-Type: application/grpc") { driver.exchange.request.flags.insert(.grpc) }
+            driver.exchange.effect = action.map { RouteEffect($0) }
             driver.begin(
                 client, plan: self.plan, body: body.map { ByteBuffer(string: $0) }, isComplete: isComplete)
         }

@@ -28,6 +28,18 @@ import Testing
         #expect(0.95...1.05 ~= waits.reduce(0, +) / Double(waits.count))
     }
 
+    @Test(
+        "waits that begin at zero double up to the maximum, and each is anything up to its length",
+        arguments: [(1, 25), (2, 50), (3, 100), (5, 250), (100, 250)])
+    func fromZero(attempt: Int, longest: Int) {
+        var backoff = Backoff(kind: .exponential, minimum: .milliseconds(25), maximum: .milliseconds(250))
+        backoff.beginsAtZero = true
+        let waits = Self.waits(backoff, attempt).map { $0 / .milliseconds(1) / Double(longest) }
+        #expect(waits.allSatisfy { 0...1.0001 ~= $0 })
+        #expect(waits.reduce(2, min) < 0.01 && waits.reduce(0, max) > 0.99)
+        #expect(0.47...0.53 ~= waits.reduce(0, +) / Double(waits.count))
+    }
+
     @Test("waits the minimum every time, or never")
     func others() {
         let constant = Backoff(kind: .constant, minimum: .milliseconds(30), maximum: .milliseconds(10))

@@ -276,7 +276,7 @@ class FakeUpstream: Upstream {
         let status = trial.grpcStatus.map { GRPCStatus.http(ofCode: $0) } ?? trial.status ?? 0
         trial.isListed = trial.isListed || trial.call.plan.failureStatuses.contains(status)
         let effect = trial.call.driver.exchange.effect
-        trial.isUnwanted = trial.isUnwanted || effect?.retries(on: status) == true
+        trial.isUnwanted = trial.isUnwanted || effect?.action.retry?.statuses.contains(status) == true
     }
 
     private func goOn(_ ticket: Ticket, _ trial: Trial, isKind: Bool) {

@@ -58,13 +58,26 @@ package struct ClusterEntry: Sendable, Hashable {
     package let locality: Locality?
     /// What `Host` says for it; `nil` for what it says anyway.
     package let host: String?
+    /// What whoever watches the endpoint says of it.
+    package let condition: Condition
+
+    /// The conditions that are told apart.
+    package enum Condition: Sendable, Hashable {
+        /// It serves, or nothing is said.
+        case healthy
+        /// It serves what healthy ones cannot.
+        case degraded
+        /// It serves only where so few are left that all are used.
+        case unhealthy
+    }
 
     /// An entry.
     package init(
         _ endpoint: String, weight: Int = 1, priority: Int = 0, isPlain: Bool = false, locality: Locality? = nil,
-        host: String? = nil
+        host: String? = nil, condition: Condition = .healthy
     ) {
         self.host = host
+        self.condition = condition
         self.locality = locality
         self.endpoint = endpoint
         self.weight = weight
@@ -104,6 +117,9 @@ package struct ClusterSettings: Sendable, Hashable {
     /// Whether HTTP/2 is spoken without TLS.
     package var isHTTP2 = false
 
+    /// When an endpoint is left alone; `nil` for what holds for the virtual host, and for endpoints that a control plane has
+    /// assigned: never.
+    package var outliers: ClusterOutliers?
     /// What each place takes of the requests, whatever the distance; empty where the near ones come first.
     package var localityWeights: [LocalityWeight] = []
     /// Whether TLS is spoken; `nil` for what holds for the service.

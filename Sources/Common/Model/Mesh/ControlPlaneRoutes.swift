@@ -18,6 +18,9 @@ package final class ControlPlaneRoutes: Sendable {
         self.ports = ports
     }
 
+    /// Whether there is any host for requests to this port; off the ways that most requests take.
+    package func hasHosts(at port: UInt16) -> Bool { self.domains.domains.contains { $0.port == port } }
+
     /// What a registry is asked for when a request names a port of which nothing is known.
     ///
     /// No service can have this name.

@@ -46,6 +46,9 @@ package struct HostIndex: Sendable {
         self.ofPorts = Set(patterns.compactMap(\.port)).sorted().map { ($0, hosts($0)) }
     }
 
+    /// What stands for the host of this name; off the request path.
+    package func service(named name: String) -> Service? { self.known[name] }
+
     /// The host that has a name and a port.
     ///
     /// Cost: one or two passes over the name, and a look at each port that is named.

@@ -21,7 +21,7 @@ package final class Mesh: Sendable {
     /// Whether there is a service or host of this name and kind.
     package func has(_ service: Service) -> Bool {
         switch service.kind {
-        case .service: self.services[service.name] != nil
+        case .service, .cluster: self.services[service.name] != nil
         case .virtualHost, .externalHost: self.rules.host(of: service.name, service.kind) != nil
         }
     }

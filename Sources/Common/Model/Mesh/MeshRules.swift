@@ -101,7 +101,7 @@ package final class MeshRules: Sendable {
     /// The routes of a service or host; `nil` when there are none.
     package func host(of name: String, _ kind: Service.Kind) -> VirtualHost? {
         switch kind {
-        case .service: self.routes.services[name]
+        case .service, .cluster: self.routes.services[name]
         case .virtualHost: self.routes.hosts[name]
         case .externalHost: self.routes.externalHosts[name]
         }

@@ -24,13 +24,20 @@ package final class RouteAction: Sendable {
     package let limit: RouteLimit?
     /// What is done to them on purpose.
     package let fault: RouteFault?
+    /// Whether `Host` says what the chosen endpoint of a control plane is called.
+    package let takesHost: Bool
+    /// What requests are answered with whose cluster the control plane does not have.
+    package let missingStatus: Int
 
     /// What a route does.
     package init(
         answer: Answer? = nil, limits: RouteLimits = RouteLimits(), retry: RouteRetry? = nil,
         requestEdits: [HeaderEdit] = [], responseEdits: [HeaderEdit] = [], rewrite: PathRewrite? = nil,
-        host: String? = nil, hashKeys: [HashKey] = [], limit: RouteLimit? = nil, fault: RouteFault? = nil
+        host: String? = nil, hashKeys: [HashKey] = [], limit: RouteLimit? = nil, fault: RouteFault? = nil,
+        takesHost: Bool = false, missingStatus: Int = 503
     ) {
+        self.takesHost = takesHost
+        self.missingStatus = missingStatus
         self.limit = limit
         self.fault = fault
         self.answer = answer
@@ -48,7 +55,8 @@ package final class RouteAction: Sendable {
         RouteAction(
             answer: answer, limits: self.limits, retry: self.retry, requestEdits: self.requestEdits + requestEdits,
             responseEdits: self.responseEdits + responseEdits, rewrite: self.rewrite, host: self.host,
-            hashKeys: self.hashKeys, limit: self.limit, fault: self.fault)
+            hashKeys: self.hashKeys, limit: self.limit, fault: self.fault, takesHost: self.takesHost,
+            missingStatus: self.missingStatus)
     }
 
     /// What answers requests at once.
@@ -89,12 +97,21 @@ package struct Redirect: Sendable, Equatable {
     package let port: UInt16?
     /// What becomes of the path.
     package let rewrite: PathRewrite?
+    /// What stands in place of the path, perhaps with a query of its own; `nil` for nothing.
+    package let target: String?
+    /// Whether the query goes.
+    package let stripsQuery: Bool
+    /// Whether the port is that of the request, or what ``port`` says, even where it is the usual one: what Envoy does.
+    package let keepsPort: Bool
 
     /// A redirect.
     package init(
         status: Int = 301, scheme: String? = nil, host: String? = nil, port: UInt16? = nil,
-        rewrite: PathRewrite? = nil
+        rewrite: PathRewrite? = nil, target: String? = nil, stripsQuery: Bool = false, keepsPort: Bool = false
     ) {
+        self.target = target
+        self.stripsQuery = stripsQuery
+        self.keepsPort = keepsPort
         self.status = status
         self.scheme = scheme
         self.host = host
@@ -107,6 +124,8 @@ package struct Redirect: Sendable, Equatable {
 package enum PathRewrite: Sendable, Equatable {
     /// The first bytes of the path, which the route has matched, are replaced.
     case prefix(length: Int, replacement: [UInt8])
+    /// The same byte by byte, whatever slashes that makes.
+    case bytes(length: Int, replacement: [UInt8])
     /// The whole path is replaced.
     case whole([UInt8])
 }
@@ -130,11 +149,46 @@ package struct RouteRetry: Sendable, Equatable {
     package let policy: RetryPolicy
     /// Statuses that count as failures for this, besides those that always do.
     package let statuses: Set<Int>
+    /// The only failures after which they are; empty where these are the usual ones.
+    ///
+    /// Whoever names them has asked for repetitions of whatever request: neither what they may do nor their share of the
+    /// requests is a reason against them, only the limit of the cluster.
+    package let conditions: RetryConditions
+    /// Whether endpoints that have failed the request are avoided; counts with ``conditions`` only.
+    package let avoidsTried: Bool
 
     /// A policy.
     package init(_ policy: RetryPolicy, statuses: Set<Int> = []) {
         self.policy = policy
         self.statuses = statuses
+        self.conditions = []
+        self.avoidsTried = true
+    }
+
+    /// So many further tries after certain failures.
+    ///
+    /// The time of a try is its route's ``RouteLimits/head``, that of all together its ``RouteLimits/call``.
+    ///
+    /// - Parameter retries: Besides the first try.
+    /// - Parameter statuses: What ``RetryConditions/statuses`` stands for.
+    /// - Parameter backoff: The wait before the first further try is up to this, before each one after it up to twice as
+    ///   much, and never more than the second number.
+    /// - Parameter maxBody: Largest request body that is kept for a repetition, in bytes.
+    package init(
+        after conditions: RetryConditions, retries: Int, statuses: Set<Int> = [],
+        backoff: (base: Duration, most: Duration) = (.milliseconds(25), .milliseconds(250)), avoidsTried: Bool,
+        maxBody: Int = RetryPolicy().maxBody
+    ) {
+        var policy = RetryPolicy()
+        policy.onNext = retries
+        policy.includesNonIdempotent = true
+        policy.maxBody = maxBody
+        policy.backoff = Backoff(kind: .exponential, minimum: backoff.base, maximum: backoff.most)
+        policy.backoff.beginsAtZero = true
+        self.policy = policy
+        self.statuses = statuses
+        self.conditions = conditions
+        self.avoidsTried = avoidsTried
     }
 }
 
@@ -146,11 +200,17 @@ package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
     case set(String, String)
     /// Another field of this name.
     case add(String, String)
+    /// The field comes where there is none of its name.
+    case addIfAbsent(String, String)
+    /// The field becomes the only one of its name, where there is one.
+    case setIfPresent(String, String)
 
     /// The name.
     package var name: String {
         switch self {
-        case .remove(let name), .set(let name, _), .add(let name, _): name
+        case .remove(let name), .set(let name, _), .add(let name, _), .addIfAbsent(let name, _),
+            .setIfPresent(let name, _):
+            name
         }
     }
 
@@ -160,11 +220,18 @@ package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
         case .remove(let name): "no \(name)"
         case .set(let name, let value): "\(name): \(value)"
         case .add(let name, let value): "also \(name): \(value)"
+        case .addIfAbsent(let name, let value): "\(name): \(value) where there is none"
+        case .setIfPresent(let name, let value): "\(name): \(value) where there is one"
         }
     }
 
     /// Whether fields of the name that are there go.
-    package var removes: Bool { if case .add = self { false } else { true } }
+    package var removes: Bool {
+        switch self {
+        case .remove, .set, .setIfPresent: true
+        case .add, .addIfAbsent: false
+        }
+    }
 }
 
 /// What a hash of a request is taken of; the first that a request has counts.

@@ -27,8 +27,12 @@ package struct RouteFault: Sendable, Equatable {
     package var delayShare = 0
     /// What a request is answered with; `nil` for none.
     package var abortStatus: Int?
+    /// The same as a status of gRPC, which other clients get beside 200; `nil` for none.
+    package var abortGRPCStatus: Int?
     /// How many are, in millionths.
     package var abortShare = 0
+    /// Whether any may be.
+    package var aborts: Bool { self.abortStatus != nil || self.abortGRPCStatus != nil }
 
     /// None.
     package init() {}

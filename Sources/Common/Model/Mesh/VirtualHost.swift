@@ -38,6 +38,11 @@ package final class VirtualHost: Sendable {
     /// Whether a cluster has the instances of another service, or none of any.
     package let leadsElsewhere: Bool
 
+    /// The rule of a cluster whose endpoint is what requests name; `nil` where there is none.
+    package var requestedRule: ExternalHosts.Rule? {
+        self.clusters.lazy.compactMap { if case .requested(let rule) = $0.members { rule } else { nil } }.first
+    }
+
     /// Where a target leads; `nil` for one that answers.
     package func cluster(of target: RouteTarget) -> Cluster? { target.cluster.map { self.clusters[$0] } }
 

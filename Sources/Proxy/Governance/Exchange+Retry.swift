@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// request path
+
+package import Common
+
+extension RouteRetry {
+    /// The field by which another proxy says that more requests came than it lets through.
+    fileprivate static let rateLimited = Array("x-envoy-ratelimited".utf8)
+}
+
+extension Exchange {
+    /// Whether the answer whose head has come is a reason for another try.
+    @inline(__always)
+    func isUnwanted(by retry: RouteRetry) -> Bool {
+        if retry.conditions.isEmpty { return retry.statuses.contains(self.meaningfulStatus) }
+        return self.includesAnswer(retry)
+    }
+
+    /// Whether the try that is over has ended with one of the failures that a route names.
+    package func hasFailed(by retry: RouteRetry) -> Bool {
+        switch self.outcome {
+        case .listedStatus, .unwantedStatus: self.includesAnswer(retry)
+        case .connectFailed: retry.conditions.includes(.connectFailed)
+        case .upstreamFailed: retry.conditions.includes(self.silence)
+        case .open, .answered, .diedInBody, .clientFault, .refused, .replied, .noInstance, .callOver: false
+        }
+    }
+
+    /// What the try that is over says of its endpoint; `nil` when the endpoint had no part in it.
+    package var endpointResult: EndpointHealth.Result? {
+        switch self.outcome {
+        case .answered, .listedStatus, .unwantedStatus: .answer(self.meaningfulStatus)
+        case .connectFailed, .diedInBody: .silence(as: 503)
+        case .upstreamFailed: .silence(as: self.error?.reason == .upstreamTimeout ? 504 : 503)
+        case .callOver: .silence(as: 504)
+        case .open, .clientFault, .refused, .replied, .noInstance: nil
+        }
+    }
+
+    @inline(__always)
+    private func includesAnswer(_ retry: RouteRetry) -> Bool {
+        let status = self.response.status
+        let isWanted = retry.conditions.includes(
+            status: status, grpcStatus: self.grpcStatusOfHead, isListed: retry.statuses.contains(status))
+        let wantsLimited = retry.conditions.contains(.rateLimited)
+        guard isWanted || wantsLimited else { return false }
+        let isLimited = self.responseHeaders.firstIndex(ofLowercased: RouteRetry.rateLimited) != nil
+        return isLimited ? wantsLimited : isWanted
+    }
+
+    private var silence: RetryConditions.Silence {
+        if self.error?.reason == .upstreamTimeout { return .late }
+        if self.attempt.isUnseen { return .refusedStream }
+        return self.attempt.wasSent ? .reset : .unsent
+    }
+
+    @inline(__always)
+    private var grpcStatusOfHead: Int? {
+        self.responseHeaders.firstIndex(of: .grpcStatus).flatMap { index in
+            self.responseHeaders.withValue(at: index) { GRPCStatus.code($0) }
+        }
+    }
+}

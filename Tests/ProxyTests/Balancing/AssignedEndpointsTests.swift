@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import NIOCore
+import Testing
+
+@testable import Proxy
+
+/// The choice among endpoints that a control plane has assigned.
+@Suite struct AssignedEndpointsTests {
+    private static let key = "cse.loadbalance.strategy.name"
+    private static let picks = 12_000
+
+    /// Entries at 10.0.0.1 and so on.
+    private static func entries(_ count: Int, _ change: (Int) -> (Int, Int, ClusterEntry.Condition)) -> [ClusterEntry] {
+        (0..<count).map { index in
+            let (weight, priority, condition) = change(index)
+            return ClusterEntry(
+                "rest://10.0.0.\(index + 1):80", weight: weight, priority: priority, condition: condition)
+        }
+    }
+
+    private static func subset(
+        _ bench: BalancingBench, _ entries: [ClusterEntry], panic: Int = 0, weights: [LocalityWeight] = []
+    ) throws -> EndpointSubset {
+        try bench.assign(entries, weights: weights)
+        var settings = ClusterSettings()
+        settings.panicThreshold = panic
+        let policy = try bench.state().policy.balancing
+        let service = try #require(bench.worker.directory["cart"])
+        let loads = service.defaultEndpoints.endpoints.map { EndpointLoad($0, $0.traffic.shard(of: 0)) }
+        return EndpointSubset(
+            service.defaultEndpoints, of: Cluster(name: "cart", .service("cart", InstanceTags()), settings: settings),
+            service, near: RegionConfig(), policy,
+            counters: bench.worker.metrics.counters(.service("cart", app: "", version: "")), tickets: nil,
+            tls: bench.worker.tls, turn: BalancerTurn(RoundRobin(startingAt: 0)), loads: loads, ring: nil,
+            at: bench.worker.now)
+    }
+
+    /// How many percent of the picks each gets; the last number is for nobody.
+    private static func percent(
+        _ bench: BalancingBench, _ subset: EndpointSubset, failed: [Int] = [], isHashed: Bool = false
+    ) -> [Double] {
+        var random = FastRandom(seed: 7)
+        var counts = [Int](repeating: 0, count: subset.loads.count + 1)
+        for _ in 0..<Self.picks {
+            let index = subset.pickAssigned(
+                hash: isHashed ? random.next() : nil, at: bench.worker.now, using: &random,
+                besides: failed.map { subset.set.endpoints[$0] })
+            counts[index ?? subset.loads.count] += 1
+        }
+        return counts.map { Double($0) * 100 / Double(Self.picks) }
+    }
+
+    private static func isNear(_ found: [Double], _ expected: [Double], by tolerance: Double = 2) -> Bool {
+        found.count == expected.count
+            && zip(found, expected).allSatisfy { abs($0 - $1) <= tolerance && ($1 > 0 || $0 == 0) }
+    }
+
+    private static func eject(_ bench: BalancingBench, _ subset: EndpointSubset, _ indices: [Int]) {
+        let settings = OutlierSettings(consecutiveErrors: 1)
+        for index in indices {
+            _ = subset.set.endpoints[index].health.failed(.response, at: bench.worker.now, settings: settings) { true }
+        }
+    }
+
+    @Test("weights hold over many requests", arguments: ["RoundRobin", "Random", "LeastRequest", "PeakEWMA"])
+    func weights(strategy: String) throws {
+        let bench = try BalancingBench([:], [Self.key: strategy])
+        let subset = try Self.subset(bench, Self.entries(3) { ([1, 3, 6][$0], 0, .healthy) })
+        #expect(Self.isNear(Self.percent(bench, subset), [10, 30, 60, 0]))
+    }
+
+    @Test("of two that are drawn, the one with fewer requests for its weight is taken")
+    func leastRequest() throws {
+        let bench = try BalancingBench([:], [Self.key: "LeastRequest"])
+        let subset = try Self.subset(bench, Self.entries(2) { ([1, 3][$0], 0, .healthy) })
+        subset.loads[1].outstanding = 3
+        subset.loads[0].outstanding = 2
+        // The first is taken only when it is drawn twice.
+        let found = Self.percent(bench, subset)
+        #expect(Self.isNear(found, [6.25, 93.75, 0]), "\(found)")
+    }
+
+    @Test(
+        "a priority takes 140 % of the share of its endpoints that serve, the next one the rest",
+        arguments: [false, true])
+    func priorities(isHashed: Bool) throws {
+        let bench = try BalancingBench([:], [Self.key: isHashed ? "RingHash" : "RoundRobin"])
+        let subset = try Self.subset(bench, Self.entries(6) { (1, $0 < 4 ? 0 : 1, $0 == 0 ? .unhealthy : .healthy) })
+        var found = Self.percent(bench, subset, isHashed: isHashed)
+        #expect(found[0] == 0 && abs(found[1...3].reduce(0, +) - 100) < 0.1 && found[6] == 0, "\(found)")
+        Self.eject(bench, subset, [1])
+        found = Self.percent(bench, subset, isHashed: isHashed)
+        #expect(abs(found[2] + found[3] - 70) < 3 && abs(found[4] + found[5] - 30) < 3, "\(found)")
+    }
+
+    @Test("degraded ones take what the healthy ones of all priorities cannot")
+    func degraded() throws {
+        let bench = try BalancingBench([:])
+        var subset = try Self.subset(bench, Self.entries(4) { (1, 0, $0 < 2 ? .degraded : .healthy) })
+        #expect(Self.isNear(Self.percent(bench, subset), [15, 15, 35, 35, 0]))
+        subset = try Self.subset(bench, Self.entries(5) { (1, $0 == 4 ? 1 : 0, $0 < 2 ? .degraded : .healthy) })
+        #expect(Self.isNear(Self.percent(bench, subset), [0, 0, 35, 35, 30, 0]))
+        subset = try Self.subset(bench, Self.entries(4) { (1, 0, $0 < 1 ? .degraded : .healthy) })
+        #expect(Self.isNear(Self.percent(bench, subset), [0, 33.3, 33.3, 33.3, 0]))
+        subset = try Self.subset(bench, Self.entries(2) { _ in (1, 0, .degraded) })
+        #expect(Self.isNear(Self.percent(bench, subset), [50, 50, 0]))
+    }
+
+    @Test("where none serves nobody is chosen, unless all are used because so few are left")
+    func panic() throws {
+        let bench = try BalancingBench([:])
+        var subset = try Self.subset(bench, Self.entries(2) { _ in (1, 0, .unhealthy) })
+        #expect(Self.percent(bench, subset) == [0, 0, 100])
+        subset = try Self.subset(bench, Self.entries(2) { _ in (1, 0, .unhealthy) }, panic: 50)
+        #expect(Self.isNear(Self.percent(bench, subset), [50, 50, 0]))
+        subset = try Self.subset(bench, Self.entries(3) { _ in (1, 0, .healthy) }, panic: 50)
+        Self.eject(bench, subset, [0])
+        #expect(Self.isNear(Self.percent(bench, subset), [0, 50, 50, 0]))
+        Self.eject(bench, subset, [1])
+        #expect(Self.isNear(Self.percent(bench, subset), [33.3, 33.3, 33.3, 0]))
+    }
+
+    @Test("those that have failed this request are used again where nobody else of their priority is left")
+    func failed() throws {
+        let bench = try BalancingBench([:])
+        var subset = try Self.subset(bench, Self.entries(3) { (1, $0 == 2 ? 1 : 0, .healthy) })
+        #expect(Self.isNear(Self.percent(bench, subset, failed: [0]), [0, 100, 0, 0]))
+        #expect(Self.isNear(Self.percent(bench, subset, failed: [0, 1]), [50, 50, 0, 0]))
+        subset = try Self.subset(bench, Self.entries(2) { _ in (1, 0, .healthy) })
+        #expect(Self.percent(bench, subset, failed: [0]) == [0, 100, 0])
+        #expect(Self.isNear(Self.percent(bench, subset, failed: [0, 1]), [50, 50, 0]))
+        Self.eject(bench, subset, [0])
+        #expect(Self.percent(bench, subset, failed: [1]) == [0, 100, 0])
+    }
+
+    @Test("places with weights, which came with the endpoints, share by these; without, distances do not count")
+    func places() throws {
+        let bench = try BalancingBench([:])
+        let (near, far) = (Locality(region: "north"), Locality(region: "south"))
+        let entries = [
+            ClusterEntry("rest://10.0.0.1:80", locality: near), ClusterEntry("rest://10.0.0.2:80", locality: far),
+        ]
+        var subset = try Self.subset(bench, entries)
+        #expect(Self.isNear(Self.percent(bench, subset), [50, 50, 0]))
+        subset = try Self.subset(
+            bench, entries, weights: [LocalityWeight(near, weight: 1), LocalityWeight(far, weight: 3)])
+        #expect(Self.isNear(Self.percent(bench, subset), [25, 75, 0]))
+    }
+
+    @Test("a virtual host leads to a cluster of the directory; what is known of an endpoint outlasts another weight")
+    func virtualHost() throws {
+        let bench = try BalancingBench(
+            [:],
+            [
+                "mesh.clusters": "- {name: all, service: cart}",
+                "mesh.hosts": "- {name: shop, domains: [shop], routes: [{targets: [{cluster: all}]}]}",
+            ])
+        let name = Array("shop".utf8)
+        let found = bench.worker.rules.hosts.find(name.rawSpan, port: 80)
+        let host = try #require(found)
+        func subset(_ weights: [Int]) throws -> EndpointSubset {
+            try bench.assign(Self.entries(2) { (weights[$0], 0, .healthy) })
+            return bench.worker.state(of: host).cluster(1, isGRPC: true, bench.worker)
+        }
+        let first = try subset([1, 3])
+        #expect(first.isAssigned && Self.isNear(Self.percent(bench, first), [25, 75, 0]))
+        #expect(try subset([1, 3]) === first)
+        let second = try subset([3, 1])
+        #expect(second !== first && Self.isNear(Self.percent(bench, second), [75, 25, 0]))
+        #expect(second.loads.map { ObjectIdentifier($0) } == first.loads.map { ObjectIdentifier($0) })
+    }
+}
