@@ -45,6 +45,9 @@ extension OrderedJSON {
                         ] + (registry.failure.map { [("error", .string($0))] } ?? []))
                 ))
         }
+        if let controlPlane = state.views.controlPlane() {
+            members.append(("controlPlane", Self.body(of: controlPlane)))
+        }
         let shares = state.mesh().shares
         if shares.count > 1 {
             let sources = shares.map { share in
@@ -56,6 +59,26 @@ extension OrderedJSON {
             members.append(("registries", .array(sources)))
         }
         return .object(members)
+    }
+
+    private static func body(of status: ControlPlaneStatus.Value) -> OrderedJSON {
+        let kinds = status.resources.sorted { $0.key < $1.key }.map { name, kind in
+            let refusals = kind.refusals.sorted { $0.key < $1.key }.map { name, reason in
+                OrderedJSON.object([("name", .string(name)), ("reason", .string(reason))])
+            }
+            return (
+                name,
+                OrderedJSON.object([
+                    ("version", .string(kind.version)), ("held", .number(kind.count)),
+                    ("refusedResponses", .number(kind.refusedResponses)), ("refused", .array(refusals)),
+                ])
+            )
+        }
+        return .object(
+            [
+                ("connected", .bool(status.isConnected)), ("server", .string(status.server ?? "")),
+                ("protocol", .string(status.form.rawValue)), ("resources", .object(kinds)),
+            ] + (status.failure.map { [("error", .string($0))] } ?? []))
     }
 }
 

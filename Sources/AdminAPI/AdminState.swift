@@ -34,6 +34,8 @@ package struct AdminState: Sendable {
         package var mailboxes: @Sendable () -> [any MailboxReport]
         /// Why the registry has not taken this instance; `nil` when it has, or none is asked to.
         package var registrationFailure: @Sendable () -> String?
+        /// How things stand with Istio's control plane; `nil` where there is none.
+        package var controlPlane: @Sendable () -> ControlPlaneStatus.Value? = { nil }
         /// Says what would become of a request; throws when the question is none.
         package var explain: @Sendable (ExplainQuestion) throws -> Explanation
 

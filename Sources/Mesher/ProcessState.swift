@@ -123,6 +123,31 @@ struct RegistryMetrics: Sendable {
     }
 }
 
+/// What metrics show of Istio's control plane.
+struct ControlPlaneMetrics: Sendable {
+    let status: ControlPlaneStatus
+
+    func register(with metrics: MetricsRegistry) {
+        metrics.addCollector {
+            let status = self.status.current
+            var up = MetricFamily(
+                "mesher_control_plane_up", help: "Whether Istio's control plane answers on a stream that is open.",
+                kind: .gauge)
+            up.add(status.isConnected ? 1 : 0)
+            var held = MetricFamily(
+                "mesher_control_plane_resources", help: "Resources of the control plane that are held.", kind: .gauge)
+            var refused = MetricFamily(
+                "mesher_control_plane_refused_responses_total",
+                help: "Responses of the control plane that could not be used, wholly or in part.", kind: .counter)
+            for (kind, resources) in status.resources.sorted(by: { $0.key < $1.key }) {
+                held.add(Double(resources.count), extra: "kind=\"\(kind)\"")
+                refused.add(Double(resources.refusedResponses), extra: "kind=\"\(kind)\"")
+            }
+            return [up, held, refused]
+        }
+    }
+}
+
 /// What metrics show of the configuration server.
 struct ConfigServerMetrics: Sendable {
     let status: ConfigServerStatus

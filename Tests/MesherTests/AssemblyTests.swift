@@ -11,7 +11,8 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct AssemblyTests {
     /// All components, in the order in which they are stopped.
     private static let stops = [
-        "readiness", "registry-file", "registry", "registrar", "mesh", "health", "ingress", "egress", "memory", "tls",
+        "readiness", "registry-file", "istio", "registry", "registrar", "mesh", "health", "ingress", "egress", "memory",
+        "tls",
         "config-server", "config", "logs", "telemetry", "trace-export", "profiling", "monitor", "admin",
     ]
 
@@ -24,7 +25,8 @@ import Testing
         try await sidecar.stop()
         // What a file registry and an admin API have no use for is not there.
         let absent: Set = [
-            "registry-file", "registrar", "tls", "config-server", "config", "logs", "trace-export", "profiling",
+            "registry-file", "istio", "registrar", "tls", "config-server", "config", "logs", "trace-export",
+            "profiling",
         ]
         #expect(names.reversed() == Self.stops.filter { !absent.contains($0) })
     }
@@ -35,7 +37,10 @@ import Testing
         let metrics = MetricsRegistry(startTime: 0, own: MetricLabels())
         let mailboxes = Mailboxes(Telemetry(config, logs: config.logs, metrics: metrics))
         let names = mailboxes.all.map(\.name)
-        #expect(names == ["config", "egress", "ingress", "logs", "registrar", "registry", "mesh", "telemetry"])
+        #expect(
+            names == [
+                "config", "egress", "ingress", "logs", "registrar", "registry", "istio", "mesh", "telemetry",
+            ])
         #expect(Set(names).isSubset(of: Self.stops))
         #expect(mailboxes.registrar.name == "registrar" && mailboxes.registry.name == "registry")
     }

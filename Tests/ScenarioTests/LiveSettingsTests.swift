@@ -144,7 +144,7 @@ import Testing
         let mesh = try await Mesh.start()
         let waiting = try await mesh.sidecar.connectOutgoing()
         _ = try await self.ask(waiting)
-        try await mesh.sidecar.change(["mesher.timeouts.keepAlive": "50ms"])
+        try await mesh.sidecar.change(["mesher.timeouts.keepAlive": "500ms"])
         #expect(await waiting.readToEnd().hasSuffix("hello"))
         let later = try await mesh.sidecar.connectOutgoing()
         _ = try await self.ask(later)

@@ -155,13 +155,10 @@ package struct RegistryConfig: Sendable, Equatable {
     private static func controlPlanes(_ reader: inout ConfigReader, alone: Bool) -> [ServerAddress] {
         let own = reader.read(Keys.discoveryAddress)
         let key = own.isEmpty && alone ? Keys.address : Keys.discoveryAddress
-        let found = reader.readServers(key, allowsPath: false, grpcPort: Self.controlPlanePort)
-        if found.isEmpty, let usual = try? ServerAddress("istiod.istio-system:\(Self.controlPlanePort)") { return [usual] }
+        let found = reader.readServers(key, allowsPath: false, isControlPlane: true)
+        if found.isEmpty, let usual = try? ServerAddress(discovery: "istiod.istio-system") { return [usual] }
         return found
     }
-
-    /// Istio's port without TLS.
-    private static let controlPlanePort = 15_010
 
     /// Whether services are found in this kind of registry.
     package func uses(_ kind: Kind) -> Bool { self.kinds.contains(kind) }
@@ -279,7 +276,8 @@ package struct RegistryConfig: Sendable, Equatable {
 
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
-            Self.kind, Self.address, Self.discovery, Self.discoveryAddress, Self.file, Self.disabled, Self.tenant, Self.scope, Self.register, Self.heartbeat,
+            Self.kind, Self.address, Self.discovery, Self.discoveryAddress, Self.file, Self.disabled, Self.tenant,
+            Self.scope, Self.register, Self.heartbeat,
             Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.probe, Self.members, Self.farewell,
             Self.stateDirectory,
         ]

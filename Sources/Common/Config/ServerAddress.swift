@@ -23,10 +23,8 @@ package struct ServerAddress: Sendable, Equatable {
 
     /// Reads an address.
     ///
-    /// - Parameter grpcPort: The port of a server that speaks gRPC, where none is written; such a server may have the scheme
-    ///   `grpc` too, which is without TLS.
     /// - Throws: A mistake that shows no password.
-    package init(_ written: some StringProtocol, grpcPort: Int? = nil) throws(ConfigMistake) {
+    package init(_ written: some StringProtocol) throws(ConfigMistake) {
         let text = String(written.filter { !$0.isWhitespace })
         let shown = text.split(separator: "@", omittingEmptySubsequences: false).last.map(String.init) ?? text
         let problem = "\"\(shown)\" is no address of a server"
@@ -36,7 +34,6 @@ package struct ServerAddress: Sendable, Equatable {
         if let end = rest.firstRange(of: "://") {
             scheme = rest[..<end.lowerBound].lowercased()
             rest = rest[end.upperBound...]
-            if grpcPort != nil, scheme == "grpc" { scheme = "http" }
         }
         if rest.contains(";") { throw ConfigMistake(problem, remedy: "write a comma between addresses") }
         guard scheme == "http" || scheme == "https", !rest.contains(where: { "?#;".contains($0) }) else {
@@ -61,7 +58,7 @@ package struct ServerAddress: Sendable, Equatable {
             else { throw mistake }
             self.port = number
         } else {
-            self.port = grpcPort ?? (self.isSecure ? 443 : 80)
+            self.port = self.isSecure ? 443 : 80
         }
     }
 
@@ -87,7 +84,9 @@ extension ConfigReader {
     /// The addresses of an entry, separated by commas, which share one store; mistakes are noted.
     ///
     /// - Parameter allowsPath: Whether something may stand behind the port.
-    mutating func readServers(_ key: ConfigKey<String>, allowsPath: Bool, grpcPort: Int? = nil) -> [ServerAddress] {
+    mutating func readServers(_ key: ConfigKey<String>, allowsPath: Bool, isControlPlane: Bool = false)
+        -> [ServerAddress]
+    {
         guard let entry = self.store.entry(key.name) else { return [] }
         var addresses: [ServerAddress] = []
         for part in self.read(key).split(separator: ",") where !part.allSatisfy(\.isWhitespace) {
@@ -95,7 +94,7 @@ extension ConfigReader {
                 if part.split(whereSeparator: \.isWhitespace).count > 1 {
                     throw ConfigMistake("there is a blank inside an address", remedy: "write a comma between addresses")
                 }
-                let address = try ServerAddress(part, grpcPort: grpcPort)
+                let address = isControlPlane ? try ServerAddress(discovery: part) : try ServerAddress(part)
                 guard allowsPath || address.path.isEmpty else {
                     throw ConfigMistake(
                         "\"\(address.text)\" has a path, which is chosen here",

@@ -58,7 +58,7 @@ struct AdminFeature: Feature {
     private var views: AdminState.Views {
         let (wiring, traffic) = (self.wiring, self.traffic)
         let (mesh, plans) = (wiring.mesh, wiring.outgoingPlans)
-        return AdminState.Views(
+        var views = AdminState.Views(
             mesh: { mesh.current }, routes: { mesh.current.rules.routes },
             loops: { traffic.workers.reports }, resident: { wiring.surroundings.memory.resident() ?? 0 },
             mailboxes: { wiring.mailboxes.all }, registrationFailure: { wiring.registration.failure },
@@ -68,6 +68,8 @@ struct AdminFeature: Feature {
                     wiring.config, plan: plans.current, mesh: mesh.current, wiring.governance, now: .now()
                 ).explain(question)
             })
+        if wiring.config.registry.uses(.istio) { views.controlPlane = { wiring.controlPlane.current } }
+        return views
     }
 
     private static func shown(_ listener: Listener) -> TrafficDocument.Listener {

@@ -18,6 +18,8 @@ struct Mailboxes: Sendable {
     let registrar = Mailbox<RegistrarMessage>("registrar", capacity: 4, whenFull: .dropOldest)
     /// Names that requests want to know of, and news of the watch.
     let registry = Mailbox<RegistryMessage>("registry", capacity: 4_096, whenFull: .dropNewest)
+    /// What requests want to know of Istio.
+    let istio = Mailbox<RegistryMessage>("istio", capacity: 4_096, whenFull: .dropNewest)
     /// That a registry has something new to say, one message of each at most; and configurations, of which the newest counts.
     let mesh = Mailbox<MeshMessage>("mesh", capacity: 16, whenFull: .dropOldest)
     /// What is kept of single requests.
@@ -37,7 +39,8 @@ struct Mailboxes: Sendable {
     /// All of them, in the order in which they are shown.
     var all: [any MailboxReport] {
         [
-            self.config, self.egress, self.ingress, self.logs, self.registrar, self.registry, self.mesh, self.telemetry,
+            self.config, self.egress, self.ingress, self.logs, self.registrar, self.registry, self.istio, self.mesh,
+            self.telemetry,
         ]
     }
 }

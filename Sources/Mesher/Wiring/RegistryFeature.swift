@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import FoundationEssentials
+import Logging
 import RegistryBridge
 
 /// What finds services, and what registers the local one.
@@ -15,6 +17,11 @@ struct RegistryFeature: Feature {
             let registry = self.serviceCenter(center)
             supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }
             RegistryMetrics(status: wiring.registryStatus).register(with: wiring.metrics)
+        }
+        if let publisher = self.publisher(.istio) {
+            let registry = self.istio(wiring.config.registry.controlPlanes)
+            supervisor.add("istio") { RegistryComponent(registry, directory: publisher) }
+            ControlPlaneMetrics(status: wiring.controlPlane).register(with: wiring.metrics)
         }
         if let publisher = self.publisher(.file) {
             let path = wiring.config.registry.path(in: wiring.surroundings.configDirectory)
@@ -57,6 +64,31 @@ struct RegistryFeature: Feature {
                 inbox: wiring.mailboxes.registrar, registry: wiring.mailboxes.registry, readiness: wiring.readiness,
                 logger: wiring.logger)
         }
+    }
+
+    private func istio(_ servers: [ServerAddress]) -> IstioRegistry {
+        let (wiring, status, logger) = (self.wiring, self.wiring.controlPlane, self.wiring.logger)
+        let (identity, region) = (wiring.config.identity, wiring.config.governance.region)
+        let environment = ProcessInfo.processInfo.environment
+        let addresses = MachineAddress.all().filter { !$0.isInternal }
+        let node = NodeIdentity(
+            environment: environment, host: environment["HOSTNAME"] ?? identity.name,
+            address: addresses.first.map { "\($0)" }, labels: ["app": identity.name, "version": identity.version],
+            locality: region.region.isEmpty ? nil : Locality(region: region.region, zone: region.zone))
+        if let missing = node.missing {
+            logger.warning(
+                "Istio knows this workload by its address: \(missing) is not set",
+                metadata: ["address": "\(node.address)"])
+        }
+        let loops = wiring.controlLoops
+        return IstioRegistry(
+            node, app: wiring.config.identity.app, inbox: wiring.mailboxes.istio, mesh: wiring.mesh,
+            connect: { receive, versions in
+                DiscoveryClient(
+                    servers, node: node, status: status, loops: loops, logger: logger, receive: receive,
+                    versions: versions)
+            },
+            logger: logger)
     }
 
     private func serviceCenter(_ center: Center) -> ServiceCenterRegistry {

@@ -47,6 +47,7 @@ struct Wiring: Sendable {
     let overload: Overload
     let health = LocalHealth()
     let registryStatus = RegistryStatus()
+    let controlPlane = ControlPlaneStatus()
     let registration = RegistrationState()
     let configServer = ConfigServerStatus()
     /// `nil` where there are no files.
@@ -89,8 +90,11 @@ struct Wiring: Sendable {
     var ask: (@Sendable (RegistryMessage) -> Bool)? {
         // Nobody has to be told: the names of endpoints are looked up as soon as they are read.
         if self.config.registry.kinds == [.file] { return { _ in true } }
-        guard self.center != nil else { return nil }
-        let registry = self.mailboxes.registry
-        return { registry.send($0) }
+        var inboxes: [Mailbox<RegistryMessage>] = []
+        if self.center != nil { inboxes.append(self.mailboxes.registry) }
+        if self.config.registry.uses(.istio) { inboxes.append(self.mailboxes.istio) }
+        guard !inboxes.isEmpty else { return nil }
+        // All are asked: whichever has it answers.
+        return { [inboxes] message in inboxes.reduce(true) { $1.send(message) && $0 } }
     }
 }

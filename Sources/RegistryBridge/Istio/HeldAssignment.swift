@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+import SwiftProtobuf
+
+/// The endpoints of a cluster, as the control plane says them.
+struct HeldAssignment: Sendable, Equatable {
+    /// One of them.
+    struct Member: Sendable, Equatable {
+        /// `rest://host:port` or `grpc://host:port` without the scheme.
+        let place: String
+        /// A name, which has to be looked up; `nil` for an address.
+        let name: String?
+        let port: Int
+        let weight: Int
+        let priority: Int
+        /// What the control plane calls it.
+        let host: String?
+        let locality: Locality?
+        let condition: ClusterEntry.Condition
+    }
+
+    let members: [Member]
+    /// What each place takes of the requests, where the cluster goes by that.
+    let localityWeights: [LocalityWeight]
+    /// What is left out, as logs say it.
+    let gaps: [String]
+
+    /// Reads an assignment.
+    ///
+    /// - Parameter allowsNames: Whether hosts may be names, as those of DNS clusters are.
+    /// - Source: Envoy's `config.endpoint.v3.ClusterLoadAssignment`.
+    init(_ message: XDSClusterLoadAssignment, allowsNames: Bool = false) throws(ResourceMistake) {
+        var members: [Member] = []
+        var weights: [LocalityWeight] = []
+        var gaps: Set<String> = []
+        for group in message.endpoints {
+            guard group.priority <= 128 else { throw ResourceMistake("priority \(group.priority) is above 128") }
+            let locality = group.locality.region.isEmpty ? nil : Locality(group.locality)
+            if group.hasLoadBalancingWeight, let locality {
+                weights.append(LocalityWeight(locality, weight: Int(group.loadBalancingWeight.value)))
+            }
+            for endpoint in group.lbEndpoints {
+                guard case .socketAddress(let address)? = endpoint.endpoint.address.address else {
+                    gaps.insert("endpoints without an address and port are left out, such as those of ambient mode")
+                    continue
+                }
+                guard case .portValue(let port)? = address.portSpecifier, (1...65_535).contains(port) else {
+                    throw ResourceMistake("the endpoint \(address.address) has no port from 1 to 65535")
+                }
+                guard let place = Self.place(address.address, Int(port), allowsNames: allowsNames) else {
+                    throw ResourceMistake("\"\(address.address)\" is no address")
+                }
+                if endpoint.hasLoadBalancingWeight, endpoint.loadBalancingWeight.value == 0 {
+                    throw ResourceMistake("the endpoint \(address.address) has a weight of 0")
+                }
+                members.append(
+                    Member(
+                        place: place.text, name: place.name, port: Int(port),
+                        weight: endpoint.hasLoadBalancingWeight ? Int(endpoint.loadBalancingWeight.value) : 1,
+                        priority: Int(group.priority),
+                        host: endpoint.endpoint.hostname.isEmpty ? place.name : endpoint.endpoint.hostname,
+                        locality: locality,
+                        condition: Self.condition(endpoint.healthStatus)))
+            }
+        }
+        self.members = members
+        self.localityWeights = weights
+        self.gaps = gaps.sorted()
+    }
+
+    private static func condition(_ status: XDSLbEndpoint.HealthStatus) -> ClusterEntry.Condition {
+        switch status {
+        case .unknown, .healthy: .healthy
+        case .degraded: .degraded
+        case .unhealthy, .draining, .timeout, .UNRECOGNIZED: .unhealthy
+        }
+    }
+
+    private static func place(
+        _ host: String, _ port: Int, allowsNames: Bool
+    ) -> (text: String, name: String?)? {
+        guard let text = try? EndpointText("rest://\(host.asHost):\(port)") else { return nil }
+        if text.address != nil { return ("\(host.asHost):\(port)", nil) }
+        return allowsNames ? ("\(text.host):\(port)", text.host) : nil
+    }
+}
+
+extension Locality {
+    fileprivate init(_ message: XDSLocality) {
+        self.init(region: message.region, zone: message.zone, subzone: message.subZone)
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+import SwiftProtobuf
+
+/// A cluster of the control plane, as far as a sidecar needs to know it.
+struct HeldCluster: Sendable, Equatable {
+    /// Where its endpoints come from.
+    enum Source: Sendable, Equatable {
+        /// From assignments of this name.
+        case assignments(String)
+        /// They stand in the cluster; hosts that are names are looked up.
+        case written(HeldAssignment)
+        /// They are what the request names.
+        case request
+    }
+
+    /// Its whole name.
+    let name: String
+    /// What Istio has put into the name; `nil` for clusters of another kind.
+    let key: ClusterName?
+    /// See ``Source``.
+    let source: Source
+    /// Whether the places of endpoints have weights.
+    let weighsLocalities: Bool
+    /// What holds for calls of it.
+    let settings: ClusterSettings
+    /// What is not done that it asks for, as logs say it.
+    let gaps: [String]
+
+    /// Reads a cluster.
+    ///
+    /// - Throws: Why it cannot be used; what stands behind ``ResourceMistake/reason`` goes back to the control plane.
+    /// - Source: Envoy's `config.cluster.v3.Cluster`.
+    init(_ message: XDSCluster) throws(ResourceMistake) {
+        self.name = message.name
+        self.key = ClusterName(message.name)
+        var gaps: [String] = []
+        self.source = try Self.source(message)
+        self.weighsLocalities = message.commonLbConfig.localityConfigSpecifier != nil
+        self.settings = try Self.settings(message, &gaps)
+        self.gaps = gaps
+    }
+
+    private static func source(_ message: XDSCluster) throws(ResourceMistake) -> Source {
+        guard case .type(let type)? = message.clusterDiscoveryType else {
+            return message.clusterDiscoveryType == nil ? .written(try HeldAssignment(message.loadAssignment)) : .request
+        }
+        switch type {
+        case .eds:
+            guard message.hasEdsClusterConfig else { throw ResourceMistake("type EDS without eds_cluster_config") }
+            let name = message.edsClusterConfig.serviceName
+            return .assignments(name.isEmpty ? message.name : name)
+        case .static, .strictDns, .logicalDns:
+            return .written(try HeldAssignment(message.loadAssignment, allowsNames: type != .static))
+        case .originalDst: return .request
+        case .UNRECOGNIZED(let number): throw ResourceMistake("unknown type \(number)")
+        }
+    }
+
+    private static func settings(_ message: XDSCluster, _ gaps: inout [String]) throws(ResourceMistake)
+        -> ClusterSettings
+    {
+        var settings = ClusterSettings()
+        settings.connectTimeout = .seconds(5)
+        if message.hasConnectTimeout {
+            let time = try Duration(message.connectTimeout, of: "connect_timeout")
+            guard time > .zero else { throw ResourceMistake("connect_timeout must be positive") }
+            settings.connectTimeout = time
+        }
+        switch message.lbPolicy {
+        case .roundRobin, .clusterProvided: settings.strategy = .roundRobin
+        case .leastRequest: settings.strategy = .leastRequest
+        case .random: settings.strategy = .random
+        case .ringHash, .maglev: settings.strategy = .ringHash
+        default:
+            settings.strategy = .roundRobin
+            gaps.append("lb_policy \(message.lbPolicy) is unknown: endpoints are called in turn")
+        }
+        settings.panicThreshold = 50
+        if message.commonLbConfig.hasHealthyPanicThreshold {
+            settings.panicThreshold = Int(message.commonLbConfig.healthyPanicThreshold.value.rounded())
+        }
+        let thresholds =
+            message.circuitBreakers.thresholds.first { $0.priority == .default } ?? XDSCircuitBreakers.Thresholds()
+        settings.maxConnections = Self.limit(thresholds.hasMaxConnections, thresholds.maxConnections.value, 1024)
+        settings.maxPending = Self.limit(thresholds.hasMaxPendingRequests, thresholds.maxPendingRequests.value, 1024)
+        settings.maxRequests = Self.limit(thresholds.hasMaxRequests, thresholds.maxRequests.value, 1024)
+        settings.maxRetries = Self.limit(thresholds.hasMaxRetries, thresholds.maxRetries.value, 3)
+        if message.hasOutlierDetection { settings.outliers = try Self.outliers(message.outlierDetection) }
+        settings.isHTTP2 = Self.speaksHTTP2(message)
+        if message.hasTransportSocket { gaps.append("transport_socket: TLS is not spoken to it yet") }
+        return settings
+    }
+
+    private static func outliers(_ message: XDSOutlierDetection) throws(ResourceMistake) -> ClusterOutliers {
+        func number(_ isWritten: Bool, _ value: UInt32, _ usual: Int) -> Int { isWritten ? Int(value) : usual }
+        func percent(_ isWritten: Bool, _ value: UInt32, _ usual: Int) throws(ResourceMistake) -> Int {
+            guard value <= 100 else { throw ResourceMistake("outlier_detection: \(value) %") }
+            return isWritten ? Int(value) : usual
+        }
+        var settings = ClusterOutliers()
+        let usual = settings
+        settings.consecutiveErrors = number(
+            message.hasConsecutive5Xx, message.consecutive5Xx.value, usual.consecutiveErrors)
+        settings.consecutiveGatewayErrors = number(
+            message.hasConsecutiveGatewayFailure, message.consecutiveGatewayFailure.value,
+            usual.consecutiveGatewayErrors)
+        settings.consecutiveSilences = number(
+            message.hasConsecutiveLocalOriginFailure, message.consecutiveLocalOriginFailure.value,
+            usual.consecutiveSilences)
+        settings.tellsSilencesApart = message.splitExternalLocalOriginErrors
+        settings.errorsPercent = try percent(
+            message.hasEnforcingConsecutive5Xx, message.enforcingConsecutive5Xx.value, usual.errorsPercent)
+        settings.gatewayErrorsPercent = try percent(
+            message.hasEnforcingConsecutiveGatewayFailure, message.enforcingConsecutiveGatewayFailure.value,
+            usual.gatewayErrorsPercent)
+        settings.silencesPercent = try percent(
+            message.hasEnforcingConsecutiveLocalOriginFailure, message.enforcingConsecutiveLocalOriginFailure.value,
+            usual.silencesPercent)
+        settings.maxEjectedPercent = try percent(
+            message.hasMaxEjectionPercent, message.maxEjectionPercent.value, usual.maxEjectedPercent)
+        settings.mayAlwaysEjectOne = message.hasAlwaysEjectOneHost && message.alwaysEjectOneHost.value
+        if message.hasInterval { settings.interval = try Duration(message.interval, of: "interval") }
+        if message.hasBaseEjectionTime {
+            settings.baseTime = try Duration(message.baseEjectionTime, of: "base_ejection_time")
+        }
+        if message.hasMaxEjectionTime {
+            settings.maxTime = try Duration(message.maxEjectionTime, of: "max_ejection_time")
+        }
+        settings.maxTime = max(settings.maxTime, settings.baseTime)
+        return settings
+    }
+
+    /// - Parameter usual: What Envoy takes where nothing is written.
+    /// - Returns: `nil` for no limit, which Istio writes as the greatest number that there is.
+    private static func limit(_ isWritten: Bool, _ value: UInt32, _ usual: Int) -> Int? {
+        guard isWritten else { return usual }
+        return value >= UInt32(Int32.max) ? nil : Int(value)
+    }
+
+    /// Whether HTTP/2 is spoken to it, as to services of gRPC.
+    private static func speaksHTTP2(_ message: XDSCluster) -> Bool {
+        if message.hasHTTP2ProtocolOptions { return true }
+        let key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        guard let any = message.typedExtensionProtocolOptions[key],
+            let options = try? XDSHttpProtocolOptions(serializedBytes: any.value),
+            case .explicitHTTPConfig(let explicit)? = options.upstreamProtocolOptions,
+            case .http2ProtocolOptions? = explicit.protocolConfig
+        else { return false }
+        return true
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+
+/// Makes virtual hosts of what the control plane says, keeping those of which nothing has changed.
+struct HostMaker {
+    private struct Made {
+        let held: HeldHost
+        /// Those that the routes lead to, as they were.
+        let clusters: [String: HeldCluster]
+        let host: VirtualHost
+    }
+
+    private var made: [String: Made] = [:]
+    private let app: String
+    private var number = 0
+
+    init(app: String) { self.app = app }
+
+    /// The hosts of all tables, as requests find them.
+    mutating func make(_ state: IstioState, ports: Set<UInt16>) -> ControlPlaneRoutes {
+        var hosts: [String: VirtualHost] = [:]
+        var domains: [DomainTable.Domain] = []
+        var kept: [String: Made] = [:]
+        // The table of a port before those of single services at it.
+        let tables = state.tables.values.sorted { ($0.name.utf8.count, $0.name) < ($1.name.utf8.count, $1.name) }
+        for table in tables {
+            for held in table.hosts.values.sorted(by: { $0.message.name < $1.message.name }) {
+                // The catch-all hosts of all tables have one name.
+                let isFree = hosts[held.message.name] == nil
+                let name = isFree ? held.message.name : "\(held.message.name) of \(table.name)"
+                let used = held.clusters.reduce(into: [:]) { $0[$1] = state.clusters[$1] }
+                let known = self.made[name]
+                let host: Made
+                if let known, known.held === held, known.clusters == used {
+                    host = known
+                } else {
+                    host = Made(held: held, clusters: used, host: self.virtualHost(held, used))
+                }
+                kept[name] = host
+                hosts[name] = host.host
+                domains += held.domains.map { DomainTable.Domain($0, port: table.port, host: name) }
+            }
+        }
+        self.made = kept
+        return ControlPlaneRoutes(hosts, domains: DomainTable(domains), ports: ports)
+    }
+
+    private mutating func virtualHost(_ held: HeldHost, _ clusters: [String: HeldCluster]) -> VirtualHost {
+        self.number += 1
+        let routes = held.routes.map { route, names in
+            (route, names.map { name in self.cluster(name, clusters[name]) })
+        }
+        return VirtualHost(
+            routes, unmatched: .notFound, profile: .envoy, service: held.label, plain: "\(self.number)")
+    }
+
+    private func cluster(_ name: String, _ held: HeldCluster?) -> Cluster {
+        if case .request? = held?.source {
+            return Cluster(name: name, .requested(ExternalHosts.Rule("*", [])), settings: held?.settings)
+        }
+        let version = ClusterName(name)?.subset ?? ""
+        return Cluster(
+            name: name, .service(name, InstanceTags(version: version, app: self.app)), settings: held?.settings)
+    }
+}

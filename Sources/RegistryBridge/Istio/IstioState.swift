@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+import SwiftProtobuf
+import NIOCore
+
+/// What a sidecar holds of the control plane's resources, and what it wants to know of them: no input, no output, no clock.
+///
+/// Clusters are told whole. Tables of routes and the endpoints of clusters are asked for as long as requests use them.
+struct IstioState {
+    /// How long something is asked for after it was used last.
+    static let patience = TimeAmount.minutes(10)
+    /// How long endpoints are waited for before their cluster counts as empty.
+    static let warming = TimeAmount.seconds(15)
+    /// Most names that are remembered as no names of the mesh.
+    private static let mostAbsent = 1_000
+    /// Most tables of single services that are asked for beside that of a port.
+    private static let mostSniffed = 1_000
+
+    private let place: MeshPlace
+    private(set) var clusters: [String: HeldCluster] = [:]
+    /// The clusters of each port, one for each host.
+    private var hosts: [UInt16: Set<String>] = [:]
+    private(set) var assignments: [String: HeldAssignment] = [:]
+    private(set) var tables: [String: HeldTable] = [:]
+    /// Whether the clusters have been told.
+    private(set) var isSynced = false
+
+    /// When something was used last, and since when it is asked for.
+    private struct Use {
+        var last: NIODeadline
+        let since: NIODeadline
+    }
+
+    /// Ports that were asked for, or a host of whose tables was used.
+    private var ports: [UInt16: Use] = [:]
+    /// Clusters that were asked for.
+    private var used: [String: Use] = [:]
+    /// Names that requests have asked for, and that are none of the mesh.
+    private var absent: [ServiceDemand: NIODeadline] = [:]
+    private let app: String
+
+    init(_ place: MeshPlace, app: String) {
+        self.place = place
+        self.app = app
+    }
+
+    // MARK: What is wanted
+
+    /// A request asks for something.
+    mutating func want(_ demand: ServiceDemand, at now: NIODeadline) {
+        if let port = ControlPlaneRoutes.port(of: demand) {
+            self.use(port, at: now)
+        } else if self.clusters[demand.name] != nil {
+            self.use(demand.name, at: now)
+        } else if self.isSynced {
+            if self.absent.count >= Self.mostAbsent { self.absent.removeAll() }
+            self.absent[demand] = now + .seconds(10)
+        }
+    }
+
+    private mutating func use(_ port: UInt16, at now: NIODeadline) {
+        self.ports[port] = Use(last: now, since: self.ports[port]?.since ?? now)
+    }
+
+    private mutating func use(_ cluster: String, at now: NIODeadline) {
+        self.used[cluster] = Use(last: now, since: self.used[cluster]?.since ?? now)
+    }
+
+    /// Requests have used these virtual hosts and clusters.
+    mutating func note(hosts: [String], clusters: [String], at now: NIODeadline) {
+        for name in hosts {
+            guard let port = self.tables.values.first(where: { $0.hosts[name] != nil })?.port else { continue }
+            self.use(port, at: now)
+            // So that the endpoints of a route that was not taken lately are there when it is.
+            for cluster in self.clusterNames(of: name) { self.use(cluster, at: now) }
+        }
+        for cluster in clusters { self.use(cluster, at: now) }
+    }
+
+    private func clusterNames(of host: String) -> Set<String> {
+        self.tables.values.reduce(into: []) { names, table in
+            if let host = table.hosts[host] { names.formUnion(host.clusters) }
+        }
+    }
+
+    /// Forgets what was not used for long.
+    mutating func forget(at now: NIODeadline) {
+        self.ports = self.ports.filter { now - $0.value.last < Self.patience }
+        self.used = self.used.filter { now - $0.value.last < Self.patience && self.clusters[$0.key] != nil }
+        self.absent = self.absent.filter { now < $0.value }
+        let (tables, endpoints) = (self.wantedTables, self.wantedEndpoints)
+        self.tables = self.tables.filter { tables.contains($0.key) }
+        self.assignments = self.assignments.filter { endpoints.contains($0.key) }
+    }
+
+    /// The tables that are asked for: that of each port, and those of hosts that it has none of, since Istio has tables of
+    /// their own for services whose protocol nobody has said.
+    var wantedTables: Set<String> {
+        self.ports.keys.reduce(into: []) { names, port in
+            guard let hosts = self.hosts[port], !hosts.isEmpty else { return }
+            names.insert("\(port)")
+            guard let table = self.tables["\(port)"] else { return }
+            let sniffed = hosts.filter { table.hosts["\($0):\(port)"] == nil }
+            guard sniffed.count <= Self.mostSniffed else { return }
+            names.formUnion(sniffed.map { "\($0):\(port)" })
+        }
+    }
+
+    /// The names of the endpoints that are asked for.
+    var wantedEndpoints: Set<String> {
+        self.used.keys.reduce(into: []) { names, cluster in
+            if case .assignments(let name)? = self.clusters[cluster]?.source { names.insert(name) }
+        }
+    }
+
+    /// The names that have to be looked up.
+    var wantedNames: Set<String> {
+        self.used.keys.reduce(into: []) { names, cluster in
+            guard case .written(let assignment)? = self.clusters[cluster]?.source else { return }
+            names.formUnion(assignment.members.compactMap(\.name))
+        }
+    }
+
+    // MARK: What is said
+
+    /// Takes clusters.
+    ///
+    /// - Parameter isWhole: Whether all others are gone.
+    /// - Returns: Those that cannot be used.
+    mutating func take(clusters: [ResourceUpdate.Resource], removed: [String], isWhole: Bool) -> [ResourceRefusal] {
+        var isWhole = isWhole
+        var refusals: [ResourceRefusal] = []
+        var named: Set<String> = []
+        for resource in clusters {
+            do throws(ResourceMistake) {
+                let cluster = try HeldCluster(try resource.read(XDSCluster.self, .cluster))
+                guard !cluster.name.isEmpty else { throw ResourceMistake("it has no name") }
+                guard named.insert(cluster.name).inserted else { throw ResourceMistake("it is there twice") }
+                self.clusters[cluster.name] = cluster
+            } catch {
+                // What was known of it stands.
+                if let name = resource.knownName { named.insert(name) } else { isWhole = false }
+                refusals.append(ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
+            }
+        }
+        for name in removed { self.clusters[name] = nil }
+        if isWhole { self.clusters = self.clusters.filter { named.contains($0.key) } }
+        self.hosts = self.clusters.values.reduce(into: [:]) { hosts, cluster in
+            if let key = cluster.key { hosts[key.port, default: []].insert(key.host) }
+        }
+        self.isSynced = true
+        self.absent.removeAll()
+        return refusals
+    }
+
+    /// Takes the endpoints of clusters.
+    mutating func take(assignments: [ResourceUpdate.Resource], removed: [String]) -> [ResourceRefusal] {
+        var refusals: [ResourceRefusal] = []
+        let wanted = self.wantedEndpoints
+        var named: Set<String> = []
+        for resource in assignments {
+            do throws(ResourceMistake) {
+                let message = try resource.read(XDSClusterLoadAssignment.self, .endpoints)
+                guard !message.clusterName.isEmpty else { throw ResourceMistake("it has no cluster_name") }
+                guard named.insert(message.clusterName).inserted else { throw ResourceMistake("it is there twice") }
+                let held = try HeldAssignment(message)
+                if wanted.contains(message.clusterName) { self.assignments[message.clusterName] = held }
+            } catch {
+                refusals.append(
+                    ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
+            }
+        }
+        for name in removed { self.assignments[name] = nil }
+        return refusals
+    }
+
+    /// Takes tables of routes.
+    mutating func take(tables: [ResourceUpdate.Resource], removed: [String]) -> [ResourceRefusal] {
+        var refusals: [ResourceRefusal] = []
+        let wanted = self.wantedTables
+        var named: Set<String> = []
+        for resource in tables {
+            do throws(ResourceMistake) {
+                let message = try resource.read(XDSRouteConfiguration.self, .route)
+                guard !message.name.isEmpty else { throw ResourceMistake("it has no name") }
+                guard named.insert(message.name).inserted else { throw ResourceMistake("it is there twice") }
+                let table = try HeldTable(message, self.place, upon: self.tables[message.name])
+                if wanted.contains(table.name) { self.tables[table.name] = table }
+            } catch {
+                refusals.append(
+                    ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
+            }
+        }
+        for name in removed { self.tables[name] = HeldTable(empty: name) }
+        return refusals
+    }
+
+    // MARK: What is known
+
+    /// The ports about whose routes nothing more will be said.
+    func knownPorts(at now: NIODeadline) -> Set<UInt16> {
+        guard self.isSynced else { return [] }
+        let wanted = self.wantedTables
+        return Set(
+            self.ports.lazy.filter { port, use in
+                if self.hosts[port] == nil || now - use.since >= Self.warming { return true }
+                return self.tables["\(port)"] != nil
+                    && wanted.allSatisfy { !$0.hasSuffix(":\(port)") || self.tables[$0] != nil }
+            }.map(\.key))
+    }
+
+    /// The members of a cluster that is used.
+    enum Members {
+        /// They are still being asked for.
+        case pending
+        case known(HeldAssignment?)
+    }
+
+    /// The clusters that are used, by name.
+    func usedClusters(at now: NIODeadline) -> [(cluster: HeldCluster, members: Members)] {
+        self.used.sorted { $0.key < $1.key }.compactMap { name, use in
+            guard let cluster = self.clusters[name] else { return nil }
+            switch cluster.source {
+            case .assignments(let name):
+                if let assignment = self.assignments[name] { return (cluster, .known(assignment)) }
+                return (cluster, now - use.since >= Self.warming ? .known(nil) : .pending)
+            case .written(let assignment): return (cluster, .known(assignment))
+            case .request: return (cluster, .known(nil))
+            }
+        }
+    }
+
+    /// What the registry was asked for in vain.
+    func absences(at now: NIODeadline) -> [ServiceDemand: ServiceDirectory.Absence] {
+        self.absent.mapValues { ServiceDirectory.Absence(.unknown, until: $0) }
+    }
+
+    /// What is held of each kind, for those who look.
+    var counts: (clusters: Int, endpoints: Int, tables: Int) {
+        (self.clusters.count, self.assignments.count, self.tables.count)
+    }
+}

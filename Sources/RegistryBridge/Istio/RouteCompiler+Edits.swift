@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+import SwiftProtobuf
+
+extension RouteCompiler {
+    /// What is done to the fields of requests, by the route, its host and its table: the nearest first.
+    mutating func requestEdits(_ route: XDSRoute) throws(ResourceMistake) -> [HeaderEdit] {
+        try self.inOrder([
+            try self.edits(route.requestHeadersToAdd, route.requestHeadersToRemove),
+            try self.edits(self.host.requestHeadersToAdd, self.host.requestHeadersToRemove),
+            try self.edits(self.table.requestHeadersToAdd, self.table.requestHeadersToRemove),
+        ])
+    }
+
+    /// The same of answers.
+    mutating func responseEdits(_ route: XDSRoute) throws(ResourceMistake) -> [HeaderEdit] {
+        try self.inOrder([
+            try self.edits(route.responseHeadersToAdd, route.responseHeadersToRemove),
+            try self.edits(self.host.responseHeadersToAdd, self.host.responseHeadersToRemove),
+            try self.edits(self.table.responseHeadersToAdd, self.table.responseHeadersToRemove),
+        ])
+    }
+
+    private func inOrder(_ levels: [[HeaderEdit]]) throws(ResourceMistake) -> [HeaderEdit] {
+        self.table.mostSpecificHeaderMutationsWins ? levels.reversed().flatMap { $0 } : levels.flatMap { $0 }
+    }
+
+    /// The edits of one level: fields go before others come.
+    mutating func edits(_ added: [XDSHeaderValueOption], _ removed: [String]) throws(ResourceMistake) -> [HeaderEdit] {
+        var edits: [HeaderEdit] = []
+        for name in removed {
+            guard !name.isEmpty, !name.hasPrefix(":"), name.lowercased() != "host" else {
+                throw ResourceMistake("the header \"\(name)\" cannot be removed")
+            }
+            edits.append(.remove(name))
+        }
+        for option in added {
+            let name = option.header.key
+            guard !name.isEmpty, name.utf8.allSatisfy(\.isToken) else {
+                throw ResourceMistake("\"\(name)\" is no name of a header")
+            }
+            guard name.lowercased() != "host" else { throw ResourceMistake("the header host cannot be changed so") }
+            var value = option.header.value
+            if !option.header.rawValue.isEmpty {
+                value = String(decoding: option.header.rawValue, as: UTF8.self)
+            }
+            guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
+                throw ResourceMistake("the value of \(name) is none of a header")
+            }
+            guard let text = Self.plain(value) else {
+                self.note("the header \(name) is not set: its value \(value) is filled in for each request")
+                continue
+            }
+            if text.isEmpty, !option.keepEmptyValue { continue }
+            let isOld = option.hasAppend
+            switch isOld ? (option.append.value ? .appendIfExistsOrAdd : .overwriteIfExistsOrAdd) : option.appendAction
+            {
+            case .appendIfExistsOrAdd: edits.append(.add(name, text))
+            case .addIfAbsent: edits.append(.addIfAbsent(name, text))
+            case .overwriteIfExistsOrAdd: edits.append(.set(name, text))
+            case .overwriteIfExists: edits.append(.setIfPresent(name, text))
+            case .UNRECOGNIZED(let number): throw ResourceMistake("append_action \(number) of \(name) is not known")
+            }
+        }
+        return edits
+    }
+
+    /// A value without what is filled in for each request; `nil` where there is such a thing.
+    private static func plain(_ value: String) -> String? {
+        guard value.contains("%") else { return value }
+        let parts = value.split(separator: "%%", omittingEmptySubsequences: false)
+        return parts.contains { $0.contains("%") } ? nil : parts.joined(separator: "%")
+    }
+
+    // MARK: Paths
+
+    mutating func rewrite(_ action: XDSRouteAction, _ match: XDSRouteMatch) throws(ResourceMistake) -> PathRewrite? {
+        if action.hasRegexRewrite {
+            guard action.prefixRewrite.isEmpty else { throw ResourceMistake("both prefix_rewrite and regex_rewrite") }
+            _ = try Self.whole(action.regexRewrite.pattern)
+            self.note("paths are not rewritten by regex_rewrite")
+        }
+        return Self.rewrite(action.prefixRewrite, match)
+    }
+
+    /// What a replaced prefix comes to: of an exact path, all of it goes.
+    static func rewrite(_ replacement: String, _ match: XDSRouteMatch) -> PathRewrite? {
+        guard !replacement.isEmpty else { return nil }
+        switch match.pathSpecifier {
+        case .prefix(let prefix): return .bytes(length: prefix.utf8.count, replacement: Array(replacement.utf8))
+        case .pathSeparatedPrefix(let prefix):
+            return .bytes(length: prefix.utf8.count, replacement: Array(replacement.utf8))
+        case .path: return .whole(Array(replacement.utf8))
+        case .safeRegex, nil: return nil
+        }
+    }
+
+    /// An answer that sends the client elsewhere.
+    mutating func redirect(
+        _ message: XDSRedirectAction, _ match: XDSRouteMatch
+    ) throws(ResourceMistake) -> Redirect {
+        var scheme: String?
+        switch message.schemeRewriteSpecifier {
+        case .httpsRedirect(let isSecure): scheme = isSecure ? "https" : nil
+        case .schemeRedirect(let text): scheme = text.isEmpty ? nil : text.lowercased()
+        case nil: break
+        }
+        guard message.portRedirect <= 65_535 else { throw ResourceMistake("port_redirect \(message.portRedirect)") }
+        let status =
+            switch message.responseCode {
+            case .movedPermanently, .UNRECOGNIZED: 301
+            case .found: 302
+            case .seeOther: 303
+            case .temporaryRedirect: 307
+            case .permanentRedirect: 308
+            }
+        var rewrite: PathRewrite?
+        var target: String?
+        switch message.pathRewriteSpecifier {
+        case .pathRedirect(let path): target = path
+        case .prefixRewrite(let prefix): rewrite = Self.rewrite(prefix, match)
+        case .regexRewrite: self.note("a redirect does not rewrite the path by regex_rewrite")
+        case nil: break
+        }
+        return Redirect(
+            status: status, scheme: scheme, host: message.hostRedirect.isEmpty ? nil : message.hostRedirect,
+            port: message.portRedirect == 0 ? nil : UInt16(message.portRedirect), rewrite: rewrite,
+            target: target, stripsQuery: message.stripQuery, keepsPort: true)
+    }
+
+    // MARK: Faults
+
+    /// What is done to requests on purpose: of the route, its host or its table, whichever says something first.
+    mutating func fault(_ route: XDSRoute) throws(ResourceMistake) -> RouteFault? {
+        let name = "envoy.filters.http.fault"
+        for level in [route.typedPerFilterConfig, self.host.typedPerFilterConfig, self.table.typedPerFilterConfig] {
+            guard var any = level[name] else { continue }
+            if any.typeURL.hasSuffix("/envoy.config.route.v3.FilterConfig") {
+                guard let wrapper = try? XDSFilterConfig(serializedBytes: any.value) else {
+                    throw ResourceMistake("the fault cannot be read")
+                }
+                if wrapper.disabled { return nil }
+                any = wrapper.config
+            }
+            guard any.typeURL.hasSuffix("/envoy.extensions.filters.http.fault.v3.HTTPFault") else {
+                self.note("a fault of the type \(any.typeURL) is not injected")
+                return nil
+            }
+            guard let message = try? XDSHTTPFault(serializedBytes: any.value) else {
+                throw ResourceMistake("the fault cannot be read")
+            }
+            return try self.fault(message)
+        }
+        return nil
+    }
+
+    private mutating func fault(_ message: XDSHTTPFault) throws(ResourceMistake) -> RouteFault? {
+        if !message.headers.isEmpty || !message.upstreamCluster.isEmpty {
+            self.note("a fault for some requests only is not injected")
+            return nil
+        }
+        var fault = RouteFault()
+        if message.hasDelay {
+            guard case .fixedDelay(let delay)? = message.delay.faultDelaySpecifier else {
+                self.note("a delay that requests choose is not injected")
+                return nil
+            }
+            fault.delay = try Duration(delay, of: "fixed_delay")
+            fault.delayShare = message.delay.percentage.millionths
+        }
+        if message.hasAbort {
+            fault.abortShare = message.abort.percentage.millionths
+            switch message.abort.errorType {
+            case .httpStatus(let status):
+                guard (200..<600).contains(status) else { throw ResourceMistake("a fault with the status \(status)") }
+                fault.abortStatus = Int(status)
+            case .grpcStatus(let status): fault.abortGRPCStatus = Int(status)
+            case .headerAbort: self.note("an abort that requests choose is not injected")
+            case nil: throw ResourceMistake("an abort without a status")
+            }
+        }
+        return fault
+    }
+}

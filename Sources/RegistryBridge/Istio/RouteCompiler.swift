@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+import SwiftProtobuf
+
+/// Compiles the routes of a virtual host of the control plane to ours.
+///
+/// What cannot be meant refuses the whole table, as Envoy does; what is meant and not done yet is told, and a condition
+/// that is not understood never matches.
+///
+/// - Source: Envoy's `config.route.v3`.
+struct RouteCompiler {
+    let host: XDSVirtualHost
+    let table: XDSRouteConfiguration
+    /// What is not done that the routes ask for.
+    private(set) var gaps: Set<String> = []
+
+    init(_ host: XDSVirtualHost, of table: XDSRouteConfiguration) {
+        self.host = host
+        self.table = table
+    }
+
+    /// Notes what is not done.
+    mutating func note(_ gap: String) { self.gaps.insert(gap) }
+
+    mutating func routes() throws(ResourceMistake) -> [(route: Route, clusters: [String])] {
+        var routes: [(route: Route, clusters: [String])] = []
+        for (index, route) in self.host.routes.enumerated() {
+            do throws(ResourceMistake) {
+                routes.append(try self.route(route))
+            } catch {
+                let name = route.name.isEmpty ? "\(index + 1)" : route.name
+                throw ResourceMistake("virtual host \(self.host.name), route \(name): \(error.reason)")
+            }
+        }
+        return routes
+    }
+
+    private mutating func route(_ route: XDSRoute) throws(ResourceMistake) -> (route: Route, clusters: [String]) {
+        let match = try self.match(route.match)
+        let location = ConfigLocation(Self.origin(of: route) ?? "virtual host \(self.host.name)")
+        let name = route.name.isEmpty ? nil : route.name
+        switch route.action {
+        case .route(let action):
+            return try self.forward(route, action, match, name, location)
+        case .redirect(let redirect):
+            let answer = RouteAction.Answer.redirect(try self.redirect(redirect, route.match))
+            let action = RouteAction(
+                answer: answer, responseEdits: try self.responseEdits(route), fault: try self.fault(route))
+            return (Route(match: match, name: name, weights: [], action: action, at: location), [])
+        case .directResponse(let response):
+            guard (200..<600).contains(response.status) else {
+                throw ResourceMistake("direct_response with the status \(response.status)")
+            }
+            let reply = FixedReply(status: Int(response.status), body: try self.text(response.body))
+            let action = RouteAction(
+                answer: .reply(reply), responseEdits: try self.responseEdits(route), fault: try self.fault(route))
+            return (Route(match: match, name: name, weights: [], action: action, at: location), [])
+        case nil: throw ResourceMistake("it has no action that is known")
+        }
+    }
+
+    /// The VirtualService that a route comes from.
+    private static func origin(of route: XDSRoute) -> String? {
+        let text = route.metadata.filterMetadata["istio"]?.fields["config"]?.stringValue ?? ""
+        return text.isEmpty ? nil : text
+    }
+
+    private mutating func text(_ source: XDSDataSource) throws(ResourceMistake) -> String {
+        switch source.specifier {
+        case .inlineString(let text): return text
+        case .inlineBytes(let bytes):
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                self.note("the body of a direct_response is no text: other bytes are sent in place of some")
+                return String(decoding: bytes, as: UTF8.self)
+            }
+            return text
+        case .filename: throw ResourceMistake("the body of direct_response is in a file, which is not read")
+        case nil: return ""
+        }
+    }
+
+    // MARK: Forwarding
+
+    private mutating func forward(
+        _ route: XDSRoute, _ action: XDSRouteAction, _ match: Route.Match, _ name: String?,
+        _ location: ConfigLocation
+    ) throws(ResourceMistake) -> (route: Route, clusters: [String]) {
+        var clusters: [String] = []
+        var weights: [Int] = []
+        var targets: [RouteAction?] = []
+        var shared = try self.action(route, action)
+        shared.requestEdits = try self.requestEdits(route)
+        shared.responseEdits = try self.responseEdits(route)
+        switch action.clusterSpecifier {
+        case .cluster(let cluster):
+            if cluster.isEmpty { throw ResourceMistake("the name of its cluster is empty") }
+            (clusters, weights) = ([cluster], [1])
+        case .weightedClusters(let weighted):
+            var sum: UInt64 = 0
+            for target in weighted.clusters {
+                if target.name.isEmpty { throw ResourceMistake("the name of a weighted cluster is empty") }
+                sum += UInt64(target.weight.value)
+                guard target.weight.value > 0 else { continue }
+                clusters.append(target.name)
+                weights.append(Int(target.weight.value))
+                let own =
+                    try self.edits(target.requestHeadersToAdd, target.requestHeadersToRemove)
+                let ownOfResponse = try self.edits(target.responseHeadersToAdd, target.responseHeadersToRemove)
+                let host = target.hostRewriteLiteral
+                if own.isEmpty, ownOfResponse.isEmpty, host.isEmpty {
+                    targets.append(nil)
+                } else {
+                    var other = shared
+                    other.requestEdits = own + shared.requestEdits
+                    other.responseEdits = ownOfResponse + shared.responseEdits
+                    if !host.isEmpty { other.host = host }
+                    targets.append(other.made)
+                }
+            }
+            if weighted.hasTotalWeight, UInt64(weighted.totalWeight.value) != sum {
+                throw ResourceMistake("the weights are \(sum) in sum, total_weight says \(weighted.totalWeight.value)")
+            }
+            guard sum > 0, sum <= UInt64(UInt32.max) else {
+                throw ResourceMistake("the weights of its clusters are \(sum) in sum")
+            }
+        case .clusterHeader(let header):
+            self.gaps.insert("cluster_header \(header) is not followed: the route never matches")
+            return (Route(match: .never, name: name, weights: [], at: location), [])
+        case nil: throw ResourceMistake("it leads to no cluster")
+        }
+        let made = Route(
+            match: match, name: name, weights: weights, action: shared.made,
+            targetActions: targets.contains { $0 != nil } ? targets : [], at: location)
+        return (made, clusters)
+    }
+
+    /// What a route does, before it is made one value.
+    private struct Draft {
+        var limits = RouteLimits()
+        var retry: RouteRetry?
+        var requestEdits: [HeaderEdit] = []
+        var responseEdits: [HeaderEdit] = []
+        var rewrite: PathRewrite?
+        var host: String?
+        var hashKeys: [HashKey] = []
+        var fault: RouteFault?
+        var takesHost = false
+        var missingStatus = 503
+
+        var made: RouteAction {
+            RouteAction(
+                limits: self.limits, retry: self.retry, requestEdits: self.requestEdits,
+                responseEdits: self.responseEdits, rewrite: self.rewrite, host: self.host, hashKeys: self.hashKeys,
+                fault: self.fault, takesHost: self.takesHost, missingStatus: self.missingStatus)
+        }
+    }
+
+    private mutating func action(_ route: XDSRoute, _ action: XDSRouteAction) throws(ResourceMistake) -> Draft {
+        var draft = Draft()
+        // What is not written is 15 s; zero is none. A try has no limit of its own but that of the retries.
+        draft.limits.head = .zero
+        draft.limits.call = .seconds(15)
+        if action.hasTimeout { draft.limits.call = try Duration(action.timeout, of: "timeout") }
+        if action.hasIdleTimeout { draft.limits.idle = try Duration(action.idleTimeout, of: "idle_timeout") }
+        if action.hasRetryPolicy || self.host.hasRetryPolicy {
+            let policy = action.hasRetryPolicy ? action.retryPolicy : self.host.retryPolicy
+            draft.retry = try RetryCompiler.retry(policy, &draft.limits, &self.gaps)
+        }
+        draft.rewrite = try self.rewrite(action, route.match)
+        switch action.hostRewriteSpecifier {
+        case .hostRewriteLiteral(let host): draft.host = host
+        case .hostRewriteHeader: self.gaps.insert("host_rewrite_header is not followed: Host stays as it is")
+        case .autoHostRewrite(let isOn): draft.takesHost = isOn.value
+        case nil: break
+        }
+        for policy in action.hashPolicy {
+            switch policy.policySpecifier {
+            case .header(let header): draft.hashKeys.append(.header(Array(header.headerName.lowercased().utf8)))
+            case .cookie(let cookie): draft.hashKeys.append(.cookie(Array(cookie.name.utf8)))
+            case .queryParameter(let parameter): draft.hashKeys.append(.query(Array(parameter.name.utf8)))
+            case .connectionProperties(let properties) where properties.sourceIp: draft.hashKeys.append(.source)
+            default: self.gaps.insert("a hash policy is not known, and passed by")
+            }
+        }
+        if !action.requestMirrorPolicies.isEmpty { self.gaps.insert("requests are not mirrored yet") }
+        draft.fault = try self.fault(route)
+        switch action.clusterNotFoundResponseCode {
+        case .notFound: draft.missingStatus = 404
+        case .internalServerError: draft.missingStatus = 500
+        case .serviceUnavailable, .UNRECOGNIZED: break
+        }
+        return draft
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Common
+import FoundationEssentials
+import GRPCCore
+package import Logging
+package import NIOCore
+import SwiftProtobuf
+
+/// Follows Istio's control plane: one stream at a time, which is opened again whenever it ends.
+///
+/// Responses are handed over one after the other, in the order in which they came, and acknowledged by what came of them.
+/// A control plane that does not know delta is asked in state of the world for as long as the process lives.
+package actor DiscoveryClient {
+    /// Takes what a response says; what it returns is refused, and all else counts as taken.
+    package typealias Receiver = @Sendable (ResourceUpdate) async -> [ResourceRefusal]
+    /// What is held of a kind: versions by name.
+    package typealias Versions = @Sendable (ResourceKind) async -> [String: String]
+
+    private let servers: [String: ServerAddress]
+    private var addresses: AddressPool
+    private let names: NameBook
+    private let patience: Duration
+    private let node: NodeIdentity
+    private let status: ControlPlaneStatus
+    private let receive: Receiver
+    private let versions: Versions
+    private let loops: any EventLoopGroup
+    private let logger: Logger
+
+    private var wanted: [ResourceKind: Set<String>] = [:]
+    /// That of the call that is under way; `nil` when there is none, or before it has begun.
+    private var stream: (any DiscoveryStream)?
+    private var requests: AsyncStream<[UInt8]>.Continuation?
+    /// Whether the log says that the control plane cannot be reached.
+    private var isUnreachable = false
+
+    /// A client that calls nobody yet.
+    ///
+    /// - Parameter servers: Replicas of one control plane; one is asked at a time.
+    /// - Parameter status: Outlives the client, and remembers for it which form of the protocol is understood.
+    /// - Parameter patience: How long a server may say nothing on a new stream: Istio's answers at once, with all clusters.
+    /// - Parameter resolver: Looks up the names of servers.
+    package init(
+        _ servers: [ServerAddress], node: NodeIdentity, status: ControlPlaneStatus, pace: Reconnect.Pace = .usual,
+        patience: Duration = .seconds(30), resolver: NameResolver = .shared, loops: any EventLoopGroup, logger: Logger,
+        receive: @escaping Receiver,
+        versions: @escaping Versions
+    ) {
+        self.servers = Dictionary(servers.map { ($0.text, $0) }) { first, _ in first }
+        let names = NameBook(resolver, for: .servers)
+        self.names = names
+        self.addresses = AddressPool(servers.map(\.text), pace: pace) { names[$0] }
+        names.use(self.addresses.names)
+        self.patience = patience
+        self.node = node
+        self.status = status
+        self.loops = loops
+        self.logger = logger
+        self.receive = receive
+        self.versions = versions
+    }
+
+    /// Asks for these endpoints, or tables of routes, from now on, and for no others of the kind.
+    package func want(_ names: Set<String>, of kind: ResourceKind) {
+        self.wanted[kind] = names
+        self.send { $0.want(names, of: kind) }
+    }
+
+    /// Follows the control plane until cancelled.
+    package func run() async {
+        while !Task.isCancelled {
+            guard let place = await self.turn() else { return }
+            guard let server = self.servers[place.url], let address = place.address ?? server.literal else {
+                self.ended(place, wasServing: false, "no address is known of this host")
+                continue
+            }
+            self.status.update { $0.server = "\(place)" }
+            var failure = "the control plane has ended the stream"
+            do {
+                try await self.follow(place, server, address)
+            } catch let error as RPCError where error.code == .unimplemented && self.form == .delta {
+                self.logger.notice(
+                    "the control plane does not know delta, and is asked in state of the world",
+                    metadata: ["server": "\(place)"])
+                self.status.update { $0.form = .stateOfTheWorld }
+                self.addresses.succeeded(place, at: .now)
+                continue
+            } catch let error as RPCError where error.code == .unimplemented {
+                // It may become another one.
+                self.status.update { $0.form = .delta }
+                failure = "the server does not speak xDS v3"
+            } catch let error as RPCError {
+                failure = error.words
+            } catch is Silence {
+                failure = "no answer within \(DurationText.write(self.patience))"
+            } catch {
+                failure = "\(error)"
+            }
+            if Task.isCancelled { break }
+            self.ended(place, wasServing: self.status.current.isConnected, failure)
+        }
+        self.status.update { $0.isConnected = false }
+    }
+
+    private var form: ControlPlaneStatus.Form { self.status.current.form }
+
+    /// Where to call, when that may be; `nil` when cancelled.
+    private func turn() async -> ServerPlace? {
+        while !Task.isCancelled {
+            if let place = self.addresses.pick(at: .now), !place.isKnown, let name = place.name {
+                await self.names.firstAnswer(about: name)
+            }
+            if let place = self.addresses.take(at: .now) { return place }
+            try? await Task.sleep(for: max(self.addresses.pause(at: .now), .milliseconds(1)))
+        }
+        return nil
+    }
+
+    /// One stream, from its beginning to its end.
+    private func follow(_ place: ServerPlace, _ server: ServerAddress, _ address: String) async throws {
+        var held: [ResourceKind: [String: String]] = [:]
+        for kind in ResourceKind.allCases { held[kind] = await self.versions(kind) }
+        let node = self.node.message(version: BuildInfo.sourceVersion)
+        let isDelta = self.form == .delta
+        let call = DiscoveryCall(
+            server: server, address: address, method: isDelta ? DeltaStream.method : WorldStream.method,
+            loops: self.loops)
+        let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
+        self.requests = continuation
+        self.stream = isDelta ? DeltaStream(node: node) : WorldStream(node: node)
+        defer {
+            continuation.finish()
+            self.requests = nil
+            self.stream = nil
+        }
+        let wanted = self.wanted
+        self.send { $0.begin(wanted, versions: held) }
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await call.run(sending: stream) { try await self.take($0, from: place) }
+                return true
+            }
+            group.addTask {
+                try await Task.sleep(for: self.patience)
+                if await self.isSilent { throw Silence() }
+                return false
+            }
+            while let isOver = try await group.next(), !isOver {}
+            group.cancelAll()
+        }
+    }
+
+    private var isSilent: Bool { !self.status.current.isConnected }
+
+    /// Takes a response, and answers it.
+    private func take(_ bytes: [UInt8], from place: ServerPlace) async throws {
+        guard let response = try self.stream?.read(bytes) else { return }
+        self.answered(place)
+        let refusals = await self.receive(response.update)
+        let count = await self.versions(response.update.kind).count
+        let known = self.status.current.resources[response.update.kind.name]?.refusals ?? [:]
+        for refusal in refusals where known[refusal.name] != refusal.reason {
+            self.logger.warning(
+                "a resource of the control plane is refused",
+                metadata: ["name": "\(refusal.name)", "reason": "\(refusal.reason)"])
+        }
+        self.status.update {
+            $0.lastUpdate = Date()
+            $0.resources[response.update.kind.name, default: .init()].take(response, refusals, count: count)
+        }
+        self.send { $0.answer(response, refusals) }
+    }
+
+    /// Sends what the stream has to say; nothing while there is none.
+    private func send(_ say: (inout any DiscoveryStream) -> [any SwiftProtobuf.Message]) {
+        guard var stream = self.stream else { return }
+        let messages = say(&stream)
+        self.stream = stream
+        for message in messages {
+            guard let bytes: [UInt8] = try? message.serializedBytes() else { continue }
+            self.requests?.yield(bytes)
+        }
+    }
+
+    private func send(_ say: (inout any DiscoveryStream) -> (any SwiftProtobuf.Message)?) {
+        self.send { stream in say(&stream).map { [$0] } ?? [] }
+    }
+
+    private func answered(_ place: ServerPlace) {
+        self.addresses.succeeded(place, at: .now)
+        guard !self.status.current.isConnected else { return }
+        self.isUnreachable = false
+        self.status.update {
+            $0.isConnected = true
+            $0.failure = nil
+        }
+        self.logger.notice(
+            "connected to the control plane", metadata: ["server": "\(place)", "protocol": "\(self.form.rawValue)"])
+    }
+
+    private func ended(_ place: ServerPlace, wasServing: Bool, _ failure: String) {
+        self.addresses.failed(place, at: .now)
+        self.status.update {
+            $0.isConnected = false
+            $0.failure = failure
+        }
+        let metadata: Logger.Metadata = ["server": "\(place)", "error": "\(failure)"]
+        if wasServing {
+            self.logger.notice("connection to the control plane lost", metadata: metadata)
+        } else if self.isUnreachable {
+            self.logger.debug("the control plane cannot be reached", metadata: metadata)
+        } else {
+            self.isUnreachable = true
+            self.logger.warning("the control plane cannot be reached", metadata: metadata)
+        }
+    }
+}
+
+/// Nothing was heard on a stream.
+private struct Silence: Error {}
+
+extension ServerAddress {
+    /// Its address, when it has no name.
+    fileprivate var literal: String? { self.isName ? nil : self.host }
+}
+
+extension RPCError {
+    /// What the server said, or what happened to the connection.
+    fileprivate var words: String {
+        let cause = self.cause.map { " (\($0))" } ?? ""
+        return "\(self.code): \(self.message)\(cause)"
+    }
+}
+
+extension ControlPlaneStatus.Resources {
+    /// Takes over what came of a response.
+    fileprivate mutating func take(_ response: ReadResponse, _ refusals: [ResourceRefusal], count: Int) {
+        let update = response.update
+        self.version = response.version
+        self.count = count
+        // In state of the world nobody says here what the taken ones are called.
+        let said = update.resources.compactMap(\.name)
+        if said.count < update.resources.count || update.isWhole { self.refusals = [:] }
+        for name in said + update.removed { self.refusals[name] = nil }
+        for refusal in refusals { self.refusals[refusal.name] = refusal.reason }
+        if !refusals.isEmpty { self.refusedResponses += 1 }
+    }
+}
