@@ -91,9 +91,9 @@ package struct RegistryConfig: Sendable, Equatable {
     /// Reads the registry's keys.
     package init(_ reader: inout ConfigReader) {
         let isDisabled = reader.read(Keys.disabled)
-        let discovery = reader.readIfPresent(Keys.discovery)
+        let discovery = Self.discovery(&reader)
         let configured = discovery ?? reader.readIfPresent(Keys.kind)
-        let kindKey = reader.store.entry(Keys.discovery.name) == nil ? Keys.kind : Keys.discovery
+        let kindKey = discovery == nil ? Keys.kind : Keys.discovery
         let isWrong = configured == nil && reader.store.entry(kindKey.name) != nil
         self.kinds = isDisabled ? [] : Self.usual(configured ?? Keys.kind.fallback)
         self.file = reader.read(Keys.file)
@@ -142,6 +142,20 @@ package struct RegistryConfig: Sendable, Equatable {
                     .note, at: reader.store.entry(kindKey.name)?.value.location ?? ConfigLocation("chassis.yaml"),
                     key: kindKey.name, "\(kind.rawValue) is not active yet: \(effect)"))
         }
+    }
+
+    /// Where services are found in place of ``Keys/kind``; `nil` where that counts, also because this version cannot ask
+    /// those that are named.
+    private static func discovery(_ reader: inout ConfigReader) -> [Kind]? {
+        guard let kinds = reader.readIfPresent(Keys.discovery).map(Self.usual) else { return nil }
+        guard let idle = kinds.first(where: { !$0.isActive }) else { return kinds }
+        if let entry = reader.store.entry(Keys.discovery.name) {
+            reader.note(
+                ConfigProblem(
+                    .note, at: entry.value.location, key: entry.key,
+                    "\(idle.rawValue) is not active yet: \(Keys.kind.name) counts"))
+        }
+        return nil
     }
 
     /// The kinds without a second name of one.
