@@ -167,7 +167,9 @@ struct DiscoveryClientTests {
         let port = listener.localAddress?.port ?? 0
         let client = try self.client(["127.0.0.1:\(port)"], patience: .milliseconds(100))
         let running = Task { await client.run() }
-        #expect(await eventually { self.log.lines.count { $0.contains("no answer within") } > 1 }, "\(self.log.lines)")
+        #expect(
+            await eventually(within: .seconds(60)) { self.log.lines.count { $0.contains("no answer within") } > 1 },
+            "\(self.log.lines)")
         running.cancel()
         await running.value
         try await listener.close()
@@ -178,7 +180,9 @@ struct DiscoveryClientTests {
         let client = try self.client(["127.0.0.1:1"])
         let running = Task { await client.run() }
         #expect(
-            await eventually { self.log.lines.count { $0.contains("debug the control plane cannot be reached") } > 1 })
+            await eventually(within: .seconds(60)) {
+                self.log.lines.count { $0.contains("debug the control plane cannot be reached") } > 1
+            })
         running.cancel()
         await running.value
         #expect(self.log.lines.count { $0.hasPrefix("warning") } == 1)
