@@ -64,7 +64,7 @@ struct RouteStage: Stage {
         return .reply(Self.abort(fault.abortGRPCStatus ?? 0))
     }
 
-    /// An abort with a status of gRPC, as clients of other protocols see it too.
+    /// An abort with a status of gRPC; others get 200 and its text, as from Envoy.
     private static func abort(_ code: Int) -> LocalReply {
         var reply = LocalReply(status: 200, reason: .faultInjected, body: "fault filter abort")
         reply.grpcStatus = code

@@ -27,6 +27,15 @@ struct HeldAssignment: Sendable, Equatable {
     /// What is left out, as logs say it.
     let gaps: [String]
 
+    /// That of a cluster without endpoints.
+    static let empty = HeldAssignment()
+
+    private init() {
+        self.members = []
+        self.localityWeights = []
+        self.gaps = []
+    }
+
     /// Reads an assignment.
     ///
     /// - Parameter allowsNames: Whether hosts may be names, as those of DNS clusters are.

@@ -80,7 +80,9 @@ struct HeldCluster: Sendable, Equatable {
         }
         settings.panicThreshold = 50
         if message.commonLbConfig.hasHealthyPanicThreshold {
-            settings.panicThreshold = Int(message.commonLbConfig.healthyPanicThreshold.value.rounded())
+            let percent = message.commonLbConfig.healthyPanicThreshold.value
+            guard (0...100).contains(percent) else { throw ResourceMistake("healthy_panic_threshold \(percent)") }
+            settings.panicThreshold = Int(percent.rounded())
         }
         let thresholds =
             message.circuitBreakers.thresholds.first { $0.priority == .default } ?? XDSCircuitBreakers.Thresholds()

@@ -13,6 +13,7 @@ struct HostMaker {
     }
 
     private var made: [String: Made] = [:]
+    private var last: ControlPlaneRoutes?
     private let app: String
     private var number = 0
 
@@ -44,7 +45,15 @@ struct HostMaker {
             }
         }
         self.made = kept
-        return ControlPlaneRoutes(hosts, domains: DomainTable(domains), ports: ports)
+        // Rules, and all that event loops have made of them, are renewed for another object only.
+        if let last = self.last, last.ports == ports, last.domains.domains == domains, last.hosts.count == hosts.count,
+            hosts.allSatisfy({ last.hosts[$0.key] === $0.value })
+        {
+            return last
+        }
+        let routes = ControlPlaneRoutes(hosts, domains: DomainTable(domains), ports: ports)
+        self.last = routes
+        return routes
     }
 
     private mutating func virtualHost(_ held: HeldHost, _ clusters: [String: HeldCluster]) -> VirtualHost {

@@ -20,6 +20,8 @@ actor IstioKeeper {
     private var versions: [ResourceKind: [String: String]] = [:]
     private var nextLook = NIODeadline.now() + IstioKeeper.pace
 
+    /// More gaps than this are not told.
+    private static let mostTold = 1_000
     /// How often it is looked what requests have used.
     static let pace = TimeAmount.seconds(5)
 
@@ -110,8 +112,8 @@ actor IstioKeeper {
         self.names.use(self.state.wantedNames)
         let ports = self.state.knownPorts(at: now)
         let routes = self.maker.make(self.state, ports: ports)
-        self.tell()
         let used = self.state.usedClusters(at: now)
+        self.tell(used)
         let app = self.app
         self.routes = routes
         self.directory.publish(routes: routes) { builder in
@@ -156,11 +158,17 @@ actor IstioKeeper {
     }
 
     /// Tells once what is not done.
-    private func tell() {
-        for host in self.state.tables.values.flatMap(\.hosts.values) {
-            for gap in host.gaps where self.told.insert(gap).inserted {
-                self.logger.warning("Istio asks for what is not done", metadata: ["gap": "\(gap)"])
-            }
+    private func tell(_ used: [(cluster: HeldCluster, members: IstioState.Members)]) {
+        self.tell(self.state.tables.values.flatMap { $0.hosts.values.flatMap(\.gaps) })
+        for (cluster, members) in used {
+            self.tell(cluster.gaps)
+            if case .known(let assignment?) = members { self.tell(assignment.gaps) }
+        }
+    }
+
+    private func tell(_ gaps: [String]) {
+        for gap in gaps where self.told.count < Self.mostTold && self.told.insert(gap).inserted {
+            self.logger.warning("Istio asks for what is not done", metadata: ["gap": "\(gap)"])
         }
     }
 }

@@ -172,7 +172,8 @@ struct IstioState {
                     ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
             }
         }
-        for name in removed { self.assignments[name] = nil }
+        // Nobody need wait for what the control plane says is not there.
+        for name in removed where wanted.contains(name) { self.assignments[name] = .empty }
         return refusals
     }
 
@@ -193,7 +194,7 @@ struct IstioState {
                     ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
             }
         }
-        for name in removed { self.tables[name] = HeldTable(empty: name) }
+        for name in removed where wanted.contains(name) { self.tables[name] = HeldTable(empty: name) }
         return refusals
     }
 

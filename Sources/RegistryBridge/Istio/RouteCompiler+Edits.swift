@@ -7,7 +7,7 @@ import SwiftProtobuf
 extension RouteCompiler {
     /// What is done to the fields of requests, by the route, its host and its table: the nearest first.
     mutating func requestEdits(_ route: XDSRoute) throws(ResourceMistake) -> [HeaderEdit] {
-        try self.inOrder([
+        self.inOrder([
             try self.edits(route.requestHeadersToAdd, route.requestHeadersToRemove),
             try self.edits(self.host.requestHeadersToAdd, self.host.requestHeadersToRemove),
             try self.edits(self.table.requestHeadersToAdd, self.table.requestHeadersToRemove),
@@ -16,14 +16,14 @@ extension RouteCompiler {
 
     /// The same of answers.
     mutating func responseEdits(_ route: XDSRoute) throws(ResourceMistake) -> [HeaderEdit] {
-        try self.inOrder([
+        self.inOrder([
             try self.edits(route.responseHeadersToAdd, route.responseHeadersToRemove),
             try self.edits(self.host.responseHeadersToAdd, self.host.responseHeadersToRemove),
             try self.edits(self.table.responseHeadersToAdd, self.table.responseHeadersToRemove),
         ])
     }
 
-    private func inOrder(_ levels: [[HeaderEdit]]) throws(ResourceMistake) -> [HeaderEdit] {
+    private func inOrder(_ levels: [[HeaderEdit]]) -> [HeaderEdit] {
         self.table.mostSpecificHeaderMutationsWins ? levels.reversed().flatMap { $0 } : levels.flatMap { $0 }
     }
 

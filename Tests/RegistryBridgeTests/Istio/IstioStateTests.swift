@@ -107,6 +107,27 @@ struct IstioStateTests {
         }
     }
 
+    @Test("endpoints that the control plane does not have are none, at once")
+    func missing() throws {
+        var state = self.state()
+        let name = "outbound|8080||\(Self.cart)"
+        _ = state.take(clusters: [try Self.cluster(name)], removed: [], isWhole: true)
+        state.want(ServiceDemand(app: "default", name: name), at: self.start)
+        #expect(state.take(assignments: [], removed: [name, "nobody asked"]) == [])
+        #expect(state.assignments == [name: .empty])
+        guard case .known(.empty?)? = state.usedClusters(at: self.start).first?.members else {
+            Issue.record("it is still awaited")
+            return
+        }
+    }
+
+    @Test("numbers that are no shares are refused", arguments: [Double.nan, .infinity, -1, 101, 1e300])
+    func panicThreshold(value: Double) throws {
+        var state = self.state()
+        let cluster = try Self.cluster("c") { $0.commonLbConfig.healthyPanicThreshold.value = value }
+        #expect(state.take(clusters: [cluster], removed: [], isWhole: true).map(\.name) == ["c"])
+    }
+
     @Test("good resources are taken beside wrong ones, of which the last good state stays")
     func refusals() throws {
         var state = self.state()
@@ -152,6 +173,7 @@ struct IstioStateTests {
         let second = maker.make(state, ports: [8080])
         #expect(first.hosts[one] === second.hosts[one])
         #expect(first.hosts["z:8080"] !== second.hosts["z:8080"])
+        #expect(maker.make(state, ports: [8080]) === second, "nothing has changed")
         let limited = try Self.cluster("outbound|8080||\(Self.cart)") { $0.connectTimeout.seconds = 1 }
         _ = state.take(clusters: [limited], removed: [], isWhole: true)
         #expect(maker.make(state, ports: [8080]).hosts[one] !== first.hosts[one], "its cluster is another one")

@@ -10,16 +10,18 @@ package final class ControlPlaneRoutes: Sendable {
     package let domains: DomainTable
     /// The ports whose tables are known, or known not to be there.
     package let ports: Set<UInt16>
+    private let portsWithHosts: Set<UInt16>
 
     /// What is said of these ports.
     package init(_ hosts: [String: VirtualHost], domains: DomainTable, ports: Set<UInt16>) {
         self.hosts = hosts
         self.domains = domains
         self.ports = ports
+        self.portsWithHosts = Set(domains.domains.compactMap(\.port))
     }
 
-    /// Whether there is any host for requests to this port; off the ways that most requests take.
-    package func hasHosts(at port: UInt16) -> Bool { self.domains.domains.contains { $0.port == port } }
+    /// Whether there is any host for requests to this port.
+    package func hasHosts(at port: UInt16) -> Bool { self.portsWithHosts.contains(port) }
 
     /// What a registry is asked for when a request names a port of which nothing is known.
     ///
