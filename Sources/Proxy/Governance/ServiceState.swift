@@ -103,7 +103,12 @@ package final class ServiceState {
             of: cluster, self.service, self.rules.caller, near: self.policy.region, isGRPC: isGRPC, in: directory)
         if case .service? = cluster?.members { self.directory = directory }
         let called = self.policy.host?.service ?? owner?.name ?? self.service.name
-        let counters = worker.metrics.counters(.service(called, app: set.tags.app, version: set.tags.version))
+        // Of a control plane's cluster its name says which version is meant; its endpoints have none.
+        let tags = owner?.kind == .cluster ? cluster?.tags : nil
+        let counters = worker.metrics.counters(
+            .service(
+                called, app: tags.map { $0.app ?? self.rules.caller.app } ?? set.tags.app,
+                version: tags?.version ?? set.tags.version))
         let loads = set.endpoints.map { self.load(of: $0, worker.index) }
         var balancing = self.policy.balancing
         if let strategy = cluster?.settings?.strategy { balancing.strategy = strategy }

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Istio as control plane: what operators see of it."""
+
+import json
+import re
+import subprocess
+
+import istio  # noqa: F401  finds the control plane for tests
+import pytest
+from controlplane import scenario
+from controlplane.backends import Backends
+from controlplane.proxies import Mesher
+from controlplane.server import ControlPlane, Log
+
+import harness
+from harness import eventually
+
+
+class World:
+    """A control plane that serves a scenario, and a sidecar that asks it."""
+
+    def __init__(self, backends):
+        self.backends = backends
+        self.steps = list(scenario.phases(scenario.read("split")))
+        self.log = Log()
+        self.plane = ControlPlane(self.resources(0), ["delta", "sotw"], log=self.log)
+        self.plane.__enter__()
+        self.sidecar = Mesher()
+        self.sidecar.start(self.plane)
+
+    def resources(self, step):
+        return scenario.Mesh(self.steps[step][1], self.backends.ports, {}).resources()
+
+    def ask(self, host="istioserver:8080"):
+        with harness.Client(("127.0.0.1", self.sidecar.port)) as client:
+            client.send(f"GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            return client.response()
+
+    def health(self):
+        return json.loads(self.sidecar.ask("/v1/mesher/health").body)["controlPlane"]
+
+    def metrics(self):
+        return self.sidecar.ask("/v1/mesher/metrics").body.decode()
+
+
+@pytest.fixture(scope="module")
+def world():
+    with Backends(["v1", "v2", "v3", "v3b"]) as backends:
+        world = World(backends)
+        yield world
+        world.sidecar.stop()
+        world.plane.__exit__(None, None, None)
+
+
+def test_requests_are_counted_by_service_and_subset(world):
+    assert [world.ask().status for _ in range(20)] == [200] * 20
+    found = set(re.findall(r'mesher_request_duration_seconds_count\{([^}]*)\}', world.metrics()))
+    assert {'app="default",service_name="istioserver",version="%s"' % each for each in ("v1", "v2", "v3")} <= found
+
+
+def test_health_and_metrics_tell_of_the_control_plane(world):
+    assert world.ask().status == 200
+    found = world.health()
+    assert found["connected"] and found["protocol"] == "delta" and "error" not in found
+    held = {kind: each["held"] for kind, each in found["resources"].items()}
+    assert held["routes"] == 1 and held["endpoints"] == 3 and held["clusters"] >= 4
+    families = dict(re.findall(r"^(mesher_control_plane_\S+) (\d+)$", world.metrics(), re.M))
+    assert families["mesher_control_plane_up"] == "1"
+    for kind, count in held.items():
+        assert families['mesher_control_plane_resources{kind="%s"}' % kind] == str(count)
+        assert families['mesher_control_plane_refused_responses_total{kind="%s"}' % kind] == "0"
+
+
+def test_explain_names_the_way_of_a_request(world):
+    assert world.ask().status == 200
+    command = [harness.binary(), "explain", "GET", "http://istioserver:8080/"]
+    said = subprocess.run(
+        [*command, "--admin", f"127.0.0.1:{world.sidecar.admin}"], capture_output=True, text=True, timeout=10
+    ).stdout
+    assert "istioserver.default.svc.cluster.local:8080 of the control plane" in said
+    assert "outbound|8080|v1|istioserver.default.svc.cluster.local" in said, said
+
+
+def test_a_control_plane_that_has_left_is_named_and_missed_by_nobody(world):
+    assert world.ask().status == 200
+    world.plane.leave()
+    eventually(lambda: not world.health()["connected"], "it is still there")
+    assert world.health()["error"] and "mesher_control_plane_up 0\n" in world.metrics()
+    assert [world.ask().status for _ in range(50)] == [200] * 50
+    world.plane.listen()
+    eventually(lambda: world.health()["connected"], "it is not asked again", seconds=20)
+    assert world.ask().status == 200
+    assert world.log.violations == []
