@@ -14,6 +14,8 @@ struct HostMaker {
 
     private var made: [String: Made] = [:]
     private var last: ControlPlaneRoutes?
+    /// Which state that was made of.
+    private var revision = -1
     private let app: String
     private var number = 0
 
@@ -21,6 +23,9 @@ struct HostMaker {
 
     /// The hosts of all tables, as requests find them.
     mutating func make(_ state: IstioState, ports: Set<UInt16>) -> ControlPlaneRoutes {
+        // Endpoints change more often than routes, and concern none.
+        if let last = self.last, last.ports == ports, self.revision == state.revision { return last }
+        self.revision = state.revision
         var hosts: [String: VirtualHost] = [:]
         var domains: [DomainTable.Domain] = []
         var kept: [String: Made] = [:]

@@ -15,6 +15,8 @@ actor IstioKeeper {
     private let logger: Logger
     /// What the log has said.
     private var told: Set<String> = []
+    /// Of which state of the routes.
+    private var toldOf = -1
     private var routes: ControlPlaneRoutes?
     private var client: DiscoveryClient?
     private var versions: [ResourceKind: [String: String]] = [:]
@@ -159,7 +161,10 @@ actor IstioKeeper {
 
     /// Tells once what is not done.
     private func tell(_ used: [(cluster: HeldCluster, members: IstioState.Members)]) {
-        self.tell(self.state.tables.values.flatMap { $0.hosts.values.flatMap(\.gaps) })
+        if self.toldOf != self.state.revision {
+            self.toldOf = self.state.revision
+            self.tell(self.state.tables.values.flatMap { $0.hosts.values.flatMap(\.gaps) })
+        }
         for (cluster, members) in used {
             self.tell(cluster.gaps)
             if case .known(let assignment?) = members { self.tell(assignment.gaps) }

@@ -24,6 +24,10 @@ struct IstioState {
     private var hosts: [UInt16: Set<String>] = [:]
     private(set) var assignments: [String: HeldAssignment] = [:]
     private(set) var tables: [String: HeldTable] = [:]
+    /// Another number whenever clusters or tables may be others.
+    private(set) var revision = 0
+    /// By port, the names of tables that hosts have for themselves; found again with each revision.
+    private var ownTables: [UInt16: Set<String>] = [:]
     /// Whether the clusters have been told.
     private(set) var isSynced = false
 
@@ -91,7 +95,10 @@ struct IstioState {
         self.used = self.used.filter { now - $0.value.last < Self.patience && self.clusters[$0.key] != nil }
         self.absent = self.absent.filter { now < $0.value }
         let (tables, endpoints) = (self.wantedTables, self.wantedEndpoints)
-        self.tables = self.tables.filter { tables.contains($0.key) }
+        if self.tables.contains(where: { !tables.contains($0.key) }) {
+            self.tables = self.tables.filter { tables.contains($0.key) }
+            self.renew()
+        }
         self.assignments = self.assignments.filter { endpoints.contains($0.key) }
     }
 
@@ -101,10 +108,18 @@ struct IstioState {
         self.ports.keys.reduce(into: []) { names, port in
             guard let hosts = self.hosts[port], !hosts.isEmpty else { return }
             names.insert("\(port)")
-            guard let table = self.tables["\(port)"] else { return }
-            let sniffed = hosts.filter { table.hosts["\($0):\(port)"] == nil }
-            guard sniffed.count <= Self.mostSniffed else { return }
-            names.formUnion(sniffed.map { "\($0):\(port)" })
+            if let own = self.ownTables[port] { names.formUnion(own) }
+        }
+    }
+
+    /// Clusters or tables are others: whoever has made something of them makes it anew.
+    private mutating func renew() {
+        self.revision += 1
+        self.ownTables = self.tables.values.reduce(into: [:]) { own, table in
+            guard let port = table.port, table.name == "\(port)", let hosts = self.hosts[port] else { return }
+            let names = hosts.lazy.map { "\($0):\(port)" }.filter { table.hosts[$0] == nil }
+            let found = Set(names)
+            if found.count <= Self.mostSniffed { own[port] = found }
         }
     }
 
@@ -152,6 +167,7 @@ struct IstioState {
         }
         self.isSynced = true
         self.absent.removeAll()
+        self.renew()
         return refusals
     }
 
@@ -195,6 +211,7 @@ struct IstioState {
             }
         }
         for name in removed where wanted.contains(name) { self.tables[name] = HeldTable(empty: name) }
+        self.renew()
         return refusals
     }
 

@@ -174,6 +174,8 @@ struct IstioStateTests {
         #expect(first.hosts[one] === second.hosts[one])
         #expect(first.hosts["z:8080"] !== second.hosts["z:8080"])
         #expect(maker.make(state, ports: [8080]) === second, "nothing has changed")
+        _ = state.take(tables: [try Self.table("8080", [one: [Self.cart], "z:8080": ["z", "y"]])], removed: [])
+        #expect(maker.make(state, ports: [8080]) === second, "the same was said again")
         let limited = try Self.cluster("outbound|8080||\(Self.cart)") { $0.connectTimeout.seconds = 1 }
         _ = state.take(clusters: [limited], removed: [], isWhole: true)
         #expect(maker.make(state, ports: [8080]).hosts[one] !== first.hosts[one], "its cluster is another one")
