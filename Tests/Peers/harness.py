@@ -125,18 +125,21 @@ class Sidecar:
         (directory / "services.yaml").write_text(f"service: [{', '.join(instances)}]\n")
 
     def start(self):
-        """Starts the process and returns when /readyz says 200."""
+        """Starts the process and returns when /readyz says 200; leaves none behind that does not."""
+        self._launch()
+        try:
+            eventually(self._ready, "sidecar not ready", seconds=15)
+        except BaseException:
+            self.stop_process()
+            raise
+
+    def _launch(self):
         environment = dict(os.environ, **self.environment, CHASSIS_CONF_DIR=self.directory.name)
         command = [binary(), "--workers", "1", "--service-ports", f"rest:{self.rest_port}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=environment, cwd=self.directory.name, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        try:
-            eventually(self._ready, "sidecar not ready", seconds=15)
-        except BaseException:
-            self.stop_process()
-            raise
 
     def __enter__(self):
         self.start()

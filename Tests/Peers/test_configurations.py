@@ -79,12 +79,11 @@ class FolderSidecar(harness.Sidecar):
             [binary(), *command, *self.options], env=self.environment, capture_output=True, text=True, timeout=20
         )
 
-    def start(self):
+    def _launch(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [binary(), *self.options], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        eventually(self._ready, "sidecar not ready", seconds=15)
 
     def ask(self, path):
         with harness.Client(("127.0.0.2", self.admin)) as client:

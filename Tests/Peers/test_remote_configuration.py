@@ -503,7 +503,7 @@ def test_a_404_that_is_not_in_the_words_of_kie_takes_nothing_away(kie, sidecar, 
     kie.override = plain(body, 404)
     kie.touch()
     stays(caller, 9, lambda: caller.metric("mesher_config_server_up") == 0)
-    assert "status 404" in log(caller)
+    eventually(lambda: "status 404" in log(caller), "the log does not say why")
     kie.override = None
     kie.put(KEY, "16")
     becomes(caller, 13, limit=10)
