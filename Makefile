@@ -64,7 +64,7 @@ simulate: ## Simulate schedules of clients, upstreams and timers for ten minutes
 	scripts/simulate --ring b --seconds 300
 
 bench: build .build/setup-bench ## CPU per request next to Envoy, nginx and HAProxy, in one interleaved run
-	PATH="$(CURDIR)/.venv/peers/bin:$$PATH" MESHER_BIN="$(CURDIR)/$(BINARY)" Benchmarks/Load/bench.py $(BENCH)
+	PATH="$(CURDIR)/.venv/peers/bin:$$PATH" MESHER_BIN="$(CURDIR)/$(BINARY)" PEERS_PYTHON="$(CURDIR)/$(PYTHON)" Benchmarks/Load/bench.py $(BENCH)
 
 oracle: .build/setup-test .build/setup-oracle ## Record anew what Envoy does in the scenarios of Tests/Istio
 	cd Tests/Istio && $(CURDIR)/$(PYTHON) -m controlplane.check --envoy --record $(ORACLE)

@@ -123,7 +123,7 @@ class Bench:
                 listen, admin = managed.free_ports(2)
                 folder = tempfile.mkdtemp(prefix=proxy.name + "-", dir=self.work)
                 plan = proxy.plan(profile, {"dir": folder, "listen": listen, "upstream": at.port, "upstream_host": at.host, "admin": admin,
-                                            "service": SERVICE, "service_port": SERVICE_PORT}, TEMPLATES)
+                                            "bench": HERE, "service": SERVICE, "service_port": SERVICE_PORT}, TEMPLATES)
                 if profile == "tls":
                     self.certificate(folder)
                 for name, text in plan["files"].items():
