@@ -386,7 +386,7 @@ private func failed(_ indexes: [Int], _ code: String, _ detail: String) -> Scrip
     func failure() throws {
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let cache = DiscoveryCache(directory: "/proc/nowhere", owner: ["shop"], registry: "r", logger: quiet)
-        let failure = try #require(throws: DiscoveryCache.Failure.self) { try cache.save([:]) }
+        let failure = try #require(throws: StateFile.Failure.self) { try cache.save([:]) }
         #expect(failure.description == "No such file or directory")
     }
 }
