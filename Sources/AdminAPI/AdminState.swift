@@ -140,7 +140,8 @@ package struct AdminState: Sendable {
                 upstreamConnections: loops.reduce(0) { $0 + $1.upstreamConnections },
                 idleUpstreamConnections: loops.reduce(0) { $0 + $1.idleUpstreamConnections },
                 loopLag: loops.map(\.lag), overload: "\(self.overload.level)"),
-            registry: self.registry.map { TrafficDocument.Registry($0.current) }, incoming: recent.own,
+            registry: self.registry.map { TrafficDocument.Registry($0.current) },
+            controlPlane: self.views.controlPlane().map { TrafficDocument.ControlPlane($0) }, incoming: recent.own,
             callers: recent.callers, services: Array(recent.services.prefix(Self.mostServices)),
             failures: self.telemetry.failures.newestFirst)
     }

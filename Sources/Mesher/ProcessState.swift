@@ -143,7 +143,12 @@ struct ControlPlaneMetrics: Sendable {
                 held.add(Double(resources.count), extra: "kind=\"\(kind)\"")
                 refused.add(Double(resources.refusedResponses), extra: "kind=\"\(kind)\"")
             }
-            return [up, held, refused]
+            var waiting = MetricFamily(
+                "mesher_control_plane_waiting",
+                help: "Clusters and tables of routes that requests need and the control plane has not told yet.",
+                kind: .gauge)
+            waiting.add(Double(status.waiting.count))
+            return [up, held, refused, waiting]
         }
     }
 }

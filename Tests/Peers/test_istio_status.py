@@ -4,6 +4,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import istio  # noqa: F401  finds the control plane for tests
 import pytest
@@ -19,11 +20,11 @@ from harness import eventually
 class World:
     """A control plane that serves a scenario, and a sidecar that asks it."""
 
-    def __init__(self, backends):
+    def __init__(self, backends, forms=("delta", "sotw")):
         self.backends = backends
         self.steps = list(scenario.phases(scenario.read("split")))
         self.log = Log()
-        self.plane = ControlPlane(self.resources(0), ["delta", "sotw"], log=self.log)
+        self.plane = ControlPlane(self.resources(0), list(forms), log=self.log)
         self.plane.__enter__()
         self.sidecar = Mesher()
         self.sidecar.start(self.plane)
@@ -38,6 +39,9 @@ class World:
 
     def health(self):
         return json.loads(self.sidecar.ask("/v1/mesher/health").body)["controlPlane"]
+
+    def saved(self):
+        return b"".join(path.read_bytes() for path in Path(self.sidecar.directory.name).glob("istio-*.pb"))
 
     def metrics(self):
         return self.sidecar.ask("/v1/mesher/metrics").body.decode()
@@ -91,3 +95,28 @@ def test_a_control_plane_that_has_left_is_named_and_missed_by_nobody(world):
     eventually(lambda: world.health()["connected"], "it is not asked again", seconds=20)
     assert world.ask().status == 200
     assert world.log.violations == []
+
+
+@pytest.mark.parametrize("forms", [["delta", "sotw"], ["sotw"]], ids=["delta", "sotw"])
+def test_a_start_without_the_control_plane_goes_on_with_what_it_said_last(forms):
+    with Backends(["v1", "v2", "v3", "v3b"]) as backends:
+        world = World(backends, forms)
+        try:
+            assert [world.ask().status for _ in range(4)] == [200] * 4
+            eventually(lambda: world.saved().count(b"ClusterLoadAssignment") >= 3, "no endpoints are saved")
+            world.plane.leave()
+            world.sidecar.stop_process()
+            world.sidecar.start(world.plane)
+            assert not world.health()["connected"]
+            assert [world.ask().status for _ in range(20)] == [200] * 20
+            assert "is good until it does" in world.sidecar.tail()
+
+            # What has gone meanwhile is forgotten when the control plane is back.
+            world.plane.serve(scenario.Mesh({"services": []}, backends.ports, {}).resources())
+            world.plane.listen()
+            eventually(lambda: world.health()["connected"], "it is not asked again", seconds=20)
+            eventually(lambda: world.ask().status != 200, "a cluster that is gone is still there")
+            assert world.log.violations == []
+        finally:
+            world.sidecar.stop()
+            world.plane.__exit__(None, None, None)

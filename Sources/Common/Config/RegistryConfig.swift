@@ -33,6 +33,8 @@ package struct RegistryConfig: Sendable, Equatable {
     package var centers: [String]
     /// The addresses of Istio's control plane, in the order in which they are tried; none where it is not used.
     package var controlPlanes: [ServerAddress]
+    /// What of Istio counts; `nil` for nothing.
+    package var istio: IstioUse?
     /// Whose services are seen.
     package var tenant: String
     /// The project within the tenant; part of every path.
@@ -65,6 +67,16 @@ package struct RegistryConfig: Sendable, Equatable {
     package var account: Account?
     /// The address of the machine that a container runs on; empty when unknown.
     package var nodeIP: String
+
+    /// What a sidecar takes of Istio.
+    package enum IstioUse: Sendable {
+        /// Where services are, and what becomes of requests for them.
+        case everything
+        /// Where they are; `router.yaml` says the rest.
+        case services
+        /// What becomes of requests for services that another registry has.
+        case routes
+    }
 
     /// Who may call a service.
     package enum Scope: String, Sendable, CaseIterable {
@@ -119,9 +131,16 @@ package struct RegistryConfig: Sendable, Equatable {
         self.nodeIP = reader.store.entry("HOSTING_SERVER_IP")?.value.text ?? ""
         self.centers = []
         self.controlPlanes = []
-        if self.kinds.contains(.istio), !isWrong {
-            self.controlPlanes = Self.controlPlanes(&reader, alone: self.kinds == [.istio])
-        }
+        let infra = reader.readIfPresent(Keys.infra)
+        let hasIstioRoutes = infra.map { ["pilot", "pilotv2", "istio"].contains($0) }
+        self.istio =
+            switch (self.kinds.contains(.istio), hasIstioRoutes) {
+            case (true, false): .services
+            case (true, _): .everything
+            case (false, true) where !self.kinds.isEmpty: .routes
+            case (false, _): nil
+            }
+        if self.istio != nil, !isWrong { self.controlPlanes = self.controlPlanes(&reader) }
         if self.kinds.contains(.serviceCenter), !isWrong {
             let addresses = reader.readServers(Keys.address, allowsPath: false)
             self.centers = addresses.map(\.text)
@@ -163,13 +182,22 @@ package struct RegistryConfig: Sendable, Equatable {
         kinds.map { $0 == .pilotV3 ? .istio : $0 }.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
 
-    /// The addresses of Istio's control plane.
-    ///
-    /// - Parameter alone: Whether the address of the registry can be its.
-    private static func controlPlanes(_ reader: inout ConfigReader, alone: Bool) -> [ServerAddress] {
-        let own = reader.read(Keys.discoveryAddress)
-        let key = own.isEmpty && alone ? Keys.address : Keys.discoveryAddress
-        let found = reader.readServers(key, allowsPath: false, isControlPlane: true)
+    /// The addresses of Istio's control plane, of which there is one.
+    private func controlPlanes(_ reader: inout ConfigReader) -> [ServerAddress] {
+        let discovery = reader.read(Keys.discoveryAddress)
+        let routes = reader.readServers(Keys.routerAddress, allowsPath: false, isControlPlane: true)
+        let key = discovery.isEmpty && self.kinds == [.istio] ? Keys.address : Keys.discoveryAddress
+        let found =
+            self.istio == .routes ? routes : reader.readServers(key, allowsPath: false, isControlPlane: true)
+        if self.istio != .routes, !routes.isEmpty, routes != found,
+            let entry = reader.store.entry(Keys.routerAddress.name)
+        {
+            reader.note(
+                ConfigProblem(
+                    .warning, at: entry.value.location, key: entry.key,
+                    "it has no effect: services and routes come from the control plane at \(key.name)",
+                    remedy: "leave it out"))
+        }
         if found.isEmpty, let usual = try? ServerAddress(discovery: "istiod.istio-system") { return [usual] }
         return found
     }
@@ -231,6 +259,15 @@ package struct RegistryConfig: Sendable, Equatable {
         static let discoveryAddress = ConfigKey(
             "cse.service.registry.serviceDiscovery.address", .text, default: "",
             "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent; several with commas are tried in turn. Without a port 15010 is meant."
+        )
+        static let infra = ConfigKey(
+            "router.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",
+            reload: .restart,
+            "Who says what becomes of requests for services. `cse`, also `servicecomb`: the rules of this file. `istio`, also `pilot` and `pilotv2`: Istio's control plane. When absent: Istio where services are found there, or else the rules of this file."
+        )
+        static let routerAddress = ConfigKey(
+            "router.address", .text, default: "", reload: .restart,
+            "Address of Istio's control plane, where services are found elsewhere: `http://istiod.istio-system:15010`, which is meant when absent."
         )
         static let file = ConfigKey(
             "mesher.registry.file", .text, default: "",

@@ -42,6 +42,8 @@ package final class ControlPlaneStatus: Sendable {
         package var failure: String?
         /// When it said something last.
         package var lastUpdate: Date?
+        /// What requests need and was not told yet: names of clusters and tables, sorted; a hundred at most.
+        package var waiting: [String] = []
         /// By a word for the kind: `clusters`, `endpoints`, `routes`.
         package var resources: [String: Resources] = [:]
 

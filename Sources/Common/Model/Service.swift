@@ -147,6 +147,8 @@ package final class Service: Sendable {
     /// is one of them.
     package let slot: Int
     private let slotHolder: Slot
+    /// Whether requests that ask for no version go to all of them, and not to the newest.
+    package let spansVersions: Bool
 
     /// What has the name, which things of different kinds may share.
     package enum Kind: Sendable {
@@ -163,16 +165,19 @@ package final class Service: Sendable {
 
     /// A service whose default endpoints are found for callers of `ownApp`.
     package init(
-        name: String, instances: [Instance], ownApp: String, use: UseMark = UseMark(), kind: Kind = .service
+        name: String, instances: [Instance], ownApp: String, use: UseMark = UseMark(), kind: Kind = .service,
+        spansVersions: Bool = false
     ) {
         self.name = name
+        self.spansVersions = spansVersions
         self.use = use
         self.kind = kind
         self.slotHolder = Slot.of(name, kind)
         self.slot = self.slotHolder.number
         self.instances = instances
         self.defaultEndpoints = Self.endpoints(
-            instances, matching: InstanceTags(), ownApp: ownApp, near: nil, "rest")
+            instances, matching: InstanceTags(version: spansVersions ? "" : "latest"), ownApp: ownApp, near: nil, "rest"
+        )
     }
 
     /// A cluster of these members, whose endpoints belong to no other service.
@@ -183,6 +188,7 @@ package final class Service: Sendable {
         self.name = name
         self.use = use
         self.kind = .cluster
+        self.spansVersions = true
         self.slotHolder = Slot.of(name, .cluster)
         self.slot = self.slotHolder.number
         self.instances = members.map { endpoint, entry in
@@ -207,6 +213,8 @@ package final class Service: Sendable {
         matching tags: InstanceTags, ownApp: String, near region: RegionConfig? = nil, protocolName: String = "rest"
     ) -> EndpointSet {
         if self.kind == .cluster { return self.defaultEndpoints }
+        let isOpen = self.spansVersions && tags.version == "latest"
+        let tags = isOpen ? InstanceTags(version: "", app: tags.app, properties: tags.properties) : tags
         return Self.endpoints(self.instances, matching: tags, ownApp: ownApp, near: region, protocolName)
     }
 
@@ -223,7 +231,7 @@ package final class Service: Sendable {
             let newest = (eligible.isEmpty ? ofApp : eligible).map { Version($0.version) }.max()
             chosen = eligible.filter { Version($0.version) == newest }
             version = newest.map(\.text).flatMap { $0.isEmpty ? nil : $0 } ?? "latest"
-        } else {
+        } else if !tags.version.isEmpty {
             chosen = eligible.filter { $0.version == tags.version }
         }
         for (name, value) in tags.properties { chosen = chosen.filter { $0.properties[name] == value } }
@@ -252,7 +260,8 @@ package final class Service: Sendable {
 extension Service: Equatable {
     /// Whether nothing has changed.
     package static func == (left: Service, right: Service) -> Bool {
-        left.name == right.name && left.kind == right.kind && left.instances == right.instances
+        left.name == right.name && left.kind == right.kind && left.spansVersions == right.spansVersions
+            && left.instances == right.instances
             && left.defaultEndpoints.tags == right.defaultEndpoints.tags
             && left.defaultEndpoints.entries == right.defaultEndpoints.entries
             && left.defaultEndpoints.localityWeights == right.defaultEndpoints.localityWeights

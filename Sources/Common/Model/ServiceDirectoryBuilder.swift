@@ -67,10 +67,13 @@ package struct ServiceDirectoryBuilder {
     }
 
     /// Adds a service.
-    package mutating func add(_ name: String, _ instances: [Instance]) {
+    ///
+    /// - Parameter spansVersions: Whether requests that ask for no version go to all of them.
+    package mutating func add(_ name: String, _ instances: [Instance], spansVersions: Bool = false) {
         let known = self.previous.names[spelled: name]
         let service = Service(
-            name: name, instances: instances, ownApp: self.ownApp, use: known?.use ?? UseMark())
+            name: name, instances: instances, ownApp: self.ownApp, use: known?.use ?? UseMark(),
+            spansVersions: spansVersions)
         self.put(known.flatMap { $0 == service ? $0 : nil } ?? service)
     }
 

@@ -68,7 +68,7 @@ struct AdminFeature: Feature {
                     wiring.config, plan: plans.current, mesh: mesh.current, wiring.governance, now: .now()
                 ).explain(question)
             })
-        if wiring.config.registry.uses(.istio) { views.controlPlane = { wiring.controlPlane.current } }
+        if wiring.config.registry.istio != nil { views.controlPlane = { wiring.controlPlane.current } }
         return views
     }
 

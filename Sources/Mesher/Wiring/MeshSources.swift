@@ -7,6 +7,7 @@ import RegistryBridge
 struct MeshSources: Sendable {
     /// In their order.
     let all: [MeshSource]
+    /// Those that have services.
     private let kinds: [RegistryConfig.Kind]
 
     /// - Parameter saved: What an earlier process knew of a service-center.
@@ -15,13 +16,19 @@ struct MeshSources: Sendable {
         _ config: RegistryConfig, saved: ServiceCenterRegistry.Saved?, app: String, inbox: Mailbox<MeshMessage>
     ) {
         self.kinds = config.kinds
-        self.all = config.kinds.enumerated().map { place, kind in
+        var all = config.kinds.enumerated().map { place, kind in
             let saved = kind == .serviceCenter ? saved?.directory(app: app) : nil
             return MeshSource(kind.rawValue, place: place, part: saved ?? .empty, inbox: inbox)
         }
+        if config.istio == .routes {
+            // Nobody waits for services of it.
+            let part = ServiceDirectory([], isSynced: true)
+            all.append(MeshSource(RegistryConfig.Kind.istio.rawValue, place: all.count, part: part, inbox: inbox))
+        }
+        self.all = all
     }
 
-    subscript(kind: RegistryConfig.Kind) -> MeshSource? { self.kinds.firstIndex(of: kind).map { self.all[$0] } }
+    subscript(kind: RegistryConfig.Kind) -> MeshSource? { self.all.first { $0.name == kind.rawValue } }
 
     /// What is known before anything runs.
     func initial(_ rules: MeshRules) -> Mesh {
@@ -36,7 +43,11 @@ struct MeshSources: Sendable {
     }
 
     /// What is met when the source at `place` has answered.
-    func condition(_ place: Int) -> Readiness.Condition { Self.condition(place, of: self.kinds) }
+    ///
+    /// - Returns: `nil` for one that has no services.
+    func condition(_ place: Int) -> Readiness.Condition? {
+        self.kinds.indices.contains(place) ? Self.condition(place, of: self.kinds) : nil
+    }
 
     private static func condition(_ place: Int, of kinds: [RegistryConfig.Kind]) -> Readiness.Condition {
         kinds.count > 1 && kinds[place] == .file ? .registryFile : .registry
@@ -44,6 +55,8 @@ struct MeshSources: Sendable {
 
     /// Tells what is met before anything runs.
     func report(to readiness: Readiness) {
-        for source in self.all where source.part.isSynced { readiness.set(self.condition(source.place)) }
+        for source in self.all where source.part.isSynced {
+            if let condition = self.condition(source.place) { readiness.set(condition) }
+        }
     }
 }

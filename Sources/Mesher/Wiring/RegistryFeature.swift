@@ -18,8 +18,8 @@ struct RegistryFeature: Feature {
             supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }
             RegistryMetrics(status: wiring.registryStatus).register(with: wiring.metrics)
         }
-        if let publisher = self.publisher(.istio) {
-            let registry = self.istio(wiring.config.registry.controlPlanes)
+        if let use = wiring.config.registry.istio, let publisher = self.publisher(.istio) {
+            let registry = self.istio(use, wiring.config.registry.controlPlanes)
             supervisor.add("istio") { RegistryComponent(registry, directory: publisher) }
             ControlPlaneMetrics(status: wiring.controlPlane).register(with: wiring.metrics)
         }
@@ -43,7 +43,8 @@ struct RegistryFeature: Feature {
         supervisor.add("mesh") { [asks] in
             MeshComponent(
                 sources.all, mesh: wiring.mesh, inbox: wiring.mailboxes.mesh, app: wiring.config.identity.app,
-                asks: asks, onSync: { wiring.readiness.set(sources.condition($0)) }, logger: wiring.logger)
+                asks: asks, onSync: { if let condition = sources.condition($0) { wiring.readiness.set(condition) } },
+                logger: wiring.logger)
         }
     }
 
@@ -66,7 +67,7 @@ struct RegistryFeature: Feature {
         }
     }
 
-    private func istio(_ servers: [ServerAddress]) -> IstioRegistry {
+    private func istio(_ use: RegistryConfig.IstioUse, _ servers: [ServerAddress]) -> IstioRegistry {
         let (wiring, status, logger) = (self.wiring, self.wiring.controlPlane, self.wiring.logger)
         let (identity, region) = (wiring.config.identity, wiring.config.governance.region)
         let environment = ProcessInfo.processInfo.environment
@@ -81,8 +82,12 @@ struct RegistryFeature: Feature {
                 metadata: ["address": "\(node.address)"])
         }
         let loops = wiring.controlLoops
+        let file = StateFile(
+            "istio", of: [identity.app, identity.name, "\(wiring.config.listeners.outgoing.port)"],
+            in: StateDirectory.path(wiring.config.registry.stateDirectory), type: "pb")
         return IstioRegistry(
-            node, app: wiring.config.identity.app, inbox: wiring.mailboxes.istio, mesh: wiring.mesh,
+            node, app: identity.app, use: use, inbox: wiring.mailboxes.istio, mesh: wiring.mesh,
+            status: status, cache: ControlPlaneCache(file, servers: servers, node: node, logger: logger),
             connect: { receive, versions in
                 DiscoveryClient(
                     servers, node: node, status: status, loops: loops, logger: logger, receive: receive,

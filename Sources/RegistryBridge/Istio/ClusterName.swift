@@ -11,6 +11,15 @@ struct ClusterName: Sendable, Hashable {
     /// The host of the service.
     let host: String
 
+    /// The name as Istio writes it.
+    var text: String { "outbound|\(self.port)|\(self.subset)|\(self.host)" }
+
+    init(port: UInt16, subset: String, host: String) {
+        self.port = port
+        self.subset = subset
+        self.host = host
+    }
+
     /// Reads a name; `nil` for clusters of another kind, such as `PassthroughCluster`.
     init?(_ name: String) {
         let parts = name.split(separator: "|", omittingEmptySubsequences: false)
@@ -49,5 +58,17 @@ struct MeshPlace: Sendable, Hashable {
         guard parts.count == 2 else { return [host] }
         let own = parts[1] == self.namespace ? [String(parts[0])] : []
         return [host, "\(short).svc", short] + own
+    }
+
+    /// The hosts that a request may mean by a name, the likeliest first.
+    func hosts(of name: String) -> [String] {
+        let name = name.lowercased()
+        let suffix = ".svc.\(self.domain)"
+        switch name.split(separator: ".", omittingEmptySubsequences: false).count {
+        case 1: return ["\(name).\(self.namespace)\(suffix)", name]
+        case 2: return [name, "\(name)\(suffix)"]
+        case 3 where name.hasSuffix(".svc"): return ["\(name).\(self.domain)", name]
+        default: return [name]
+        }
     }
 }

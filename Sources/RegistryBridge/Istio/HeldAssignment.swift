@@ -19,6 +19,8 @@ struct HeldAssignment: Sendable, Equatable {
         let host: String?
         let locality: Locality?
         let condition: ClusterEntry.Condition
+        /// The version of its workload; `nil` where nobody says it.
+        let version: String?
     }
 
     let members: [Member]
@@ -71,12 +73,21 @@ struct HeldAssignment: Sendable, Equatable {
                         priority: Int(group.priority),
                         host: endpoint.endpoint.hostname.isEmpty ? place.name : endpoint.endpoint.hostname,
                         locality: locality,
-                        condition: Self.condition(endpoint.healthStatus)))
+                        condition: Self.condition(endpoint.healthStatus), version: Self.version(endpoint)))
             }
         }
         self.members = members
         self.localityWeights = weights
         self.gaps = gaps.sorted()
+    }
+
+    /// Istio says of an endpoint `workload;namespace;canonical service;canonical revision;cluster`.
+    private static func version(_ endpoint: XDSLbEndpoint) -> String? {
+        guard let workload = endpoint.metadata.filterMetadata["istio"]?.fields["workload"]?.stringValue else {
+            return nil
+        }
+        let parts = workload.split(separator: ";", omittingEmptySubsequences: false)
+        return parts.count >= 4 && !parts[3].isEmpty ? String(parts[3]) : nil
     }
 
     private static func condition(_ status: XDSLbEndpoint.HealthStatus) -> ClusterEntry.Condition {

@@ -64,6 +64,8 @@ final class HeldHost: Sendable {
     let table: XDSRouteConfiguration
     /// What limits and metrics know it as.
     let label: String
+    /// Whether it is called after a host and its port, as those of services are.
+    let isOfService: Bool
     /// Which requests are for it.
     let domains: [String]
     /// In their order, each with the names of the clusters that its targets lead to.
@@ -84,6 +86,7 @@ final class HeldHost: Sendable {
         let isPort = UInt16(message.name[end...].dropFirst()) != nil
         let host = isPort ? String(message.name[..<end]) : message.name
         self.label = place.label(of: host)
+        self.isOfService = isPort
         self.domains = Self.domains(message, table, at: port, host: isPort ? host : nil, place)
         var compiler = RouteCompiler(message, of: table)
         self.routes = try compiler.routes()

@@ -61,6 +61,48 @@ struct HostMaker {
         return routes
     }
 
+    /// The routes of services that come from elsewhere: of those of a host at several ports the ones at the lowest.
+    mutating func makeForServices(_ state: IstioState) -> ControlPlaneRoutes {
+        if let last = self.last, self.revision == state.revision { return last }
+        self.revision = state.revision
+        var services: [String: VirtualHost] = [:]
+        var kept: [String: Made] = [:]
+        for table in state.tables.values.sorted(by: { ($0.port ?? 0, $0.name) < ($1.port ?? 0, $1.name) }) {
+            for held in table.hosts.values where held.isOfService && services[held.label] == nil {
+                let host: Made
+                if let known = self.made[held.label], known.held === held {
+                    host = known
+                } else {
+                    self.number += 1
+                    let routes = held.routes.map { route, names in
+                        (route, names.map { Self.cluster($0, of: held, state.place) })
+                    }
+                    host = Made(
+                        held: held, clusters: [:],
+                        host: VirtualHost(routes, unmatched: .notFound, plain: "\(self.number)"))
+                }
+                kept[held.label] = host
+                services[held.label] = host.host
+            }
+        }
+        self.made = kept
+        if let last = self.last, last.services.count == services.count,
+            services.allSatisfy({ last.services[$0.key] === $0.value })
+        {
+            return last
+        }
+        let routes = ControlPlaneRoutes(ofServices: services)
+        self.last = routes
+        return routes
+    }
+
+    /// The instances of a subset: those whose version has its name.
+    private static func cluster(_ name: String, of host: HeldHost, _ place: MeshPlace) -> Cluster {
+        guard let key = ClusterName(name) else { return Cluster(name: name, .fixed([])) }
+        let (tags, service) = (InstanceTags(version: key.subset), place.label(of: key.host))
+        return service == host.label ? Cluster(tags) : Cluster(name: name, .service(service, tags))
+    }
+
     private mutating func virtualHost(_ held: HeldHost, _ clusters: [String: HeldCluster]) -> VirtualHost {
         self.number += 1
         let routes = held.routes.map { route, names in

@@ -9,6 +9,7 @@ actor IstioKeeper {
     private var state: IstioState
     private var maker: HostMaker
     private let app: String
+    private let use: RegistryConfig.IstioUse
     private let names: NameBook
     private let directory: DirectoryPublisher
     private let mesh: Snapshot<Mesh>
@@ -19,35 +20,75 @@ actor IstioKeeper {
     private var toldOf = -1
     private var routes: ControlPlaneRoutes?
     private var client: DiscoveryClient?
-    private var versions: [ResourceKind: [String: String]] = [:]
+    /// What was taken and still counts, as it came.
+    private var taken: ControlPlaneCache.Resources = [:]
+    private let cache: ControlPlaneCache
+    private let status: ControlPlaneStatus
+    private let unsaved: @Sendable () -> Void
+    private var nextSave = NIODeadline.now()
+    private var cannotSave = false
     private var nextLook = NIODeadline.now() + IstioKeeper.pace
+    /// Until when the control plane is waited for before what an earlier process has saved is good.
+    private var savedFrom: NIODeadline?
 
     /// More gaps than this are not told.
     private static let mostTold = 1_000
     /// How often it is looked what requests have used.
     static let pace = TimeAmount.seconds(5)
+    /// How long the control plane may take for its first word while something older is at hand.
+    static let grace = TimeAmount.seconds(1)
 
     /// - Parameter names: Looks up the names of endpoints.
     /// - Parameter mesh: What requests have used.
+    /// - Parameter cache: Where what is taken is saved.
+    /// - Parameter unsaved: Called when there is something new to save.
     init(
-        _ place: MeshPlace, app: String, names: NameBook, directory: DirectoryPublisher, mesh: Snapshot<Mesh>,
-        logger: Logger
+        _ place: MeshPlace, app: String, use: RegistryConfig.IstioUse, names: NameBook, directory: DirectoryPublisher,
+        mesh: Snapshot<Mesh>,
+        status: ControlPlaneStatus, cache: ControlPlaneCache, unsaved: @escaping @Sendable () -> Void, logger: Logger
     ) {
-        self.state = IstioState(place, app: app)
+        self.state = IstioState(place, app: app, use: use)
+        self.use = use
         self.maker = HostMaker(app: app)
         self.app = app
         self.names = names
         self.directory = directory
         self.mesh = mesh
+        self.cache = cache
+        self.unsaved = unsaved
+        self.status = status
         self.logger = logger
     }
 
     /// The control plane is asked by `client` from now on.
     func begin(_ client: DiscoveryClient) async {
         self.client = client
+        self.restore(self.cache.load(), at: .now())
         // Requests wait for the control plane, and not for nobody.
         await self.publish()
     }
+
+    /// Takes what an earlier process has saved, which nobody sees before the control plane has had its time: a control plane
+    /// that is there has said something newer by then.
+    private func restore(_ saved: ControlPlaneCache.Resources, at now: NIODeadline) {
+        guard let clusters = saved[.cluster], !clusters.isEmpty else { return }
+        self.take(.cluster, clusters)
+        let (endpoints, tables) = (saved[.endpoints] ?? [:], saved[.route] ?? [:])
+        self.state.want(endpoints: endpoints.keys, at: now)
+        for name in tables.keys { self.state.want(table: name, at: now) }
+        self.take(.endpoints, endpoints)
+        self.take(.route, tables)
+        self.savedFrom = now + Self.grace
+    }
+
+    private func take(_ kind: ResourceKind, _ resources: [String: ResourceUpdate.Resource]) {
+        let update = ResourceUpdate(
+            kind: kind, resources: resources.sorted { $0.key < $1.key }.map(\.value), removed: [], isWhole: false)
+        self.note(update, self.apply(update))
+    }
+
+    /// When the keeper has something to do by itself.
+    var nextTime: NIODeadline { min(self.savedFrom ?? .distantFuture, .now() + Self.pace) }
 
     /// Requests ask for something; from time to time it is looked what they have used, and what they have not for long is
     /// forgotten.
@@ -70,8 +111,14 @@ actor IstioKeeper {
         self.state.note(hosts: hosts ?? [], clusters: clusters, at: now)
         self.state.forget(at: now)
         let (tables, endpoints) = (self.state.wantedTables, self.state.wantedEndpoints)
-        self.versions[.route] = self.versions[.route]?.filter { tables.contains($0.key) }
-        self.versions[.endpoints] = self.versions[.endpoints]?.filter { endpoints.contains($0.key) }
+        self.keep(tables, of: .route)
+        self.keep(endpoints, of: .endpoints)
+    }
+
+    private func keep(_ names: Set<String>, of kind: ResourceKind) {
+        guard let taken = self.taken[kind], !taken.keys.allSatisfy(names.contains) else { return }
+        self.taken[kind] = taken.filter { names.contains($0.key) }
+        self.unsaved()
     }
 
     /// The addresses of a name are others.
@@ -81,49 +128,100 @@ actor IstioKeeper {
     ///
     /// - Returns: What of it cannot be used.
     func take(_ update: ResourceUpdate) async -> [ResourceRefusal] {
-        let resources = update.resources
-        let refusals =
-            switch update.kind {
-            case .cluster: self.state.take(clusters: resources, removed: update.removed, isWhole: update.isWhole)
-            case .endpoints: self.state.take(assignments: resources, removed: update.removed)
-            case .route: self.state.take(tables: resources, removed: update.removed)
-            }
+        let refusals = self.apply(update)
         self.note(update, refusals)
+        self.unsaved()
+        self.savedFrom = nil
         await self.publish()
         return refusals
     }
 
-    /// What is held of a kind, with its versions.
-    func held(_ kind: ResourceKind) -> [String: String] { self.versions[kind] ?? [:] }
+    private func apply(_ update: ResourceUpdate) -> [ResourceRefusal] {
+        switch update.kind {
+        case .cluster:
+            self.state.take(clusters: update.resources, removed: update.removed, isWhole: update.isWhole, at: .now())
+        case .endpoints: self.state.take(assignments: update.resources, removed: update.removed)
+        case .route: self.state.take(tables: update.resources, removed: update.removed)
+        }
+    }
 
+    /// What is held of a kind, with its versions.
+    func held(_ kind: ResourceKind) -> [String: String] { self.taken[kind]?.mapValues(\.version) ?? [:] }
+
+    /// Remembers what was taken.
     private func note(_ update: ResourceUpdate, _ refusals: [ResourceRefusal]) {
         let refused = Set(refusals.map(\.name))
-        var versions = self.versions[update.kind] ?? [:]
-        if update.isWhole { versions = versions.filter { refused.contains($0.key) } }
+        var taken = self.taken[update.kind] ?? [:]
+        if update.isWhole { taken = taken.filter { refused.contains($0.key) } }
         for resource in update.resources {
             guard let name = resource.knownName, !refused.contains(name) else { continue }
-            versions[name] = resource.version
+            taken[name] = resource
         }
-        for name in update.removed { versions[name] = nil }
-        self.versions[update.kind] = versions
+        for name in update.removed { taken[name] = nil }
+        self.taken[update.kind] = taken
+    }
+
+    /// How long what is new waits until it is saved.
+    var pauseBeforeSaving: TimeAmount { max(self.nextSave - .now(), .zero) }
+
+    /// Saves what was taken.
+    func save() {
+        let began = NIODeadline.now()
+        // It writes all that is known; a hundredth of the time may go into that.
+        defer { self.nextSave = .now() + max(.seconds(1), (.now() - began) * 100) }
+        do {
+            try self.cache.save(self.taken)
+            self.cannotSave = false
+        } catch {
+            if !self.cannotSave {
+                self.logger.warning(
+                    "resources of the control plane cannot be saved; a restart while it is away would know none",
+                    metadata: ["path": "\(self.cache.path)", "error": "\(error)"])
+            }
+            self.cannotSave = true
+        }
     }
 
     /// Publishes what is known, and has the control plane asked for the rest.
     private func publish() async {
         let now = NIODeadline.now()
+        if let savedFrom = self.savedFrom {
+            if now < savedFrom {
+                await self.ask()
+                return
+            }
+            self.savedFrom = nil
+            self.logger.notice(
+                "the control plane does not answer yet; what it said last, to an earlier process, is good until it does",
+                metadata: ["path": "\(self.cache.path)"])
+        }
         self.names.use(self.state.wantedNames)
         let ports = self.state.knownPorts(at: now)
-        let routes = self.maker.make(self.state, ports: ports)
+        let routes: ControlPlaneRoutes? =
+            switch self.use {
+            case .everything: self.maker.make(self.state, ports: ports)
+            case .routes: self.maker.makeForServices(self.state)
+            case .services: nil
+            }
         let used = self.state.usedClusters(at: now)
         self.tell(used)
         let app = self.app
         self.routes = routes
+        let waiting = self.state.waiting(used)
+        if waiting != self.status.current.waiting { self.status.update { $0.waiting = waiting } }
         self.directory.publish(routes: routes) { builder in
+            // Whoever has services elsewhere waits for nothing here.
+            if self.use == .routes { return }
             builder.isSynced = self.state.isSynced
             builder.isComplete = false
             builder.absences = self.state.absences(at: now)
             var known = Set(ports.map { ControlPlaneRoutes.demand(for: $0, app: app) })
-            for (cluster, members) in used {
+            for service in self.state.foundServices(at: now) {
+                guard let instances = self.instances(of: service, &builder) else { continue }
+                known.insert(ServiceDemand(app: app, name: service.name))
+                builder.add(service.name, instances, spansVersions: true)
+            }
+            for (cluster, members) in used where self.use == .everything {
                 guard case .known(let assignment) = members,
                     let entries = self.entries(of: assignment, cluster.settings)
                 else { continue }
@@ -134,8 +232,41 @@ actor IstioKeeper {
             }
             builder.known = known
         }
+        await self.ask()
+    }
+
+    /// Has the control plane asked for what is used.
+    private func ask() async {
         await self.client?.want(self.state.wantedEndpoints, of: .endpoints)
         await self.client?.want(self.state.wantedTables, of: .route)
+    }
+
+    /// The members with what rules may ask for: the version of the workload, or else the name of the subset; `nil` while a name
+    /// is being looked up.
+    private func instances(
+        of service: IstioState.FoundService, _ builder: inout ServiceDirectoryBuilder
+    ) -> [Instance]? {
+        var instances: [Instance] = []
+        for member in service.members.members {
+            var places = [member.place]
+            if let name = member.name {
+                guard let addresses = self.names[name] else { return nil }
+                places = addresses.map { "\($0.asHost):\(member.port)" }
+            }
+            let subset = service.subsets[member.place]
+            for place in places {
+                guard let endpoint = try? builder.endpoint("\(service.isHTTP2 ? "grpc" : "rest")://\(place)") else {
+                    continue
+                }
+                instances.append(
+                    Instance(
+                        id: place, version: member.version ?? subset ?? "", app: self.app,
+                        status: member.condition == .unhealthy ? .down : .up,
+                        properties: subset.map { ["subset": $0] } ?? [:], endpoints: [endpoint],
+                        region: member.locality?.region ?? "", zone: member.locality?.zone ?? ""))
+            }
+        }
+        return instances
     }
 
     /// The members at their addresses; `nil` while a name is being looked up.

@@ -10,12 +10,15 @@ package struct IstioRegistry: Registry {
     package typealias Connect =
         @Sendable (@escaping DiscoveryClient.Receiver, @escaping DiscoveryClient.Versions) -> DiscoveryClient
 
-    private enum News: Sendable { case names }
+    private enum News: Sendable { case names, unsaved }
 
     private let place: MeshPlace
     private let app: String
+    private let use: RegistryConfig.IstioUse
     private let inbox: Mailbox<RegistryMessage>
     private let mesh: Snapshot<Mesh>
+    private let cache: ControlPlaneCache
+    private let status: ControlPlaneStatus
     private let connect: Connect
     private let logger: Logger
 
@@ -23,16 +26,23 @@ package struct IstioRegistry: Registry {
     ///
     /// - Parameter node: Who asks, and where from.
     /// - Parameter app: Whose names those of services are.
+    /// - Parameter use: What of it counts.
     /// - Parameter inbox: What requests ask for.
     /// - Parameter mesh: What requests have used.
+    /// - Parameter status: Where it says what it waits for.
+    /// - Parameter cache: What an earlier process has saved, and where this one saves.
     package init(
-        _ node: NodeIdentity, app: String, inbox: Mailbox<RegistryMessage>, mesh: Snapshot<Mesh>,
-        connect: @escaping Connect, logger: Logger
+        _ node: NodeIdentity, app: String, use: RegistryConfig.IstioUse, inbox: Mailbox<RegistryMessage>,
+        mesh: Snapshot<Mesh>,
+        status: ControlPlaneStatus, cache: ControlPlaneCache, connect: @escaping Connect, logger: Logger
     ) {
         self.place = MeshPlace(namespace: node.namespace, domain: node.domain)
         self.app = app
+        self.use = use
         self.inbox = inbox
         self.mesh = mesh
+        self.cache = cache
+        self.status = status
         self.connect = connect
         self.logger = logger
     }
@@ -41,21 +51,31 @@ package struct IstioRegistry: Registry {
         let news = Mailbox<News>("istio names", capacity: 1, whenFull: .dropNewest)
         let names = NameBook { _ in news.send(.names) }
         defer { names.use([]) }
+        let saves = Mailbox<News>("istio saves", capacity: 1, whenFull: .dropNewest)
         let keeper = IstioKeeper(
-            self.place, app: self.app, names: names, directory: directory, mesh: self.mesh, logger: self.logger)
+            self.place, app: self.app, use: self.use, names: names, directory: directory, mesh: self.mesh,
+            status: self.status, cache: self.cache,
+            unsaved: { saves.send(.unsaved) }, logger: self.logger)
         let client = self.connect({ await keeper.take($0) }, { await keeper.held($0) })
         await keeper.begin(client)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await client.run() }
             group.addTask {
                 while !Task.isCancelled {
-                    let messages = await self.inbox.receiveAll(until: .now + Duration(IstioKeeper.pace))
+                    let pause = await keeper.nextTime - .now()
+                    let messages = await self.inbox.receiveAll(until: .now + Duration(max(pause, .zero)))
                     await keeper.want(
                         messages.compactMap { if case .serviceWanted(let demand) = $0 { demand } else { nil } })
                 }
             }
             group.addTask {
                 while await news.receive() != nil { await keeper.namesChanged() }
+            }
+            group.addTask {
+                while await saves.receive() != nil {
+                    try? await Task.sleep(for: Duration(await keeper.pauseBeforeSaving))
+                    await keeper.save()
+                }
             }
             await group.waitForAll()
         }

@@ -18,7 +18,8 @@ struct IstioState {
     /// Most tables of single services that are asked for beside that of a port.
     private static let mostSniffed = 1_000
 
-    private let place: MeshPlace
+    let place: MeshPlace
+    private let use: RegistryConfig.IstioUse
     private(set) var clusters: [String: HeldCluster] = [:]
     /// The clusters of each port, one for each host.
     private var hosts: [UInt16: Set<String>] = [:]
@@ -44,23 +45,66 @@ struct IstioState {
     /// Names that requests have asked for, and that are none of the mesh.
     private var absent: [ServiceDemand: NIODeadline] = [:]
     private let app: String
+    /// Names of services that were asked for, where another one says what becomes of requests.
+    private var services: Set<String> = []
+    /// The subsets of a service at a port, likewise.
+    private var subsets: [ClusterName: [String]] = [:]
 
-    init(_ place: MeshPlace, app: String) {
+    init(_ place: MeshPlace, app: String, use: RegistryConfig.IstioUse = .everything) {
         self.place = place
         self.app = app
+        self.use = use
     }
 
     // MARK: What is wanted
 
     /// A request asks for something.
     mutating func want(_ demand: ServiceDemand, at now: NIODeadline) {
-        if let port = ControlPlaneRoutes.port(of: demand) {
+        if self.use == .services, self.wantService(demand.name, at: now) {
+            self.services.insert(demand.name)
+        } else if let port = ControlPlaneRoutes.port(of: demand) {
             self.use(port, at: now)
         } else if self.clusters[demand.name] != nil {
             self.use(demand.name, at: now)
         } else if self.isSynced {
             if self.absent.count >= Self.mostAbsent { self.absent.removeAll() }
             self.absent[demand] = now + .seconds(10)
+        }
+    }
+
+    /// - Returns: Whether there is such a service.
+    private mutating func wantService(_ name: String, at now: NIODeadline) -> Bool {
+        guard let (whole, subsets) = self.clusters(ofService: name) else { return false }
+        for cluster in [whole] + subsets.map(\.cluster) { self.use(cluster, at: now) }
+        return true
+    }
+
+    /// The cluster of all endpoints of a service, at port 80 or else its lowest, and those of its subsets.
+    private func clusters(ofService name: String) -> (whole: String, subsets: [(name: String, cluster: String)])? {
+        for host in self.place.hosts(of: name) {
+            let ports = self.hosts.filter { $0.value.contains(host) }.keys
+            guard let port = ports.contains(80) ? 80 : ports.min() else { continue }
+            let key = ClusterName(port: port, subset: "", host: host)
+            guard self.clusters[key.text] != nil else { continue }
+            let subsets = (self.subsets[key] ?? []).sorted()
+            return (key.text, subsets.map { ($0, ClusterName(port: port, subset: $0, host: host).text) })
+        }
+        return nil
+    }
+
+    /// This table was used by an earlier process.
+    mutating func want(table name: String, at now: NIODeadline) {
+        guard let port = name.split(separator: ":").last.flatMap({ UInt16($0) }) else { return }
+        self.use(port, at: now)
+        // That of one service is asked for when that of the port lacks it, which is not known yet.
+        if name != "\(port)" { self.ownTables[port, default: []].insert(name) }
+    }
+
+    /// These endpoints were used by an earlier process.
+    mutating func want(endpoints names: some Collection<String>, at now: NIODeadline) {
+        let names = Set(names)
+        for cluster in self.clusters.values {
+            if case .assignments(let name) = cluster.source, names.contains(name) { self.use(cluster.name, at: now) }
         }
     }
 
@@ -80,7 +124,13 @@ struct IstioState {
             // So that the endpoints of a route that was not taken lately are there when it is.
             for cluster in self.clusterNames(of: name) { self.use(cluster, at: now) }
         }
-        for cluster in clusters { self.use(cluster, at: now) }
+        for cluster in clusters {
+            if self.services.contains(cluster) {
+                _ = self.wantService(cluster, at: now)
+            } else {
+                self.use(cluster, at: now)
+            }
+        }
     }
 
     private func clusterNames(of host: String) -> Set<String> {
@@ -91,9 +141,13 @@ struct IstioState {
 
     /// Forgets what was not used for long.
     mutating func forget(at now: NIODeadline) {
-        self.ports = self.ports.filter { now - $0.value.last < Self.patience }
+        // Nobody asks for the routes of services that come from elsewhere.
+        if self.use != .routes { self.ports = self.ports.filter { now - $0.value.last < Self.patience } }
         self.used = self.used.filter { now - $0.value.last < Self.patience && self.clusters[$0.key] != nil }
         self.absent = self.absent.filter { now < $0.value }
+        self.services = self.services.filter { name in
+            self.clusters(ofService: name).map { self.used[$0.whole] != nil } ?? false
+        }
         let (tables, endpoints) = (self.wantedTables, self.wantedEndpoints)
         if self.tables.contains(where: { !tables.contains($0.key) }) {
             self.tables = self.tables.filter { tables.contains($0.key) }
@@ -105,7 +159,8 @@ struct IstioState {
     /// The tables that are asked for: that of each port, and those of hosts that it has none of, since Istio has tables of
     /// their own for services whose protocol nobody has said.
     var wantedTables: Set<String> {
-        self.ports.keys.reduce(into: []) { names, port in
+        if self.use == .services { return [] }
+        return self.ports.keys.reduce(into: []) { names, port in
             guard let hosts = self.hosts[port], !hosts.isEmpty else { return }
             names.insert("\(port)")
             if let own = self.ownTables[port] { names.formUnion(own) }
@@ -144,7 +199,9 @@ struct IstioState {
     ///
     /// - Parameter isWhole: Whether all others are gone.
     /// - Returns: Those that cannot be used.
-    mutating func take(clusters: [ResourceUpdate.Resource], removed: [String], isWhole: Bool) -> [ResourceRefusal] {
+    mutating func take(
+        clusters: [ResourceUpdate.Resource], removed: [String], isWhole: Bool, at now: NIODeadline
+    ) -> [ResourceRefusal] {
         var isWhole = isWhole
         var refusals: [ResourceRefusal] = []
         var named: Set<String> = []
@@ -164,6 +221,16 @@ struct IstioState {
         if isWhole { self.clusters = self.clusters.filter { named.contains($0.key) } }
         self.hosts = self.clusters.values.reduce(into: [:]) { hosts, cluster in
             if let key = cluster.key { hosts[key.port, default: []].insert(key.host) }
+        }
+        switch self.use {
+        case .everything: break
+        case .routes: for port in self.hosts.keys { self.use(port, at: now) }
+        case .services:
+            self.subsets = self.clusters.values.reduce(into: [:]) { subsets, cluster in
+                guard let key = cluster.key, !key.subset.isEmpty else { return }
+                subsets[ClusterName(port: key.port, subset: "", host: key.host), default: []].append(key.subset)
+            }
+            for name in self.services { _ = self.wantService(name, at: now) }
         }
         self.isSynced = true
         self.absent.removeAll()
@@ -248,6 +315,41 @@ struct IstioState {
             case .request: return (cluster, .known(nil))
             }
         }
+    }
+
+    /// A service, where another one says what becomes of requests.
+    struct FoundService {
+        let name: String
+        let members: HeldAssignment
+        /// The names of subsets, by the place of a member.
+        let subsets: [String: String]
+        let isHTTP2: Bool
+    }
+
+    /// The services that were asked for, and of which nothing has to be waited for.
+    func foundServices(at now: NIODeadline) -> [FoundService] {
+        let used = Dictionary(
+            self.usedClusters(at: now).map { ($0.cluster.name, $0.members) }, uniquingKeysWith: { $1 })
+        return self.services.sorted().compactMap { name in
+            guard let (whole, subsets) = self.clusters(ofService: name), case .known(let members)? = used[whole] else {
+                return nil
+            }
+            var places: [String: String] = [:]
+            for (subset, cluster) in subsets {
+                guard case .known(let some)? = used[cluster] else { return nil }
+                for member in some?.members ?? [] where places[member.place] == nil { places[member.place] = subset }
+            }
+            return FoundService(
+                name: name, members: members ?? .empty, subsets: places,
+                isHTTP2: self.clusters[whole]?.settings.isHTTP2 ?? false)
+        }
+    }
+
+    /// What was asked for and not told yet, for those who look; a hundred names at most.
+    func waiting(_ used: [(cluster: HeldCluster, members: Members)]) -> [String] {
+        let clusters = used.lazy.filter { if case .pending = $0.members { true } else { false } }.map(\.cluster.name)
+        let tables = self.wantedTables.lazy.filter { self.tables[$0] == nil }
+        return Array((Array(clusters.prefix(100)) + tables.prefix(100)).sorted().prefix(100))
     }
 
     /// What the registry was asked for in vain.

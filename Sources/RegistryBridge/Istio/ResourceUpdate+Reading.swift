@@ -20,10 +20,13 @@ extension ResourceUpdate.Resource {
     /// The name, as far as it can be told of bytes that may be broken: it is the first field of all kinds of resources.
     var knownName: String? {
         if let name = self.name { return name }
-        let bytes = Array(self.bytes.prefix(130))
-        guard bytes.count > 2, bytes[0] == 0x0A, bytes[1] < 0x80 else { return nil }
-        let length = Int(bytes[1])
-        guard length > 0, bytes.count >= 2 + length else { return nil }
-        return String(validating: bytes[2..<2 + length], as: UTF8.self)
+        // A name whose length takes three bytes is nobody's.
+        let bytes = Array(self.bytes.prefix(3 + 0x3FFF))
+        guard bytes.count > 2, bytes[0] == 0x0A else { return nil }
+        let isLong = bytes[1] >= 0x80
+        guard !isLong || bytes[2] < 0x80 else { return nil }
+        let (start, length) = isLong ? (3, Int(bytes[1] & 0x7F) | Int(bytes[2]) << 7) : (2, Int(bytes[1]))
+        guard length > 0, bytes.count >= start + length else { return nil }
+        return String(validating: bytes[start..<start + length], as: UTF8.self)
     }
 }

@@ -156,8 +156,8 @@ import Testing
                 "f:1:58: warning: servicecomb.isolation.Consumer.a.b.timeoutInMiliseconds: unknown key; did you mean servicecomb.isolation.Consumer.a.b.timeoutInMilliseconds?"
             ),
             (
-                "router.address: a",
-                "f:1:17: note: router.address: not active yet"
+                "egress.address: a",
+                "f:1:17: note: egress.address: not active yet"
             ),
             (
                 "proxyedProtocol: dubbo",

@@ -107,7 +107,7 @@ class Mesher(harness.Sidecar):
 
     def start(self, plane):
         directory = Path(self.directory.name)
-        (directory / "services.yaml").unlink()
+        (directory / "services.yaml").unlink(missing_ok=True)
         (directory / "chassis.yaml").write_text(
             "cse:\n  protocols:\n"
             f'    http: {{listenAddress: "127.0.0.2:{self.port}"}}\n'
@@ -115,5 +115,6 @@ class Mesher(harness.Sidecar):
             f'    rest-admin: {{listenAddress: "127.0.0.1:{self.admin}"}}\n'
             "  service:\n    registry:\n      registrator: {disabled: true}\n"
             f'      serviceDiscovery: {{type: istio, address: "grpc://127.0.0.1:{plane.port}"}}\n'
+            f"mesher: {{stateDirectory: {directory}}}\n"
         )
         super().start()

@@ -60,7 +60,9 @@ struct IstioStateTests {
         state.want(ControlPlaneRoutes.demand(for: 8080, app: "default"), at: self.start)
         #expect(state.knownPorts(at: self.start).isEmpty, "nobody has said yet which services there are")
         #expect(
-            state.take(clusters: [try Self.cluster("outbound|8080||\(Self.cart)")], removed: [], isWhole: true) == [])
+            state.take(
+                clusters: [try Self.cluster("outbound|8080||\(Self.cart)")], removed: [], isWhole: true, at: self.start)
+                == [])
         #expect(state.wantedTables == ["8080"])
         #expect(state.knownPorts(at: self.start).isEmpty)
         state.want(ControlPlaneRoutes.demand(for: 9999, app: "default"), at: self.start)
@@ -81,7 +83,7 @@ struct IstioStateTests {
         var state = self.state()
         let other = "stock.shop.svc.cluster.local"
         let clusters = try [Self.cluster("outbound|8080||\(Self.cart)"), Self.cluster("outbound|8080||\(other)")]
-        _ = state.take(clusters: clusters, removed: [], isWhole: true)
+        _ = state.take(clusters: clusters, removed: [], isWhole: true, at: self.start)
         state.want(ControlPlaneRoutes.demand(for: 8080, app: "default"), at: self.start)
         _ = state.take(tables: [try Self.table("8080", ["\(Self.cart):8080": [Self.cart]])], removed: [])
         #expect(state.wantedTables == ["8080", "\(other):8080"])
@@ -95,7 +97,7 @@ struct IstioStateTests {
     func warming() throws {
         var state = self.state()
         let name = "outbound|8080||\(Self.cart)"
-        _ = state.take(clusters: [try Self.cluster(name)], removed: [], isWhole: true)
+        _ = state.take(clusters: [try Self.cluster(name)], removed: [], isWhole: true, at: self.start)
         state.want(ServiceDemand(app: "default", name: name), at: self.start)
         guard case .pending? = state.usedClusters(at: self.start + .seconds(14)).first?.members else {
             Issue.record("it is not awaited")
@@ -111,7 +113,7 @@ struct IstioStateTests {
     func missing() throws {
         var state = self.state()
         let name = "outbound|8080||\(Self.cart)"
-        _ = state.take(clusters: [try Self.cluster(name)], removed: [], isWhole: true)
+        _ = state.take(clusters: [try Self.cluster(name)], removed: [], isWhole: true, at: self.start)
         state.want(ServiceDemand(app: "default", name: name), at: self.start)
         #expect(state.take(assignments: [], removed: [name, "nobody asked"]) == [])
         #expect(state.assignments == [name: .empty])
@@ -125,20 +127,20 @@ struct IstioStateTests {
     func panicThreshold(value: Double) throws {
         var state = self.state()
         let cluster = try Self.cluster("c") { $0.commonLbConfig.healthyPanicThreshold.value = value }
-        #expect(state.take(clusters: [cluster], removed: [], isWhole: true).map(\.name) == ["c"])
+        #expect(state.take(clusters: [cluster], removed: [], isWhole: true, at: self.start).map(\.name) == ["c"])
     }
 
     @Test("good resources are taken beside wrong ones, of which the last good state stays")
     func refusals() throws {
         var state = self.state()
         let good = try Self.cluster("outbound|80||a") { $0.connectTimeout.seconds = 3 }
-        _ = state.take(clusters: [good], removed: [], isWhole: true)
+        _ = state.take(clusters: [good], removed: [], isWhole: true, at: self.start)
         let wrong = try Self.cluster("outbound|80||a") { $0.connectTimeout.seconds = -1 }
         let broken = ResourceUpdate.Resource(
             name: nil, version: "", typeURL: ResourceKind.cluster.typeURL,
             bytes: Data([0x0A, 1, 0x63, 0x0A, 0xFF, 0xFF]))
         let refusals = state.take(
-            clusters: [wrong, broken, try Self.cluster("outbound|80||b")], removed: [], isWhole: true)
+            clusters: [wrong, broken, try Self.cluster("outbound|80||b")], removed: [], isWhole: true, at: self.start)
         #expect(refusals.map(\.name) == ["outbound|80||a", "c"])
         #expect(refusals.first?.reason.contains("connect_timeout") == true)
         #expect(state.clusters["outbound|80||a"]?.settings.connectTimeout == .seconds(3))
@@ -152,7 +154,7 @@ struct IstioStateTests {
         ])
     func tables(hosts: [String: [String]], words: String) throws {
         var state = self.state()
-        _ = state.take(clusters: [try Self.cluster("outbound|80||x")], removed: [], isWhole: true)
+        _ = state.take(clusters: [try Self.cluster("outbound|80||x")], removed: [], isWhole: true, at: self.start)
         state.want(ControlPlaneRoutes.demand(for: 80, app: "default"), at: self.start)
         let refusals = state.take(tables: [try Self.table("80", hosts)], removed: [])
         #expect(refusals.map(\.name) == ["80"])
@@ -164,7 +166,8 @@ struct IstioStateTests {
     func identity() throws {
         var state = self.state()
         var maker = HostMaker(app: "default")
-        _ = state.take(clusters: [try Self.cluster("outbound|8080||\(Self.cart)")], removed: [], isWhole: true)
+        _ = state.take(
+            clusters: [try Self.cluster("outbound|8080||\(Self.cart)")], removed: [], isWhole: true, at: self.start)
         state.want(ControlPlaneRoutes.demand(for: 8080, app: "default"), at: self.start)
         let one = "\(Self.cart):8080"
         _ = state.take(tables: [try Self.table("8080", [one: [Self.cart], "z:8080": ["z"]])], removed: [])
@@ -177,7 +180,92 @@ struct IstioStateTests {
         _ = state.take(tables: [try Self.table("8080", [one: [Self.cart], "z:8080": ["z", "y"]])], removed: [])
         #expect(maker.make(state, ports: [8080]) === second, "the same was said again")
         let limited = try Self.cluster("outbound|8080||\(Self.cart)") { $0.connectTimeout.seconds = 1 }
-        _ = state.take(clusters: [limited], removed: [], isWhole: true)
+        _ = state.take(clusters: [limited], removed: [], isWhole: true, at: self.start)
         #expect(maker.make(state, ports: [8080]).hosts[one] !== first.hosts[one], "its cluster is another one")
+    }
+
+    private static func assignment(_ name: String, _ members: [(host: String, version: String)]) throws
+        -> ResourceUpdate.Resource
+    {
+        var assignment = XDSClusterLoadAssignment()
+        assignment.clusterName = name
+        var group = XDSLocalityLbEndpoints()
+        group.lbEndpoints = members.map { host, version in
+            var endpoint = XDSLbEndpoint()
+            endpoint.endpoint.address.socketAddress.address = host
+            endpoint.endpoint.address.socketAddress.portValue = 9080
+            endpoint.metadata.filterMetadata["istio"] = Google_Protobuf_Struct(
+                fields: ["workload": .init(stringValue: "cart;shop;cart;\(version);Kubernetes")])
+            return endpoint
+        }
+        assignment.endpoints = [group]
+        return try Self.resource(assignment, .endpoints)
+    }
+
+    @Test("where rules come from files, a service is asked for by name, with its subsets, at port 80 or the lowest")
+    func services() throws {
+        var state = IstioState(self.place, app: "default", use: .services)
+        let names = ["9080||", "9080|v1|", "9080|v2|", "15000||"].map { "outbound|\($0)\(Self.cart)" }
+        #expect(
+            state.take(clusters: try names.map { try Self.cluster($0) }, removed: [], isWhole: true, at: self.start)
+                == []
+        )
+        state.want(ServiceDemand(app: "default", name: "cart"), at: self.start)
+        state.want(ServiceDemand(app: "default", name: "nobody"), at: self.start)
+        #expect(state.wantedEndpoints == Set(names.prefix(3)) && state.wantedTables.isEmpty)
+        #expect(state.absences(at: self.start).keys.map(\.name) == ["nobody"])
+        #expect(state.foundServices(at: self.start).isEmpty)
+
+        let all = [("10.0.0.1", "one"), ("10.0.0.2", ""), ("10.0.0.3", "")]
+        let said = [
+            try Self.assignment(names[0], all), try Self.assignment(names[1], [all[0]]),
+            try Self.assignment(names[2], [all[1]]),
+        ]
+        #expect(state.take(assignments: said, removed: []) == [])
+        let found = try #require(state.foundServices(at: self.start).first)
+        #expect(found.name == "cart" && found.members.members.map(\.version) == ["one", nil, nil])
+        #expect(found.subsets == ["10.0.0.1:9080": "v1", "10.0.0.2:9080": "v2"])
+
+        // A subset that comes later is asked for as long as the service is.
+        let third = try Self.cluster("outbound|9080|v3|\(Self.cart)")
+        #expect(state.take(clusters: [third], removed: [], isWhole: false, at: self.start) == [])
+        #expect(state.wantedEndpoints.count == 4)
+        state.forget(at: self.start + .minutes(11))
+        #expect(state.wantedEndpoints.isEmpty && state.foundServices(at: self.start + .minutes(11)).isEmpty)
+    }
+
+    @Test("where services come from elsewhere, all tables are asked for, and routes are those of services")
+    func routes() throws {
+        var state = IstioState(self.place, app: "default", use: .routes)
+        let clusters = ["outbound|8080||\(Self.cart)", "outbound|8080|v1|\(Self.cart)"]
+        #expect(
+            state.take(clusters: try clusters.map { try Self.cluster($0) }, removed: [], isWhole: true, at: self.start)
+                == [])
+        state.forget(at: self.start + .minutes(60))
+        #expect(state.wantedTables == ["8080"] && state.wantedEndpoints.isEmpty)
+
+        var table = XDSRouteConfiguration()
+        table.name = "8080"
+        var (host, route) = (XDSVirtualHost(), XDSRoute())
+        host.name = "\(Self.cart):8080"
+        host.domains = [Self.cart]
+        route.match.prefix = "/"
+        route.route.weightedClusters.clusters = [(clusters[0], UInt32(1)), (clusters[1], 3)].map { name, weight in
+            var target = XDSWeightedCluster.ClusterWeight()
+            target.name = name
+            target.weight.value = weight
+            return target
+        }
+        host.routes = [route]
+        table.virtualHosts = [host]
+        #expect(state.take(tables: [try Self.resource(table, .route)], removed: []) == [])
+        var maker = HostMaker(app: "default")
+        let made = maker.makeForServices(state)
+        #expect(made.isOfServices && made.services.keys.sorted() == ["cart"])
+        let cart = try #require(made.services["cart"])
+        #expect(cart.clusters.map(\.members) == [.own(InstanceTags(version: "")), .own(InstanceTags(version: "v1"))])
+        #expect(cart.routes.first?.targets.map(\.weight) == [1, 3])
+        // Nothing is made anew for endpoints.
+        #expect(maker.makeForServices(state) === made)
     }
 }

@@ -45,10 +45,7 @@ extension ConfigCatalogue {
     static let routes = KeyGroup(
         "Route rules", in: "router.yaml",
         [
-            .later(
-                "router.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",
-                reload: .restart, "Where rules come from."),
-            .later("router.address", .text, reload: .restart, "Address of Istio."),
+            KnownKey(RegistryConfig.Keys.infra), KnownKey(RegistryConfig.Keys.routerAddress),
             .rules(
                 "routeRule.<service>", "list of rules", "Which instances of a service get which requests.",
                 RouteRuleReader.shape),

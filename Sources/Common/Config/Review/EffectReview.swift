@@ -15,6 +15,7 @@ struct EffectReview {
     /// What there is to say.
     static func problems(of config: MesherConfig, _ store: ConfigStore, _ services: KnownServices?) -> [ConfigProblem] {
         var review = EffectReview(config: config, store: store, services: services)
+        review.reviewControlPlane()
         review.reviewRouteRules()
         review.reviewDarkLaunches()
         review.reviewMesh()

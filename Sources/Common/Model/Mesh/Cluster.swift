@@ -138,7 +138,7 @@ package struct ClusterSettings: Sendable, Hashable {
 
 /// What instances must be to get a request: metadata by name.
 package struct InstanceTags: Sendable, Hashable {
-    /// A version, or `latest` for the newest that an instance can be had of.
+    /// A version, `latest` for the newest that an instance can be had of, or empty for any.
     package let version: String
     /// An application; `nil` for the caller's own.
     package let app: String?

@@ -2,7 +2,8 @@
 
 /// The virtual hosts that a control plane has said, as far as it was asked.
 ///
-/// A control plane has one table of routes for each port; a table is asked for when a request names its port.
+/// A control plane has one table of routes for each port; a table is asked for when a request names its port. Where services
+/// come from elsewhere, its routes are those of services, whatever the port.
 package final class ControlPlaneRoutes: Sendable {
     /// By the name that each has there.
     package let hosts: [String: VirtualHost]
@@ -10,6 +11,10 @@ package final class ControlPlaneRoutes: Sendable {
     package let domains: DomainTable
     /// The ports whose tables are known, or known not to be there.
     package let ports: Set<UInt16>
+    /// Those of services that come from elsewhere, by the service's name.
+    package let services: [String: VirtualHost]
+    /// Whether there are no others than ``services``.
+    package let isOfServices: Bool
     private let portsWithHosts: Set<UInt16>
 
     /// What is said of these ports.
@@ -17,7 +22,19 @@ package final class ControlPlaneRoutes: Sendable {
         self.hosts = hosts
         self.domains = domains
         self.ports = ports
+        self.services = [:]
+        self.isOfServices = false
         self.portsWithHosts = Set(domains.domains.compactMap(\.port))
+    }
+
+    /// What is said of services that come from elsewhere.
+    package init(ofServices services: [String: VirtualHost]) {
+        self.hosts = [:]
+        self.domains = DomainTable()
+        self.ports = []
+        self.services = services
+        self.isOfServices = true
+        self.portsWithHosts = []
     }
 
     /// Whether there is any host for requests to this port.

@@ -39,18 +39,16 @@ package final class MeshRules: Sendable {
     /// - Parameter previous: What held until now.
     package convenience init(_ config: MesherConfig, upon previous: MeshRules? = nil) {
         let routes = config.rules.routes.keeping(previous?.ownRoutes)
-        let own = config.identity.app
         self.init(
             caller: config.identity, config.governance, config.rules.faults, routes, previous?.controlPlane,
             externalHosts: HostIndex(config.rules.externalHosts, upon: previous?.externalHosts),
-            allowsLoopback: config.rules.externalHosts.allowsLoopback,
-            demands: Self.demands(routes, own: own), upon: previous)
+            allowsLoopback: config.rules.externalHosts.allowsLoopback, upon: previous)
     }
 
     private init(
         caller: ServiceIdentity, _ governance: GovernanceConfig, _ faults: FaultRules, _ routes: RouteTable,
         _ controlPlane: ControlPlaneRoutes?, externalHosts: HostIndex, allowsLoopback: Bool,
-        demands: [String: [ServiceDemand]], upon previous: MeshRules?
+        upon previous: MeshRules?
     ) {
         self.number = Self.count.add(1, ordering: .relaxed).newValue
         self.caller = caller
@@ -63,15 +61,16 @@ package final class MeshRules: Sendable {
         self.routes = all
         self.hosts = HostIndex(all.domains, upon: previous?.hosts)
         self.externalHosts = externalHosts
-        self.hasHosts = !self.hosts.isEmpty || !self.externalHosts.isEmpty || controlPlane != nil
-        self.demands = demands
+        self.hasHosts =
+            !self.hosts.isEmpty || !self.externalHosts.isEmpty || controlPlane.map { !$0.isOfServices } ?? false
+        self.demands = Self.demands(all, own: caller.app)
     }
 
     /// The same with what a control plane says.
     package func with(_ controlPlane: ControlPlaneRoutes?) -> MeshRules {
         MeshRules(
             caller: self.caller, self.governance, self.faults, self.ownRoutes, controlPlane,
-            externalHosts: self.externalHosts, allowsLoopback: self.allowsLoopback, demands: self.demands, upon: self)
+            externalHosts: self.externalHosts, allowsLoopback: self.allowsLoopback, upon: self)
     }
 
     private static func demands(_ routes: RouteTable, own: String) -> [String: [ServiceDemand]] {
@@ -88,7 +87,8 @@ package final class MeshRules: Sendable {
     /// What a control plane has to be asked for before it is known who answers requests for a port; `nil` where that is
     /// known, or nobody's business.
     package func demand(forPort port: UInt16) -> ServiceDemand? {
-        guard let controlPlane = self.controlPlane, !controlPlane.ports.contains(port) else { return nil }
+        guard let controlPlane = self.controlPlane, !controlPlane.isOfServices, !controlPlane.ports.contains(port)
+        else { return nil }
         return ControlPlaneRoutes.demand(for: port, app: self.caller.app)
     }
 

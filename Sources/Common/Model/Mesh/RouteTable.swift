@@ -43,11 +43,13 @@ package struct RouteTable: Sendable {
             externalHosts: keep(self.externalHosts, previous.externalHosts))
     }
 
-    /// The same, and what a control plane says; a virtual host that has a name here, or a domain, keeps it.
+    /// The same, and what a control plane says; a virtual host that has a name here, or a domain, keeps it, and a service has
+    /// the routes of the control plane.
     func joined(by controlPlane: ControlPlaneRoutes?) -> RouteTable {
         guard let controlPlane else { return self }
         return RouteTable(
-            self.services, hosts: self.hosts.merging(controlPlane.hosts) { own, _ in own },
+            self.services.merging(controlPlane.services) { $1 },
+            hosts: self.hosts.merging(controlPlane.hosts) { own, _ in own },
             domains: DomainTable(self.domains.domains + controlPlane.domains.domains),
             externalHosts: self.externalHosts)
     }

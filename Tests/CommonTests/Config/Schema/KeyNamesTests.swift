@@ -17,7 +17,7 @@ import Testing
             ),
             ("servicecomb.registry.tena", ["servicecomb.registry.tenant"]),
             // Not active yet, without effect, unknown.
-            ("router.addr", []), ("cse.noRefresh", []), ("nonsense", []),
+            ("egress.addr", []), ("cse.noRefresh", []), ("nonsense", []),
         ])
     func beginning(text: String, expected: [String]) { #expect(KeyNames.beginning(text) == expected) }
 
