@@ -52,7 +52,7 @@ struct HeldTable: Sendable {
         self.hosts = hosts
     }
 
-    private static func port(of name: String) -> UInt16? {
+    static func port(of name: String) -> UInt16? {
         UInt16(name.split(separator: ":", omittingEmptySubsequences: false).last ?? "")
     }
 }

@@ -224,6 +224,7 @@ actor IstioKeeper {
             for (cluster, members) in used where self.use == .everything {
                 guard case .known(let assignment) = members,
                     let entries = self.entries(of: assignment, cluster.settings)
+                        ?? self.state.outgoing(cluster.name).flatMap({ self.entries(of: $0, cluster.settings) })
                 else { continue }
                 known.insert(ServiceDemand(app: app, name: cluster.name))
                 builder.addCluster(

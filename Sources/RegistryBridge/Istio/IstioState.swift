@@ -32,16 +32,18 @@ struct IstioState {
     /// Whether the clusters have been told.
     private(set) var isSynced = false
 
-    /// When something was used last, and since when it is asked for.
+    /// When something was used last, and since when what it needs is asked for.
     private struct Use {
         var last: NIODeadline
-        let since: NIODeadline
+        var since: NIODeadline
     }
 
     /// Ports that were asked for, or a host of whose tables was used.
     private var ports: [UInt16: Use] = [:]
     /// Clusters that were asked for.
     private var used: [String: Use] = [:]
+    /// The members of used clusters whose members come from elsewhere now, as long as those are not known.
+    private var outgoing: [String: HeldAssignment] = [:]
     /// Names that requests have asked for, and that are none of the mesh.
     private var absent: [ServiceDemand: NIODeadline] = [:]
     private let app: String
@@ -148,6 +150,9 @@ struct IstioState {
         self.services = self.services.filter { name in
             self.clusters(ofService: name).map { self.used[$0.whole] != nil } ?? false
         }
+        self.outgoing = self.outgoing.filter { name, _ in
+            self.used[name].map { now - $0.since < Self.warming } ?? false
+        }
         let (tables, endpoints) = (self.wantedTables, self.wantedEndpoints)
         if self.tables.contains(where: { !tables.contains($0.key) }) {
             self.tables = self.tables.filter { tables.contains($0.key) }
@@ -188,8 +193,10 @@ struct IstioState {
     /// The names that have to be looked up.
     var wantedNames: Set<String> {
         self.used.keys.reduce(into: []) { names, cluster in
-            guard case .written(let assignment)? = self.clusters[cluster]?.source else { return }
-            names.formUnion(assignment.members.compactMap(\.name))
+            if case .written(let assignment)? = self.clusters[cluster]?.source {
+                names.formUnion(assignment.members.compactMap(\.name))
+            }
+            names.formUnion(self.outgoing[cluster]?.members.compactMap(\.name) ?? [])
         }
     }
 
@@ -202,6 +209,7 @@ struct IstioState {
     mutating func take(
         clusters: [ResourceUpdate.Resource], removed: [String], isWhole: Bool, at now: NIODeadline
     ) -> [ResourceRefusal] {
+        let (before, tables) = (self.clusters, self.wantedTables)
         var isWhole = isWhole
         var refusals: [ResourceRefusal] = []
         var named: Set<String> = []
@@ -235,7 +243,37 @@ struct IstioState {
         self.isSynced = true
         self.absent.removeAll()
         self.renew()
+        self.warm(upon: before, tables, at: now)
         return refusals
+    }
+
+    /// What is asked for from now on is waited for from now on, and what it takes the place of serves until it is there.
+    private mutating func warm(upon before: [String: HeldCluster], _ tables: Set<String>, at now: NIODeadline) {
+        for table in self.wantedTables.subtracting(tables) {
+            if let port = HeldTable.port(of: table) { self.ports[port]?.since = now }
+        }
+        for name in self.used.keys where self.clusters[name]?.source != before[name]?.source {
+            let members = before[name].flatMap { self.members(of: $0) } ?? self.outgoing[name]
+            self.outgoing[name] = self.clusters[name] == nil ? nil : members
+            self.used[name]?.since = now
+        }
+        self.warmed()
+    }
+
+    /// Forgets members in whose place others are known.
+    private mutating func warmed() {
+        self.outgoing = self.outgoing.filter { name, _ in
+            guard case .assignments(let source)? = self.clusters[name]?.source else { return true }
+            return self.assignments[source] == nil
+        }
+    }
+
+    private func members(of cluster: HeldCluster) -> HeldAssignment? {
+        switch cluster.source {
+        case .assignments(let name): self.assignments[name]
+        case .written(let assignment): assignment
+        case .request: nil
+        }
     }
 
     /// Takes the endpoints of clusters.
@@ -309,7 +347,9 @@ struct IstioState {
             guard let cluster = self.clusters[name] else { return nil }
             switch cluster.source {
             case .assignments(let name):
-                if let assignment = self.assignments[name] { return (cluster, .known(assignment)) }
+                if let assignment = self.assignments[name] ?? self.outgoing[cluster.name] {
+                    return (cluster, .known(assignment))
+                }
                 return (cluster, now - use.since >= Self.warming ? .known(nil) : .pending)
             case .written(let assignment): return (cluster, .known(assignment))
             case .request: return (cluster, .known(nil))
@@ -351,6 +391,9 @@ struct IstioState {
         let tables = self.wantedTables.lazy.filter { self.tables[$0] == nil }
         return Array((Array(clusters.prefix(100)) + tables.prefix(100)).sorted().prefix(100))
     }
+
+    /// The members that serve in place of those of a cluster that are not known yet.
+    func outgoing(_ cluster: String) -> HeldAssignment? { self.outgoing[cluster] }
 
     /// What the registry was asked for in vain.
     func absences(at now: NIODeadline) -> [ServiceDemand: ServiceDirectory.Absence] {

@@ -123,6 +123,93 @@ struct IstioStateTests {
         }
     }
 
+    private static func endpoints(_ name: String, _ addresses: [String]) throws -> ResourceUpdate.Resource {
+        var message = XDSClusterLoadAssignment()
+        message.clusterName = name
+        message.endpoints = [
+            .with {
+                $0.lbEndpoints = addresses.map { address in
+                    .with {
+                        $0.endpoint.address.socketAddress.address = address
+                        $0.endpoint.address.socketAddress.portValue = 80
+                    }
+                }
+            }
+        ]
+        return try Self.resource(message, .endpoints)
+    }
+
+    /// The addresses of a used cluster; `nil` while they are awaited.
+    private func places(_ state: IstioState, after time: TimeAmount) -> [String]? {
+        guard case .known(let members)? = state.usedClusters(at: self.start + time).first?.members else { return nil }
+        return members?.members.map(\.place) ?? []
+    }
+
+    @Test("the members of a cluster serve until those in their place are there, or nobody says them for 15 seconds")
+    func warmsAnew() throws {
+        var state = self.state()
+        let name = "outbound|8080||\(Self.cart)"
+        _ = state.take(clusters: [try Self.cluster(name)], removed: [], isWhole: true, at: self.start)
+        state.want(ServiceDemand(app: "default", name: name), at: self.start)
+        _ = state.take(assignments: [try Self.endpoints(name, ["10.0.0.1"])], removed: [])
+        let later = TimeAmount.minutes(1)
+        let moved = try Self.cluster(name) { $0.edsClusterConfig.serviceName = "other" }
+        _ = state.take(clusters: [moved], removed: [], isWhole: true, at: self.start + later)
+        #expect(state.wantedEndpoints == ["other"])
+        state.forget(at: self.start + later + .seconds(14))
+        #expect(self.places(state, after: later) == ["10.0.0.1:80"])
+        var given = state
+        _ = given.take(assignments: [try Self.endpoints("other", ["10.0.0.2"])], removed: [])
+        #expect(self.places(given, after: later) == ["10.0.0.2:80"])
+        #expect(given.outgoing(name) == nil)
+        state.forget(at: self.start + later + .seconds(15))
+        #expect(self.places(state, after: later + .seconds(15)) == [])
+    }
+
+    @Test("members that were names are looked up as long as they serve for others")
+    func warmsNames() throws {
+        var state = self.state()
+        func cluster(_ host: String) throws -> ResourceUpdate.Resource {
+            try Self.cluster("c") {
+                $0.type = .strictDns
+                $0.loadAssignment.endpoints = [
+                    .with {
+                        $0.lbEndpoints = [
+                            .with {
+                                $0.endpoint.address.socketAddress.address = host
+                                $0.endpoint.address.socketAddress.portValue = 80
+                            }
+                        ]
+                    }
+                ]
+            }
+        }
+        _ = state.take(clusters: [try cluster("a.test")], removed: [], isWhole: true, at: self.start)
+        state.want(ServiceDemand(app: "default", name: "c"), at: self.start)
+        #expect(state.wantedNames == ["a.test"] && state.outgoing("c") == nil)
+        _ = state.take(clusters: [try cluster("b.test")], removed: [], isWhole: true, at: self.start)
+        #expect(state.wantedNames == ["a.test", "b.test"])
+        #expect(state.outgoing("c")?.members.map(\.name) == ["a.test"])
+        state.forget(at: self.start + .seconds(15))
+        #expect(state.wantedNames == ["b.test"])
+    }
+
+    @Test("what comes back is waited for, however long ago it was asked for first")
+    func comesBack() throws {
+        var state = self.state()
+        let name = "outbound|8080||\(Self.cart)"
+        let (cluster, later) = (try Self.cluster(name), TimeAmount.minutes(1))
+        _ = state.take(clusters: [cluster], removed: [], isWhole: true, at: self.start)
+        state.want(ControlPlaneRoutes.demand(for: 8080, app: "default"), at: self.start)
+        state.want(ServiceDemand(app: "default", name: name), at: self.start)
+        #expect(state.knownPorts(at: self.start + later) == [8080])
+        _ = state.take(clusters: [], removed: [], isWhole: true, at: self.start)
+        _ = state.take(clusters: [cluster], removed: [], isWhole: true, at: self.start + later)
+        #expect(state.knownPorts(at: self.start + later).isEmpty)
+        #expect(self.places(state, after: later) == nil)
+        #expect(self.places(state, after: later + .seconds(15)) == [])
+    }
+
     @Test("numbers that are no shares are refused", arguments: [Double.nan, .infinity, -1, 101, 1e300])
     func panicThreshold(value: Double) throws {
         var state = self.state()
