@@ -277,6 +277,9 @@ struct IstioState {
     }
 
     /// Takes the endpoints of clusters.
+    ///
+    /// - Parameter removed: Nobody need wait for these; those that are known stay, as a control plane takes away endpoints
+    ///   with their cluster, or says that there are none.
     mutating func take(assignments: [ResourceUpdate.Resource], removed: [String]) -> [ResourceRefusal] {
         var refusals: [ResourceRefusal] = []
         let wanted = self.wantedEndpoints
@@ -293,12 +296,16 @@ struct IstioState {
                     ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
             }
         }
-        // Nobody need wait for what the control plane says is not there.
-        for name in removed where wanted.contains(name) { self.assignments[name] = .empty }
+        for name in removed where wanted.contains(name) && self.assignments[name] == nil {
+            self.assignments[name] = .empty
+        }
+        self.warmed()
         return refusals
     }
 
     /// Takes tables of routes.
+    ///
+    /// - Parameter removed: Nobody need wait for these; those that are known stay, as in Envoy.
     mutating func take(tables: [ResourceUpdate.Resource], removed: [String]) -> [ResourceRefusal] {
         var refusals: [ResourceRefusal] = []
         let wanted = self.wantedTables
@@ -315,7 +322,9 @@ struct IstioState {
                     ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
             }
         }
-        for name in removed where wanted.contains(name) { self.tables[name] = HeldTable(empty: name) }
+        for name in removed where wanted.contains(name) && self.tables[name] == nil {
+            self.tables[name] = HeldTable(empty: name)
+        }
         self.renew()
         return refusals
     }

@@ -210,6 +210,21 @@ struct IstioStateTests {
         #expect(self.places(state, after: later + .seconds(15)) == [])
     }
 
+    @Test("endpoints and tables that are known stay when they are said to be removed")
+    func removals() throws {
+        var state = self.state()
+        let name = "outbound|8080||\(Self.cart)"
+        _ = state.take(clusters: [try Self.cluster(name)], removed: [], isWhole: true, at: self.start)
+        state.want(ControlPlaneRoutes.demand(for: 8080, app: "default"), at: self.start)
+        state.want(ServiceDemand(app: "default", name: name), at: self.start)
+        _ = state.take(tables: [try Self.table("8080", ["\(Self.cart):8080": [Self.cart]])], removed: [])
+        _ = state.take(assignments: [try Self.endpoints(name, ["10.0.0.1"])], removed: [])
+        #expect(state.take(assignments: [], removed: [name]) == [])
+        #expect(state.take(tables: [], removed: ["8080"]) == [])
+        #expect(state.assignments[name]?.members.count == 1)
+        #expect(state.tables["8080"]?.hosts.count == 1)
+    }
+
     @Test("numbers that are no shares are refused", arguments: [Double.nan, .infinity, -1, 101, 1e300])
     func panicThreshold(value: Double) throws {
         var state = self.state()
