@@ -170,8 +170,8 @@ struct DestinationStage: Stage {
         guard isReachable else { return .reject(ProxyError(.notReady)) }
         let authority = exchange.request.authority
         let port = authority.portDigits.isEmpty ? 80 : authority.port
-        // A control plane that has routes for the port has none for this host.
-        if exchange.worker.rules.controlPlane?.hasHosts(at: port) == true, exchange.request.method != .connect {
+        // A control plane that has services at the port has no routes for this host.
+        if exchange.worker.rules.controlPlane?.servedPorts.contains(port) == true, exchange.request.method != .connect {
             return .reject(ProxyError(.noRule, "no virtual host of the control plane has [\(text)] at port \(port)"))
         }
         if exchange.request.method == .connect { return .reject(Self.unlisted(exchange)) }

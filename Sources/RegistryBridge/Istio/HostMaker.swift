@@ -51,12 +51,14 @@ struct HostMaker {
         }
         self.made = kept
         // Rules, and all that event loops have made of them, are renewed for another object only.
-        if let last = self.last, last.ports == ports, last.domains.domains == domains, last.hosts.count == hosts.count,
-            hosts.allSatisfy({ last.hosts[$0.key] === $0.value })
+        let servedPorts = ports.intersection(state.servedPorts)
+        if let last = self.last, last.ports == ports, last.servedPorts == servedPorts, last.domains.domains == domains,
+            last.hosts.count == hosts.count, hosts.allSatisfy({ last.hosts[$0.key] === $0.value })
         {
             return last
         }
-        let routes = ControlPlaneRoutes(hosts, domains: DomainTable(domains), ports: ports)
+        let routes = ControlPlaneRoutes(
+            hosts, domains: DomainTable(domains), ports: ports, servedPorts: servedPorts)
         self.last = routes
         return routes
     }

@@ -343,6 +343,9 @@ struct IstioState {
             }.map(\.key))
     }
 
+    /// The ports that services have.
+    var servedPorts: Set<UInt16> { Set(self.hosts.keys) }
+
     /// The members of a cluster that is used.
     enum Members {
         /// They are still being asked for.

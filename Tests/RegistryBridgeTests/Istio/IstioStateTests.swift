@@ -225,6 +225,17 @@ struct IstioStateTests {
         #expect(state.tables["8080"]?.hosts.count == 1)
     }
 
+    @Test("a port whose table says nothing is one of the control plane's all the same")
+    func emptyTable() throws {
+        var state = self.state()
+        var maker = HostMaker(app: "default")
+        let cluster = try Self.cluster("outbound|8080||\(Self.cart)")
+        _ = state.take(clusters: [cluster], removed: [], isWhole: true, at: self.start)
+        state.want(ControlPlaneRoutes.demand(for: 8080, app: "default"), at: self.start)
+        _ = state.take(tables: [try Self.table("8080", [:])], removed: [])
+        #expect(maker.make(state, ports: [8080, 9999]).servedPorts == [8080])
+    }
+
     @Test("numbers that are no shares are refused", arguments: [Double.nan, .infinity, -1, 101, 1e300])
     func panicThreshold(value: Double) throws {
         var state = self.state()

@@ -11,20 +11,24 @@ package final class ControlPlaneRoutes: Sendable {
     package let domains: DomainTable
     /// The ports whose tables are known, or known not to be there.
     package let ports: Set<UInt16>
+    /// Those of ``ports`` that services of the control plane have, whether or not their tables say anything: who is in no
+    /// table of theirs has no host.
+    package let servedPorts: Set<UInt16>
     /// Those of services that come from elsewhere, by the service's name.
     package let services: [String: VirtualHost]
     /// Whether there are no others than ``services``.
     package let isOfServices: Bool
-    private let portsWithHosts: Set<UInt16>
 
     /// What is said of these ports.
-    package init(_ hosts: [String: VirtualHost], domains: DomainTable, ports: Set<UInt16>) {
+    package init(
+        _ hosts: [String: VirtualHost], domains: DomainTable, ports: Set<UInt16>, servedPorts: Set<UInt16>
+    ) {
         self.hosts = hosts
         self.domains = domains
         self.ports = ports
+        self.servedPorts = servedPorts
         self.services = [:]
         self.isOfServices = false
-        self.portsWithHosts = Set(domains.domains.compactMap(\.port))
     }
 
     /// What is said of services that come from elsewhere.
@@ -32,13 +36,10 @@ package final class ControlPlaneRoutes: Sendable {
         self.hosts = [:]
         self.domains = DomainTable()
         self.ports = []
+        self.servedPorts = []
         self.services = services
         self.isOfServices = true
-        self.portsWithHosts = []
     }
-
-    /// Whether there is any host for requests to this port.
-    package func hasHosts(at port: UInt16) -> Bool { self.portsWithHosts.contains(port) }
 
     /// What a registry is asked for when a request names a port of which nothing is known.
     ///
