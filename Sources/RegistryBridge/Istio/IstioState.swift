@@ -211,6 +211,7 @@ struct IstioState {
     ) -> [ResourceRefusal] {
         let (before, tables) = (self.clusters, self.wantedTables)
         var isWhole = isWhole
+        let removed = Set(removed)
         var refusals: [ResourceRefusal] = []
         var named: Set<String> = []
         for resource in clusters {
@@ -218,6 +219,7 @@ struct IstioState {
                 let cluster = try HeldCluster(try resource.read(XDSCluster.self, .cluster))
                 guard !cluster.name.isEmpty else { throw ResourceMistake("it has no name") }
                 guard named.insert(cluster.name).inserted else { throw ResourceMistake("it is there twice") }
+                guard !removed.contains(cluster.name) else { throw ResourceMistake("it is there and removed") }
                 self.clusters[cluster.name] = cluster
             } catch {
                 // What was known of it stands.
@@ -225,7 +227,7 @@ struct IstioState {
                 refusals.append(ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
             }
         }
-        for name in removed { self.clusters[name] = nil }
+        for name in removed where !named.contains(name) { self.clusters[name] = nil }
         if isWhole { self.clusters = self.clusters.filter { named.contains($0.key) } }
         self.hosts = self.clusters.values.reduce(into: [:]) { hosts, cluster in
             if let key = cluster.key { hosts[key.port, default: []].insert(key.host) }

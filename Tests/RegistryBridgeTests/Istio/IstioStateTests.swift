@@ -236,6 +236,16 @@ struct IstioStateTests {
         #expect(maker.make(state, ports: [8080, 9999]).servedPorts == [8080])
     }
 
+    @Test("a cluster that is there and removed in one response stays as it was")
+    func contradiction() throws {
+        var state = self.state()
+        _ = state.take(clusters: [try Self.cluster("c")], removed: [], isWhole: false, at: self.start)
+        let other = try Self.cluster("c") { $0.connectTimeout.seconds = 3 }
+        let refusals = state.take(clusters: [other], removed: ["c"], isWhole: false, at: self.start)
+        #expect(refusals.map(\.name) == ["c"])
+        #expect(state.clusters["c"]?.settings.connectTimeout == .seconds(5))
+    }
+
     @Test("numbers that are no shares are refused", arguments: [Double.nan, .infinity, -1, 101, 1e300])
     func panicThreshold(value: Double) throws {
         var state = self.state()
