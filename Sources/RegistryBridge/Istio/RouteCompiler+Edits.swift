@@ -82,7 +82,15 @@ extension RouteCompiler {
             _ = try Self.whole(action.regexRewrite.pattern)
             self.note("paths are not rewritten by regex_rewrite")
         }
-        return Self.rewrite(action.prefixRewrite, match)
+        return Self.rewrite(try Self.line(action.prefixRewrite, of: "prefix_rewrite"), match)
+    }
+
+    /// A text that becomes a part of a line of a head.
+    static func line(_ text: String, of field: String) throws(ResourceMistake) -> String {
+        guard !text.utf8.contains(where: { $0 == 0 || $0 == 0x0A || $0 == 0x0D }) else {
+            throw ResourceMistake("\(field) has a character that would end a line")
+        }
+        return text
     }
 
     /// What a replaced prefix comes to: of an exact path, all of it goes.
@@ -104,7 +112,8 @@ extension RouteCompiler {
         var scheme: String?
         switch message.schemeRewriteSpecifier {
         case .httpsRedirect(let isSecure): scheme = isSecure ? "https" : nil
-        case .schemeRedirect(let text): scheme = text.isEmpty ? nil : text.lowercased()
+        case .schemeRedirect(let text):
+            scheme = text.isEmpty ? nil : try Self.line(text.lowercased(), of: "scheme_redirect")
         case nil: break
         }
         guard message.portRedirect <= 65_535 else { throw ResourceMistake("port_redirect \(message.portRedirect)") }
@@ -119,13 +128,15 @@ extension RouteCompiler {
         var rewrite: PathRewrite?
         var target: String?
         switch message.pathRewriteSpecifier {
-        case .pathRedirect(let path): target = path
-        case .prefixRewrite(let prefix): rewrite = Self.rewrite(prefix, match)
+        case .pathRedirect(let path): target = try Self.line(path, of: "path_redirect")
+        case .prefixRewrite(let prefix):
+            rewrite = Self.rewrite(try Self.line(prefix, of: "prefix_rewrite"), match)
         case .regexRewrite: self.note("a redirect does not rewrite the path by regex_rewrite")
         case nil: break
         }
+        let host = try Self.line(message.hostRedirect, of: "host_redirect")
         return Redirect(
-            status: status, scheme: scheme, host: message.hostRedirect.isEmpty ? nil : message.hostRedirect,
+            status: status, scheme: scheme, host: host.isEmpty ? nil : host,
             port: message.portRedirect == 0 ? nil : UInt16(message.portRedirect), rewrite: rewrite,
             target: target, stripsQuery: message.stripQuery, keepsPort: true)
     }

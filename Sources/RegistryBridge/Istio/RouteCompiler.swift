@@ -108,7 +108,7 @@ struct RouteCompiler {
                 let own =
                     try self.edits(target.requestHeadersToAdd, target.requestHeadersToRemove)
                 let ownOfResponse = try self.edits(target.responseHeadersToAdd, target.responseHeadersToRemove)
-                let host = target.hostRewriteLiteral
+                let host = try Self.line(target.hostRewriteLiteral, of: "host_rewrite_literal")
                 if own.isEmpty, ownOfResponse.isEmpty, host.isEmpty {
                     targets.append(nil)
                 } else {
@@ -170,7 +170,7 @@ struct RouteCompiler {
         }
         draft.rewrite = try self.rewrite(action, route.match)
         switch action.hostRewriteSpecifier {
-        case .hostRewriteLiteral(let host): draft.host = host
+        case .hostRewriteLiteral(let host): draft.host = try Self.line(host, of: "host_rewrite_literal")
         case .hostRewriteHeader: self.gaps.insert("host_rewrite_header is not followed: Host stays as it is")
         case .autoHostRewrite(let isOn): draft.takesHost = isOn.value
         case nil: break

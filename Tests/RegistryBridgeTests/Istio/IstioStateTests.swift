@@ -246,6 +246,51 @@ struct IstioStateTests {
         #expect(state.clusters["c"]?.settings.connectTimeout == .seconds(5))
     }
 
+    @Test(
+        "what would end a line of a head refuses its table",
+        arguments: [
+            {
+                $0.route = .with {
+                    $0.cluster = "c"; $0.prefixRewrite = "/a\r\nx: y"
+                }
+            },
+            {
+                $0.route = .with {
+                    $0.cluster = "c"; $0.hostRewriteLiteral = "a\nx: y"
+                }
+            },
+            {
+                $0.route = .with {
+                    $0.weightedClusters.clusters = [
+                        .with {
+                            $0.name = "c"; $0.weight.value = 1; $0.hostRewriteLiteral = "a\0"
+                        }
+                    ]
+                }
+            },
+            { $0.redirect.hostRedirect = "a\r\nx: y" }, { $0.redirect.pathRedirect = "/a\r\nx: y" },
+            { $0.redirect.prefixRewrite = "/a\nx: y" }, { $0.redirect.schemeRedirect = "a\nx: y" },
+        ] as [@Sendable (inout XDSRoute) -> Void])
+    func lines(edit: @Sendable (inout XDSRoute) -> Void) throws {
+        var state = self.state()
+        var table = XDSRouteConfiguration()
+        table.name = "80"
+        table.virtualHosts = [
+            .with { host in
+                host.name = "a:80"
+                host.domains = ["a"]
+                host.routes = [
+                    .with {
+                        $0.match.prefix = "/"
+                        edit(&$0)
+                    }
+                ]
+            }
+        ]
+        let refusals = state.take(tables: [try Self.resource(table, .route)], removed: [])
+        #expect(refusals.first?.reason.contains("would end a line") == true, "\(refusals)")
+    }
+
     @Test("numbers that are no shares are refused", arguments: [Double.nan, .infinity, -1, 101, 1e300])
     func panicThreshold(value: Double) throws {
         var state = self.state()
