@@ -93,6 +93,16 @@ package nonisolated struct XDSVirtualHost: @unchecked Sendable {
     set {_uniqueStorage()._requireTls = newValue}
   }
 
+  /// Older than what stands in `typed_per_filter_config`.
+  package var cors: XDSRouteCorsPolicy {
+    get {_storage._cors ?? XDSRouteCorsPolicy()}
+    set {_uniqueStorage()._cors = newValue}
+  }
+  /// Returns true if `cors` has been explicitly set.
+  package var hasCors: Bool {_storage._cors != nil}
+  /// Clears the value of `cors`. Subsequent reads from it will return its default value.
+  package mutating func clearCors() {_uniqueStorage()._cors = nil}
+
   package var requestHeadersToAdd: [XDSHeaderValueOption] {
     get {_storage._requestHeadersToAdd}
     set {_uniqueStorage()._requestHeadersToAdd = newValue}
@@ -619,6 +629,16 @@ package nonisolated struct XDSRouteAction: @unchecked Sendable {
     set {_uniqueStorage()._hashPolicy = newValue}
   }
 
+  /// Older than what stands in `typed_per_filter_config`.
+  package var cors: XDSRouteCorsPolicy {
+    get {_storage._cors ?? XDSRouteCorsPolicy()}
+    set {_uniqueStorage()._cors = newValue}
+  }
+  /// Returns true if `cors` has been explicitly set.
+  package var hasCors: Bool {_storage._cors != nil}
+  /// Clears the value of `cors`. Subsequent reads from it will return its default value.
+  package mutating func clearCors() {_uniqueStorage()._cors = nil}
+
   package var clusterNotFoundResponseCode: XDSRouteAction.ClusterNotFoundResponseCode {
     get {_storage._clusterNotFoundResponseCode}
     set {_uniqueStorage()._clusterNotFoundResponseCode = newValue}
@@ -632,6 +652,15 @@ package nonisolated struct XDSRouteAction: @unchecked Sendable {
   package var hasMaxGrpcTimeout: Bool {_storage._maxGrpcTimeout != nil}
   /// Clears the value of `maxGrpcTimeout`. Subsequent reads from it will return its default value.
   package mutating func clearMaxGrpcTimeout() {_uniqueStorage()._maxGrpcTimeout = nil}
+
+  package var grpcTimeoutOffset: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_storage._grpcTimeoutOffset ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_uniqueStorage()._grpcTimeoutOffset = newValue}
+  }
+  /// Returns true if `grpcTimeoutOffset` has been explicitly set.
+  package var hasGrpcTimeoutOffset: Bool {_storage._grpcTimeoutOffset != nil}
+  /// Clears the value of `grpcTimeoutOffset`. Subsequent reads from it will return its default value.
+  package mutating func clearGrpcTimeoutOffset() {_uniqueStorage()._grpcTimeoutOffset = nil}
 
   package var idleTimeout: SwiftProtobuf.Google_Protobuf_Duration {
     get {_storage._idleTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
@@ -1075,6 +1104,8 @@ package nonisolated struct XDSRetryPolicy: Sendable {
   package mutating func clearRetryBackOff() {self._retryBackOff = nil}
 
   package var retriableHeaders: [XDSHeaderMatcher] = []
+
+  package var retriableRequestHeaders: [XDSHeaderMatcher] = []
 
   package var perTryIdleTimeout: SwiftProtobuf.Google_Protobuf_Duration {
     get {_perTryIdleTimeout ?? SwiftProtobuf.Google_Protobuf_Duration()}
@@ -1543,13 +1574,14 @@ nonisolated extension XDSRouteConfiguration: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VirtualHost"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{3}request_headers_to_add\0\u{4}\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{4}\u{6}request_mirror_policies\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{3}request_headers_to_add\0\u{1}cors\0\u{4}\u{2}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{4}\u{6}request_mirror_policies\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
     var _domains: [String] = []
     var _routes: [XDSRoute] = []
     var _requireTls: XDSVirtualHost.TlsRequirementType = .none
+    var _cors: XDSRouteCorsPolicy? = nil
     var _requestHeadersToAdd: [XDSHeaderValueOption] = []
     var _responseHeadersToAdd: [XDSHeaderValueOption] = []
     var _responseHeadersToRemove: [String] = []
@@ -1572,6 +1604,7 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _domains = source._domains
       _routes = source._routes
       _requireTls = source._requireTls
+      _cors = source._cors
       _requestHeadersToAdd = source._requestHeadersToAdd
       _responseHeadersToAdd = source._responseHeadersToAdd
       _responseHeadersToRemove = source._responseHeadersToRemove
@@ -1603,6 +1636,7 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._routes) }()
         case 4: try { try decoder.decodeSingularEnumField(value: &_storage._requireTls) }()
         case 7: try { try decoder.decodeRepeatedMessageField(value: &_storage._requestHeadersToAdd) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._cors) }()
         case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._responseHeadersToAdd) }()
         case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._responseHeadersToRemove) }()
         case 13: try { try decoder.decodeRepeatedStringField(value: &_storage._requestHeadersToRemove) }()
@@ -1637,6 +1671,9 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._requestHeadersToAdd.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._requestHeadersToAdd, fieldNumber: 7)
       }
+      try { if let v = _storage._cors {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+      } }()
       if !_storage._responseHeadersToAdd.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._responseHeadersToAdd, fieldNumber: 10)
       }
@@ -1671,6 +1708,7 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._domains != rhs_storage._domains {return false}
         if _storage._routes != rhs_storage._routes {return false}
         if _storage._requireTls != rhs_storage._requireTls {return false}
+        if _storage._cors != rhs_storage._cors {return false}
         if _storage._requestHeadersToAdd != rhs_storage._requestHeadersToAdd {return false}
         if _storage._responseHeadersToAdd != rhs_storage._responseHeadersToAdd {return false}
         if _storage._responseHeadersToRemove != rhs_storage._responseHeadersToRemove {return false}
@@ -2268,7 +2306,7 @@ nonisolated extension XDSQueryParameterMatcher: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RouteAction"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{4}\u{6}hash_policy\0\u{4}\u{5}cluster_not_found_response_code\0\u{4}\u{3}max_grpc_timeout\0\u{3}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{4}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{4}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{4}\u{6}hash_policy\0\u{2}\u{2}cors\0\u{4}\u{3}cluster_not_found_response_code\0\u{4}\u{3}max_grpc_timeout\0\u{3}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{3}grpc_timeout_offset\0\u{3}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{4}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
 
   fileprivate class _StorageClass {
     var _clusterSpecifier: XDSRouteAction.OneOf_ClusterSpecifier?
@@ -2277,8 +2315,10 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _timeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _retryPolicy: XDSRetryPolicy? = nil
     var _hashPolicy: [XDSRouteAction.HashPolicy] = []
+    var _cors: XDSRouteCorsPolicy? = nil
     var _clusterNotFoundResponseCode: XDSRouteAction.ClusterNotFoundResponseCode = .serviceUnavailable
     var _maxGrpcTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
+    var _grpcTimeoutOffset: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _upgradeConfigs: [XDSRouteAction.UpgradeConfig] = []
     var _requestMirrorPolicies: [XDSRouteAction.RequestMirrorPolicy] = []
@@ -2301,8 +2341,10 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _timeout = source._timeout
       _retryPolicy = source._retryPolicy
       _hashPolicy = source._hashPolicy
+      _cors = source._cors
       _clusterNotFoundResponseCode = source._clusterNotFoundResponseCode
       _maxGrpcTimeout = source._maxGrpcTimeout
+      _grpcTimeoutOffset = source._grpcTimeoutOffset
       _idleTimeout = source._idleTimeout
       _upgradeConfigs = source._upgradeConfigs
       _requestMirrorPolicies = source._requestMirrorPolicies
@@ -2381,10 +2423,12 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._timeout) }()
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._retryPolicy) }()
         case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._hashPolicy) }()
+        case 17: try { try decoder.decodeSingularMessageField(value: &_storage._cors) }()
         case 20: try { try decoder.decodeSingularEnumField(value: &_storage._clusterNotFoundResponseCode) }()
         case 23: try { try decoder.decodeSingularMessageField(value: &_storage._maxGrpcTimeout) }()
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._idleTimeout) }()
         case 25: try { try decoder.decodeRepeatedMessageField(value: &_storage._upgradeConfigs) }()
+        case 28: try { try decoder.decodeSingularMessageField(value: &_storage._grpcTimeoutOffset) }()
         case 29: try {
           var v: String?
           try decoder.decodeSingularStringField(value: &v)
@@ -2447,6 +2491,9 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._hashPolicy.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._hashPolicy, fieldNumber: 15)
       }
+      try { if let v = _storage._cors {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+      } }()
       if _storage._clusterNotFoundResponseCode != .serviceUnavailable {
         try visitor.visitSingularEnumField(value: _storage._clusterNotFoundResponseCode, fieldNumber: 20)
       }
@@ -2459,6 +2506,9 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._upgradeConfigs.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._upgradeConfigs, fieldNumber: 25)
       }
+      try { if let v = _storage._grpcTimeoutOffset {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
+      } }()
       try { if case .hostRewriteHeader(let v)? = _storage._hostRewriteSpecifier {
         try visitor.visitSingularStringField(value: v, fieldNumber: 29)
       } }()
@@ -2489,8 +2539,10 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._timeout != rhs_storage._timeout {return false}
         if _storage._retryPolicy != rhs_storage._retryPolicy {return false}
         if _storage._hashPolicy != rhs_storage._hashPolicy {return false}
+        if _storage._cors != rhs_storage._cors {return false}
         if _storage._clusterNotFoundResponseCode != rhs_storage._clusterNotFoundResponseCode {return false}
         if _storage._maxGrpcTimeout != rhs_storage._maxGrpcTimeout {return false}
+        if _storage._grpcTimeoutOffset != rhs_storage._grpcTimeoutOffset {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
         if _storage._upgradeConfigs != rhs_storage._upgradeConfigs {return false}
         if _storage._requestMirrorPolicies != rhs_storage._requestMirrorPolicies {return false}
@@ -3033,7 +3085,7 @@ nonisolated extension XDSWeightedCluster.ClusterWeight: SwiftProtobuf.Message, S
 
 nonisolated extension XDSRetryPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RetryPolicy"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_on\0\u{3}num_retries\0\u{3}per_try_timeout\0\u{3}retry_priority\0\u{3}retry_host_predicate\0\u{3}host_selection_retry_max_attempts\0\u{3}retriable_status_codes\0\u{3}retry_back_off\0\u{3}retriable_headers\0\u{4}\u{4}per_try_idle_timeout\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}retry_on\0\u{3}num_retries\0\u{3}per_try_timeout\0\u{3}retry_priority\0\u{3}retry_host_predicate\0\u{3}host_selection_retry_max_attempts\0\u{3}retriable_status_codes\0\u{3}retry_back_off\0\u{3}retriable_headers\0\u{3}retriable_request_headers\0\u{4}\u{3}per_try_idle_timeout\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3050,6 +3102,7 @@ nonisolated extension XDSRetryPolicy: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 7: try { try decoder.decodeRepeatedUInt32Field(value: &self.retriableStatusCodes) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._retryBackOff) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.retriableHeaders) }()
+      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.retriableRequestHeaders) }()
       case 13: try { try decoder.decodeSingularMessageField(value: &self._perTryIdleTimeout) }()
       default: break
       }
@@ -3088,6 +3141,9 @@ nonisolated extension XDSRetryPolicy: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.retriableHeaders.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.retriableHeaders, fieldNumber: 9)
     }
+    if !self.retriableRequestHeaders.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.retriableRequestHeaders, fieldNumber: 10)
+    }
     try { if let v = self._perTryIdleTimeout {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
     } }()
@@ -3104,6 +3160,7 @@ nonisolated extension XDSRetryPolicy: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.retriableStatusCodes != rhs.retriableStatusCodes {return false}
     if lhs._retryBackOff != rhs._retryBackOff {return false}
     if lhs.retriableHeaders != rhs.retriableHeaders {return false}
+    if lhs.retriableRequestHeaders != rhs.retriableRequestHeaders {return false}
     if lhs._perTryIdleTimeout != rhs._perTryIdleTimeout {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -182,6 +182,13 @@ extension Explainer {
             if let limit = action.limits.call, limit > .zero {
                 lines.append("the call has \(DurationText.write(limit))")
             }
+            if let cors = action.extras.cors {
+                lines.append(
+                    cors.allowsAll
+                        ? "pages of all origins may read the answer"
+                        : "pages may read the answer whose origin \(cors.origins.map { "\($0)" }.joined(separator: ", or "))"
+                )
+            }
             if let limit = action.limit { lines.append("\(limit.rate) a second are let through") }
             if let fault = action.fault {
                 if let delay = fault.delay {

@@ -27,6 +27,7 @@ struct RouteStage: Stage {
             return .proceed
         }
         if effect.hinders, let verdict = Self.hinder(&exchange, effect) { return verdict }
+        if let cors = effect.cors, let reply = exchange.admitOrigin(cors) { return .reply(reply) }
         guard let chosen = target.target(of: route) else { return Self.act(&exchange, effect) }
         exchange.cluster = chosen.cluster
         return Self.act(&exchange, effect.effect(of: chosen.index))

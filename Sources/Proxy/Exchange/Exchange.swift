@@ -58,6 +58,8 @@ package struct Exchange: ~Copyable {
     var routeMark: HeaderBlock.Mark?
     /// The path that the client has asked for, where a route has put another in its place: the route stage.
     var clientPath: ByteRange?
+    /// What is kept of it where its route does something rare: the route stage.
+    package var visit: RouteVisit?
     /// The name that rules about marked requests know it by: the marker stage.
     package var mark: Mark?
     /// Where to send the request: the balancing stage, or the local application's.

@@ -304,6 +304,7 @@ package final class ExchangeDriver: DeadlineOwner {
         if reply.leadsInside { return self.leadInside(reply) }
         var reply = reply
         if self.plan.direction == .incoming { reply.stateUnserved() }
+        if self.exchange.visit != nil { self.exchange.showOrigin(in: &reply) }
         if !self.exchange.isGRPC, self.exchange.target?.policy.host?.profile == .envoy,
             self.exchange.requestHeaders.isGRPC
         {

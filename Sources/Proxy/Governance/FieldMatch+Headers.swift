@@ -31,7 +31,7 @@ extension FieldMatch {
 
 extension HeaderBlock {
     /// The next field of a name after the one at `index`; `nil` when there is none.
-    fileprivate func nextIndex(after index: Int, ofLowercased name: [UInt8]) -> Int? {
+    func nextIndex(after index: Int, ofLowercased name: [UInt8]) -> Int? {
         self.firstIndex(ofLowercased: name, in: 0..<name.count, from: index + 1)
     }
 

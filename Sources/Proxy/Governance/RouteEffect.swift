@@ -20,6 +20,8 @@ package final class RouteEffect: Sendable {
     let headLimit: TimeAmount?
     let callLimit: TimeAmount?
     let idleLimit: TimeAmount?
+    /// See ``RouteExtras/cors``.
+    package let cors: CORSEffect?
 
     /// Of those targets that do something else, in their order; empty where none does.
     private let targets: [RouteEffect?]
@@ -40,6 +42,7 @@ package final class RouteEffect: Sendable {
         self.headLimit = Self.amount(action.limits.head)
         self.callLimit = Self.amount(action.limits.call)
         self.idleLimit = Self.amount(action.limits.idle)
+        self.cors = action.extras.cors.map { CORSEffect($0) }
     }
 
     /// Those of the routes of a host, in their order.
@@ -227,7 +230,10 @@ extension Exchange {
     }
 
     /// Does to the answer what the route says.
-    package mutating func applyToResponse(_ effect: RouteEffect) { self.responseHeaders.apply(effect.responseEdits) }
+    package mutating func applyToResponse(_ effect: RouteEffect) {
+        self.responseHeaders.apply(effect.responseEdits)
+        if let cors = effect.cors { self.showOrigin(cors) }
+    }
 
     /// Puts another path in place of the one that the client has asked for, which is kept for whoever tells of the
     /// request.

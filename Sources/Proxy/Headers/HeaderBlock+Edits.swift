@@ -52,6 +52,25 @@ extension HeaderBlock {
         self.level = mark.level
     }
 
+    /// Adds a field whose name is a token.
+    ///
+    /// - Parameter known: What the name is among the known ones.
+    /// - Parameter value: What a field can carry.
+    mutating func append(_ name: [UInt8], _ known: HeaderName, value: [UInt8]) {
+        let start = self.bytes.count
+        self.appendBytes(name.rawSpan)
+        self.appendBytes(": ")
+        let valueStart = self.bytes.count
+        self.appendBytes(value.rawSpan)
+        let valueEnd = self.bytes.count
+        self.appendBytes("\r\n")
+        self.add(
+            HeaderField(
+                start: UInt32(truncatingIfNeeded: start), value: ByteRange(valueStart, valueEnd),
+                end: UInt32(truncatingIfNeeded: self.bytes.count),
+                nameLength: UInt16(truncatingIfNeeded: name.count), name: known))
+    }
+
     /// Appends bytes that are no field: those of `bytes`, then what stands in `range` of the block.
     ///
     /// - Returns: Where they are.

@@ -70,6 +70,9 @@ package final class Worker {
     private(set) var date: HeaderLine
     private var dates = HTTPDate()
 
+    /// For values that are put together; see ``withScratch(_:)``.
+    private var scratch: [UInt8] = []
+
     /// Client connections.
     var clientCount = 0
     /// Those of them that speak HTTP/2.
@@ -170,6 +173,18 @@ package final class Worker {
             index += 1
         }
         self.atEnd.removeAll(keepingCapacity: index <= 64)
+    }
+
+    // MARK: Memory
+
+    /// Calls `body` with an empty array whose memory is used again and again.
+    @inline(__always)
+    func withScratch(_ body: (inout [UInt8]) -> Void) {
+        var bytes: [UInt8] = []
+        swap(&bytes, &self.scratch)
+        body(&bytes)
+        bytes.removeAll(keepingCapacity: bytes.capacity <= 16 * 1024)
+        swap(&bytes, &self.scratch)
     }
 
     // MARK: Log

@@ -145,16 +145,9 @@ extension RouteCompiler {
 
     /// What is done to requests on purpose: of the route, its host or its table, whichever says something first.
     mutating func fault(_ route: XDSRoute) throws(ResourceMistake) -> RouteFault? {
-        let name = "envoy.filters.http.fault"
         for level in [route.typedPerFilterConfig, self.host.typedPerFilterConfig, self.table.typedPerFilterConfig] {
-            guard var any = level[name] else { continue }
-            if any.typeURL.hasSuffix("/envoy.config.route.v3.FilterConfig") {
-                guard let wrapper = try? XDSFilterConfig(serializedBytes: any.value) else {
-                    throw ResourceMistake("the fault cannot be read")
-                }
-                if wrapper.disabled { return nil }
-                any = wrapper.config
-            }
+            guard let said = try Self.filter("envoy.filters.http.fault", in: level) else { continue }
+            guard case .on(let any) = said else { return nil }
             guard any.typeURL.hasSuffix("/envoy.extensions.filters.http.fault.v3.HTTPFault") else {
                 self.note("a fault of the type \(any.typeURL) is not injected")
                 return nil

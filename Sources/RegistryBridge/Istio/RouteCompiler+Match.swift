@@ -56,7 +56,7 @@ extension RouteCompiler {
         }
     }
 
-    private static func text(_ message: XDSStringMatcher) throws(ResourceMistake) -> TextMatch {
+    static func text(_ message: XDSStringMatcher) throws(ResourceMistake) -> TextMatch {
         let ignoresCase = message.ignoreCase
         switch message.matchPattern {
         case .exact(let text): return .exact(.init(text, ignoresCase: ignoresCase))

@@ -105,6 +105,9 @@ struct RouteCompiler {
                 guard target.weight.value > 0 else { continue }
                 clusters.append(target.name)
                 weights.append(Int(target.weight.value))
+                if target.typedPerFilterConfig["envoy.filters.http.cors"] != nil {
+                    self.note("a CORS policy of a weighted cluster is not followed")
+                }
                 let own =
                     try self.edits(target.requestHeadersToAdd, target.requestHeadersToRemove)
                 let ownOfResponse = try self.edits(target.responseHeadersToAdd, target.responseHeadersToRemove)
@@ -148,12 +151,13 @@ struct RouteCompiler {
         var fault: RouteFault?
         var takesHost = false
         var missingStatus = 503
+        var extras = RouteExtras()
 
         var made: RouteAction {
             RouteAction(
                 limits: self.limits, retry: self.retry, requestEdits: self.requestEdits,
                 responseEdits: self.responseEdits, rewrite: self.rewrite, host: self.host, hashKeys: self.hashKeys,
-                fault: self.fault, takesHost: self.takesHost, missingStatus: self.missingStatus)
+                fault: self.fault, takesHost: self.takesHost, missingStatus: self.missingStatus, extras: self.extras)
         }
     }
 
@@ -186,6 +190,7 @@ struct RouteCompiler {
         }
         if !action.requestMirrorPolicies.isEmpty { self.gaps.insert("requests are not mirrored yet") }
         draft.fault = try self.fault(route)
+        draft.extras.cors = try self.cors(route, action)
         switch action.clusterNotFoundResponseCode {
         case .notFound: draft.missingStatus = 404
         case .internalServerError: draft.missingStatus = 500

@@ -98,7 +98,27 @@ extension RouteReader {
             .init("limit", .integer(1...Int(Int32.max)), "Most requests a second, over all matches; more get 429."),
             .init("fault", .map(Self.faultShape), "What is done to the requests on purpose."),
             .init("hash", .list(.map(Self.hashShape)), "What RingHash goes by: the first that a request has."),
+            .init("cors", .map(Self.corsShape), "Which pages of other origins may read the answers."),
         ], isStrict: true)
+
+    static let corsShape = MapShape(
+        [
+            .init(
+                "origins", .list(.either([.map(Self.originShape), .text])), isRequired: true,
+                "The origins of the pages, such as https://shop.example; * for all."),
+            .init("methods", .list(.text), "What pages may do; else what they may without asking."),
+            .init("headers", .list(.text), "Fields that pages may send."),
+            .init("expose", .list(.text), "Fields of answers that pages may read."),
+            .init("maxAge", .duration(hasZero: true), "How long a browser remembers this."),
+            .init("credentials", .flag, "Whether pages may send the credentials of their visitors; false."),
+            .init("passOn", .flag, "Whether the service answers preflights of other origins itself; true."),
+        ], isStrict: true)
+
+    static let originShape = MapShape(
+        [
+            .init("exact", .text, "This origin."), .init("prefix", .text, "Origins that begin so."),
+            .init("regex", .text, "Origins that the expression matches as a whole."),
+        ], isStrict: true, isOne: true)
 
     static let matchShape = MapShape(
         [

@@ -2,7 +2,7 @@
 
 /// Reads the routes of a virtual host of `mesh.yaml`.
 struct RouteReader {
-    private(set) var problems: RuleProblems
+    var problems: RuleProblems
     /// The clusters that targets have named.
     private(set) var used: Set<String> = []
     private let clusters: [String: Cluster]
@@ -19,7 +19,7 @@ struct RouteReader {
         self.retry = retry
     }
 
-    private mutating func refuse(_ tree: ConfigTree, _ problem: String, _ remedy: String) {
+    mutating func refuse(_ tree: ConfigTree, _ problem: String, _ remedy: String) {
         self.problems.note(tree.location, ConfigMistake(problem, remedy: remedy))
     }
 
@@ -190,7 +190,7 @@ struct RouteReader {
             limits.idle = self.problems.duration(times["idle"])
         }
         if tree["reply"] != nil || tree["redirect"] != nil {
-            for key in ["timeouts", "retry", "rewrite", "requestHeaders", "hash"] {
+            for key in ["timeouts", "retry", "rewrite", "requestHeaders", "hash", "cors"] {
                 if let value = tree[key] {
                     self.refuse(value, "\(key) has no effect on a route that answers at once", "take it out")
                 }
@@ -205,11 +205,11 @@ struct RouteReader {
             answer: self.answer(tree, match), limits: limits, retry: self.retry(tree["retry"]),
             requestEdits: self.edits(tree["requestHeaders"]), responseEdits: self.edits(tree["responseHeaders"]),
             rewrite: self.rewrite(tree["rewrite"], match), host: host, hashKeys: self.hashKeys(tree["hash"]),
-            limit: self.limit, fault: self.fault(tree["fault"]))
+            limit: self.limit, fault: self.fault(tree["fault"]), extras: self.extras(tree))
         let isNothing =
             action.answer == nil && limits == RouteLimits() && action.retry == nil && action.requestEdits.isEmpty
             && action.responseEdits.isEmpty && action.rewrite == nil && host == nil && action.hashKeys.isEmpty
-            && action.limit == nil && action.fault == nil
+            && action.limit == nil && action.fault == nil && action.extras.isNothing
         return isNothing ? nil : action
     }
 

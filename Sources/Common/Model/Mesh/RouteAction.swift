@@ -28,14 +28,17 @@ package final class RouteAction: Sendable {
     package let takesHost: Bool
     /// What requests are answered with whose cluster the control plane does not have.
     package let missingStatus: Int
+    /// What few routes do.
+    package let extras: RouteExtras
 
     /// What a route does.
     package init(
         answer: Answer? = nil, limits: RouteLimits = RouteLimits(), retry: RouteRetry? = nil,
         requestEdits: [HeaderEdit] = [], responseEdits: [HeaderEdit] = [], rewrite: PathRewrite? = nil,
         host: String? = nil, hashKeys: [HashKey] = [], limit: RouteLimit? = nil, fault: RouteFault? = nil,
-        takesHost: Bool = false, missingStatus: Int = 503
+        takesHost: Bool = false, missingStatus: Int = 503, extras: RouteExtras = RouteExtras()
     ) {
+        self.extras = extras
         self.takesHost = takesHost
         self.missingStatus = missingStatus
         self.limit = limit
@@ -56,7 +59,7 @@ package final class RouteAction: Sendable {
             answer: answer, limits: self.limits, retry: self.retry, requestEdits: self.requestEdits + requestEdits,
             responseEdits: self.responseEdits + responseEdits, rewrite: self.rewrite, host: self.host,
             hashKeys: self.hashKeys, limit: self.limit, fault: self.fault, takesHost: self.takesHost,
-            missingStatus: self.missingStatus)
+            missingStatus: self.missingStatus, extras: self.extras)
     }
 
     /// What answers requests at once.

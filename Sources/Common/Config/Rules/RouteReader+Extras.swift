@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Reads what few routes do.
+extension RouteReader {
+    mutating func extras(_ tree: ConfigTree) -> RouteExtras {
+        var extras = RouteExtras()
+        extras.cors = self.cors(tree["cors"])
+        return extras
+    }
+
+    private mutating func cors(_ tree: ConfigTree?) -> CORSPolicy? {
+        guard let tree else { return nil }
+        self.problems.allowOnly(Self.corsShape, in: tree)
+        var policy = CORSPolicy()
+        policy.origins = (tree["origins"]?.elements ?? []).map { self.origin($0) }
+        if policy.origins.isEmpty {
+            self.refuse(tree, "no page may read the answers", "write origins: [\"https://shop.example\"]")
+        }
+        policy.methods = self.list(tree["methods"], "method", "write it in upper case: GET")
+        policy.headers = self.list(tree["headers"], "header name", "write letters, digits and hyphens")
+        policy.exposed = self.list(tree["expose"], "header name", "write letters, digits and hyphens")
+        if let age = self.problems.duration(tree["maxAge"]) { policy.maxAge = "\(age.components.seconds)" }
+        policy.allowsCredentials = self.problems.flag(tree["credentials"]) ?? false
+        policy.passesOnOthers = self.problems.flag(tree["passOn"]) ?? true
+        if policy.allowsCredentials, policy.allowsAll {
+            self.problems.warn(
+                tree.location, "every page can do what its visitor may", remedy: "name the origins, or take credentials out")
+        }
+        return policy
+    }
+
+    private mutating func origin(_ tree: ConfigTree) -> TextMatch {
+        if let text = tree.text { return .exact(.init(text)) }
+        self.problems.allowOnly(Self.originShape, in: tree)
+        guard tree.entries.count == 1, let entry = tree.entries.first, let text = entry.value.text else {
+            self.refuse(tree, "an origin needs one of exact, prefix, regex", "write {prefix: \"https://shop.\"}")
+            return .never
+        }
+        switch entry.key {
+        case "exact": return .exact(.init(text))
+        case "prefix": return .prefix(.init(text))
+        case "regex":
+            do {
+                return .regex(try RegularExpression("\\A(?:\(text))\\z"))
+            } catch {
+                self.problems.note(entry.value.location, error)
+            }
+        default: break
+        }
+        return .never
+    }
+
+    /// Names that a field lists.
+    private mutating func list(_ tree: ConfigTree?, _ kind: String, _ remedy: String) -> String {
+        (tree?.elements ?? []).map { element in
+            let name = element.text ?? ""
+            if name != "*" { self.problems.token(name, element.location, kind, remedy) }
+            return name
+        }.joined(separator: ", ")
+    }
+}

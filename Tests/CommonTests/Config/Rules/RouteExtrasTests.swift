@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import Testing
+
+/// Keys of `mesh.yaml` that few routes have.
+@Suite struct RouteExtrasTests {
+    /// The host `shop` with one route that leads to a cluster, and these keys.
+    private static func mesh(_ keys: String) -> String {
+        """
+        mesh: {clusters: [{name: one, service: cart}], hosts: [{name: shop, routes: [
+          {targets: [{cluster: one}], \(keys)}]}]}
+        """
+    }
+
+    private func action(_ keys: String) throws -> RouteAction {
+        let (config, problems) = try rules(Self.mesh(keys))
+        #expect(problems.filter { $0.severity == .error } == [])
+        return try #require(config.rules.routes.hosts["shop"]?.routes.first?.action)
+    }
+
+    @Test(
+        "says what is wrong, and takes nothing",
+        arguments: [
+            ("cors: {}", "no page may read the answers"), ("cors: {origins: []}", "no page may read the answers"),
+            ("cors: {origins: [{suffix: a}]}", "unknown key suffix"),
+            ("cors: {origins: [{exact: a, prefix: b}]}", "an origin needs one of exact, prefix, regex"),
+            ("cors: {origins: [{regex: '('}]}", "\"\\A(?:()\\z\" is no regular expression"),
+            ("cors: {origins: [a], headers: ['x y']}", "\"x y\" is no header name"),
+            ("cors: {origins: [a], maxAge: 5}", "\"5\" is no duration"),
+        ])
+    func mistakes(keys: String, expected: String) throws {
+        let (config, problems) = try rules(Self.mesh(keys))
+        let problem = try #require(problems.first)
+        #expect(problem.problem.hasPrefix(expected), "\(problem)")
+        #expect(problem.severity == .error && !problem.remedy.isEmpty && config.rules.routes.hosts.isEmpty)
+    }
+
+    @Test("compiles a policy for pages of other origins")
+    func cors() throws {
+        let keys = """
+            cors: {origins: ["http://a", {regex: "b+"}], methods: [GET, PUT], headers: [x-a, x-b], expose: [x-c],
+              maxAge: 10m, credentials: true, passOn: false}
+            """
+        let policy = try #require(try self.action(keys).extras.cors)
+        #expect(policy.origins.map { "\($0)" } == ["= \"http://a\"", "~ \"\\A(?:b+)\\z\""])
+        #expect(policy.methods == "GET, PUT" && policy.headers == "x-a, x-b" && policy.exposed == "x-c")
+        #expect(policy.maxAge == "600" && policy.allowsCredentials && !policy.passesOnOthers && !policy.allowsAll)
+        #expect(try self.action("cors: {origins: ['*']}").extras.cors?.passesOnOthers == true)
+    }
+
+    @Test("warns where every page may act for its visitor")
+    func credentials() throws {
+        let problems = try rules(Self.mesh("cors: {origins: ['*'], credentials: true}")).problems
+        #expect(problems.map(\.severity) == [.warning])
+        #expect(problems.first?.problem == "every page can do what its visitor may")
+    }
+}

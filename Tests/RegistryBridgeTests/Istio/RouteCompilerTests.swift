@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+import SwiftProtobuf
+import Testing
+
+@testable import RegistryBridge
+
+/// What routes of the control plane come to.
+@Suite struct RouteCompilerTests {
+    private static func route(_ edit: (inout XDSRoute) throws -> Void = { _ in }) rethrows -> XDSRoute {
+        var route = XDSRoute()
+        route.match.prefix = "/a"
+        route.route.cluster = "one"
+        try edit(&route)
+        return route
+    }
+
+    private func compile(
+        _ edit: (inout XDSRoute) throws -> Void
+    ) throws -> (routes: [Route], gaps: Set<String>) {
+        try self.compile(host: { _ in }, edit)
+    }
+
+    private func compile(
+        host: (inout XDSVirtualHost) throws -> Void, _ edit: (inout XDSRoute) throws -> Void
+    ) throws -> (routes: [Route], gaps: Set<String>) {
+        var virtualHost = XDSVirtualHost()
+        virtualHost.name = "shop"
+        virtualHost.routes = [try Self.route(edit)]
+        try host(&virtualHost)
+        var compiler = RouteCompiler(virtualHost, of: XDSRouteConfiguration())
+        let routes = try compiler.routes().map(\.route)
+        return (routes, compiler.gaps)
+    }
+
+    private static func any(_ message: some SwiftProtobuf.Message, _ type: String) throws -> Google_Protobuf_Any {
+        var any = Google_Protobuf_Any()
+        any.typeURL = "type.googleapis.com/\(type)"
+        any.value = try message.serializedData()
+        return any
+    }
+
+    // MARK: Pages of other origins
+
+    private static let cors = "envoy.filters.http.cors"
+
+    private static func policy(_ edit: (inout XDSCorsPolicy) -> Void) throws -> Google_Protobuf_Any {
+        var policy = XDSCorsPolicy()
+        edit(&policy)
+        return try Self.any(policy, "envoy.extensions.filters.http.cors.v3.CorsPolicy")
+    }
+
+    @Test("each part of a CORS policy is what the nearest level says of it")
+    func corsLevels() throws {
+        let (routes, gaps) = try self.compile(host: { host in
+            host.typedPerFilterConfig[Self.cors] = try Self.policy { policy in
+                policy.allowOriginStringMatch = [.with { $0.exact = "http://a" }]
+                policy.allowMethods = "POST"
+                policy.allowCredentials.value = true
+                policy.forwardNotMatchingPreflights.value = false
+            }
+            host.cors.allowHeaders = "not asked"
+        }) { route in
+            route.typedPerFilterConfig[Self.cors] = try Self.policy { $0.allowMethods = "GET" }
+        }
+        let policy = try #require(routes.first?.action?.extras.cors)
+        #expect(policy.origins.map { "\($0)" } == ["= \"http://a\""])
+        #expect(policy.methods == "GET" && policy.allowsCredentials && !policy.passesOnOthers)
+        #expect(policy.headers.isEmpty && gaps.isEmpty)
+    }
+
+    @Test("a policy that is off for the route is none")
+    func corsOff() throws {
+        var off = XDSFilterConfig()
+        off.disabled = true
+        let (routes, _) = try self.compile(host: { host in
+            host.typedPerFilterConfig[Self.cors] = try Self.policy { $0.allowMethods = "GET" }
+        }) { $0.typedPerFilterConfig[Self.cors] = try Self.any(off, "envoy.config.route.v3.FilterConfig") }
+        #expect(routes.first?.action?.extras.cors == nil)
+    }
+
+    @Test("the old fields count where no level has settings of the filter, those of v2 too")
+    func corsOfOld() throws {
+        let (routes, _) = try self.compile(host: { $0.cors.exposeHeaders = "x-host" }) { route in
+            route.route.cors.allowOrigin = ["http://a"]
+            route.route.cors.allowOriginRegex = ["b+"]
+            route.route.cors.enabled.value = false
+        }
+        let policy = try #require(routes.first?.action?.extras.cors)
+        #expect(policy.origins.map { "\($0)" } == ["= \"http://a\"", "~ \"\\A(?:b+)\\z\""])
+        #expect(policy.exposed == "x-host" && policy.share == 0 && policy.passesOnOthers)
+    }
+
+    @Test("a policy that cannot be meant refuses the table")
+    func corsMistakes() throws {
+        #expect(throws: ResourceMistake.self) {
+            try self.compile { $0.route.cors.allowOriginRegex = ["("] }
+        }
+        #expect(throws: ResourceMistake.self) {
+            try self.compile { route in
+                route.typedPerFilterConfig[Self.cors] = try Self.policy { $0.maxAge = "1\r\n" }
+            }
+        }
+    }
+}
