@@ -53,4 +53,25 @@ package final class RegularExpression: Sendable {
             unsafe cre2_match(self.pattern, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
         }
     }
+
+    /// How many groups it has, besides the whole match.
+    package var groupCount: Int { unsafe Int(cre2_groups(self.pattern)) }
+
+    /// The highest number by which a group can be asked for.
+    package static let mostGroups = Int(CRE2_MOST_GROUPS)
+
+    /// Finds the first match that begins at `start` or behind it.
+    ///
+    /// - Parameter bytes: At least one.
+    /// - Parameter spans: Two places for each group that is wanted, the whole match as the first; they get where the group
+    ///   begins and ends, or -1 for one that is no part of the match.
+    func find(in bytes: RawSpan, from start: Int, _ spans: inout [Int]) -> Bool {
+        unsafe bytes.withUnsafeBytes { buffer in
+            unsafe spans.withUnsafeMutableBufferPointer { spans in
+                unsafe cre2_find(
+                    self.pattern, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count, start,
+                    spans.baseAddress, spans.count / 2)
+            }
+        }
+    }
 }

@@ -173,6 +173,8 @@ extension Explainer {
                 let text = String(decoding: path, as: UTF8.self)
                 lines.append(path.isEmpty ? "the prefix of the path goes" : "the prefix of the path becomes \(text)")
             case .whole(let path): lines.append("the path becomes \(String(decoding: path, as: UTF8.self))")
+            case .pattern(let pattern):
+                lines.append("\(pattern.pattern) becomes \(pattern.substitution) in the path")
             case nil: break
             }
             if let host = action.host { lines.append("Host becomes \(host)") }

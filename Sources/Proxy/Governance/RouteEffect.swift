@@ -309,6 +309,12 @@ extension PathRewrite {
     func parts(of target: RawSpan) -> (front: [UInt8], kept: Range<Int>) {
         switch self {
         case .whole(let path): return (path, target.pathEnd..<target.byteCount)
+        case .pattern(let pattern):
+            let root = RequestMatch.root
+            var path = pattern.rewrite(
+                target.pathEnd > 0 ? target.extracting(0..<target.pathEnd) : root.rawSpan)
+            if path.first != UInt8(ascii: "/") { path.insert(UInt8(ascii: "/"), at: 0) }
+            return (path, target.pathEnd..<target.byteCount)
         case .bytes(let length, let replacement):
             // A target without a path asks for the root.
             return (replacement, (target.pathEnd > 0 ? min(length, target.byteCount) : 0)..<target.byteCount)

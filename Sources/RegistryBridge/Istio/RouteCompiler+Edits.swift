@@ -79,8 +79,7 @@ extension RouteCompiler {
     mutating func rewrite(_ action: XDSRouteAction, _ match: XDSRouteMatch) throws(ResourceMistake) -> PathRewrite? {
         if action.hasRegexRewrite {
             guard action.prefixRewrite.isEmpty else { throw ResourceMistake("both prefix_rewrite and regex_rewrite") }
-            _ = try Self.whole(action.regexRewrite.pattern)
-            self.note("paths are not rewritten by regex_rewrite")
+            return try Self.rewrite(action.regexRewrite)
         }
         return Self.rewrite(try Self.line(action.prefixRewrite, of: "prefix_rewrite"), match)
     }
@@ -91,6 +90,16 @@ extension RouteCompiler {
             throw ResourceMistake("\(field) has a character that would end a line")
         }
         return text
+    }
+
+    /// What stands in place of everything that an expression finds.
+    private static func rewrite(_ message: XDSRegexMatchAndSubstitute) throws(ResourceMistake) -> PathRewrite {
+        let substitution = try Self.line(message.substitution, of: "substitution")
+        do throws(ConfigMistake) {
+            return .pattern(try PatternRewrite(message.pattern.regex, substitution))
+        } catch {
+            throw ResourceMistake(error.problem)
+        }
     }
 
     /// What a replaced prefix comes to: of an exact path, all of it goes.
@@ -131,7 +140,7 @@ extension RouteCompiler {
         case .pathRedirect(let path): target = try Self.line(path, of: "path_redirect")
         case .prefixRewrite(let prefix):
             rewrite = Self.rewrite(try Self.line(prefix, of: "prefix_rewrite"), match)
-        case .regexRewrite: self.note("a redirect does not rewrite the path by regex_rewrite")
+        case .regexRewrite(let message): rewrite = try Self.rewrite(message)
         case nil: break
         }
         let host = try Self.line(message.hostRedirect, of: "host_redirect")

@@ -164,6 +164,21 @@ import Testing
         #expect(exchange.requestHeaders.lines.map { "\($0): \($1)" } == ["X-A: 1", "Host: far.example"])
     }
 
+    @Test(
+        "what an expression finds gives way in the path alone, which begins with a slash whatever comes out",
+        arguments: [
+            ("/a/b?a=a", "a", "cc", "/cc/b?a=a"), ("/a", "/a", "", "/"), ("", "^/$", "/root", "/root"),
+            ("?a", "^/$", "/root", "/root?a"), ("/a/b", "^/a/", "x/", "/x/b"),
+        ])
+    func pattern(path: String, find: String, replacement: String, expected: String) throws {
+        var exchange = try self.exchange("GET http://shop\(path) HTTP/1.1", "Host: shop")
+        let rewrite = PathRewrite.pattern(try PatternRewrite(find, replacement))
+        #expect(exchange.location(Redirect(rewrite: rewrite)) == "http://shop\(expected)")
+        #expect(exchange.location(Redirect(rewrite: rewrite, keepsPort: true)) == "http://shop\(expected)")
+        exchange.apply(RouteEffect(RouteAction(rewrite: rewrite)))
+        #expect(exchange.requestHeaders.string(in: exchange.request.path) == expected)
+    }
+
     // MARK: Redirects
 
     @Test(

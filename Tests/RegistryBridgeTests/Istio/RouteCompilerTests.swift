@@ -104,4 +104,25 @@ import Testing
             }
         }
     }
+
+    // MARK: Paths
+
+    @Test("a path is rewritten by an expression, of a redirect too; one that cannot be refuses the table")
+    func patterns() throws {
+        var message = XDSRegexMatchAndSubstitute()
+        message.pattern.regex = "^/a(.*)"
+        message.substitution = #"/b\1"#
+        let rewrite = PathRewrite.pattern(try PatternRewrite("^/a(.*)", #"/b\1"#))
+        #expect(try self.compile { $0.route.regexRewrite = message }.routes.first?.action?.rewrite == rewrite)
+        let answer = try self.compile { $0.redirect.regexRewrite = message }.routes.first?.action?.answer
+        #expect(answer == .redirect(Redirect(rewrite: rewrite, keepsPort: true)))
+        message.substitution = #"/b\2"#
+        #expect(throws: ResourceMistake.self) { try self.compile { $0.route.regexRewrite = message } }
+        #expect(throws: ResourceMistake.self) { try self.compile { $0.redirect.regexRewrite = message } }
+        #expect(throws: ResourceMistake.self) {
+            try self.compile { route in
+                route.route.regexRewrite.pattern.regex = "("
+            }
+        }
+    }
 }

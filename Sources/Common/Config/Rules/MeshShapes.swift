@@ -173,6 +173,7 @@ extension RouteReader {
             .init("port", .integer(1...65_535), "That of the request; with scheme the usual one."),
             .init("path", .matching("/.*"), "In the place of the whole path."),
             .init("prefix", .matching("(?:/.*)?"), "In the place of what the route has matched."),
+            .init("regex", .map(Self.patternShape), "In the place of all that an expression finds in the path."),
         ], isStrict: true)
 
     static let retryShape = MapShape(
@@ -195,7 +196,14 @@ extension RouteReader {
         [
             .init("prefix", .matching("(?:/.*)?"), "In the place of what the route has matched; empty: it goes."),
             .init("path", .matching("/.*"), "In the place of the whole path."),
+            .init("regex", .map(Self.patternShape), "In the place of all that an expression finds in the path."),
             .init("host", .text, "What Host says, without a port."),
+        ], isStrict: true)
+
+    static let patternShape = MapShape(
+        [
+            .init("find", .text, isRequired: true, "The expression."),
+            .init("replace", .text, "What stands in its place; \\1 is the first group of it. Empty: it goes."),
         ], isStrict: true)
 
     static let faultShape = MapShape(

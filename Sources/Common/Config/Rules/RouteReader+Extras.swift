@@ -8,6 +8,21 @@ extension RouteReader {
         return extras
     }
 
+    /// What stands in place of what an expression finds in a path.
+    mutating func pattern(_ tree: ConfigTree) -> PathRewrite? {
+        self.problems.allowOnly(Self.patternShape, in: tree)
+        guard let find = self.problems.text(tree["find"]), !find.isEmpty else {
+            self.refuse(tree, "nothing says what is replaced", "write {find: \"^/v1/(.*)\", replace: '/\\1'}")
+            return nil
+        }
+        do {
+            return .pattern(try PatternRewrite(find, self.problems.text(tree["replace"]) ?? ""))
+        } catch {
+            self.problems.note(tree.location, error)
+            return nil
+        }
+    }
+
     private mutating func cors(_ tree: ConfigTree?) -> CORSPolicy? {
         guard let tree else { return nil }
         self.problems.allowOnly(Self.corsShape, in: tree)

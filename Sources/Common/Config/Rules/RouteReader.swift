@@ -258,7 +258,7 @@ struct RouteReader {
         if ![301, 302, 303, 307, 308].contains(status) {
             self.refuse(redirect["status"] ?? redirect, "\(status) is no redirect", "write 301, 302, 303, 307 or 308")
         }
-        if !["scheme", "host", "port", "path", "prefix"].contains(where: { redirect[$0] != nil }) {
+        if !["scheme", "host", "port", "path", "prefix", "regex"].contains(where: { redirect[$0] != nil }) {
             self.refuse(redirect, "the redirect leads to where it comes from", "write host, path or scheme")
         }
         let host = self.problems.text(redirect["host"])
@@ -283,6 +283,11 @@ struct RouteReader {
     }
 
     private mutating func rewrite(_ tree: ConfigTree?, _ match: ConfigTree?) -> PathRewrite? {
+        if let tree, let regex = tree["regex"] {
+            if tree["prefix"] == nil, tree["path"] == nil { return self.pattern(regex) }
+            self.refuse(tree, "regex is not all that is to be replaced", "keep one of prefix, path and regex")
+            return nil
+        }
         switch (self.problems.text(tree?["prefix"]), self.problems.text(tree?["path"])) {
         case (nil, nil): return nil
         case (nil, let path?):

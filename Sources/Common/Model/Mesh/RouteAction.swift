@@ -131,6 +131,8 @@ package enum PathRewrite: Sendable, Equatable {
     case bytes(length: Int, replacement: [UInt8])
     /// The whole path is replaced.
     case whole([UInt8])
+    /// Everything that an expression finds in the path is.
+    case pattern(PatternRewrite)
 }
 
 /// How long a call may take; `nil` is the virtual host's own limit, zero none.

@@ -28,6 +28,10 @@ import Testing
             ("cors: {origins: [{regex: '('}]}", "\"\\A(?:()\\z\" is no regular expression"),
             ("cors: {origins: [a], headers: ['x y']}", "\"x y\" is no header name"),
             ("cors: {origins: [a], maxAge: 5}", "\"5\" is no duration"),
+            ("rewrite: {regex: {}}", "nothing says what is replaced"),
+            ("rewrite: {regex: {find: '('}}", "\"(\" is no regular expression"),
+            (#"rewrite: {regex: {find: a, replace: '\1'}}"#, #""\1" asks for group 1"#),
+            ("rewrite: {regex: {find: a}, path: /b}", "regex is not all that is to be replaced"),
         ])
     func mistakes(keys: String, expected: String) throws {
         let (config, problems) = try rules(Self.mesh(keys))
@@ -47,6 +51,16 @@ import Testing
         #expect(policy.methods == "GET, PUT" && policy.headers == "x-a, x-b" && policy.exposed == "x-c")
         #expect(policy.maxAge == "600" && policy.allowsCredentials && !policy.passesOnOthers && !policy.allowsAll)
         #expect(try self.action("cors: {origins: ['*']}").extras.cors?.passesOnOthers == true)
+    }
+
+    @Test("compiles an expression whose matches give way, in rewrites and in redirects")
+    func pattern() throws {
+        let rewrite = PathRewrite.pattern(try PatternRewrite("^/a(.*)", #"/b\1"#))
+        #expect(try self.action(#"rewrite: {regex: {find: "^/a(.*)", replace: '/b\1'}}"#).rewrite == rewrite)
+        let text = #"mesh: {hosts: [{name: shop, routes: [{redirect: {regex: {find: "^/a(.*)", replace: '/b\1'}}}]}]}"#
+        let (config, problems) = try rules(text)
+        #expect(problems == [])
+        #expect(config.rules.routes.hosts["shop"]?.routes.first?.action?.answer == .redirect(Redirect(rewrite: rewrite)))
     }
 
     @Test("warns where every page may act for its visitor")
