@@ -14,6 +14,22 @@ package struct FieldMatch: Sendable {
         case scheme
         /// With the query.
         case path
+        /// Of an answer.
+        case status
+
+        /// What has this name: that of a field, or one with a colon in front.
+        package init(_ name: some StringProtocol) {
+            let lowercased = name.lowercased()
+            self =
+                switch lowercased {
+                case ":method": .method
+                case ":authority", "host": .authority
+                case ":scheme": .scheme
+                case ":path": .path
+                case ":status": .status
+                default: .field(Array(lowercased.utf8))
+                }
+        }
     }
 
     /// As the route writes it.
@@ -36,15 +52,7 @@ package struct FieldMatch: Sendable {
         treatsMissingAsEmpty: Bool = false
     ) {
         self.name = name
-        let lowercased = name.lowercased()
-        self.subject =
-            switch lowercased {
-            case ":method": .method
-            case ":authority", "host": .authority
-            case ":scheme": .scheme
-            case ":path": .path
-            default: .field(Array(lowercased.utf8))
-            }
+        self.subject = Subject(name)
         self.operators = operators
         self.isPresent = isPresent
         self.inverts = inverts

@@ -295,7 +295,9 @@ package final class ExchangeDriver: DeadlineOwner {
             let profile = self.exchange.target?.policy.host?.profile ?? .serviceComb
             var reply = LocalReply(error, profile)
             // What clients of Envoy know: its own answers are changed like all others.
-            if profile == .envoy, let effect = self.exchange.effect { effect.edit(&reply) }
+            if profile == .envoy, let effect = self.exchange.effect {
+                effect.edit(&reply, of: self.exchange)
+            }
             self.reply(reply, outcome: outcome ?? Outcome(error, hasHead: false))
         }
     }

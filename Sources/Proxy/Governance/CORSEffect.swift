@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // request path
 
-package import Common
+import BasicContainers
+import Common
 
 /// The policy of a route for pages of other origins, ready to be asked.
 package final class CORSEffect: Sendable {

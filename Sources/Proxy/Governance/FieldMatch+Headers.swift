@@ -25,6 +25,7 @@ extension FieldMatch {
             let scheme = Self.http
             return self.holds(for: scheme.rawSpan)
         case .path: return headers.withBytes(in: head.path) { self.holds(for: $0) }
+        case .status: return self.holdsForAbsence
         }
     }
 }

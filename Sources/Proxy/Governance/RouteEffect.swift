@@ -14,6 +14,8 @@ package final class RouteEffect: Sendable {
     let requestEdits: [FieldEdit]
     /// Changes of the answer's fields, in their order.
     let responseEdits: [FieldEdit]
+    /// Whether values of these are made for each message.
+    let fillsRequest, fillsResponse: Bool
     /// See ``RouteAction/host``.
     let host: HeaderLine?
     /// See ``RouteLimits``.
@@ -36,8 +38,12 @@ package final class RouteEffect: Sendable {
         self.targets = targets
         self.limiter = limiter
         self.hinders = limiter != nil || action.fault != nil
-        self.requestEdits = action.requestEdits.map { FieldEdit($0) }
-        self.responseEdits = action.responseEdits.map { FieldEdit($0) }
+        let requestEdits = action.requestEdits.map { FieldEdit($0) }
+        let responseEdits = action.responseEdits.map { FieldEdit($0) }
+        self.requestEdits = requestEdits
+        self.responseEdits = responseEdits
+        self.fillsRequest = requestEdits.contains { $0.formatted != nil }
+        self.fillsResponse = responseEdits.contains { $0.formatted != nil }
         self.host = action.host.map { HeaderLine("Host", $0) }
         self.headLimit = Self.amount(action.limits.head)
         self.callLimit = Self.amount(action.limits.call)
@@ -78,8 +84,11 @@ package final class RouteEffect: Sendable {
     }
 
     /// Does to an answer of mesher's own what is done to all.
-    func edit(_ reply: inout LocalReply) {
-        for edit in self.action.responseEdits {
+    ///
+    /// - Parameter exchange: What the answer belongs to.
+    func edit(_ reply: inout LocalReply, of exchange: borrowing Exchange) {
+        let edits = self.action.responseEdits
+        for edit in self.fillsResponse ? exchange.filled(edits) : edits {
             let name = edit.name.lowercased()
             let isThere = name == "content-type" || reply.headers.contains { $0.name.lowercased() == name }
             switch edit {
@@ -94,7 +103,7 @@ package final class RouteEffect: Sendable {
                 .setIfPresent(_, let value) where name == "content-type":
                 reply.contentType = value
             case .add where name == "content-type": break
-            case .remove: break
+            case .remove, .filled: break
             case .set(let name, let value), .add(let name, let value), .addIfAbsent(let name, let value),
                 .setIfPresent(let name, let value):
                 reply.headers.append(.init(name, value))
@@ -117,14 +126,25 @@ package final class RouteEffect: Sendable {
         /// What it takes for the change: that there is a field of the name, or that there is none; `nil` for nothing.
         let needsField: Bool?
         let line: HeaderLine?
+        /// What comes in place of the line; `nil` for most.
+        let formatted: FormattedField?
 
         init(_ edit: HeaderEdit) {
+            if case .filled(let plain, let format, let keepsEmpty) = edit {
+                self.init(plain, FormattedField(Array(plain.name.utf8), format, keepsEmpty: keepsEmpty))
+            } else {
+                self.init(edit, nil)
+            }
+        }
+
+        private init(_ edit: HeaderEdit, _ formatted: FormattedField?) {
+            self.formatted = formatted
             let name = Array(edit.name.lowercased().utf8)
             self.name = name
             self.known = HeaderName(name.rawSpan, at: 0, count: name.count)
             self.removes = edit.removes
             switch edit {
-            case .remove: (self.needsField, self.line) = (nil, nil)
+            case .remove, .filled: (self.needsField, self.line) = (nil, nil)
             case .set(let name, let value), .add(let name, let value):
                 (self.needsField, self.line) = (nil, HeaderLine(name, value))
             case .addIfAbsent(let name, let value):
@@ -139,11 +159,27 @@ package final class RouteEffect: Sendable {
 extension HeaderBlock {
     /// Makes changes that were configured.
     mutating func apply(_ edits: [RouteEffect.FieldEdit]) {
-        for edit in edits {
-            if let needed = edit.needsField, (self.firstIndex(ofLowercased: edit.name) != nil) != needed { continue }
-            if edit.removes { self.remove(edit.name, edit.known) }
-            if let line = edit.line { self.append(line) }
-        }
+        for edit in edits { self.apply(edit) }
+    }
+
+    @inline(__always)
+    mutating func apply(_ edit: RouteEffect.FieldEdit) {
+        guard self.takes(edit) else { return }
+        if edit.removes { self.remove(edit.name, edit.known) }
+        if let line = edit.line { self.append(line) }
+    }
+
+    /// The same with a value that was made for this message.
+    mutating func apply(_ edit: RouteEffect.FieldEdit, _ field: FormattedField, _ value: [UInt8]) {
+        guard self.takes(edit) else { return }
+        if edit.removes { self.remove(edit.name, edit.known) }
+        self.append(field.name, edit.known, value: value)
+    }
+
+    @inline(__always)
+    private func takes(_ edit: RouteEffect.FieldEdit) -> Bool {
+        guard let needed = edit.needsField else { return true }
+        return (self.firstIndex(ofLowercased: edit.name) != nil) == needed
     }
 }
 
@@ -162,7 +198,11 @@ extension Exchange {
             self.requestHeaders.remove(.host)
             self.requestHeaders.append(host)
         }
-        self.requestHeaders.apply(effect.requestEdits)
+        if effect.fillsRequest {
+            self.apply(filling: effect.requestEdits, toResponse: false)
+        } else {
+            self.requestHeaders.apply(effect.requestEdits)
+        }
     }
 
     /// Makes the request what it was at a mark.
@@ -201,7 +241,7 @@ extension Exchange {
             reply.headers = [.init("Location", self.location(redirect))]
         }
         if self.target?.policy.host?.profile == .envoy { reply.grpcStatus = GRPCStatus.envoyCode(ofHTTP: reply.status) }
-        effect.edit(&reply)
+        effect.edit(&reply, of: self)
         return reply
     }
 
@@ -231,7 +271,11 @@ extension Exchange {
 
     /// Does to the answer what the route says.
     package mutating func applyToResponse(_ effect: RouteEffect) {
-        self.responseHeaders.apply(effect.responseEdits)
+        if effect.fillsResponse {
+            self.apply(filling: effect.responseEdits, toResponse: true)
+        } else {
+            self.responseHeaders.apply(effect.responseEdits)
+        }
         if let cors = effect.cors { self.showOrigin(cors) }
     }
 

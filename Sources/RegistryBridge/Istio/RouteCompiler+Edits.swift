@@ -8,18 +8,18 @@ extension RouteCompiler {
     /// What is done to the fields of requests, by the route, its host and its table: the nearest first.
     mutating func requestEdits(_ route: XDSRoute) throws(ResourceMistake) -> [HeaderEdit] {
         self.inOrder([
-            try self.edits(route.requestHeadersToAdd, route.requestHeadersToRemove),
-            try self.edits(self.host.requestHeadersToAdd, self.host.requestHeadersToRemove),
-            try self.edits(self.table.requestHeadersToAdd, self.table.requestHeadersToRemove),
+            try self.edits(route.requestHeadersToAdd, route.requestHeadersToRemove, of: route),
+            try self.edits(self.host.requestHeadersToAdd, self.host.requestHeadersToRemove, of: route),
+            try self.edits(self.table.requestHeadersToAdd, self.table.requestHeadersToRemove, of: route),
         ])
     }
 
     /// The same of answers.
     mutating func responseEdits(_ route: XDSRoute) throws(ResourceMistake) -> [HeaderEdit] {
         self.inOrder([
-            try self.edits(route.responseHeadersToAdd, route.responseHeadersToRemove),
-            try self.edits(self.host.responseHeadersToAdd, self.host.responseHeadersToRemove),
-            try self.edits(self.table.responseHeadersToAdd, self.table.responseHeadersToRemove),
+            try self.edits(route.responseHeadersToAdd, route.responseHeadersToRemove, of: route),
+            try self.edits(self.host.responseHeadersToAdd, self.host.responseHeadersToRemove, of: route),
+            try self.edits(self.table.responseHeadersToAdd, self.table.responseHeadersToRemove, of: route),
         ])
     }
 
@@ -28,7 +28,9 @@ extension RouteCompiler {
     }
 
     /// The edits of one level: fields go before others come.
-    mutating func edits(_ added: [XDSHeaderValueOption], _ removed: [String]) throws(ResourceMistake) -> [HeaderEdit] {
+    mutating func edits(
+        _ added: [XDSHeaderValueOption], _ removed: [String], of route: XDSRoute
+    ) throws(ResourceMistake) -> [HeaderEdit] {
         var edits: [HeaderEdit] = []
         for name in removed {
             guard !name.isEmpty, !name.hasPrefix(":"), name.lowercased() != "host" else {
@@ -46,32 +48,32 @@ extension RouteCompiler {
             if !option.header.rawValue.isEmpty {
                 value = String(decoding: option.header.rawValue, as: UTF8.self)
             }
-            guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
-                throw ResourceMistake("the value of \(name) is none of a header")
-            }
-            guard let text = Self.plain(value) else {
-                self.note("the header \(name) is not set: its value \(value) is filled in for each request")
+            guard Self.isValue(value) else { throw ResourceMistake("the value of \(name) is none of a header") }
+            let format: FieldFormat
+            do throws(FieldFormat.Failure) {
+                format = try FieldFormat(value, .ofProcess(route: route.name))
+            } catch {
+                switch error {
+                case .malformed(let problem): throw ResourceMistake("the value of \(name), \(value): \(problem)")
+                case .missing(let gap): self.note("the header \(name) is not set: \(gap)")
+                }
                 continue
             }
+            let text = format.plain ?? value
             if text.isEmpty, !option.keepEmptyValue { continue }
             let isOld = option.hasAppend
+            let edit: HeaderEdit
             switch isOld ? (option.append.value ? .appendIfExistsOrAdd : .overwriteIfExistsOrAdd) : option.appendAction
             {
-            case .appendIfExistsOrAdd: edits.append(.add(name, text))
-            case .addIfAbsent: edits.append(.addIfAbsent(name, text))
-            case .overwriteIfExistsOrAdd: edits.append(.set(name, text))
-            case .overwriteIfExists: edits.append(.setIfPresent(name, text))
+            case .appendIfExistsOrAdd: edit = .add(name, text)
+            case .addIfAbsent: edit = .addIfAbsent(name, text)
+            case .overwriteIfExistsOrAdd: edit = .set(name, text)
+            case .overwriteIfExists: edit = .setIfPresent(name, text)
             case .UNRECOGNIZED(let number): throw ResourceMistake("append_action \(number) of \(name) is not known")
             }
+            edits.append(format.plain == nil ? .filled(edit, format, keepsEmpty: option.keepEmptyValue) : edit)
         }
         return edits
-    }
-
-    /// A value without what is filled in for each request; `nil` where there is such a thing.
-    private static func plain(_ value: String) -> String? {
-        guard value.contains("%") else { return value }
-        let parts = value.split(separator: "%%", omittingEmptySubsequences: false)
-        return parts.contains { $0.contains("%") } ? nil : parts.joined(separator: "%")
     }
 
     // MARK: Paths

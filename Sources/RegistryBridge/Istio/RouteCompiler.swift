@@ -109,8 +109,9 @@ struct RouteCompiler {
                     self.note("a CORS policy of a weighted cluster is not followed")
                 }
                 let own =
-                    try self.edits(target.requestHeadersToAdd, target.requestHeadersToRemove)
-                let ownOfResponse = try self.edits(target.responseHeadersToAdd, target.responseHeadersToRemove)
+                    try self.edits(target.requestHeadersToAdd, target.requestHeadersToRemove, of: route)
+                let ownOfResponse = try self.edits(
+                    target.responseHeadersToAdd, target.responseHeadersToRemove, of: route)
                 let host = try Self.line(target.hostRewriteLiteral, of: "host_rewrite_literal")
                 if own.isEmpty, ownOfResponse.isEmpty, host.isEmpty {
                     targets.append(nil)

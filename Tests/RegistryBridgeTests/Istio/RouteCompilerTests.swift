@@ -125,4 +125,34 @@ import Testing
             }
         }
     }
+
+    // MARK: Fields
+
+    private func edits(_ value: String, keepsEmpty: Bool = false) throws -> (edits: [HeaderEdit], gaps: Set<String>) {
+        let (routes, gaps) = try self.compile { route in
+            route.name = "first"
+            route.requestHeadersToAdd = [
+                .with { option in
+                    option.header.key = "x-a"
+                    option.header.value = value
+                    option.keepEmptyValue = keepsEmpty
+                }
+            ]
+        }
+        return (routes.first?.action?.requestEdits ?? [], gaps)
+    }
+
+    @Test("a value is filled in for each request, or known already; an unknown one refuses the table")
+    func formats() throws {
+        #expect(try self.edits("100%%").edits == [.add("x-a", "100%")])
+        #expect(try self.edits("%ROUTE_NAME%").edits == [.add("x-a", "first")])
+        let format = try FieldFormat("%REQ(b)%")
+        #expect(
+            try self.edits("%REQ(b)%", keepsEmpty: true).edits
+                == [.filled(.add("x-a", "%REQ(b)%"), format, keepsEmpty: true)])
+        let missing = try self.edits("%RESPONSE_FLAGS%")
+        #expect(missing.edits.isEmpty && missing.gaps == ["the header x-a is not set: RESPONSE_FLAGS is not filled in"])
+        #expect(throws: ResourceMistake.self) { try self.edits("%NOBODY%") }
+        #expect(throws: ResourceMistake.self) { try self.edits("50%") }
+    }
 }

@@ -190,6 +190,9 @@ extension RouteReader {
             .init(
                 "set", .map(MapShape(others: .text, isStrict: true)), "Fields that become the only ones of their name."),
             .init("add", .map(MapShape(others: .text, isStrict: true)), "Fields to add."),
+            .init(
+                "fill", .map(MapShape(others: .text, isStrict: true)),
+                "Fields to set to what each message has: %REQ(x-user)%."),
         ], isStrict: true)
 
     static let rewriteShape = MapShape(

@@ -8,6 +8,22 @@ extension RouteReader {
         return extras
     }
 
+    /// A field whose value is made for each message.
+    mutating func filled(_ entry: ConfigTree.Entry) -> HeaderEdit? {
+        guard let text = self.problems.fieldValue(entry.value) else { return nil }
+        do {
+            let format = try FieldFormat(text, .ofProcess())
+            let edit = HeaderEdit.set(entry.key, format.plain ?? text)
+            return format.plain == nil ? .filled(edit, format, keepsEmpty: false) : edit
+        } catch {
+            switch error {
+            case .malformed(let problem), .missing(let problem):
+                self.refuse(entry.value, "\"\(text)\": \(problem)", "write what can be filled in, such as %REQ(x-user)%")
+            }
+            return nil
+        }
+    }
+
     /// What stands in place of what an expression finds in a path.
     mutating func pattern(_ tree: ConfigTree) -> PathRewrite? {
         self.problems.allowOnly(Self.patternShape, in: tree)

@@ -338,6 +338,9 @@ struct RouteReader {
         for entry in self.problems.entries(tree["add"]) {
             edits.append((.add(entry.key, self.problems.fieldValue(entry.value) ?? ""), entry.value))
         }
+        for entry in self.problems.entries(tree["fill"]) {
+            if let edit = self.filled(entry) { edits.append((edit, entry.value)) }
+        }
         for (edit, place) in edits {
             self.problems.token(edit.name, place.location, "header name", "write letters, digits and hyphens")
             // What sidecars tell each other: without it a loop would not be known.

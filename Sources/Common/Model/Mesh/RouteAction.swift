@@ -209,6 +209,9 @@ package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
     case addIfAbsent(String, String)
     /// The field becomes the only one of its name, where there is one.
     case setIfPresent(String, String)
+    /// One of the others, none of these itself, with a value that is made for each message in place of the one written
+    /// there; an empty one leaves everything as it is, unless it is to be kept.
+    indirect case filled(HeaderEdit, FieldFormat, keepsEmpty: Bool)
 
     /// The name.
     package var name: String {
@@ -216,6 +219,19 @@ package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
         case .remove(let name), .set(let name, _), .add(let name, _), .addIfAbsent(let name, _),
             .setIfPresent(let name, _):
             name
+        case .filled(let edit, _, _): edit.name
+        }
+    }
+
+    /// The same with another value.
+    package func with(value: String) -> HeaderEdit {
+        switch self {
+        case .remove: self
+        case .set(let name, _): .set(name, value)
+        case .add(let name, _): .add(name, value)
+        case .addIfAbsent(let name, _): .addIfAbsent(name, value)
+        case .setIfPresent(let name, _): .setIfPresent(name, value)
+        case .filled(let edit, _, _): edit.with(value: value)
         }
     }
 
@@ -227,6 +243,7 @@ package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
         case .add(let name, let value): "also \(name): \(value)"
         case .addIfAbsent(let name, let value): "\(name): \(value) where there is none"
         case .setIfPresent(let name, let value): "\(name): \(value) where there is one"
+        case .filled(let edit, _, _): edit.description
         }
     }
 
@@ -235,6 +252,7 @@ package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
         switch self {
         case .remove, .set, .setIfPresent: true
         case .add, .addIfAbsent: false
+        case .filled(let edit, _, _): edit.removes
         }
     }
 }

@@ -28,6 +28,10 @@ import Testing
             ("cors: {origins: [{regex: '('}]}", "\"\\A(?:()\\z\" is no regular expression"),
             ("cors: {origins: [a], headers: ['x y']}", "\"x y\" is no header name"),
             ("cors: {origins: [a], maxAge: 5}", "\"5\" is no duration"),
+            ("requestHeaders: {fill: {a: '%NOBODY%'}}", "\"%NOBODY%\": NOBODY is not known"),
+            ("requestHeaders: {fill: {a: '50%'}}", "\"50%\": a percent sign begins nothing"),
+            ("requestHeaders: {fill: {a: '%STREAM_ID%'}}", "\"%STREAM_ID%\": STREAM_ID is not filled in"),
+            ("requestHeaders: {fill: {host: '%PROTOCOL%'}}", "host cannot be changed here"),
             ("rewrite: {regex: {}}", "nothing says what is replaced"),
             ("rewrite: {regex: {find: '('}}", "\"(\" is no regular expression"),
             (#"rewrite: {regex: {find: a, replace: '\1'}}"#, #""\1" asks for group 1"#),
@@ -61,6 +65,14 @@ import Testing
         let (config, problems) = try rules(text)
         #expect(problems == [])
         #expect(config.rules.routes.hosts["shop"]?.routes.first?.action?.answer == .redirect(Redirect(rewrite: rewrite)))
+    }
+
+    @Test("a field is filled in for each message, or set where nothing changes")
+    func fill() throws {
+        let edits = try self.action("requestHeaders: {fill: {a: '%REQ(b)%'}}").requestEdits
+        #expect(edits == [.filled(.set("a", "%REQ(b)%"), try FieldFormat("%REQ(b)%"), keepsEmpty: false)])
+        let plain = try self.action("responseHeaders: {fill: {a: '100%%'}, set: {b: '100%'}}").responseEdits
+        #expect(plain == [.set("b", "100%"), .set("a", "100%")])
     }
 
     @Test("warns where every page may act for its visitor")
