@@ -184,6 +184,15 @@ extension Explainer {
             if let limit = action.limits.call, limit > .zero {
                 lines.append("the call has \(DurationText.write(limit))")
             }
+            if let stream = action.limits.stream {
+                if let whole = stream.whole { lines.append("the call has \(DurationText.write(whole)) in all") }
+                if let most = stream.asked, most > .zero {
+                    lines.append("calls of gRPC get \(DurationText.write(most)) of what they ask for at most")
+                }
+                if let silence = stream.silence {
+                    lines.append("after a silence of \(DurationText.write(silence)) it ends")
+                }
+            }
             if let cors = action.extras.cors {
                 lines.append(
                     cors.allowsAll

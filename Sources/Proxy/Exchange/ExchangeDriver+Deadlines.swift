@@ -21,6 +21,26 @@ extension ExchangeDriver {
         self.worker.deadlines.notice(amount)
     }
 
+    /// The time that a call of gRPC asks for; `nil` where it says none.
+    var askedTime: TimeAmount? {
+        guard let index = self.exchange.requestHeaders.firstIndex(of: .grpcTimeout) else { return nil }
+        let time = self.exchange.requestHeaders.withValue(at: index) { GRPCStatus.timeout($0) }
+        return time.map { max(.milliseconds(1), $0) }
+    }
+
+    /// The time of the call as a whole, which has begun with the head of its request.
+    func limitStream(_ limits: StreamEffect) {
+        self.call.hasStreamLimit = true
+        guard let limit = limits.limit(asked: self.exchange.isGRPC ? self.askedTime : nil) else { return }
+        self.call.streamDeadline = self.exchange.startedAt + limit
+        self.call.callDeadline = min(self.call.callDeadline, self.call.streamDeadline)
+        self.arm(max(.milliseconds(1), self.call.streamDeadline - self.worker.now))
+    }
+
+    /// The limit of silence that the route sets, also before the answer.
+    @inline(__always)
+    var silenceLimit: TimeAmount? { self.exchange.effect?.stream?.silence }
+
     private var earliest: NIODeadline {
         min(min(self.call.headDeadline, self.call.callDeadline), min(self.call.idleDeadline, self.call.bodyDeadline))
     }
@@ -70,14 +90,14 @@ extension ExchangeDriver {
             // Whoever has left waits no longer than others.
             return self.call.hasClientLeft ? min(settings.halfClosed, self.connectLimit) : self.connectLimit
         case .waiting:
-            if self.call.isRequestComplete { return self.call.hasClientLeft ? settings.halfClosed : nil }
+            if self.call.isRequestComplete { return self.call.hasClientLeft ? settings.halfClosed : self.silenceLimit }
             if self.call.isUpstreamFull { return settings.stream }
             // A stream of messages may be silent as long as its call lasts.
             return self.exchange.request.flags.contains(.grpc) ? nil : settings.requestBody
         case .responding:
             return self.call.hasClientLeft && !self.call.isDownstreamFull
                 ? settings.halfClosed : self.exchange.effect?.idleLimit ?? settings.stream
-        case .tunnel: return settings.tunnel
+        case .tunnel: return self.silenceLimit ?? settings.tunnel
         }
     }
 
@@ -106,8 +126,17 @@ extension ExchangeDriver {
         let fair = min(Self.fairChance, self.exchange.effect?.callLimit ?? Self.fairChance)
         let isFair =
             self.exchange.attempt.upstream != nil && self.worker.now - self.exchange.attempt.sentAt >= fair
+        if self.call.streamDeadline <= self.worker.now { self.call.overdue = .whole }
         self.letGo(.late)
         self.fail(ProxyError(.upstreamTimeout), outcome: isFair ? nil : .callOver)
+    }
+
+    /// Nobody has said anything for as long as the route allows: no other try.
+    private func silenceIsOver() {
+        self.worker.metrics.count(.upstreamTime)
+        self.call.overdue = .silence
+        self.letGo(.late)
+        self.fail(ProxyError(.upstreamTimeout))
     }
 
     private static var fairChance: TimeAmount { .seconds(1) }
@@ -120,6 +149,7 @@ extension ExchangeDriver {
         case .held: self.fail(ProxyError(.internal, "held for too long"))
         case .connecting where self.exchange.attempt.hasQueued: self.crowdedOut()
         case .connecting: self.upstreamIsLate()
+        case .waiting where self.call.isRequestComplete && self.silenceLimit != nil: self.silenceIsOver()
         case .waiting where self.call.isRequestComplete || self.call.isUpstreamFull: self.upstreamIsLate()
         case .waiting:
             metrics.count(.requestBodyTime)

@@ -23,7 +23,10 @@ extension ExchangeDriver {
         self.phase = .connecting
         self.exchange.attempts &+= 1
         self.renewTicket()
-        if self.call.isRequestComplete, let effect = self.exchange.effect { self.beginCall(effect) }
+        if let effect = self.exchange.effect {
+            if let stream = effect.stream, !self.call.hasStreamLimit { self.limitStream(stream) }
+            if self.call.isRequestComplete { self.beginCall(effect) }
+        }
         // After a connection that went stale only a fresh one will do: its siblings are likely stale too.
         let mayReuse = self.exchange.attempts == 1
         switch self.worker.pool.open(endpoint, for: self.currentTicket, mayReuse: mayReuse) {
@@ -98,13 +101,15 @@ extension ExchangeDriver {
         let limit = self.exchange.timeout ?? self.plan.settings.firstByte
         self.call.bodyDeadline = .distantFuture
         self.call.headDeadline = self.worker.now + limit
-        self.disarmIdle()
+        if self.silenceLimit == nil { self.disarmIdle() } else { self.armIdle() }
         self.arm(limit)
     }
 
     /// The time of the call runs from the last byte of its request, over all tries.
     func beginCall(_ effect: RouteEffect) {
-        guard let limit = effect.callLimit, !self.call.hasCallLimit else { return }
+        guard !self.call.hasCallLimit,
+            let limit = self.exchange.isGRPC ? effect.grpcCallLimit : effect.callLimit
+        else { return }
         self.call.hasCallLimit = true
         self.call.callDeadline = min(self.call.callDeadline, self.worker.now + limit)
         self.arm(limit)
@@ -196,7 +201,7 @@ extension ExchangeDriver {
         self.call.downstream?.sendInterim(self)
         self.exchange.responseHeaders.clear()
         // A sign of life, which an upstream that takes nothing of a body owes.
-        if !self.call.isRequestComplete { self.armIdle() }
+        if !self.call.isRequestComplete || self.silenceLimit != nil { self.armIdle() }
     }
 
     /// The final response; its head is in the exchange.

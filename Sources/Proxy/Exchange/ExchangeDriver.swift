@@ -47,6 +47,10 @@ package final class ExchangeDriver: DeadlineOwner {
         var isTunnelOutputClosed = false
         /// Whether the route's own limit of the call has begun.
         var hasCallLimit = false
+        /// Whether the route's limit of the call as a whole has begun.
+        var hasStreamLimit = false
+        /// Which of the route's limits of it is over.
+        var overdue: OverdueStream?
         /// Bytes of the request's body since its pace was measured last.
         var unmeasured = 0
         /// From the last byte of the request to the head of the response: for each try.
@@ -54,6 +58,8 @@ package final class ExchangeDriver: DeadlineOwner {
         /// From the beginning of a gRPC call to its end, or from the last byte of the request where the route says so; over
         /// all tries.
         var callDeadline = NIODeadline.distantFuture
+        /// From the beginning of the call to its end, where the route says so; one of those that ``callDeadline`` is.
+        var streamDeadline = NIODeadline.distantFuture
         /// The pace of a request body that is awaited.
         var bodyDeadline = NIODeadline.distantFuture
         /// The silence of whoever has to act.
@@ -116,10 +122,7 @@ package final class ExchangeDriver: DeadlineOwner {
             }
         }
         if self.exchange.request.flags.contains(.grpc) { self.exchange.isGRPC = true }
-        if self.exchange.isGRPC, let index = self.exchange.requestHeaders.firstIndex(of: .grpcTimeout),
-            let limit = self.exchange.requestHeaders.withValue(at: index, { GRPCStatus.timeout($0) })
-        {
-            let limit = max(.milliseconds(1), limit)
+        if self.exchange.isGRPC, let limit = self.askedTime {
             self.call.callDeadline = self.exchange.startedAt + limit
             self.arm(limit)
         }
@@ -295,6 +298,7 @@ package final class ExchangeDriver: DeadlineOwner {
             let profile = self.exchange.target?.policy.host?.profile ?? .serviceComb
             var reply = LocalReply(error, profile)
             // What clients of Envoy know: its own answers are changed like all others.
+            if profile == .envoy { self.call.overdue?.tell(&reply) }
             if profile == .envoy, let effect = self.exchange.effect {
                 effect.edit(&reply, of: self.exchange)
             }

@@ -22,6 +22,10 @@ package final class RouteEffect: Sendable {
     let headLimit: TimeAmount?
     let callLimit: TimeAmount?
     let idleLimit: TimeAmount?
+    /// See ``RouteLimits/grpcCall``.
+    let grpcCallLimit: TimeAmount?
+    /// See ``RouteLimits/stream``.
+    let stream: StreamEffect?
     /// See ``RouteExtras/cors``.
     package let cors: CORSEffect?
 
@@ -48,6 +52,8 @@ package final class RouteEffect: Sendable {
         self.headLimit = Self.amount(action.limits.head)
         self.callLimit = Self.amount(action.limits.call)
         self.idleLimit = Self.amount(action.limits.idle)
+        self.grpcCallLimit = Self.amount(action.limits.grpcCall) ?? self.callLimit
+        self.stream = action.limits.stream.map { StreamEffect($0) }
         self.cors = action.extras.cors.map { CORSEffect($0) }
     }
 

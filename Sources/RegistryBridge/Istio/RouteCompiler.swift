@@ -168,7 +168,7 @@ struct RouteCompiler {
         draft.limits.head = .zero
         draft.limits.call = .seconds(15)
         if action.hasTimeout { draft.limits.call = try Duration(action.timeout, of: "timeout") }
-        if action.hasIdleTimeout { draft.limits.idle = try Duration(action.idleTimeout, of: "idle_timeout") }
+        try self.limit(&draft.limits, action)
         if action.hasRetryPolicy || self.host.hasRetryPolicy {
             let policy = action.hasRetryPolicy ? action.retryPolicy : self.host.retryPolicy
             draft.retry = try RetryCompiler.retry(policy, &draft.limits, &self.gaps)

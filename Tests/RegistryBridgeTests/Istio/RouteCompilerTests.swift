@@ -155,4 +155,30 @@ import Testing
         #expect(throws: ResourceMistake.self) { try self.edits("%NOBODY%") }
         #expect(throws: ResourceMistake.self) { try self.edits("50%") }
     }
+
+    // MARK: Times
+
+    @Test("the time of the whole takes the place of the timeout, that of gRPC calls is theirs alone")
+    func times() throws {
+        let whole = try self.compile { route in
+            route.route.timeout.seconds = 1
+            route.route.idleTimeout.seconds = 7
+            route.route.maxStreamDuration.maxStreamDuration.seconds = 5
+            route.route.maxStreamDuration.grpcTimeoutHeaderMax = .init()
+            route.route.maxGrpcTimeout.seconds = 3
+        }
+        var stream = StreamLimits()
+        (stream.whole, stream.asked, stream.silence) = (.seconds(5), .zero, .seconds(7))
+        let limits = try #require(whole.routes.first?.action?.limits)
+        #expect(limits.call == .zero && limits.idle == .seconds(7) && limits.grpcCall == nil)
+        #expect(limits.stream == stream)
+        let old = try self.compile { route in
+            route.route.timeout.seconds = 1
+            route.route.idleTimeout = .init()
+            route.route.maxGrpcTimeout.seconds = 3
+        }
+        let oldLimits = try #require(old.routes.first?.action?.limits)
+        #expect(oldLimits.call == .seconds(1) && oldLimits.grpcCall == .seconds(3) && oldLimits.stream == nil)
+        #expect(throws: ResourceMistake.self) { try self.compile { $0.route.maxGrpcTimeout.seconds = -1 } }
+    }
 }

@@ -157,6 +157,8 @@ extension RouteReader {
             .init("head", .duration(hasZero: true), "To the head of the answer, for each try."),
             .init("call", .duration(hasZero: true), "To the end of the answer, over all tries."),
             .init("idle", .duration(hasZero: true), "From one byte of an answer to the next."),
+            .init("whole", .duration(hasZero: true), "From the head of the request to the end of the answer."),
+            .init("grpc", .duration(hasZero: false), "The most that a gRPC call gets of what it asks for."),
         ], isStrict: true)
 
     static let replyShape = MapShape(

@@ -8,6 +8,19 @@ extension RouteReader {
         return extras
     }
 
+    /// What `timeouts` says of calls as a whole.
+    mutating func streamLimits(_ tree: ConfigTree) -> StreamLimits? {
+        var limits = StreamLimits()
+        if let whole = self.problems.duration(tree["whole"]), whole > .zero { limits.whole = whole }
+        if let most = self.problems.duration(tree["grpc"]) {
+            limits.asked = most
+            if most == .zero, let place = tree["grpc"] {
+                self.refuse(place, "no call of gRPC can do anything in no time", "write one such as 5s, or take it out")
+            }
+        }
+        return limits == StreamLimits() ? nil : limits
+    }
+
     /// A field whose value is made for each message.
     mutating func filled(_ entry: ConfigTree.Entry) -> HeaderEdit? {
         guard let text = self.problems.fieldValue(entry.value) else { return nil }

@@ -188,6 +188,7 @@ struct RouteReader {
             limits.head = self.problems.duration(times["head"])
             limits.call = self.problems.duration(times["call"])
             limits.idle = self.problems.duration(times["idle"])
+            limits.stream = self.streamLimits(times)
         }
         if tree["reply"] != nil || tree["redirect"] != nil {
             for key in ["timeouts", "retry", "rewrite", "requestHeaders", "hash", "cors"] {

@@ -143,6 +143,10 @@ package struct RouteLimits: Sendable, Equatable {
     package var call: Duration?
     /// The silence of either side while an answer is passed on.
     package var idle: Duration?
+    /// What ``call`` is for calls of gRPC; `nil` for the same.
+    package var grpcCall: Duration?
+    /// What few routes limit besides.
+    package var stream: StreamLimits?
 
     /// The virtual host's own.
     package init() {}

@@ -32,6 +32,8 @@ import Testing
             ("requestHeaders: {fill: {a: '50%'}}", "\"50%\": a percent sign begins nothing"),
             ("requestHeaders: {fill: {a: '%STREAM_ID%'}}", "\"%STREAM_ID%\": STREAM_ID is not filled in"),
             ("requestHeaders: {fill: {host: '%PROTOCOL%'}}", "host cannot be changed here"),
+            ("timeouts: {grpc: 0s}", "no call of gRPC can do anything in no time"),
+            ("timeouts: {whole: 5}", "\"5\" is no duration"),
             ("rewrite: {regex: {}}", "nothing says what is replaced"),
             ("rewrite: {regex: {find: '('}}", "\"(\" is no regular expression"),
             (#"rewrite: {regex: {find: a, replace: '\1'}}"#, #""\1" asks for group 1"#),
@@ -65,6 +67,14 @@ import Testing
         let (config, problems) = try rules(text)
         #expect(problems == [])
         #expect(config.rules.routes.hosts["shop"]?.routes.first?.action?.answer == .redirect(Redirect(rewrite: rewrite)))
+    }
+
+    @Test("compiles limits of calls as a whole; none is no limit")
+    func stream() throws {
+        var limits = StreamLimits()
+        (limits.whole, limits.asked) = (.seconds(30), .seconds(5))
+        #expect(try self.action("timeouts: {whole: 30s, grpc: 5s}").limits.stream == limits)
+        #expect(try self.action("timeouts: {whole: 0s, idle: 1s}").limits.stream == nil)
     }
 
     @Test("a field is filled in for each message, or set where nothing changes")
