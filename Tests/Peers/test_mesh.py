@@ -162,6 +162,43 @@ def test_edits_and_rewrites():
     origin.refuse()
 
 
+def test_expressions_and_values_that_are_filled_in():
+    """A path gives way to what an expression makes of it, and fields say what each request has."""
+    origin = Mirror()
+    cluster = f"{{name: far, endpoints: [{{address: '127.0.0.1:{origin.port}'}}]}}"
+    route = (
+        "{rewrite: {regex: {find: '^/v([0-9])/', replace: '/api/\\1/'}, hostFrom: x-host, keepHost: true},"
+        " requestHeaders: {fill: {x-user: '<%REQ(x-name)%> %PROTOCOL%', x-path: '%REQ(:path)%', x-no: '%REQ(x-no)%'}},"
+        " responseHeaders: {fill: {x-to: '%UPSTREAM_HOST% %RESPONSE_CODE%'}}, targets: [{cluster: far}]}"
+    )
+    text = f"mesh: {{clusters: [{cluster}], hosts: [{{name: shop, routes: [{route}]}}]}}\n"
+    with World({}, mesh=text) as world:
+        response = world.ask("shop", "X-Name: me", "X-Host: far.example", path="/v2/items?a=/v1/")
+        lines = response.body.decode().lower().splitlines()
+        assert lines[0] == "get /api/2/items?a=/v1/ http/1.1"
+        wanted = ["x-user: <me> http/1.1", "x-path: /v2/items?a=/v1/", "host: far.example", "x-forwarded-host: shop"]
+        assert [line for line in wanted if line not in lines] == [], lines
+        assert not [line for line in lines if line.startswith("x-no")]
+        assert field(response, "x-to") == f"127.0.0.1:{origin.port} 200"
+    origin.refuse()
+
+
+def test_pages_of_other_origins(world):
+    """Preflights are answered, and answers say the origin of a page that may read them, failures too."""
+    cors = "cors: {origins: ['http://good.test'], methods: [PUT], expose: [x-a], passOn: false}"
+    install(world, mesh(f"{{match: [{{path: {{exact: /gone}}}}], targets: [{{cluster: gone}}], {cors}}}, "
+                        f"{{{TO_TWO}, {cors}}}", "{name: gone, service: nobody}"), "two")  # fmt: skip
+    asks = "Access-Control-Request-Method: PUT"
+    for origin, allowed in (("http://good.test", "http://good.test"), ("http://bad.test", None)):
+        preflight = world.ask("shop", f"Origin: {origin}", asks, method="OPTIONS")
+        assert (preflight.status, preflight.body) == (200, b"")
+        assert field(preflight, "access-control-allow-methods") == "PUT"
+        for answer_ in (preflight, world.ask("shop", f"Origin: {origin}"), world.ask("shop", f"Origin: {origin}", path="/gone")):
+            assert field(answer_, "access-control-allow-origin") == allowed
+    assert world.ask("shop", f"Origin: {origin}").body == b"two"
+    assert "pages may read the answer whose origin" in explain(world, "http://shop/")
+
+
 def explain(world, url):
     """What `mesher explain` says."""
     return subprocess.run(

@@ -57,7 +57,8 @@ struct SpanEncoder {
             isClean: isClean, method: method, target: target, path: path, host: host)
         // The path stands there up to three times, the own name with each of the tags.
         let text = method.count + 4 * target.count + host.count
-        let names = 12 * self.own.name.utf8.count + 2 * (span.remoteName?.utf8.count ?? 0)
+        let operation = span.record.operation?.utf8.count ?? 0
+        let names = 12 * self.own.name.utf8.count + 2 * (span.remoteName?.utf8.count ?? 0) + operation
         out.writeWithOutputRawSpan(minimumWritableBytes: 3072 + OutputRawSpan.room(for: text + names)) { out in
             let bytes = records.text.rawSpan
             switch self.format {
@@ -107,6 +108,15 @@ struct SpanEncoder {
             out.spanID(span.trace.parent)
         }
         out.append(",\"name\":\"")
+        if let operation = span.record.operation {
+            out.escaped(operation.rawSpan)
+        } else {
+            self.name(span, bytes, to: &out)
+        }
+        out.append(span.trace.isDebug ? "\",\"debug\":true" : "\"")
+    }
+
+    private func name(_ span: Span, _ bytes: RawSpan, to out: inout OutputRawSpan) {
         if span.isClient {
             out.escaped((span.record.service?.name ?? "unknown").rawSpan)
         } else {
@@ -117,7 +127,6 @@ struct SpanEncoder {
         } else {
             out.escaped(bytes.extracting(span.path), isClean: span.isClean)
         }
-        out.append(span.trace.isDebug ? "\",\"debug\":true" : "\"")
     }
 
     private func localEndpoint(_ out: inout OutputRawSpan) {
@@ -242,7 +251,11 @@ struct SpanEncoder {
         out.append(",\"flags\":1,\"name\":\"")
         // The method alone: a path would be another name for every request. A call of gRPC has a method of its own.
         let name = span.record.isGRPC && !span.path.isEmpty ? span.path.dropFirst() : span.method[...]
-        out.escaped(bytes.extracting(name.startIndex..<name.endIndex))
+        if let operation = span.record.operation {
+            out.escaped(operation.rawSpan)
+        } else {
+            out.escaped(bytes.extracting(name.startIndex..<name.endIndex))
+        }
         out.append(span.isClient ? "\",\"kind\":3,\"startTimeUnixNano\":\"" : "\",\"kind\":2,\"startTimeUnixNano\":\"")
         out.decimal(span.start)
         out.append("000\",\"endTimeUnixNano\":\"")

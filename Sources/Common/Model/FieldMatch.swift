@@ -83,3 +83,12 @@ extension FieldMatch: CustomStringConvertible {
         return self.inverts ? "\(self.name) not (\(texts))" : "\(self.name) \(texts)"
     }
 }
+
+extension FieldMatch: Equatable {
+    /// Whether both were written alike.
+    package static func == (left: FieldMatch, right: FieldMatch) -> Bool {
+        left.subject == right.subject && left.treatsMissingAsEmpty == right.treatsMissingAsEmpty
+            && left.inverts == right.inverts && left.isPresent == right.isPresent
+            && left.operators.map(\.description) == right.operators.map(\.description)
+    }
+}

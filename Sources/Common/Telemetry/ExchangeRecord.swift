@@ -56,6 +56,8 @@ package struct ExchangeRecord: Sendable {
     package var caller: String?
     /// The client's address.
     package var peer: SocketAddress?
+    /// What its route calls its span; `nil` for what spans are called.
+    package var operation: String?
     /// Where the texts are in ``ExchangeRecords/text``: method, target and host, one behind the other.
     package var text: Int
     /// How long the method is.

@@ -155,7 +155,8 @@ extension Explainer {
                 self.explanation.limits.append(.init(handler: "router", rate: limit.rate, available: available))
                 if available < 1 { self.refuse(ProxyError(.rateLimited)) }
             }
-            guard let fault = rule.action?.fault, let status = fault.abortStatus, fault.abortShare >= RouteFault.all
+            guard let fault = rule.action?.fault, let status = fault.abortStatus, fault.abortShare >= RouteFault.all,
+                fault.fields.isEmpty
             else { return }
             self.refuse(ProxyError(.faultInjected, status: status))
         }
@@ -178,6 +179,8 @@ extension Explainer {
             case nil: break
             }
             if let host = action.host { lines.append("Host becomes \(host)") }
+            if let field = action.extras.hostField { lines.append("Host becomes what \(field) says") }
+            if action.extras.refusesUpgrades { lines.append("no upgrade is allowed") }
             for (side, edits) in [("request", action.requestEdits), ("answer", action.responseEdits)] {
                 for edit in edits { lines.append("\(edit) in the \(side)") }
             }
@@ -202,6 +205,10 @@ extension Explainer {
             }
             if let limit = action.limit { lines.append("\(limit.rate) a second are let through") }
             if let fault = action.fault {
+                if !fault.fields.isEmpty {
+                    lines.append("where \(fault.fields.map { "\($0)" }.joined(separator: " and ")):")
+                }
+                if let most = fault.most { lines.append("of at most \(most) requests at a time:") }
                 if let delay = fault.delay {
                     lines.append("\(Self.percent(fault.delayShare)) delayed by \(DurationText.write(delay))")
                 }

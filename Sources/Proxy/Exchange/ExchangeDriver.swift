@@ -317,7 +317,7 @@ package final class ExchangeDriver: DeadlineOwner {
             reply = reply.trailersOnly
         }
         self.exchange.status = reply.status
-        self.exchange.responseBytes = reply.body.utf8.count
+        self.exchange.responseBytes = reply.bodyLength
         if self.exchange.isGRPC { self.exchange.grpcStatus = reply.codeOfGRPC }
         self.conclude(outcome) { $0.sendReply(reply, self) }
     }

@@ -11,6 +11,8 @@ package struct LocalReply: Sendable, Equatable {
     package var reason: ProxyError.Reason?
     /// Text.
     package var body: String
+    /// The body where it is no text; `nil` where ``body`` is all of it.
+    package var octets: [UInt8]?
     /// What the body is.
     package var contentType = Self.plainText
     /// Further header lines.
@@ -20,6 +22,9 @@ package struct LocalReply: Sendable, Equatable {
     /// Whether this is the answer to a CONNECT that leads to a service: the client goes on inside, with requests of its
     /// own.
     package var leadsInside = false
+
+    /// How long the body is.
+    var bodyLength: Int { self.octets?.count ?? self.body.utf8.count }
 
     /// What bodies are that mesher writes itself.
     package static var plainText: String { "text/plain; charset=utf-8" }

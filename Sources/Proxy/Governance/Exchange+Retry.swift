@@ -18,7 +18,8 @@ extension Exchange {
 
     /// Whether the try that is over has ended with one of the failures that a route names.
     package func hasFailed(by retry: RouteRetry) -> Bool {
-        switch self.outcome {
+        guard self.isRepeated(by: retry) else { return false }
+        return switch self.outcome {
         case .listedStatus, .unwantedStatus: self.includesAnswer(retry)
         case .connectFailed: retry.conditions.includes(.connectFailed)
         case .upstreamFailed: retry.conditions.includes(self.silence)
@@ -39,13 +40,25 @@ extension Exchange {
 
     @inline(__always)
     private func includesAnswer(_ retry: RouteRetry) -> Bool {
+        guard self.isRepeated(by: retry) else { return false }
         let status = self.response.status
-        let isWanted = retry.conditions.includes(
+        var isWanted = retry.conditions.includes(
             status: status, grpcStatus: self.grpcStatusOfHead, isListed: retry.statuses.contains(status))
+        if !isWanted, retry.conditions.contains(.fields) {
+            for field in retry.fields where field.holds(forStatus: status, self.responseHeaders) { isWanted = true }
+        }
         let wantsLimited = retry.conditions.contains(.rateLimited)
         guard isWanted || wantsLimited else { return false }
         let isLimited = self.responseHeaders.firstIndex(ofLowercased: RouteRetry.rateLimited) != nil
         return isLimited ? wantsLimited : isWanted
+    }
+
+    /// Whether the request is one of those that the route repeats at all.
+    @inline(__always)
+    private func isRepeated(by retry: RouteRetry) -> Bool {
+        if retry.requestFields.isEmpty { return true }
+        for field in retry.requestFields where field.holds(for: self.request, self.requestHeaders) { return true }
+        return false
     }
 
     private var silence: RetryConditions.Silence {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // request path
 
+import BasicContainers
 package import Common
 import NIOCore
 
@@ -35,13 +36,26 @@ package final class RouteEffect: Sendable {
     package let limiter: RateLimiter?
     /// Whether requests may be refused or delayed.
     package let hinders: Bool
+    /// Whether its targets differ in that, so that a request has its target before.
+    package let choosesFirst: Bool
+    /// Counts the requests that something is done to, where their number is limited.
+    package let activeFaults: ActiveFaults?
+    /// See ``RouteExtras/hostField``.
+    let hostField: [UInt8]?
 
     /// What `action` comes to.
-    init(_ action: RouteAction, targets: [RouteEffect?] = [], limiter: RateLimiter? = nil) {
+    init(
+        _ action: RouteAction, targets: [RouteEffect?] = [], limiter: RateLimiter? = nil,
+        activeFaults: ActiveFaults? = nil
+    ) {
         self.action = action
         self.targets = targets
         self.limiter = limiter
-        self.hinders = limiter != nil || action.fault != nil
+        let choosesFirst = targets.contains { target in target.map { $0.action.fault != action.fault } ?? false }
+        self.choosesFirst = choosesFirst
+        self.hinders = limiter != nil || action.fault != nil || action.extras.refusesUpgrades || choosesFirst
+        self.activeFaults = activeFaults
+        self.hostField = action.extras.hostField.map { Array($0.utf8) }
         let requestEdits = action.requestEdits.map { FieldEdit($0) }
         let responseEdits = action.responseEdits.map { FieldEdit($0) }
         self.requestEdits = requestEdits
@@ -63,8 +77,11 @@ package final class RouteEffect: Sendable {
     static func all(of host: VirtualHost?, upon old: [RouteEffect?]) -> [RouteEffect?] {
         var limiters: [RouteLimit: RateLimiter] = [:]
         for effect in old { if let limit = effect?.action.limit { limiters[limit] = effect?.limiter } }
+        let faults = old.lazy.compactMap { $0?.activeFaults }.first ?? ActiveFaults()
         return (host?.routes ?? []).map { route in
-            let own = route.targets.map { $0.action.map { RouteEffect($0) } }
+            let own = route.targets.map { target in
+                target.action.map { RouteEffect($0, activeFaults: $0.fault?.most == nil ? nil : faults) }
+            }
             let isOwn = own.contains { $0 != nil }
             guard route.action != nil || isOwn else { return nil }
             let action = route.action ?? RouteAction()
@@ -73,7 +90,9 @@ package final class RouteEffect: Sendable {
                 limiter = limiters[limit] ?? RateLimiter(rate: limit.rate)
                 limiters[limit] = limiter
             }
-            return RouteEffect(action, targets: isOwn ? own : [], limiter: limiter)
+            return RouteEffect(
+                action, targets: isOwn ? own : [], limiter: limiter,
+                activeFaults: action.fault?.most == nil ? nil : faults)
         }
     }
 
@@ -86,7 +105,7 @@ package final class RouteEffect: Sendable {
 
     /// Whether anything of a request is changed.
     fileprivate var changesRequest: Bool {
-        self.action.rewrite != nil || self.host != nil || !self.requestEdits.isEmpty
+        self.action.rewrite != nil || self.host != nil || !self.requestEdits.isEmpty || self.hostField != nil
     }
 
     /// Does to an answer of mesher's own what is done to all.
@@ -201,6 +220,7 @@ extension Exchange {
         if let limit = effect.headLimit { self.timeout = limit }
         if let rewrite = effect.action.rewrite { self.rewritePath(rewrite) }
         if let host = effect.host {
+            if effect.action.extras.keepsHost { self.keepHost() }
             self.requestHeaders.remove(.host)
             self.requestHeaders.append(host)
         }
@@ -208,6 +228,45 @@ extension Exchange {
             self.apply(filling: effect.requestEdits, toResponse: false)
         } else {
             self.requestHeaders.apply(effect.requestEdits)
+        }
+        if let name = effect.hostField { self.setHost(fromField: name, keepsHost: effect.action.extras.keepsHost) }
+    }
+
+    /// Has `Host` say what another field says, where there is one that says something.
+    private mutating func setHost(fromField name: [UInt8], keepsHost: Bool) {
+        guard let index = self.requestHeaders.firstIndex(ofLowercased: name),
+            !self.requestHeaders.fields[index].value.isEmpty
+        else { return }
+        if keepsHost { self.keepHost() }
+        let worker = self.worker
+        worker.withScratch { value in
+            self.requestHeaders.withValue(at: index) { $0.append(0..<$0.byteCount, to: &value) }
+            self.requestHeaders.remove(.host)
+            self.requestHeaders.append(Self.hostName, .host, value: value)
+        }
+    }
+
+    private static let hostName = Array("Host".utf8)
+    private static let forwardedHostName = Array("X-Forwarded-Host".utf8)
+
+    /// Adds what `Host` says to what `X-Forwarded-Host` does, unless it is the last there.
+    private mutating func keepHost() {
+        guard let host = self.requestHeaders.firstIndex(of: .host) else { return }
+        let known = self.requestHeaders.firstIndex(of: .xForwardedHost)
+        let worker = self.worker
+        worker.withScratch { value in
+            if let known {
+                self.requestHeaders.withValue(at: known) { $0.append(0..<$0.byteCount, to: &value) }
+                var last = value.count
+                while last > 0, value[last - 1] != .comma { last -= 1 }
+                while last < value.count, value[last] == .space { last += 1 }
+                let isThere = self.requestHeaders.withValue(at: host) { $0.isEqual(to: Array(value[last...])) }
+                if isThere { return }
+                if !value.isEmpty { value.append(.comma) }
+            }
+            self.requestHeaders.withValue(at: host) { $0.append(0..<$0.byteCount, to: &value) }
+            self.requestHeaders.remove(.xForwardedHost)
+            self.requestHeaders.append(Self.forwardedHostName, .xForwardedHost, value: value)
         }
     }
 
@@ -229,6 +288,7 @@ extension Exchange {
             self.balancing.mark = self.requestHeaders.mark()
         }
         guard let host else { return }
+        if self.effect?.action.extras.keepsHost == true { self.keepHost() }
         self.requestHeaders.remove(.host)
         self.requestHeaders.append(host)
     }
@@ -241,6 +301,7 @@ extension Exchange {
         switch answer {
         case .reply(let fixed):
             reply = LocalReply(status: fixed.status, body: fixed.body)
+            reply.octets = fixed.octets
             reply.contentType = fixed.contentType
         case .redirect(let redirect):
             reply = LocalReply(status: redirect.status)
@@ -319,66 +380,5 @@ extension Exchange {
         let isV6 = redirect.host == nil && host.contains(":")
         let name = isV6 ? "[\(host)]" : host
         return "\(scheme)://\(name)\(port == usual ? "" : ":\(port)")\(slash)\(path)"
-    }
-}
-
-extension Exchange {
-    /// The same with the port as Envoy has it.
-    ///
-    /// - Source: Envoy's `RouteEntryImplBase::newUri`.
-    private func exactLocation(_ redirect: Redirect, _ scheme: String) -> String {
-        let authority = self.request.authority
-        var host = redirect.host ?? self.requestHeaders.string(in: authority.whole)
-        if redirect.host == nil, authority.port != 0 {
-            // The usual port of the old scheme means nothing in the new one.
-            let old = self.isSecure ? "https" : "http"
-            let isUsual = authority.port == (self.isSecure ? 443 : 80)
-            if redirect.port != nil || scheme != old && isUsual {
-                host.removeLast(authority.portDigits.count + 1)
-            }
-        }
-        if let port = redirect.port { host += ":\(port)" }
-        var path = self.requestHeaders.string(in: self.request.path)
-        if let rewrite = redirect.rewrite {
-            let (front, kept) = self.requestHeaders.withBytes(in: self.request.path) { rewrite.parts(of: $0) }
-            path = String(decoding: front + Array(path.utf8)[kept], as: UTF8.self)
-        }
-        if let target = redirect.target {
-            let query = path.firstIndex(of: "?").map { path[$0...] } ?? ""
-            path = target.contains("?") ? target : target + query
-        }
-        if redirect.stripsQuery, redirect.target?.contains("?") != true {
-            path = String(path.prefix { $0 != "?" })
-        }
-        return "\(scheme)://\(host)\(path.isEmpty ? "/" : path)"
-    }
-}
-
-extension PathRewrite {
-    /// What a target begins with, and which part of the old one follows: with one slash where the two meet.
-    func parts(of target: RawSpan) -> (front: [UInt8], kept: Range<Int>) {
-        switch self {
-        case .whole(let path): return (path, target.pathEnd..<target.byteCount)
-        case .pattern(let pattern):
-            let root = RequestMatch.root
-            var path = pattern.rewrite(
-                target.pathEnd > 0 ? target.extracting(0..<target.pathEnd) : root.rawSpan)
-            if path.first != UInt8(ascii: "/") { path.insert(UInt8(ascii: "/"), at: 0) }
-            return (path, target.pathEnd..<target.byteCount)
-        case .bytes(let length, let replacement):
-            // A target without a path asks for the root.
-            return (replacement, (target.pathEnd > 0 ? min(length, target.byteCount) : 0)..<target.byteCount)
-        case .prefix(let length, let replacement):
-            // A target without a path asks for the root.
-            let hasPath = target.pathEnd > 0
-            let start = hasPath ? min(length, target.byteCount) : 0
-            let goesOn = hasPath ? start < target.byteCount && target.byte(at: start) == UInt8(ascii: "/") : length == 0
-            if goesOn {
-                let joint: [UInt8] = hasPath || replacement.last == UInt8(ascii: "/") ? [] : [UInt8(ascii: "/")]
-                let isDouble = hasPath && replacement.last == UInt8(ascii: "/")
-                return (replacement + joint, (isDouble ? start + 1 : start)..<target.byteCount)
-            }
-            return (replacement.isEmpty ? [UInt8(ascii: "/")] : replacement, start..<target.byteCount)
-        }
     }
 }

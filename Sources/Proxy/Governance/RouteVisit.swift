@@ -9,6 +9,10 @@ import Common
 package final class RouteVisit {
     /// The origin of a page that may read the answer, in the fields of the request; `nil` for none.
     var origin: ByteRange?
+    /// The target that it has before its faults are over; see ``RouteEffect/choosesFirst``.
+    package var target: (route: Int, index: Int, cluster: Int)?
+    /// Its place among those that something is done to.
+    package var fault: ActiveFaults.Place?
 
     /// Nothing yet.
     package init() {}

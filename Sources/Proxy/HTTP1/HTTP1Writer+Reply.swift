@@ -17,9 +17,9 @@ extension HTTP1Writer {
         out.writeString("HTTP/1.1 \(reply.status) \(Self.reasonPhrase(reply.status))\r\n")
         if let date, !reply.headers.contains(where: { $0.name.lowercased() == "date" }) { out.writeBytes(date.bytes) }
         var head = ""
-        if !reply.body.isEmpty { head += "Content-Type: \(reply.contentType)\r\n" }
+        if reply.bodyLength > 0 { head += "Content-Type: \(reply.contentType)\r\n" }
         // RFC 9110 §8.6: none with 204, and with 304 only the length that another answer would have.
-        if reply.status != 204, reply.status != 304 { head += "Content-Length: \(reply.body.utf8.count)\r\n" }
+        if reply.status != 204, reply.status != 304 { head += "Content-Length: \(reply.bodyLength)\r\n" }
         if let reason = reply.reason { head += "x-mesher-error: \(reason.rawValue)\r\n" }
         for header in reply.headers { head += "\(header.name): \(header.value)\r\n" }
         switch connection {
@@ -28,6 +28,7 @@ extension HTTP1Writer {
         case .none, .upgrade: break
         }
         out.writeString(head + "\r\n")
-        if method != .head { out.writeString(reply.body) }
+        guard method != .head else { return }
+        if let octets = reply.octets { out.writeBytes(octets) } else { out.writeString(reply.body) }
     }
 }

@@ -252,10 +252,14 @@ extension HTTP2ServerStream: Downstream {
         for line in reply.lines(isGRPC: isGRPC, contentType: driver.exchange.requestHeaders.string(of: .contentType)) {
             driver.exchange.responseHeaders.append(line)
         }
-        let isBodiless = isGRPC || driver.exchange.request.method == .head || reply.body.isEmpty
+        let isBodiless = isGRPC || driver.exchange.request.method == .head || reply.bodyLength == 0
         driver.exchange.response.status = isGRPC ? 200 : reply.status
         self.writeHead(driver, endStream: isBodiless, date: self.server.worker.date)
-        if isBodiless { self.hasEnded = true } else { self.send(ByteBuffer(string: reply.body), isComplete: true) }
+        if isBodiless {
+            self.hasEnded = true
+        } else {
+            self.send(reply.octets.map { ByteBuffer(bytes: $0) } ?? ByteBuffer(string: reply.body), isComplete: true)
+        }
     }
 
     /// Whether so little of the head was understood that only the listener tells what the client speaks.
@@ -352,9 +356,9 @@ extension LocalReply {
                 HeaderLine("grpc-status", "\(self.codeOfGRPC)"))
             lines.append(HeaderLine("grpc-message", GRPCStatus.encode(self.body)))
         } else {
-            if !self.body.isEmpty { lines.append(HeaderLine("content-type", self.contentType)) }
+            if self.bodyLength > 0 { lines.append(HeaderLine("content-type", self.contentType)) }
             if self.status != 204, self.status != 304 {
-                lines.append(HeaderLine("content-length", "\(self.body.utf8.count)"))
+                lines.append(HeaderLine("content-length", "\(self.bodyLength)"))
             }
         }
         if let reason = self.reason { lines.append(HeaderLine("x-mesher-error", reason.rawValue)) }

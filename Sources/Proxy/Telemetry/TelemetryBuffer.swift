@@ -69,16 +69,17 @@ package final class TelemetryBuffer {
         let method = exchange.requestHeaders.append(head.methodName, limit: 32, to: &self.text)
         let target = exchange.requestHeaders.append(exchange.askedPath, limit: Self.longestTarget, to: &self.text)
         let host = exchange.requestHeaders.append(head.authority.whole, limit: Self.longestHost, to: &self.text)
-        self.records.append(
-            ExchangeRecord(
-                uses: uses, side: exchange.direction == .outgoing ? .consumer : .provider, isGRPC: exchange.isGRPC,
-                status: exchange.status, grpcStatus: exchange.grpcStatus, reason: exchange.error?.reason,
-                attempts: exchange.attempts, requestBytes: exchange.requestBytes,
-                responseBytes: exchange.responseBytes, startedAt: exchange.startedAt,
-                duration: exchange.worker.now - exchange.startedAt, trace: exchange.trace,
-                service: exchange.target?.service, endpoints: exchange.balancing.subset?.set,
-                endpoint: exchange.endpoint, caller: exchange.source?.service, peer: exchange.peer, text: start,
-                methodLength: method, targetLength: target, hostLength: host))
+        var record = ExchangeRecord(
+            uses: uses, side: exchange.direction == .outgoing ? .consumer : .provider, isGRPC: exchange.isGRPC,
+            status: exchange.status, grpcStatus: exchange.grpcStatus, reason: exchange.error?.reason,
+            attempts: exchange.attempts, requestBytes: exchange.requestBytes,
+            responseBytes: exchange.responseBytes, startedAt: exchange.startedAt,
+            duration: exchange.worker.now - exchange.startedAt, trace: exchange.trace,
+            service: exchange.target?.service, endpoints: exchange.balancing.subset?.set,
+            endpoint: exchange.endpoint, caller: exchange.source?.service, peer: exchange.peer, text: start,
+            methodLength: method, targetLength: target, hostLength: host)
+        if uses.contains(.span) { record.operation = exchange.effect?.action.extras.operation }
+        self.records.append(record)
         if self.records.count >= Self.portion { self.handOver() }
     }
 

@@ -34,6 +34,15 @@ enum RetryCompiler {
                 ? try Duration(policy.retryBackOff.maxInterval, of: "max_interval") : backoff.base * 10
             guard backoff.most >= backoff.base else { throw ResourceMistake("max_interval is less than base_interval") }
         }
+        var fields: [FieldMatch] = []
+        for header in policy.retriableHeaders { fields.append(try RouteCompiler.header(header)) }
+        var requestFields: [FieldMatch] = []
+        for header in policy.retriableRequestHeaders { requestFields.append(try RouteCompiler.header(header)) }
+        for header in policy.retriableHeaders + policy.retriableRequestHeaders
+        where !header.unknownFields.data.isEmpty {
+            gaps.insert("retries have a condition of the header \(header.name) that is not known")
+            return nil
+        }
         let predicates = policy.retryHostPredicate.map(\.name)
         for name in predicates where name != "envoy.retry_host_predicates.previous_hosts" {
             gaps.insert("the retry predicate \(name) is not known")
@@ -41,7 +50,8 @@ enum RetryCompiler {
         if policy.hasRetryPriority { gaps.insert("retry_priority is not followed") }
         return RouteRetry(
             after: conditions, retries: policy.hasNumRetries ? Int(policy.numRetries.value) : 1,
-            statuses: Set(policy.retriableStatusCodes.map { Int($0) }), backoff: backoff,
+            statuses: Set(policy.retriableStatusCodes.map { Int($0) }), fields: fields, requestFields: requestFields,
+            backoff: backoff,
             avoidsTried: predicates.contains("envoy.retry_host_predicates.previous_hosts"), maxBody: Self.mostBody)
     }
 }

@@ -47,15 +47,17 @@ struct RouteCompiler {
         case .redirect(let redirect):
             let answer = RouteAction.Answer.redirect(try self.redirect(redirect, route.match))
             let action = RouteAction(
-                answer: answer, responseEdits: try self.responseEdits(route), fault: try self.fault(route))
+                answer: answer, responseEdits: try self.responseEdits(route), fault: try self.fault(route, to: nil),
+                extras: Self.decoration(route))
             return (Route(match: match, name: name, weights: [], action: action, at: location), [])
         case .directResponse(let response):
             guard (200..<600).contains(response.status) else {
                 throw ResourceMistake("direct_response with the status \(response.status)")
             }
-            let reply = FixedReply(status: Int(response.status), body: try self.text(response.body))
+            let reply = try Self.reply(Int(response.status), response.body)
             let action = RouteAction(
-                answer: .reply(reply), responseEdits: try self.responseEdits(route), fault: try self.fault(route))
+                answer: .reply(reply), responseEdits: try self.responseEdits(route),
+                fault: try self.fault(route, to: nil), extras: Self.decoration(route))
             return (Route(match: match, name: name, weights: [], action: action, at: location), [])
         case nil: throw ResourceMistake("it has no action that is known")
         }
@@ -67,17 +69,19 @@ struct RouteCompiler {
         return text.isEmpty ? nil : text
     }
 
-    private mutating func text(_ source: XDSDataSource) throws(ResourceMistake) -> String {
+    /// What the spans of a route are called.
+    private static func decoration(_ route: XDSRoute) -> RouteExtras {
+        var extras = RouteExtras()
+        if !route.decorator.operation.isEmpty { extras.operation = route.decorator.operation }
+        return extras
+    }
+
+    private static func reply(_ status: Int, _ source: XDSDataSource) throws(ResourceMistake) -> FixedReply {
         switch source.specifier {
-        case .inlineString(let text): return text
-        case .inlineBytes(let bytes):
-            guard let text = String(validating: bytes, as: UTF8.self) else {
-                self.note("the body of a direct_response is no text: other bytes are sent in place of some")
-                return String(decoding: bytes, as: UTF8.self)
-            }
-            return text
+        case .inlineString(let text): return FixedReply(status: status, body: text)
+        case .inlineBytes(let bytes): return FixedReply(status: status, octets: Array(bytes))
         case .filename: throw ResourceMistake("the body of direct_response is in a file, which is not read")
-        case nil: return ""
+        case nil: return FixedReply(status: status)
         }
     }
 
@@ -97,7 +101,15 @@ struct RouteCompiler {
         case .cluster(let cluster):
             if cluster.isEmpty { throw ResourceMistake("the name of its cluster is empty") }
             (clusters, weights) = ([cluster], [1])
+            shared.fault = try self.fault(route, to: cluster)
         case .weightedClusters(let weighted):
+            var faults: [RouteFault?] = []
+            for target in weighted.clusters where target.weight.value > 0 {
+                faults.append(try self.fault(route, to: target.name, target.typedPerFilterConfig))
+            }
+            // Where they differ, each target has its own.
+            let isOneFault = faults.allSatisfy { $0 == faults[0] }
+            if isOneFault { shared.fault = faults.first ?? nil }
             var sum: UInt64 = 0
             for target in weighted.clusters {
                 if target.name.isEmpty { throw ResourceMistake("the name of a weighted cluster is empty") }
@@ -113,13 +125,15 @@ struct RouteCompiler {
                 let ownOfResponse = try self.edits(
                     target.responseHeadersToAdd, target.responseHeadersToRemove, of: route)
                 let host = try Self.line(target.hostRewriteLiteral, of: "host_rewrite_literal")
-                if own.isEmpty, ownOfResponse.isEmpty, host.isEmpty {
+                let fault = isOneFault ? nil : faults[weights.count - 1]
+                if own.isEmpty, ownOfResponse.isEmpty, host.isEmpty, fault == nil {
                     targets.append(nil)
                 } else {
                     var other = shared
                     other.requestEdits = own + shared.requestEdits
                     other.responseEdits = ownOfResponse + shared.responseEdits
                     if !host.isEmpty { other.host = host }
+                    if !isOneFault { other.fault = fault }
                     targets.append(other.made)
                 }
             }
@@ -164,6 +178,7 @@ struct RouteCompiler {
 
     private mutating func action(_ route: XDSRoute, _ action: XDSRouteAction) throws(ResourceMistake) -> Draft {
         var draft = Draft()
+        draft.extras = Self.decoration(route)
         // What is not written is 15 s; zero is none. A try has no limit of its own but that of the retries.
         draft.limits.head = .zero
         draft.limits.call = .seconds(15)
@@ -176,7 +191,7 @@ struct RouteCompiler {
         draft.rewrite = try self.rewrite(action, route.match)
         switch action.hostRewriteSpecifier {
         case .hostRewriteLiteral(let host): draft.host = try Self.line(host, of: "host_rewrite_literal")
-        case .hostRewriteHeader: self.gaps.insert("host_rewrite_header is not followed: Host stays as it is")
+        case .hostRewriteHeader(let name): draft.extras.hostField = name.isEmpty ? nil : name.lowercased()
         case .autoHostRewrite(let isOn): draft.takesHost = isOn.value
         case nil: break
         }
@@ -190,8 +205,12 @@ struct RouteCompiler {
             }
         }
         if !action.requestMirrorPolicies.isEmpty { self.gaps.insert("requests are not mirrored yet") }
-        draft.fault = try self.fault(route)
         draft.extras.cors = try self.cors(route, action)
+        draft.extras.keepsHost = action.appendXForwardedHost
+        for upgrade in action.upgradeConfigs
+        where upgrade.upgradeType.lowercased() == "websocket" && upgrade.hasEnabled {
+            draft.extras.refusesUpgrades = !upgrade.enabled.value
+        }
         switch action.clusterNotFoundResponseCode {
         case .notFound: draft.missingStatus = 404
         case .internalServerError: draft.missingStatus = 500

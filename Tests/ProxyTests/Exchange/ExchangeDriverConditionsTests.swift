@@ -61,6 +61,30 @@ import Testing
         }
     }
 
+    @Test("an answer is repeated when one of its fields is as the route describes it, for requests that it describes")
+    func fields() throws {
+        let fields = [
+            FieldMatch("x-again", [.exact(.init("yes"))]), FieldMatch(":status", [.exact(.init("404"))]),
+        ]
+        let may = FieldMatch("x-may", [.exact(.init("yes"))])
+        for (head, answer, isRepeated) in [
+            ("X-May: yes", ["HTTP/1.1 200 OK", "X-Again: yes"], true),
+            ("X-May: yes", ["HTTP/1.1 200 OK", "X-Again: no"], false), ("X-May: yes", ["HTTP/1.1 404 Gone"], true),
+            ("X-May: no", ["HTTP/1.1 404 Gone"], false), ("X-May: no", ["HTTP/1.1 503 Busy"], false),
+            ("X-May: yes", ["HTTP/1.1 503 Busy"], true),
+        ] {
+            let bench = try Bench(waits: [.zero])
+            let client = bench.begin(
+                ["GET /a HTTP/1.1", head],
+                by: RouteAction(
+                    retry: RouteRetry(
+                        after: [.fields, .serverError], retries: 2, fields: fields, requestFields: [may],
+                        avoidsTried: true)))
+            bench.connect().answer(answer)
+            #expect(client.news().isEmpty == isRepeated)
+        }
+    }
+
     @Test("the status of gRPC counts where the head says it")
     func grpc() throws {
         let call = ["POST /s/m HTTP/1.1", "Content-Type: application/grpc", "Content-Length: 5"]

@@ -81,6 +81,49 @@ import Testing
         #expect(exchange.requestHeaders.string(in: exchange.request.path) == "/a/b")
     }
 
+    private static func hosts(_ lines: [String], _ host: String? = nil, _ edit: (inout RouteExtras) -> Void) throws
+        -> [String]
+    {
+        var exchange = try TestExchange(TestExchange.directory([:])).make(
+            ["GET http://shop/a HTTP/1.1", "Host: shop"] + lines)
+        var extras = RouteExtras()
+        edit(&extras)
+        let effect = RouteEffect(
+            RouteAction(requestEdits: [.add("X-Made", "made.example")], host: host, extras: extras))
+        // Whatever a chain does twice.
+        exchange.apply(effect)
+        exchange.apply(effect)
+        return exchange.requestHeaders.lines.filter { $0.name != "X-Made" }.map { "\($0): \($1)" }
+    }
+
+    @Test("Host says what a field says, behind the changes of the route, where it says something")
+    func hostField() throws {
+        #expect(
+            try Self.hosts(["X-Host: a.example:8"]) { $0.hostField = "x-host" } == [
+                "X-Host: a.example:8", "Host: a.example:8",
+            ])
+        #expect(try Self.hosts([]) { $0.hostField = "x-host" } == ["Host: shop"])
+        #expect(try Self.hosts(["X-Host: "]) { $0.hostField = "x-host" } == ["Host: shop", "X-Host: "])
+        #expect(try Self.hosts([]) { $0.hostField = "x-made" } == ["Host: made.example"])
+    }
+
+    @Test("X-Forwarded-Host says besides what Host has said before, unless that is the last already")
+    func keptHost() throws {
+        #expect(try Self.hosts([], "b") { $0.keepsHost = true } == ["X-Forwarded-Host: shop", "Host: b"])
+        #expect(
+            try Self.hosts(["X-Forwarded-Host: a"], "b") { $0.keepsHost = true }
+                == ["X-Forwarded-Host: a,shop", "Host: b"])
+        #expect(
+            try Self.hosts(["X-Forwarded-Host: a, shop"], "b") { $0.keepsHost = true }
+                == ["X-Forwarded-Host: a, shop", "Host: b"])
+        #expect(try Self.hosts([]) { $0.keepsHost = true } == ["Host: shop"])
+        let lines = try Self.hosts([]) { extras in
+            extras.keepsHost = true
+            extras.hostField = "x-made"
+        }
+        #expect(lines == ["X-Forwarded-Host: shop", "Host: made.example"])
+    }
+
     @Test("each endpoint gets the Host that it wants, upon what the route has made")
     func hosts() throws {
         var exchange = try self.exchange("GET http://shop/a HTTP/1.1", "Host: shop", "X-A: 1")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import FoundationEssentials
 import IstioMessages
 import SwiftProtobuf
 import Testing
@@ -180,5 +181,110 @@ import Testing
         let oldLimits = try #require(old.routes.first?.action?.limits)
         #expect(oldLimits.call == .seconds(1) && oldLimits.grpcCall == .seconds(3) && oldLimits.stream == nil)
         #expect(throws: ResourceMistake.self) { try self.compile { $0.route.maxGrpcTimeout.seconds = -1 } }
+    }
+
+    // MARK: Faults
+
+    private static let filter = "envoy.filters.http.fault"
+
+    private static func fault(_ edit: (inout XDSHTTPFault) -> Void = { _ in }) throws -> Google_Protobuf_Any {
+        var fault = XDSHTTPFault()
+        fault.abort.httpStatus = 555
+        fault.abort.percentage.numerator = 100
+        edit(&fault)
+        return try Self.any(fault, "envoy.extensions.filters.http.fault.v3.HTTPFault")
+    }
+
+    @Test("a fault is for some requests, and for so many at a time")
+    func narrowFaults() throws {
+        let (routes, gaps) = try self.compile { route in
+            route.typedPerFilterConfig[Self.filter] = try Self.fault { fault in
+                fault.headers = [
+                    .with { header in
+                        header.name = "x-user"
+                        header.stringMatch.exact = "me"
+                    }
+                ]
+                fault.maxActiveFaults.value = 3
+            }
+        }
+        let fault = try #require(routes.first?.action?.fault)
+        #expect(fault.fields.map { "\($0)" } == ["x-user = \"me\""] && fault.most == 3 && gaps.isEmpty)
+    }
+
+    @Test("a fault for another cluster is none, and for one of several it is that target's")
+    func faultsOfClusters() throws {
+        for (cluster, isDone) in [("one", true), ("two", false)] {
+            let (routes, _) = try self.compile { route in
+                route.typedPerFilterConfig[Self.filter] = try Self.fault { $0.upstreamCluster = cluster }
+            }
+            #expect((routes.first?.action?.fault != nil) == isDone)
+        }
+        let answer = try self.compile { route in
+            route.directResponse.status = 200
+            route.typedPerFilterConfig[Self.filter] = try Self.fault { $0.upstreamCluster = "one" }
+        }
+        #expect(answer.routes.first?.action?.fault == nil)
+        func weighted(_ edit: (inout XDSRoute) throws -> Void) throws -> Route? {
+            try self.compile { route in
+                route.route.weightedClusters.clusters = ["one", "none", "two"].map { name in
+                    .with { target in
+                        target.name = name
+                        target.weight.value = name == "none" ? 0 : 1
+                    }
+                }
+                try edit(&route)
+            }.routes.first
+        }
+        let some = try #require(
+            try weighted { route in
+                route.typedPerFilterConfig[Self.filter] = try Self.fault { $0.upstreamCluster = "two" }
+            })
+        #expect(some.action?.fault == nil && some.targets.map { $0.action?.fault != nil } == [false, true])
+        let own = try #require(
+            try weighted { $0.route.weightedClusters.clusters[0].typedPerFilterConfig[Self.filter] = try Self.fault() })
+        #expect(own.action?.fault == nil && own.targets.map { $0.action?.fault != nil } == [true, false])
+        let all = try #require(try weighted { $0.typedPerFilterConfig[Self.filter] = try Self.fault() })
+        #expect(all.action?.fault != nil && all.targets.allSatisfy { $0.action == nil })
+    }
+
+    // MARK: The rest
+
+    @Test("hosts, spans, upgrades and retries as the route says")
+    func extras() throws {
+        let (routes, gaps) = try self.compile { route in
+            route.route.hostRewriteHeader = "X-Host"
+            route.route.appendXForwardedHost = true
+            route.route.upgradeConfigs = [
+                .with { upgrade in
+                    upgrade.upgradeType = "WebSocket"
+                    upgrade.enabled.value = false
+                }
+            ]
+            route.decorator.operation = "shop:80/*"
+            route.route.retryPolicy.retryOn = "retriable-headers"
+            route.route.retryPolicy.retriableHeaders = [.with { $0.name = "x-again" }]
+            route.route.retryPolicy.retriableRequestHeaders = [.with { $0.name = "x-may" }]
+        }
+        let action = try #require(routes.first?.action)
+        #expect(action.extras.hostField == "x-host" && action.extras.keepsHost && action.extras.refusesUpgrades)
+        #expect(action.extras.operation == "shop:80/*" && gaps.isEmpty)
+        #expect(action.retry?.conditions == .fields && action.retry?.fields.map(\.name) == ["x-again"])
+        #expect(action.retry?.requestFields.map(\.name) == ["x-may"])
+    }
+
+    @Test("an answer of octets is sent as it is")
+    func octets() throws {
+        for (octets, isText) in [([0, 1, 255], false), ([104, 105], true)] as [([UInt8], Bool)] {
+            let (routes, gaps) = try self.compile { route in
+                route.directResponse.status = 200
+                route.directResponse.body.inlineBytes = Data(octets)
+            }
+            guard case .reply(let reply)? = routes.first?.action?.answer else {
+                Issue.record("it is no answer")
+                return
+            }
+            #expect(reply.octets == (isText ? nil : octets) && (reply.body == "hi") == isText && gaps.isEmpty)
+        }
     }
 }

@@ -98,6 +98,8 @@ extension RouteReader {
             .init("limit", .integer(1...Int(Int32.max)), "Most requests a second, over all matches; more get 429."),
             .init("fault", .map(Self.faultShape), "What is done to the requests on purpose."),
             .init("hash", .list(.map(Self.hashShape)), "What RingHash goes by: the first that a request has."),
+            .init("operation", .text, "What its spans are called."),
+            .init("websockets", .flag, "Whether requests may ask for a WebSocket; true."),
             .init("cors", .map(Self.corsShape), "Which pages of other origins may read the answers."),
         ], isStrict: true)
 
@@ -203,6 +205,8 @@ extension RouteReader {
             .init("path", .matching("/.*"), "In the place of the whole path."),
             .init("regex", .map(Self.patternShape), "In the place of all that an expression finds in the path."),
             .init("host", .text, "What Host says, without a port."),
+            .init("hostFrom", .text, "The field whose value Host has, where there is one."),
+            .init("keepHost", .flag, "Whether X-Forwarded-Host says what Host has said; false."),
         ], isStrict: true)
 
     static let patternShape = MapShape(
@@ -215,6 +219,10 @@ extension RouteReader {
         [
             .init("delay", .map(Self.delayShape), "Requests are delayed."),
             .init("abort", .map(Self.abortShape), "Requests are answered with a status."),
+            .init(
+                "headers", .map(MapShape(others: MatchReader.comparison(isStrict: true), isStrict: true)),
+                "What fields of these requests are like; all must hold."),
+            .init("most", .integer(0...Int(Int32.max)), "Most requests at a time."),
         ], isStrict: true)
 
     static let delayShape = MapShape(

@@ -5,7 +5,28 @@ extension RouteReader {
     mutating func extras(_ tree: ConfigTree) -> RouteExtras {
         var extras = RouteExtras()
         extras.cors = self.cors(tree["cors"])
+        extras.operation = self.problems.text(tree["operation"])
+        extras.refusesUpgrades = self.problems.flag(tree["websockets"]) == false
+        extras.keepsHost = self.problems.flag(tree["rewrite"]?["keepHost"]) ?? false
+        if let field = tree["rewrite"]?["hostFrom"], let name = self.problems.text(field) {
+            self.problems.token(name, field.location, "header name", "write letters, digits and hyphens")
+            extras.hostField = name.lowercased()
+            if let host = tree["rewrite"]?["host"] {
+                self.refuse(host, "both host and hostFrom say what Host says", "keep one of them")
+            }
+        }
         return extras
+    }
+
+    /// Which requests, and how many at a time, a fault is for.
+    mutating func narrow(_ fault: inout RouteFault, _ tree: ConfigTree) {
+        var reader = MatchReader(problems: self.problems)
+        for entry in reader.problems.entries(tree["headers"]) {
+            reader.problems.token(entry.key, entry.location, "header name", "write letters, digits and hyphens")
+            fault.fields.append(FieldMatch(entry.key, reader.texts(entry.value)))
+        }
+        fault.most = reader.problems.number(tree["most"], 0...Int(Int32.max))
+        self.problems = reader.problems
     }
 
     /// What `timeouts` says of calls as a whole.
@@ -31,7 +52,8 @@ extension RouteReader {
         } catch {
             switch error {
             case .malformed(let problem), .missing(let problem):
-                self.refuse(entry.value, "\"\(text)\": \(problem)", "write what can be filled in, such as %REQ(x-user)%")
+                self.refuse(
+                    entry.value, "\"\(text)\": \(problem)", "write what can be filled in, such as %REQ(x-user)%")
             }
             return nil
         }
@@ -68,7 +90,8 @@ extension RouteReader {
         policy.passesOnOthers = self.problems.flag(tree["passOn"]) ?? true
         if policy.allowsCredentials, policy.allowsAll {
             self.problems.warn(
-                tree.location, "every page can do what its visitor may", remedy: "name the origins, or take credentials out")
+                tree.location, "every page can do what its visitor may",
+                remedy: "name the origins, or take credentials out")
         }
         return policy
     }

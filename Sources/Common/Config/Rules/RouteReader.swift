@@ -191,7 +191,7 @@ struct RouteReader {
             limits.stream = self.streamLimits(times)
         }
         if tree["reply"] != nil || tree["redirect"] != nil {
-            for key in ["timeouts", "retry", "rewrite", "requestHeaders", "hash", "cors"] {
+            for key in ["timeouts", "retry", "rewrite", "requestHeaders", "hash", "cors", "operation"] {
                 if let value = tree[key] {
                     self.refuse(value, "\(key) has no effect on a route that answers at once", "take it out")
                 }
@@ -248,6 +248,7 @@ struct RouteReader {
             fault.abortShare = self.problems.share(abort["percent"]) ?? RouteFault.all
             if abort["status"] == nil { self.refuse(abort, "the abort has no status", "write status: 503") }
         }
+        self.narrow(&fault, tree)
         return fault.delay == nil && fault.abortStatus == nil ? nil : fault
     }
 

@@ -39,6 +39,9 @@ package struct RetryConditions: OptionSet, Sendable, Hashable {
     /// gRPC's UNAVAILABLE there.
     package static let grpcUnavailable = Self(rawValue: 1 << 13)
 
+    /// An answer with fields that the route describes.
+    package static let fields = Self(rawValue: 1 << 14)
+
     /// How a try came to no answer.
     package enum Silence: Sendable, CaseIterable {
         /// No connection could be made.
@@ -91,6 +94,7 @@ package struct RetryConditions: OptionSet, Sendable, Hashable {
         ("envoy-ratelimited", .rateLimited), ("cancelled", .grpcCancelled),
         ("deadline-exceeded", .grpcDeadlineExceeded), ("internal", .grpcInternal),
         ("resource-exhausted", .grpcResourceExhausted), ("unavailable", .grpcUnavailable),
+        ("retriable-headers", .fields),
     ]
 
     /// The condition of this name; `nil` for a name that is not known.

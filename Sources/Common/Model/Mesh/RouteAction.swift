@@ -75,13 +75,24 @@ package struct FixedReply: Sendable, Equatable {
     package let status: Int
     /// Text; may be empty.
     package let body: String
+    /// The body where it is no text; `nil` where ``body`` is all of it.
+    package let octets: [UInt8]?
     /// What the body is.
     package let contentType: String
+
+    /// An answer with octets, which may be those of a text.
+    package init(status: Int, octets: [UInt8]) {
+        self.status = status
+        self.body = String(decoding: octets, as: UTF8.self)
+        self.octets = self.body.utf8.elementsEqual(octets) ? nil : octets
+        self.contentType = "text/plain"
+    }
 
     /// An answer.
     package init(status: Int, body: String = "", contentType: String = "text/plain") {
         self.status = status
         self.body = body
+        self.octets = nil
         self.contentType = contentType
     }
 }
@@ -163,6 +174,12 @@ package struct RouteRetry: Sendable, Equatable {
     /// Whoever names them has asked for repetitions of whatever request: neither what they may do nor their share of the
     /// requests is a reason against them, only the limit of the cluster.
     package let conditions: RetryConditions
+    /// What ``RetryConditions/fields`` stands for: one of these.
+    package let fields: [FieldMatch]
+    /// One of these has to hold for a request that is repeated; none for all requests.
+    ///
+    /// Counts with ``conditions`` only.
+    package let requestFields: [FieldMatch]
     /// Whether endpoints that have failed the request are avoided; counts with ``conditions`` only.
     package let avoidsTried: Bool
 
@@ -171,6 +188,7 @@ package struct RouteRetry: Sendable, Equatable {
         self.policy = policy
         self.statuses = statuses
         self.conditions = []
+        (self.fields, self.requestFields) = ([], [])
         self.avoidsTried = true
     }
 
@@ -180,11 +198,14 @@ package struct RouteRetry: Sendable, Equatable {
     ///
     /// - Parameter retries: Besides the first try.
     /// - Parameter statuses: What ``RetryConditions/statuses`` stands for.
+    /// - Parameter fields: What ``RetryConditions/fields`` stands for.
+    /// - Parameter requestFields: One has to hold for the request; none for all requests.
     /// - Parameter backoff: The wait before the first further try is up to this, before each one after it up to twice as
     ///   much, and never more than the second number.
     /// - Parameter maxBody: Largest request body that is kept for a repetition, in bytes.
     package init(
-        after conditions: RetryConditions, retries: Int, statuses: Set<Int> = [],
+        after conditions: RetryConditions, retries: Int, statuses: Set<Int> = [], fields: [FieldMatch] = [],
+        requestFields: [FieldMatch] = [],
         backoff: (base: Duration, most: Duration) = (.milliseconds(25), .milliseconds(250)), avoidsTried: Bool,
         maxBody: Int = RetryPolicy().maxBody
     ) {
@@ -197,6 +218,8 @@ package struct RouteRetry: Sendable, Equatable {
         self.policy = policy
         self.statuses = statuses
         self.conditions = conditions
+        self.fields = fields
+        self.requestFields = requestFields
         self.avoidsTried = avoidsTried
     }
 }

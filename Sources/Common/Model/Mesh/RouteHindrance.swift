@@ -31,6 +31,11 @@ package struct RouteFault: Sendable, Equatable {
     package var abortGRPCStatus: Int?
     /// How many are, in millionths.
     package var abortShare = 0
+    /// All of them have to hold for a request that it is for.
+    package var fields: [FieldMatch] = []
+    /// How many requests of the host it is done to at a time, those of its other faults with such a limit among them; `nil`
+    /// for no limit.
+    package var most: Int?
     /// Whether any may be.
     package var aborts: Bool { self.abortStatus != nil || self.abortGRPCStatus != nil }
 

@@ -34,6 +34,11 @@ import Testing
             ("requestHeaders: {fill: {host: '%PROTOCOL%'}}", "host cannot be changed here"),
             ("timeouts: {grpc: 0s}", "no call of gRPC can do anything in no time"),
             ("timeouts: {whole: 5}", "\"5\" is no duration"),
+            ("fault: {most: -1}", "\"-1\" is no whole number"),
+            ("fault: {headers: {x-user: me}}", "a text stands where an operator belongs"),
+            ("rewrite: {hostFrom: 'a b'}", "\"a b\" is no header name"),
+            ("rewrite: {hostFrom: a, host: b}", "both host and hostFrom say what Host says"),
+            ("websockets: no", "true or false belongs here"),
             ("rewrite: {regex: {}}", "nothing says what is replaced"),
             ("rewrite: {regex: {find: '('}}", "\"(\" is no regular expression"),
             (#"rewrite: {regex: {find: a, replace: '\1'}}"#, #""\1" asks for group 1"#),
@@ -66,7 +71,8 @@ import Testing
         let text = #"mesh: {hosts: [{name: shop, routes: [{redirect: {regex: {find: "^/a(.*)", replace: '/b\1'}}}]}]}"#
         let (config, problems) = try rules(text)
         #expect(problems == [])
-        #expect(config.rules.routes.hosts["shop"]?.routes.first?.action?.answer == .redirect(Redirect(rewrite: rewrite)))
+        #expect(
+            config.rules.routes.hosts["shop"]?.routes.first?.action?.answer == .redirect(Redirect(rewrite: rewrite)))
     }
 
     @Test("compiles limits of calls as a whole; none is no limit")
@@ -75,6 +81,18 @@ import Testing
         (limits.whole, limits.asked) = (.seconds(30), .seconds(5))
         #expect(try self.action("timeouts: {whole: 30s, grpc: 5s}").limits.stream == limits)
         #expect(try self.action("timeouts: {whole: 0s, idle: 1s}").limits.stream == nil)
+    }
+
+    @Test("compiles what few routes have")
+    func rest() throws {
+        let action = try self.action(
+            """
+            rewrite: {hostFrom: X-Host, keepHost: true}, websockets: false, operation: shop,
+            fault: {headers: {x-user: {exact: me}}, most: 2, abort: {status: 503}}
+            """)
+        #expect(action.extras.hostField == "x-host" && action.extras.keepsHost && action.extras.refusesUpgrades)
+        #expect(action.extras.operation == "shop" && action.fault?.most == 2)
+        #expect(action.fault?.fields.map { "\($0)" } == ["x-user = \"me\""])
     }
 
     @Test("a field is filled in for each message, or set where nothing changes")

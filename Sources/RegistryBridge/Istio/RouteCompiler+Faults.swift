@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+import SwiftProtobuf
+
+/// What is done to requests on purpose.
+extension RouteCompiler {
+    /// Of a weighted cluster, the route, its host or its table: whichever says something first.
+    ///
+    /// - Parameter cluster: The name of the cluster that the requests go to; `nil` for those that are answered.
+    /// - Parameter target: What the weighted cluster says.
+    mutating func fault(
+        _ route: XDSRoute, to cluster: String?, _ target: [String: Google_Protobuf_Any] = [:]
+    ) throws(ResourceMistake) -> RouteFault? {
+        for level in [
+            target, route.typedPerFilterConfig, self.host.typedPerFilterConfig, self.table.typedPerFilterConfig,
+        ] {
+            guard let said = try Self.filter("envoy.filters.http.fault", in: level) else { continue }
+            guard case .on(let any) = said else { return nil }
+            guard any.typeURL.hasSuffix("/envoy.extensions.filters.http.fault.v3.HTTPFault") else {
+                self.note("a fault of the type \(any.typeURL) is not injected")
+                return nil
+            }
+            guard let message = try? XDSHTTPFault(serializedBytes: any.value) else {
+                throw ResourceMistake("the fault cannot be read")
+            }
+            // Of a fault for another cluster nothing is left, and of one for this cluster all.
+            let fault = try self.fault(message)
+            return message.upstreamCluster.isEmpty || message.upstreamCluster == cluster ? fault : nil
+        }
+        return nil
+    }
+
+    private mutating func fault(_ message: XDSHTTPFault) throws(ResourceMistake) -> RouteFault? {
+        var fault = RouteFault()
+        for header in message.headers {
+            guard header.unknownFields.data.isEmpty else {
+                self.note("a fault with a condition of the header \(header.name) that is not known is not injected")
+                return nil
+            }
+            fault.fields.append(try Self.header(header))
+        }
+        if message.hasMaxActiveFaults { fault.most = Int(message.maxActiveFaults.value) }
+        if message.hasDelay {
+            guard case .fixedDelay(let delay)? = message.delay.faultDelaySpecifier else {
+                self.note("a delay that requests choose is not injected")
+                return nil
+            }
+            fault.delay = try Duration(delay, of: "fixed_delay")
+            fault.delayShare = message.delay.percentage.millionths
+        }
+        if message.hasAbort {
+            fault.abortShare = message.abort.percentage.millionths
+            switch message.abort.errorType {
+            case .httpStatus(let status):
+                guard (200..<600).contains(status) else { throw ResourceMistake("a fault with the status \(status)") }
+                fault.abortStatus = Int(status)
+            case .grpcStatus(let status): fault.abortGRPCStatus = Int(status)
+            case .headerAbort: self.note("an abort that requests choose is not injected")
+            case nil: throw ResourceMistake("an abort without a status")
+            }
+        }
+        return fault
+    }
+}
