@@ -46,7 +46,7 @@ import Testing
                 counters: worker.metrics.counters(.service("cart", app: "", version: "")), tickets: nil,
                 tls: worker.tls, turn: BalancerTurn(RoundRobin(startingAt: 0)),
                 loads: endpoints.endpoints.map { EndpointLoad($0, $0.traffic.shard(of: 0)) }, ring: nil,
-                at: worker.now)
+                at: worker.now, using: &worker.random)
             exchange.outcome = outcome
             exchange.response.status = status
             exchange.attempt.grpcStatus = grpcStatus

@@ -8,9 +8,10 @@ package import Common
 /// An endpoint of a lower priority, or one that is farther away, is used in the measure in which those before it are
 /// missing: 140 % of the share of a level's endpoints that may be chosen, up to all, is the share of the requests that it
 /// takes; the rest goes on. Degraded endpoints take in the same way what the healthy ones of all levels leave. Where places
-/// have weights, each takes its part of a priority's requests in the same measure.
+/// have weights, each takes its part of a priority's requests in the same measure. Which level takes a request is chance;
+/// places, and the endpoints of one, take turns.
 ///
-/// Cost: a pass over the endpoints for each choice.
+/// Cost: a pass over the endpoints for each choice, and one for each place.
 ///
 /// - Source: priority levels, overprovisioning and locality weights of Envoy's load balancing.
 package struct EndpointShares: Sendable {
@@ -62,27 +63,95 @@ package struct EndpointShares: Sendable {
             isNearFirst
             ? []
             : entries.map { entry in
-                guard let place = entry.locality else { return exact.count }
-                return exact.firstIndex { place.isWithin($0.locality) } ?? exact.count
+                exact.firstIndex { $0.holds(for: entry) } ?? exact.count
             }
         self.placeWeights = isNearFirst ? [] : exact.map(\.weight) + [0]
     }
 
-    /// An endpoint by weight; `nil` when none may be chosen.
-    ///
-    /// - Parameter isEligible: Whether the endpoint at an index may be chosen now.
-    package func pick(using random: inout FastRandom, where isEligible: (Int) -> Bool) -> Int? {
-        self.pick(from: self.tier(using: &random, isEligible), using: &random, where: isEligible)
+    /// Whose turn it is: what each event loop keeps beside the shares.
+    package struct Turn: Sendable {
+        /// Among the endpoints of a tier, or of a place within one.
+        fileprivate var members: WeightedTurn
+        /// Among the places of a tier.
+        fileprivate var places: WeightedTurn
     }
 
-    /// An endpoint of a tier by weight; `nil` when none of it may be chosen.
-    func pick(from tier: Int, using random: inout FastRandom, where isEligible: (Int) -> Bool) -> Int? {
-        guard !self.places.isEmpty else {
-            return self.draw(using: &random) { self.isIn(tier, $0) && isEligible($0) }
-        }
-        let place = self.place(of: tier, using: &random, isEligible)
-        return self.draw(using: &random) { self.isIn(tier, $0) && self.places[$0] == place && isEligible($0) }
+    /// A turn that begins.
+    package func turn(using random: inout FastRandom) -> Turn {
+        let places = (0..<self.tierCount).flatMap { _ in self.placeWeights }
+        return Turn(members: WeightedTurn(self.weights, using: &random), places: WeightedTurn(places, using: &random))
     }
+
+    /// Whether a turn of the same endpoints, which had other weights perhaps, goes on with these.
+    func goesOn(_ turn: Turn) -> Bool {
+        turn.members.count == self.weights.count && turn.places.count == self.tierCount * self.placeWeights.count
+    }
+
+    /// An endpoint in turn, by weight; `nil` when none may be chosen.
+    ///
+    /// - Parameter isEligible: Whether the endpoint at an index may be chosen now.
+    package func pick(_ turn: inout Turn, using random: inout FastRandom, where isEligible: (Int) -> Bool) -> Int? {
+        self.pick(from: self.tier(using: &random, isEligible), &turn, where: isEligible)
+    }
+
+    /// An endpoint of a tier in turn, by weight; `nil` when none of it may be chosen.
+    ///
+    /// - Parameter load: What the weight of the endpoint at an index is divided by.
+    func pick(
+        from tier: Int, _ turn: inout Turn, where isEligible: (Int) -> Bool, load: (Int) -> Double = { _ in 1 }
+    ) -> Int? {
+        let place = self.place(of: tier, &turn, isEligible)
+        return turn.members.pick { index in
+            self.isMeant(tier, place, index) && isEligible(index) ? Double(self.weights[index]) / load(index) : 0
+        }
+    }
+
+    /// An endpoint of a tier by chance, in the measure of the weights; `nil` when none of it may be chosen.
+    ///
+    /// - Parameter place: The place within the tier, see ``place(of:_:_:)``.
+    func draw(
+        from tier: Int, in place: Int?, using random: inout FastRandom, where isEligible: (Int) -> Bool
+    ) -> Int? {
+        self.draw(using: &random) { self.isMeant(tier, place, $0) && isEligible($0) }
+    }
+
+    @inline(__always)
+    private func isMeant(_ tier: Int, _ place: Int?, _ index: Int) -> Bool {
+        self.isIn(tier, index) && (place.map { self.places[index] == $0 } ?? true)
+    }
+
+    /// What of the requests of its tier each endpoint takes, 1 for the mean; for tables of hashes.
+    var partsOfTiers: [Double] {
+        struct Group: Hashable {
+            let tier: Int
+            let place: Int
+        }
+        let tiers = self.weights.indices.map { index in
+            self.levels[index] + (self.isDegraded.isEmpty || !self.isDegraded[index] ? 0 : self.levelCount)
+        }
+        let groups = tiers.enumerated().map { Group(tier: $1, place: self.places.isEmpty ? 0 : self.places[$0]) }
+        var sums: [Group: Double] = [:]
+        for (index, group) in groups.enumerated() { sums[group, default: 0] += Double(self.weights[index]) }
+        // Of its place's part, where places have weights.
+        var parts = groups.enumerated().map { index, group in
+            let part = Double(self.weights[index])
+            return self.places.isEmpty
+                ? part : part / (sums[group] ?? 1) * Double(self.placeWeights[group.place])
+        }
+        var totals: [Int: (sum: Double, count: Double)] = [:]
+        for (index, tier) in tiers.enumerated() {
+            let total = totals[tier] ?? (0, 0)
+            totals[tier] = (total.sum + parts[index], total.count + 1)
+        }
+        for (index, tier) in tiers.enumerated() {
+            guard let total = totals[tier], total.sum > 0 else { continue }
+            parts[index] *= total.count / total.sum
+        }
+        return parts
+    }
+
+    /// Whether all endpoints have one weight.
+    var areWeightsEven: Bool { self.weights.allSatisfy { $0 == self.weights.first } }
 
     /// The part of its level's requests that an endpoint takes.
     func weight(of index: Int) -> Int { self.weights[index] }
@@ -128,17 +197,16 @@ package struct EndpointShares: Sendable {
         return 0
     }
 
-    /// The place within a tier that takes a request: by its weight, as far as its endpoints are there.
-    private func place(of tier: Int, using random: inout FastRandom, _ isEligible: (Int) -> Bool) -> Int {
-        var total = 0
-        for place in self.placeWeights.indices { total += self.weight(of: place, in: tier, isEligible) }
-        guard total > 0 else { return 0 }
-        var draw = Int(random.next(upperBound: UInt(total)))
-        for place in self.placeWeights.indices {
-            draw -= self.weight(of: place, in: tier, isEligible)
-            if draw < 0 { return place }
+    /// The place within a tier whose turn it is: by its weight, as far as its endpoints are there; `nil` where places do not
+    /// count.
+    func place(of tier: Int, _ turn: inout Turn, _ isEligible: (Int) -> Bool) -> Int? {
+        guard !self.places.isEmpty else { return nil }
+        let count = self.placeWeights.count
+        let chosen = turn.places.pick { index in
+            index / count == tier ? Double(self.weight(of: index % count, in: tier, isEligible)) : 0
         }
-        return 0
+        // Nobody is in this one.
+        return chosen.map { $0 % count } ?? -1
     }
 
     /// In hundredths of what is written.

@@ -35,6 +35,8 @@ package final class EndpointSubset {
     package let hosts: [HeaderLine?]
     /// Weights, priorities and distances; `nil` where all endpoints are the same.
     private let shares: EndpointShares?
+    /// Whose turn it is by these.
+    private var shareTurn: EndpointShares.Turn?
     /// Whether a control plane has assigned the endpoints: rather none than one that is ejected or said to be unhealthy.
     package let isAssigned: Bool
     /// Which of them are said to be unhealthy; empty where none is.
@@ -50,11 +52,13 @@ package final class EndpointSubset {
 
     /// - Parameter foreign: See ``foreign``.
     /// - Parameter own: Where this process is.
+    /// - Parameter random: For where turns begin.
     init(
         _ set: EndpointSet, of cluster: Cluster?, _ foreign: Service?, near own: RegionConfig,
         _ policy: BalancingPolicy,
         counters: RequestCounters, tickets: ClusterTickets?, tls: TLSContexts, turn: BalancerTurn,
-        loads: [EndpointLoad], ring: SharedRing?, at now: NIODeadline
+        loads: [EndpointLoad], ring: SharedRing?, at now: NIODeadline,
+        using random: inout FastRandom
     ) {
         self.set = set
         self.cluster = cluster
@@ -74,8 +78,15 @@ package final class EndpointSubset {
         let hosts = entries.map { entry in entry.host.map { HeaderLine("Host", $0) } }
         self.hosts = hosts.contains { $0 != nil } ? hosts : []
         let localities = settings?.localityWeights ?? []
-        self.shares = EndpointShares(
+        let shares = EndpointShares(
             entries, near: isAssigned ? nil : own, localities: localities.isEmpty ? set.localityWeights : localities)
+        self.shares = shares
+        if let shares, let old = turn.shares, old.members.elementsEqual(set.endpoints, by: ===), shares.goesOn(old.turn)
+        {
+            self.shareTurn = old.turn
+        } else {
+            self.shareTurn = shares?.turn(using: &random)
+        }
         let isUnhealthy = entries.map { $0.condition == .unhealthy }
         self.isUnhealthy = isUnhealthy.contains(true) ? isUnhealthy : []
         self.ring = ring
@@ -93,6 +104,7 @@ package final class EndpointSubset {
     var turn: BalancerTurn {
         var turn = BalancerTurn(self.next)
         if self.policy.strategy == .weightedResponse { turn.speeds = self.speeds }
+        turn.shares = self.shareTurn.map { ($0, self.set.endpoints) }
         return turn
     }
 
@@ -173,29 +185,51 @@ package final class EndpointSubset {
             guard self.set.endpoints.indices.contains(where: isThere) else { return nil }
             return self.pickOnRing(hash, where: isThere)
         }
-        let tier = shares.tier(using: &random, isUp)
-        guard let one = shares.pick(from: tier, using: &random, where: isFresh) else {
-            return shares.pick(from: tier, using: &random, where: isUp)
+        return self.pick(shares, now, &random, from: shares.tier(using: &random, isUp), where: isFresh)
+            ?? self.pick(shares, now, &random, from: shares.tier(using: &random, isUp), where: isUp)
+    }
+
+    /// The same in turn, by weight, as far as the strategy has no other idea.
+    private func pick(
+        _ shares: EndpointShares, _ now: NIODeadline, _ random: inout FastRandom, from tier: Int,
+        where isEligible: (Int) -> Bool
+    ) -> Int? {
+        guard var turn = self.shareTurn.take() else { return nil }
+        defer { self.shareTurn = turn }
+        switch self.policy.strategy {
+        case .random:
+            let place = shares.place(of: tier, &turn, isEligible)
+            return shares.draw(from: tier, in: place, using: &random, where: isEligible)
+        case .leastRequest where !shares.areWeightsEven:
+            // As Envoy: the weight is worth less with each request under way.
+            return shares.pick(from: tier, &turn, where: isEligible) { Double(1 + max(0, self.loads[$0].outstanding)) }
+        case .leastRequest, .peakEWMA:
+            let place = shares.place(of: tier, &turn, isEligible)
+            guard let one = shares.draw(from: tier, in: place, using: &random, where: isEligible),
+                let other = shares.draw(from: tier, in: place, using: &random, where: isEligible)
+            else { return nil }
+            return self.load(of: other, shares, now) < self.load(of: one, shares, now) ? other : one
+        case .roundRobin, .weightedResponse, .sessionStickiness, .ringHash:
+            return shares.pick(from: tier, &turn, where: isEligible)
         }
-        guard self.policy.strategy == .leastRequest || self.policy.strategy == .peakEWMA,
-            let other = shares.pick(from: tier, using: &random, where: isFresh)
-        else { return one }
-        func load(_ index: Int) -> Double {
-            let load =
-                self.policy.strategy == .leastRequest
-                ? Double(self.loads[index].outstanding) : self.cost(of: index, at: now)
-            return load / Double(max(1, shares.weight(of: index)))
-        }
-        return load(other) < load(one) ? other : one
+    }
+
+    private func load(of index: Int, _ shares: EndpointShares, _ now: NIODeadline) -> Double {
+        let load =
+            self.policy.strategy == .leastRequest
+            ? Double(self.loads[index].outstanding) : self.cost(of: index, at: now)
+        return load / Double(max(1, shares.weight(of: index)))
     }
 
     @inline(__always)
     private func pick(
         _ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom, _ isEligible: (Endpoint) -> Bool
     ) -> Int? {
-        if let shares = self.shares, hash == nil {
-            return shares.pick(using: &random) { isEligible(self.set.endpoints[$0]) }
-                ?? shares.pick(using: &random) { _ in true }
+        if let shares = self.shares {
+            func isChosen(_ index: Int) -> Bool { isEligible(self.set.endpoints[index]) }
+            func isAny(_ index: Int) -> Bool { true }
+            return self.pick(shares, hash, now, &random, isUp: isChosen, isFresh: isChosen)
+                ?? self.pick(shares, hash, now, &random, isUp: isAny, isFresh: isAny)
         }
         guard let first = self.choose(hash, now, &random) else { return nil }
         if isEligible(self.set.endpoints[first]) { return first }

@@ -48,9 +48,12 @@ struct HeldAssignment: Sendable, Equatable {
         var gaps: Set<String> = []
         for group in message.endpoints {
             guard group.priority <= 128 else { throw ResourceMistake("priority \(group.priority) is above 128") }
-            let locality = group.locality.region.isEmpty ? nil : Locality(group.locality)
+            // One without a name is no place, and has no weight among places.
+            let locality = group.locality == XDSLocality() ? nil : Locality(group.locality)
             if group.hasLoadBalancingWeight, let locality {
-                weights.append(LocalityWeight(locality, weight: Int(group.loadBalancingWeight.value)))
+                weights.append(
+                    LocalityWeight(
+                        locality, weight: Int(group.loadBalancingWeight.value), priority: Int(group.priority)))
             }
             for endpoint in group.lbEndpoints {
                 guard case .socketAddress(let address)? = endpoint.endpoint.address.address else {

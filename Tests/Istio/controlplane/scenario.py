@@ -31,7 +31,7 @@ HTTP2 = {
     }
 }
 SERVICE = {"host", "port", "endpoints", "subsets", "routes", "aliases", "namespace", "sniffed", "http2"}
-SERVICE |= {"cluster", "subset_cluster", "virtual_host"}
+SERVICE |= {"cluster", "subset_cluster", "virtual_host", "locality_weights"}
 STEP = {"services", "outbound_policy", "route_config", "resources", "remove", "corrupt", "old_domains"}
 PHASE = {"name", "set", "control", "refused", "envoy_refused", "probes", "settle"}
 
@@ -178,10 +178,11 @@ class Mesh:
         groups = {}
         for endpoint in members(service, subset):
             groups.setdefault((endpoint.get("locality", ""), endpoint.get("priority", 0)), []).append(endpoint)
-        out = []
+        out, weights = [], service.get("locality_weights", {})
         for (locality, priority), endpoints in groups.items():
             entry = {"lb_endpoints": [self.endpoint(service, each) for each in endpoints], "priority": priority}
-            entry["load_balancing_weight"] = sum(each.get("weight", 1) for each in endpoints)
+            weight = weights.get(f"{locality} {priority}", weights.get(locality))
+            entry["load_balancing_weight"] = weight or sum(each.get("weight", 1) for each in endpoints)
             if locality:
                 entry["locality"] = dict(zip(("region", "zone", "sub_zone"), locality.split("/")))
             out.append(entry)

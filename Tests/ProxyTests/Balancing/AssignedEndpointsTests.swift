@@ -34,7 +34,7 @@ import Testing
             service, near: RegionConfig(), policy,
             counters: bench.worker.metrics.counters(.service("cart", app: "", version: "")), tickets: nil,
             tls: bench.worker.tls, turn: BalancerTurn(RoundRobin(startingAt: 0)), loads: loads, ring: nil,
-            at: bench.worker.now)
+            at: bench.worker.now, using: &bench.worker.random)
     }
 
     /// How many percent of the picks each gets; the last number is for nobody.
@@ -71,15 +71,67 @@ import Testing
         #expect(Self.isNear(Self.percent(bench, subset), [10, 30, 60, 0]))
     }
 
-    @Test("of two that are drawn, the one with fewer requests for its weight is taken")
+    @Test("with each request under way a weight is worth less")
     func leastRequest() throws {
         let bench = try BalancingBench([:], [Self.key: "LeastRequest"])
         let subset = try Self.subset(bench, Self.entries(2) { ([1, 3][$0], 0, .healthy) })
         subset.loads[1].outstanding = 3
         subset.loads[0].outstanding = 2
-        // The first is taken only when it is drawn twice.
+        // 1/3 to 3/4.
         let found = Self.percent(bench, subset)
-        #expect(Self.isNear(found, [6.25, 93.75, 0]), "\(found)")
+        #expect(Self.isNear(found, [30.8, 69.2, 0], by: 0.5), "\(found)")
+    }
+
+    @Test("of two that are drawn from a priority, the one with fewer requests is taken")
+    func leastRequestOfPriority() throws {
+        let bench = try BalancingBench([:], [Self.key: "LeastRequest"])
+        let subset = try Self.subset(bench, Self.entries(3) { (1, $0 < 2 ? 0 : 1, .healthy) })
+        subset.loads[1].outstanding = 3
+        subset.loads[0].outstanding = 2
+        // The second is taken only when it is drawn twice.
+        let found = Self.percent(bench, subset)
+        #expect(Self.isNear(found, [75, 25, 0, 0]), "\(found)")
+    }
+
+    @Test("weights are exact over a few requests, wherever they begin and whoever is missing meanwhile")
+    func exactWeights() throws {
+        let bench = try BalancingBench([:])
+        let subset = try Self.subset(bench, Self.entries(3) { ([1, 3, 6][$0], 0, .healthy) })
+        var random = FastRandom(seed: 7)
+        func counts(_ picks: Int) -> [Int] {
+            tally(3, picks: picks) {
+                subset.pickAssigned(hash: nil, at: bench.worker.now, using: &random, besides: [])
+            }
+        }
+        for picks in [10, 7, 20, 13, 40] {
+            let found = counts(picks)
+            for (count, share) in zip(found, [0.1, 0.3, 0.6]) {
+                #expect(abs(Double(count) - Double(picks) * share) <= 1.5, "\(picks): \(found)")
+            }
+        }
+        Self.eject(bench, subset, [2])
+        let alone = counts(40)
+        #expect(alone[2] == 0 && abs(alone[1] - 30) <= 1, "\(alone)")
+        bench.advance(.seconds(3600))
+        let back = counts(40)
+        #expect(zip(back, [4, 12, 24]).allSatisfy { abs($0 - $1) <= 2 }, "\(back)")
+    }
+
+    @Test("a turn goes on when nothing has changed but a weight or what governs the calls")
+    func turnsGoOn() throws {
+        let bench = try BalancingBench([:])
+        let subset = try Self.subset(bench, Self.entries(2) { ([1, 3][$0], 0, .healthy) })
+        let turn = subset.turn
+        #expect(turn.shares?.members.elementsEqual(subset.set.endpoints, by: ===) == true)
+        var random = FastRandom(seed: 7)
+        func next(_ subset: EndpointSubset) -> [Int?] {
+            (0..<20).map { _ in subset.pickAssigned(hash: nil, at: bench.worker.now, using: &random, besides: []) }
+        }
+        let again = EndpointSubset(
+            subset.set, of: subset.cluster, subset.foreign, near: RegionConfig(), subset.policy,
+            counters: subset.counters, tickets: nil, tls: bench.worker.tls, turn: turn, loads: subset.loads, ring: nil,
+            at: bench.worker.now, using: &bench.worker.random)
+        #expect(next(again) == next(subset))
     }
 
     @Test(
@@ -147,6 +199,36 @@ import Testing
         subset = try Self.subset(
             bench, entries, weights: [LocalityWeight(near, weight: 1), LocalityWeight(far, weight: 3)])
         #expect(Self.isNear(Self.percent(bench, subset), [25, 75, 0]))
+    }
+
+    @Test("a place has another weight in each priority; one that is within it is not it")
+    func placesOfPriorities() throws {
+        let bench = try BalancingBench([:])
+        let (north, zone) = (Locality(region: "north"), Locality(region: "north", zone: "a"))
+        let south = Locality(region: "south")
+        func entry(_ number: Int, _ priority: Int, _ place: Locality) -> ClusterEntry {
+            ClusterEntry("rest://10.0.0.\(number):80", priority: priority, locality: place)
+        }
+        let entries = [
+            entry(1, 0, north), entry(2, 0, south), entry(3, 0, zone), entry(4, 1, north), entry(5, 1, south),
+        ]
+        let weights = [
+            LocalityWeight(north, weight: 3, priority: 0), LocalityWeight(south, weight: 1, priority: 0),
+            LocalityWeight(north, weight: 1, priority: 1), LocalityWeight(south, weight: 4, priority: 1),
+        ]
+        var subset = try Self.subset(bench, entries, weights: weights)
+        var found = Self.percent(bench, subset)
+        #expect(Self.isNear(found, [75, 25, 0, 0, 0, 0], by: 0.1), "\(found)")
+        // One of three is left of the first priority: 47 %.
+        Self.eject(bench, subset, [0, 2])
+        found = Self.percent(bench, subset)
+        #expect(Self.isNear(found, [0, 46, 0, 10.8, 43.2, 0]), "\(found)")
+        Self.eject(bench, subset, [1])
+        found = Self.percent(bench, subset)
+        #expect(Self.isNear(found, [0, 0, 0, 20, 80, 0], by: 0.1), "\(found)")
+        subset = try Self.subset(bench, entries, weights: [LocalityWeight(north, weight: 1, priority: 1)])
+        Self.eject(bench, subset, [0, 1, 2])
+        #expect(Self.percent(bench, subset) == [0, 0, 0, 100, 0, 0])
     }
 
     @Test("a virtual host leads to a cluster of the directory; what is known of an endpoint outlasts another weight")

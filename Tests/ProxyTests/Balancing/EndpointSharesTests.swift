@@ -41,9 +41,10 @@ import Testing
         _ shares: EndpointShares, of count: Int, where isEligible: (Int) -> Bool = { _ in true }
     ) -> [Double] {
         var random = FastRandom(seed: 7)
+        var turn = shares.turn(using: &random)
         var counts = [Int](repeating: 0, count: count)
         for _ in 0..<10_000 {
-            if let index = shares.pick(using: &random, where: isEligible) { counts[index] += 1 }
+            if let index = shares.pick(&turn, using: &random, where: isEligible) { counts[index] += 1 }
         }
         return counts.map { Double($0) / 100 }
     }
@@ -112,7 +113,8 @@ import Testing
         #expect(Self.isNear(left, [56.3, 0, 29.6, 7, 7, 0]), "\(left)")
         #expect(Self.isNear(Self.percent(shares, of: 6) { $0 > 2 }, [0, 0, 0, 50, 50, 0]))
         var random = FastRandom(seed: 7)
-        #expect(shares.pick(using: &random) { $0 == 5 } == nil)
+        var turn = shares.turn(using: &random)
+        #expect(shares.pick(&turn, using: &random) { $0 == 5 } == nil)
     }
 
     @Test("where all priorities together could not take everything, they share in the same measure")
@@ -127,7 +129,8 @@ import Testing
     func extremes() throws {
         let shares = try #require(Self.shares((0..<400).map { (1, $0 < 200 ? 0 : 1) }))
         var random = FastRandom(seed: 7)
-        #expect(shares.pick(using: &random) { _ in false } == nil)
-        #expect(shares.pick(using: &random) { $0 == 399 } == 399)
+        var turn = shares.turn(using: &random)
+        #expect(shares.pick(&turn, using: &random) { _ in false } == nil)
+        #expect(shares.pick(&turn, using: &random) { $0 == 399 } == 399)
     }
 }

@@ -261,22 +261,20 @@ struct MeshReader {
         return settings
     }
 
-    /// Weights and priorities stand in the place of a strategy, but for one that goes by a hash.
+    /// Weights and priorities stand in the place of a strategy that goes by answers of the past alone.
     private mutating func warnOfIdleShares(
         _ tree: ConfigTree, _ members: Cluster.Members, _ settings: ClusterSettings
     ) {
-        guard case .fixed(let entries) = members, let strategy = settings.strategy,
+        guard case .fixed(let entries) = members, settings.strategy == .weightedResponse,
             !settings.localityWeights.isEmpty
                 || entries.contains(where: {
                     $0.weight != entries[0].weight || $0.priority != entries[0].priority
                         || $0.locality != entries[0].locality
                 })
         else { return }
-        let problem =
-            strategy == .ringHash
-            ? "weights, priorities and localities have no effect on requests that have a hash"
-            : "\(strategy.rawValue) has no effect: weights, priorities and localities decide"
-        self.problems.warn(tree["balancing"]?.location ?? tree.location, problem, remedy: "keep one of them")
+        self.problems.warn(
+            tree["balancing"]?.location ?? tree.location,
+            "WeightedResponse has no effect: weights, priorities and localities decide", remedy: "keep one of them")
     }
 
     // MARK: Hosts

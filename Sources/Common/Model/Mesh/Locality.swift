@@ -42,10 +42,21 @@ package struct LocalityWeight: Sendable, Hashable {
     package let locality: Locality
     /// Relative to the sum of all.
     package let weight: Int
+    /// The only priority whose endpoints are meant, and of this very place, as a control plane has it; `nil` for all that are
+    /// within it.
+    package let priority: Int?
 
     /// A part.
-    package init(_ locality: Locality, weight: Int) {
+    package init(_ locality: Locality, weight: Int, priority: Int? = nil) {
         self.locality = locality
         self.weight = weight
+        self.priority = priority
+    }
+
+    /// Whether an endpoint is one of the place.
+    package func holds(for entry: ClusterEntry) -> Bool {
+        guard let place = entry.locality else { return false }
+        if let priority = self.priority { return entry.priority == priority && place == self.locality }
+        return place.isWithin(self.locality)
     }
 }

@@ -222,9 +222,9 @@ import Testing
                 Self.mesh(
                     "{targets: [{cluster: a}]}",
                     clusters:
-                        "clusters: [{name: a, balancing: Random, endpoints: [{address: '10.0.0.1:80', weight: 2}, {address: '10.0.0.2:80'}]}]"
+                        "clusters: [{name: a, balancing: WeightedResponse, endpoints: [{address: '10.0.0.1:80', weight: 2}, {address: '10.0.0.2:80'}]}]"
                 ),
-                "Random has no effect: weights, priorities and localities decide"
+                "WeightedResponse has no effect: weights, priorities and localities decide"
             ),
             (
                 Self.mesh(
