@@ -224,7 +224,7 @@ struct IstioState {
             } catch {
                 // What was known of it stands.
                 if let name = resource.knownName { named.insert(name) } else { isWhole = false }
-                refusals.append(ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
+                refusals.append(ResourceRefusal(name: resource.refusedName, reason: error.reason))
             }
         }
         for name in removed where !named.contains(name) { self.clusters[name] = nil }
@@ -295,7 +295,7 @@ struct IstioState {
                 if wanted.contains(message.clusterName) { self.assignments[message.clusterName] = held }
             } catch {
                 refusals.append(
-                    ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
+                    ResourceRefusal(name: resource.refusedName, reason: error.reason))
             }
         }
         for name in removed where wanted.contains(name) && self.assignments[name] == nil {
@@ -321,7 +321,7 @@ struct IstioState {
                 if wanted.contains(table.name) { self.tables[table.name] = table }
             } catch {
                 refusals.append(
-                    ResourceRefusal(name: resource.knownName ?? "?", reason: error.reason))
+                    ResourceRefusal(name: resource.refusedName, reason: error.reason))
             }
         }
         for name in removed where wanted.contains(name) && self.tables[name] == nil {

@@ -17,16 +17,22 @@ extension ResourceUpdate.Resource {
         }
     }
 
+    /// What it is called where it is refused.
+    var refusedName: String { self.knownName ?? "?" }
+
     /// The name, as far as it can be told of bytes that may be broken: it is the first field of all kinds of resources.
     var knownName: String? {
         if let name = self.name { return name }
-        // A name whose length takes three bytes is nobody's.
-        let bytes = Array(self.bytes.prefix(3 + 0x3FFF))
-        guard bytes.count > 2, bytes[0] == 0x0A else { return nil }
-        let isLong = bytes[1] >= 0x80
-        guard !isLong || bytes[2] < 0x80 else { return nil }
-        let (start, length) = isLong ? (3, Int(bytes[1] & 0x7F) | Int(bytes[2]) << 7) : (2, Int(bytes[1]))
-        guard length > 0, bytes.count >= start + length else { return nil }
-        return String(validating: bytes[start..<start + length], as: UTF8.self)
+        var head = Array(self.bytes.prefix(3))[...]
+        guard head.popFirst() == 0x0A, let low = head.popFirst() else { return nil }
+        var (start, length) = (2, Int(low & 0x7F))
+        if low >= 0x80 {
+            // Names whose length takes three octets are none of Istio.
+            guard let high = head.popFirst(), high < 0x80 else { return nil }
+            (start, length) = (3, length | Int(high) << 7)
+        }
+        let bytes = self.bytes.dropFirst(start).prefix(length)
+        guard length > 0, bytes.count == length else { return nil }
+        return String(validating: bytes, as: UTF8.self)
     }
 }

@@ -291,6 +291,17 @@ struct IstioStateTests {
         #expect(refusals.first?.reason.contains("would end a line") == true, "\(refusals)")
     }
 
+    @Test("the name of a resource is read of broken bytes", arguments: [1, 127, 128, 300, 16_383])
+    func names(length: Int) throws {
+        var state = self.state()
+        let name = String(repeating: "n", count: length)
+        let wrong = try Self.cluster(name) { $0.connectTimeout.seconds = -1 }
+        #expect(state.take(clusters: [wrong], removed: [], isWhole: true, at: self.start).map(\.name) == [name])
+        let broken = ResourceUpdate.Resource(
+            name: nil, version: "", typeURL: ResourceKind.cluster.typeURL, bytes: wrong.bytes.dropLast())
+        #expect(state.take(clusters: [broken], removed: [], isWhole: true, at: self.start).map(\.name) == [name])
+    }
+
     @Test("numbers that are no shares are refused", arguments: [Double.nan, .infinity, -1, 101, 1e300])
     func panicThreshold(value: Double) throws {
         var state = self.state()
