@@ -87,6 +87,17 @@ struct DeltaStreamTests {
         #expect(accepted.first?.hasErrorDetail == false)
     }
 
+    @Test("refuses in a message that a server reads, however much there is to refuse")
+    mutating func refusesMuch() throws {
+        _ = self.stream.begin([:], versions: [:])
+        let response = try self.hear(.cluster, ["a": "1"], nonce: "x")
+        let reason = String(repeating: "r", count: 100_000)
+        let refusals = (1...10_000).map { ResourceRefusal(name: "c\($0)", reason: reason) }
+        let message = try #require(self.stream.answer(response, refusals).first?.errorDetail.message)
+        #expect(message.utf8.count < 200_000)
+        #expect(message.hasPrefix("c1: rrr") && message.hasSuffix("; and 9900 more"))
+    }
+
     @Test("reads names and versions of resources, and what is gone")
     mutating func reads() throws {
         _ = self.stream.begin([:], versions: [:])

@@ -160,10 +160,14 @@ package actor DiscoveryClient {
         let refusals = await self.receive(response.update)
         let count = await self.versions(response.update.kind).count
         let known = self.status.current.resources[response.update.kind.name]?.refusals ?? [:]
-        for refusal in refusals where known[refusal.name] != refusal.reason {
+        let (first, more) = ResourceRefusal.first(refusals.filter { known[$0.name] != $0.reason })
+        for refusal in first {
             self.logger.warning(
                 "a resource of the control plane is refused",
                 metadata: ["name": "\(refusal.name)", "reason": "\(refusal.reason)"])
+        }
+        if more > 0 {
+            self.logger.warning("more resources of the control plane are refused", metadata: ["count": "\(more)"])
         }
         self.status.update {
             $0.lastUpdate = Date()

@@ -46,6 +46,8 @@ extension XDSStatus {
         self.init()
         // INVALID_ARGUMENT.
         self.code = 3
-        self.message = refusals.map { "\($0.name): \($0.reason)" }.joined(separator: "; ")
+        let (first, more) = ResourceRefusal.first(refusals)
+        let texts = first.map { "\($0.name): \($0.reason)" } + (more > 0 ? ["and \(more) more"] : [])
+        self.message = texts.joined(separator: "; ")
     }
 }

@@ -66,9 +66,18 @@ package struct ResourceRefusal: Sendable, Equatable {
     /// A clause for people.
     package let reason: String
 
-    /// A refusal.
+    /// Most characters of a reason, which may quote what is refused.
+    private static let mostCharacters = 1_000
+
+    /// A refusal; of a long reason the beginning.
     package init(name: String, reason: String) {
         self.name = name
-        self.reason = reason
+        self.reason = String(reason.prefix(Self.mostCharacters))
+    }
+
+    /// The first of many, and how many more there are: a server reads no message of any length.
+    static func first(_ refusals: [ResourceRefusal]) -> (refusals: ArraySlice<ResourceRefusal>, more: Int) {
+        let first = refusals.prefix(100)
+        return (first, refusals.count - first.count)
     }
 }
