@@ -141,6 +141,40 @@ struct DiscoveryClientTests {
         #expect(self.log.lines.contains { $0.contains("does not know delta") })
     }
 
+    @Test("a refusal is told of until its resource is said again, whatever else is said")
+    func refusalsStay() async throws {
+        let refusal = ResourceRefusal(name: "a", reason: "it has no name")
+        let told = Mutex<[[String: String]?]>([])
+        let plane = ScriptedControlPlane(world: { request in
+            guard request.typeURL == ResourceKind.route.typeURL else { return .nothing }
+            let (name, nonce): (UInt8, String)
+            switch request.responseNonce {
+            case "": (name, nonce) = (UInt8(ascii: "a"), "1")
+            case "1": (name, nonce) = (UInt8(ascii: "b"), "2")
+            case "2": (name, nonce) = (UInt8(ascii: "a"), "3")
+            default: (name, nonce) = (0, "")
+            }
+            if nonce != "1" { told.withLock { $0.append(self.status.current.resources["routes"]?.refusals) } }
+            if nonce.isEmpty { return .nothing }
+            self.heard.refusals.withLock { $0 = nonce == "1" ? [refusal] : [] }
+            return .send(
+                .with {
+                    $0.typeURL = request.typeURL
+                    $0.nonce = nonce
+                    $0.resources = [.with { $0.value = Data([0x0A, 1, name]) }]
+                })
+        })
+        try await plane.serving { port in
+            let client = try self.client(["127.0.0.1:\(port)"])
+            await client.want(["a", "b"], of: .route)
+            let running = Task { await client.run() }
+            #expect(await eventually { told.withLock { $0.count } == 3 })
+            #expect(told.withLock { $0 } == [["a": refusal.reason], ["a": refusal.reason], [:]])
+            running.cancel()
+            await running.value
+        }
+    }
+
     @Test("takes a response as large as that of a large mesh")
     func large() async throws {
         let size = 65 << 20

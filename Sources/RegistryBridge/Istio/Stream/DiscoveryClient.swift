@@ -83,7 +83,10 @@ package actor DiscoveryClient {
                 self.logger.notice(
                     "the control plane does not know delta, and is asked in state of the world",
                     metadata: ["server": "\(place)"])
-                self.status.update { $0.form = .stateOfTheWorld }
+                self.status.update {
+                    $0.form = .stateOfTheWorld
+                    $0.isConnected = false
+                }
                 self.addresses.succeeded(place, at: .now)
                 continue
             } catch let error as RPCError where error.code == .unimplemented {
@@ -238,16 +241,20 @@ extension RPCError {
 }
 
 extension ControlPlaneStatus.Resources {
+    private static let mostRefusals = 1_000
+
     /// Takes over what came of a response.
+    ///
+    /// What was refused and is not spoken of stays so, unless the response is whole.
     fileprivate mutating func take(_ response: ReadResponse, _ refusals: [ResourceRefusal], count: Int) {
         let update = response.update
         self.version = response.version
         self.count = count
-        // In state of the world nobody says here what the taken ones are called.
-        let said = update.resources.compactMap(\.name)
-        if said.count < update.resources.count || update.isWhole { self.refusals = [:] }
-        for name in said + update.removed { self.refusals[name] = nil }
-        for refusal in refusals { self.refusals[refusal.name] = refusal.reason }
+        if update.isWhole { self.refusals = [:] }
+        for name in update.resources.map(\.refusedName) + update.removed { self.refusals[name] = nil }
+        for refusal in refusals where self.refusals.count < Self.mostRefusals {
+            self.refusals[refusal.name] = refusal.reason
+        }
         if !refusals.isEmpty { self.refusedResponses += 1 }
     }
 }
