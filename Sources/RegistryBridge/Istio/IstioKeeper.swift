@@ -154,10 +154,11 @@ actor IstioKeeper {
         var taken = self.taken[update.kind] ?? [:]
         if update.isWhole { taken = taken.filter { refused.contains($0.key) } }
         for resource in update.resources {
-            guard let name = resource.knownName, !refused.contains(name) else { continue }
+            guard let name = resource.knownName, !refused.contains(name), self.state.holds(name, update.kind)
+            else { continue }
             taken[name] = resource
         }
-        for name in update.removed { taken[name] = nil }
+        for name in update.removed where !self.state.holds(name, update.kind) { taken[name] = nil }
         self.taken[update.kind] = taken
     }
 

@@ -409,13 +409,17 @@ struct IstioState {
     /// The members that serve in place of those of a cluster that are not known yet.
     func outgoing(_ cluster: String) -> HeldAssignment? { self.outgoing[cluster] }
 
+    /// Whether something of this name is held.
+    func holds(_ name: String, _ kind: ResourceKind) -> Bool {
+        switch kind {
+        case .cluster: self.clusters[name] != nil
+        case .endpoints: self.assignments[name] != nil
+        case .route: self.tables[name] != nil
+        }
+    }
+
     /// What the registry was asked for in vain.
     func absences(at now: NIODeadline) -> [ServiceDemand: ServiceDirectory.Absence] {
         self.absent.mapValues { ServiceDirectory.Absence(.unknown, until: $0) }
-    }
-
-    /// What is held of each kind, for those who look.
-    var counts: (clusters: Int, endpoints: Int, tables: Int) {
-        (self.clusters.count, self.assignments.count, self.tables.count)
     }
 }
