@@ -73,6 +73,10 @@ extension RouteCompiler {
             }
             edits.append(format.plain == nil ? .filled(edit, format, keepsEmpty: option.keepEmptyValue) : edit)
         }
+        for edit in edits where edit.isForbidden {
+            self.note("the header \(edit.name) is not changed: it delimits or directs messages")
+        }
+        edits.removeAll(where: \.isForbidden)
         return edits
     }
 

@@ -324,12 +324,6 @@ struct RouteReader {
         return RouteRetry(policy, statuses: Set(statuses))
     }
 
-    /// Fields that delimit or direct a message, which no edit may touch.
-    private static let fixed = [
-        "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
-        "proxy-connection", "expect", "http2-settings", "x-cse-context", "x-mark",
-    ]
-
     private mutating func edits(_ tree: ConfigTree?) -> [HeaderEdit] {
         guard let tree else { return [] }
         self.problems.allowOnly(Self.editsShape, in: tree)
@@ -345,8 +339,7 @@ struct RouteReader {
         }
         for (edit, place) in edits {
             self.problems.token(edit.name, place.location, "header name", "write letters, digits and hyphens")
-            // What sidecars tell each other: without it a loop would not be known.
-            if Self.fixed.contains(edit.name.lowercased()) || edit.name.lowercased().hasPrefix("x-mesher-") {
+            if edit.isForbidden {
                 self.refuse(
                     place, "\(edit.name) cannot be changed here",
                     edit.name.lowercased() == "host" ? "write rewrite: {host: …}" : "leave it to the protocol")

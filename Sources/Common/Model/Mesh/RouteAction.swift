@@ -262,6 +262,19 @@ package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
         }
     }
 
+    /// Fields that delimit or direct a message.
+    private static let fixed: Set = [
+        "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive",
+        "proxy-connection", "expect", "http2-settings", "x-cse-context", "x-mark",
+    ]
+
+    /// Whether it is of a field that no edit may touch.
+    package var isForbidden: Bool {
+        let name = self.name.lowercased()
+        // What sidecars tell each other: without it a loop would not be known.
+        return Self.fixed.contains(name) || name.hasPrefix("x-mesher-")
+    }
+
     /// As explanations say it.
     package var description: String {
         switch self {
