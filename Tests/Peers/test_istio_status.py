@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Istio as control plane: what operators see of it."""
 
+import copy
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import istio  # noqa: F401  finds the control plane for tests
 import pytest
 from controlplane import scenario
 from controlplane.backends import Backends
+from controlplane.messages import MESSAGES, ROUTE
 from controlplane.proxies import Mesher
 from controlplane.server import ControlPlane, Log
 
@@ -31,6 +33,11 @@ class World:
 
     def resources(self, step):
         return scenario.Mesh(self.steps[step][1], self.backends.ports, {}).resources()
+
+    def explain(self):
+        command = [harness.binary(), "explain", "GET", "http://istioserver:8080/"]
+        command += ["--admin", f"127.0.0.1:{self.sidecar.admin}"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
 
     def ask(self, host="istioserver:8080"):
         with harness.Client(("127.0.0.1", self.sidecar.port)) as client:
@@ -77,12 +84,43 @@ def test_health_and_metrics_tell_of_the_control_plane(world):
 
 def test_explain_names_the_way_of_a_request(world):
     assert world.ask().status == 200
-    command = [harness.binary(), "explain", "GET", "http://istioserver:8080/"]
-    said = subprocess.run(
-        [*command, "--admin", f"127.0.0.1:{world.sidecar.admin}"], capture_output=True, text=True, timeout=10
-    ).stdout
+    said = world.explain()
     assert "istioserver.default.svc.cluster.local:8080 of the control plane" in said
     assert "outbound|8080|v1|istioserver.default.svc.cluster.local" in said, said
+
+
+def test_explain_says_how_the_clusters_are_called(world):
+    state = copy.deepcopy(world.steps[0][1])
+    state["services"][0] |= {"cluster": {"lb_policy": "LEAST_REQUEST"}, "http2": True}
+    world.plane.serve(scenario.Mesh(state, world.backends.ports, {}).resources())
+    eventually(lambda: "LeastRequest over 4 of 4 instances" in world.explain(), world.explain)
+    assert world.ask().status == 200
+    assert "has no endpoint" not in world.explain(), world.explain()
+    world.plane.serve(world.resources(0))
+    eventually(lambda: "RoundRobin over 4 of 4 instances" in world.explain(), world.explain)
+
+
+def test_explain_says_what_was_refused(world):
+    assert world.ask().status == 200
+    names = [phase["name"] for phase, _ in world.steps]
+    world.plane.serve(world.resources(names.index("route with a wrong pattern")))
+    eventually(lambda: world.health()["resources"]["routes"]["refused"], "it is not refused")
+    said = world.explain()
+    assert "routes 8080 are refused, what was there before holds: virtual host istioserver" in said, said
+    assert world.ask().status == 200
+    world.plane.serve(world.resources(0))
+    eventually(lambda: "refused" not in world.explain(), world.explain)
+
+
+def test_explain_knows_hosts_that_the_control_plane_has_not(world):
+    resources = world.resources(0)
+    resources[ROUTE]["8080"] = MESSAGES[ROUTE](name="8080").SerializeToString()
+    world.plane.serve(resources)
+    eventually(lambda: world.ask().status == 404, "the table without hosts is not there")
+    said = world.explain()
+    assert "answer  404" in said and "no virtual host of the control plane has [istioserver]" in said, said
+    world.plane.serve(world.resources(0))
+    eventually(lambda: world.ask().status == 200, "the table is not there again")
 
 
 def test_a_control_plane_that_has_left_is_named_and_missed_by_nobody(world):

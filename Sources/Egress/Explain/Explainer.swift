@@ -14,6 +14,7 @@ package struct Explainer {
     let marks: Marks
     let mesh: Mesh
     let now: NIODeadline
+    private let held: [String: ControlPlaneStatus.Resources]
 
     /// The question is no request.
     package struct Mistake: Error, CustomStringConvertible {
@@ -26,14 +27,17 @@ package struct Explainer {
     /// - Parameter plan: What outgoing traffic obeys.
     /// - Parameter mesh: The services that are known, and the rules about them.
     /// - Parameter governance: What governs calls.
+    /// - Parameter held: How the resources of a control plane stand, by kind.
     package init(
-        _ config: MesherConfig, plan: TrafficPlan, mesh: Mesh, _ governance: Governance, now: NIODeadline
+        _ config: MesherConfig, plan: TrafficPlan, mesh: Mesh, _ governance: Governance, now: NIODeadline,
+        held: [String: ControlPlaneStatus.Resources] = [:]
     ) {
         self.governance = governance
         self.marks = plan.marks ?? Marks(config.rules)
         self.config = config
         self.mesh = mesh
         self.now = now
+        self.held = held
     }
 
     /// Explains what a sidecar with `config` would do that has just started.
@@ -43,6 +47,12 @@ package struct Explainer {
         self.config = config
         self.mesh = Mesh(directory, MeshRules(config))
         self.now = .now()
+        self.held = [:]
+    }
+
+    /// A line for a resource of the control plane that was refused.
+    func refusal(of kind: String, _ name: String) -> String? {
+        self.held[kind]?.refusals[name].map { "\(kind) \(name) are refused, what was there before holds: \($0)" }
     }
 
     /// The request as the listener would read it.
@@ -108,9 +118,11 @@ package struct Explainer {
             let target = self.target(host)
             let source = target.policy.host?.service == nil ? "mesh.yaml" : "the control plane"
             explanation.destination = host.name
+            // The table of a port, or that of a host at it.
             explanation.steps.append(
                 .init(
-                    handler: "destination", summary: "virtual host \(host.name) of \(source), which has \(name)"))
+                    handler: "destination", summary: "virtual host \(host.name) of \(source), which has \(name)",
+                    details: ["\(port)", host.name].compactMap { self.refusal(of: "routes", $0) }))
             return target
         }
         let listed = request.headers.withBytes(
@@ -156,6 +168,12 @@ package struct Explainer {
             return ("the control plane has not been asked about port \(port): the first request does that", nil)
         }
         if self.directory.isComplete { return ("no service is called \(name)", missing) }
+        if self.rules.controlPlane?.servedPorts.contains(port) == true,
+            self.rules.demands(for: name).allSatisfy({ self.directory.absence(of: $0, at: self.now) == .unknown })
+        {
+            let summary = "no virtual host of the control plane has [\(name)] at port \(port)"
+            return (summary, ProxyError(.noRule, summary))
+        }
         return ("the registry has not been asked about \(name): the first request does that", nil)
     }
 }

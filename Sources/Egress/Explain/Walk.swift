@@ -358,12 +358,15 @@ extension Explainer {
             var shares: [(percent: Double, name: String?, owner: String, set: EndpointSet)] = []
             var answers: [Explanation.Share] = []
             var instances: [Instance] = []
+            var strategies: [String] = []
             for target in self.rule?.targets ?? [] {
                 let percent = Double(target.weight) * 100 / Double(total)
                 guard let cluster = self.policy.host?.cluster(of: target) else {
                     answers.append(.init(percent: percent, tags: Self.words(target), endpoints: []))
                     continue
                 }
+                let strategy = (cluster.settings?.strategy ?? self.policy.balancing.strategy).rawValue
+                if !strategies.contains(strategy) { strategies.append(strategy) }
                 let (owner, set) = self.explainer.governance.endpoints(
                     of: cluster, service, caller, near: self.policy.region, in: self.explainer.directory)
                 for instance in owner?.instances ?? [] where !instances.contains(where: { $0 === instance }) {
@@ -393,11 +396,15 @@ extension Explainer {
                 self.candidate(instance, remaining, shares.map(\.set.tags), caller)
             }
             self.endpoints = available.map(\.description)
+            if strategies.isEmpty { strategies = [self.policy.balancing.strategy.rawValue] }
             let ejected = remaining.count - healthy.count
             self.add(
                 "loadbalance",
-                "\(self.policy.balancing.strategy.rawValue) over \(available.count) of \(instances.count + others) instances\(ejected > 0 ? ", \(ejected) ejected" : "")",
+                "\(strategies.joined(separator: " and ")) over \(available.count) of \(instances.count + others) instances\(ejected > 0 ? ", \(ejected) ejected" : "")",
                 (self.policy.region == nil ? [] : ["instances of the own zone or region are preferred"])
+                    + shares.compactMap(\.name).flatMap { name in
+                        ["clusters", "endpoints"].compactMap { self.explainer.refusal(of: $0, name) }
+                    }
                     + Self.clusters(of: self.rule, self.policy, near: self.explainer.rules.governance.region))
             // A share without instances fails; the others do not.
             let empty = shares.filter { $0.percent > 0 && $0.set.endpoints.isEmpty }
@@ -416,8 +423,10 @@ extension Explainer {
         private func candidate(
             _ instance: Instance, _ remaining: [Endpoint], _ tags: [EndpointSet.Tags], _ caller: ServiceIdentity
         ) -> Explanation.Candidate {
-            let endpoint = instance.endpoints.first { $0.protocolName == "rest" }
-            let remains = endpoint.map { endpoint in remaining.contains { $0 === endpoint } } ?? false
+            // Clusters that speak HTTP/2 have endpoints of another protocol.
+            let chosen = instance.endpoints.first { endpoint in remaining.contains { $0 === endpoint } }
+            let endpoint = chosen ?? instance.endpoints.first { $0.protocolName == "rest" }
+            let remains = chosen != nil
             let left = endpoint.flatMap { $0.health.ejectionLeft(at: self.now) }
             return Explanation.Candidate(
                 endpoint: endpoint?.description ?? "", version: instance.version, app: instance.app,

@@ -65,7 +65,8 @@ struct AdminFeature: Feature {
             // Addresses, ports and identity need a restart to change, so that `config` is right about them.
             explain: { question in
                 try Explainer(
-                    wiring.config, plan: plans.current, mesh: mesh.current, wiring.governance, now: .now()
+                    wiring.config, plan: plans.current, mesh: mesh.current, wiring.governance, now: .now(),
+                    held: wiring.controlPlane.current.resources
                 ).explain(question)
             })
         if wiring.config.registry.istio != nil { views.controlPlane = { wiring.controlPlane.current } }
