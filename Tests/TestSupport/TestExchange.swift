@@ -49,6 +49,9 @@ package struct TestExchange {
         self.loop.run()
     }
 
+    /// Lets time pass, and what was put off until then happen.
+    package func pass(_ amount: Duration) { self.loop.advanceTime(by: TimeAmount(amount)) }
+
     /// A directory of services by name, each with the endpoints of its one instance.
     package static func directory(_ services: [String: [String]]) throws -> ServiceDirectory {
         var builder = ServiceDirectoryBuilder(upon: .empty, ownApp: "default")

@@ -48,7 +48,7 @@ import Testing
     @Test("a span is called what its route calls it, in all formats")
     func operation() throws {
         for format in Self.formats {
-            let records = try ended { $0.operation = "shop:80/\"*" }
+            let records = ended { $0.operation = "shop:80/\"*" }
             let span = try object(self.bytes(format, records))
             #expect(span["name"] as? String == "shop:80/\"*")
         }

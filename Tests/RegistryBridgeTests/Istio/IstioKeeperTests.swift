@@ -14,9 +14,13 @@ import Testing
 struct IstioKeeperTests {
     private func keeper() -> IstioKeeper {
         let mesh = Snapshot(Mesh(.empty, .plain), on: MultiThreadedEventLoopGroup.singleton)
+        let node = NodeIdentity(environment: ["POD_NAMESPACE": "shop"], host: "web-0", address: nil)
+        let logger = TestLog().logger
+        let file = StateFile("istio", of: ["web"], in: "/proc/nowhere", type: "pb")
         return IstioKeeper(
-            MeshPlace(namespace: "shop", domain: "cluster.local"), app: "shop", names: NameBook(),
-            directory: TestPublisher().publisher, mesh: mesh, logger: TestLog().logger)
+            MeshPlace(namespace: "shop", domain: "cluster.local"), app: "shop", use: .everything, names: NameBook(),
+            directory: TestPublisher().publisher, mesh: mesh, status: ControlPlaneStatus(),
+            cache: ControlPlaneCache(file, servers: [], node: node, logger: logger), unsaved: {}, logger: logger)
     }
 
     private func update(_ kind: ResourceKind, _ names: [String], removed: [String] = []) -> ResourceUpdate {

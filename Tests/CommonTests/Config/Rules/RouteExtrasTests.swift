@@ -98,7 +98,8 @@ import Testing
     @Test("a field is filled in for each message, or set where nothing changes")
     func fill() throws {
         let edits = try self.action("requestHeaders: {fill: {a: '%REQ(b)%'}}").requestEdits
-        #expect(edits == [.filled(.set("a", "%REQ(b)%"), try FieldFormat("%REQ(b)%"), keepsEmpty: false)])
+        let format = try FieldFormat("%REQ(b)%")
+        #expect(edits == [.filled(.set("a", "%REQ(b)%"), format, keepsEmpty: false)])
         let plain = try self.action("responseHeaders: {fill: {a: '100%%'}, set: {b: '100%'}}").responseEdits
         #expect(plain == [.set("b", "100%"), .set("a", "100%")])
     }
