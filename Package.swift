@@ -46,8 +46,10 @@ let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let swiftASN1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
 let swiftProtobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 
 let package = Package(
     name: "mesher",
@@ -55,6 +57,8 @@ let package = Package(
     products: [.executable(name: "mesher", targets: ["Mesher"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -106,8 +110,8 @@ let package = Package(
         .target(
             name: "RegistryBridge",
             dependencies: [
-                "Common", "IstioMessages", "Serving", "TLS", asyncHTTPClient, grpcCore, grpcTransport, logging, nioCore,
-                nioHTTP1, nioPosix, nioSSL, nioWebSocket, swiftProtobuf,
+                "Common", "IstioMessages", "Serving", "TLS", asyncHTTPClient, grpcCore, grpcTransport, logging,
+                nioCore, nioHTTP1, nioPosix, nioSSL, nioWebSocket, swiftASN1, swiftProtobuf, x509,
             ],
             swiftSettings: settings),
         .target(
@@ -157,8 +161,9 @@ let package = Package(
         .testTarget(
             name: "RegistryBridgeTests",
             dependencies: [
-                "Common", "IstioMessages", "Serving", "LocalRegistry", "RegistryBridge", "TestSupport", asyncHTTPClient,
-                grpcCore, grpcTransport, logging, nioCore, nioHTTP1, nioPosix, nioWebSocket, swiftProtobuf,
+                "Common", "IstioMessages", "Serving", "LocalRegistry", "RegistryBridge", "TLS", "TestSupport",
+                asyncHTTPClient, grpcCore, grpcTransport, logging, nioCore, nioHTTP1, nioPosix, nioWebSocket,
+                swiftProtobuf,
             ],
             swiftSettings: settings),
         .testTarget(

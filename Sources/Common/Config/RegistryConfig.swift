@@ -34,7 +34,9 @@ package struct RegistryConfig: Sendable, Equatable {
     /// The addresses of Istio's control plane, in the order in which they are tried; none where it is not used.
     package var controlPlanes: [ServerAddress]
     /// What of Istio counts; `nil` for nothing.
-    package var istio: IstioUse?
+    package var istioUse: IstioUse?
+    /// How it and this workload prove to each other who they are.
+    package var istio: IstioConfig
     /// Whose services are seen.
     package var tenant: String
     /// The project within the tenant; part of every path.
@@ -131,16 +133,17 @@ package struct RegistryConfig: Sendable, Equatable {
         self.nodeIP = reader.store.entry("HOSTING_SERVER_IP")?.value.text ?? ""
         self.centers = []
         self.controlPlanes = []
+        self.istio = IstioConfig(&reader)
         let infra = reader.readIfPresent(Keys.infra)
         let hasIstioRoutes = infra.map { ["pilot", "pilotv2", "istio"].contains($0) }
-        self.istio =
+        self.istioUse =
             switch (self.kinds.contains(.istio), hasIstioRoutes) {
             case (true, false): .services
             case (true, _): .everything
             case (false, true) where !self.kinds.isEmpty: .routes
             case (false, _): nil
             }
-        if self.istio != nil, !isWrong { self.controlPlanes = self.controlPlanes(&reader) }
+        if self.istioUse != nil, !isWrong { self.controlPlanes = self.controlPlanes(&reader) }
         if self.kinds.contains(.serviceCenter), !isWrong {
             let addresses = reader.readServers(Keys.address, allowsPath: false)
             self.centers = addresses.map(\.text)
@@ -188,8 +191,8 @@ package struct RegistryConfig: Sendable, Equatable {
         let routes = reader.readServers(Keys.routerAddress, allowsPath: false, isControlPlane: true)
         let key = discovery.isEmpty && self.kinds == [.istio] ? Keys.address : Keys.discoveryAddress
         let found =
-            self.istio == .routes ? routes : reader.readServers(key, allowsPath: false, isControlPlane: true)
-        if self.istio != .routes, !routes.isEmpty, routes != found,
+            self.istioUse == .routes ? routes : reader.readServers(key, allowsPath: false, isControlPlane: true)
+        if self.istioUse != .routes, !routes.isEmpty, routes != found,
             let entry = reader.store.entry(Keys.routerAddress.name)
         {
             reader.note(
@@ -258,7 +261,7 @@ package struct RegistryConfig: Sendable, Equatable {
             "Where services are found, in place of `type`.")
         static let discoveryAddress = ConfigKey(
             "cse.service.registry.serviceDiscovery.address", .text, default: "",
-            "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent; several with commas are tried in turn. Without a port 15010 is meant."
+            "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent, or `grpcs://istiod.istio-system:15012` for TLS with a token; several with commas are tried in turn. Without a port 15010 is meant, for `grpcs` 15012."
         )
         static let infra = ConfigKey(
             "router.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",
@@ -326,11 +329,12 @@ package struct RegistryConfig: Sendable, Equatable {
         )
 
         /// All of them, in the order of the reference.
-        package static let all: [any AnyConfigKey] = [
-            Self.kind, Self.address, Self.discovery, Self.discoveryAddress, Self.file, Self.disabled, Self.tenant,
-            Self.scope, Self.register, Self.heartbeat,
-            Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.probe, Self.members, Self.farewell,
-            Self.stateDirectory,
-        ]
+        package static let all: [any AnyConfigKey] =
+            [
+                Self.kind, Self.address, Self.discovery, Self.discoveryAddress, Self.file, Self.disabled, Self.tenant,
+                Self.scope, Self.register, Self.heartbeat,
+                Self.registratorDisabled, Self.refresh, Self.watch, Self.index, Self.probe, Self.members, Self.farewell,
+                Self.stateDirectory,
+            ] + IstioConfig.Keys.all
     }
 }

@@ -69,7 +69,7 @@ struct AdminFeature: Feature {
                     held: wiring.controlPlane.current.resources
                 ).explain(question)
             })
-        if wiring.config.registry.istio != nil { views.controlPlane = { wiring.controlPlane.current } }
+        if wiring.config.registry.istioUse != nil { views.controlPlane = { wiring.controlPlane.current } }
         return views
     }
 

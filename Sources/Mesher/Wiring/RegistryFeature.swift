@@ -18,7 +18,7 @@ struct RegistryFeature: Feature {
             supervisor.add("registry") { RegistryComponent(registry, directory: publisher) }
             RegistryMetrics(status: wiring.registryStatus).register(with: wiring.metrics)
         }
-        if let use = wiring.config.registry.istio, let publisher = self.publisher(.istio) {
+        if let use = wiring.config.registry.istioUse, let publisher = self.publisher(.istio) {
             let registry = self.istio(use, wiring.config.registry.controlPlanes)
             supervisor.add("istio") { RegistryComponent(registry, directory: publisher) }
             ControlPlaneMetrics(status: wiring.controlPlane).register(with: wiring.metrics)
@@ -81,7 +81,7 @@ struct RegistryFeature: Feature {
                 "Istio knows this workload by its address: \(missing) is not set",
                 metadata: ["address": "\(node.address)"])
         }
-        let loops = wiring.controlLoops
+        let (loops, config) = (wiring.controlLoops, wiring.config.registry.istio)
         let file = StateFile(
             "istio", of: [identity.app, identity.name, "\(wiring.config.listeners.outgoing.port)"],
             in: StateDirectory.path(wiring.config.registry.stateDirectory), type: "pb")
@@ -90,7 +90,7 @@ struct RegistryFeature: Feature {
             status: status, cache: ControlPlaneCache(file, servers: servers, node: node, logger: logger),
             connect: { receive, versions in
                 DiscoveryClient(
-                    servers, node: node, status: status, loops: loops, logger: logger, receive: receive,
+                    servers, node: node, config: config, status: status, loops: loops, logger: logger, receive: receive,
                     versions: versions)
             },
             logger: logger)

@@ -56,12 +56,31 @@ struct NodeIdentityTests {
             ("http://istiod.istio-system/", "http://istiod.istio-system:15010"),
             ("istiod", "http://istiod:15010"), (" 10.0.0.1:99 ", "http://10.0.0.1:99"),
             ("[::1]", "http://[::1]:15010"), ("GRPC://[::1]:7", "http://[::1]:7"),
+            ("grpcs://istiod", "https://istiod:15012"), ("https://[::1]:7", "https://[::1]:7"),
+            ("grpc://istiod.istio-system:15012", "https://istiod.istio-system:15012"),
+            ("istio-pilot:15011", "https://istio-pilot:15011"),
         ])
     func addresses(written: String, read: String) throws {
         #expect(try ServerAddress(discovery: written).text == read)
     }
 
-    @Test("an address that means something else is refused", arguments: ["https://a:15012", "xds://a", "a:1/b", ""])
+    @Test(
+        "a control plane proves the name of its service, however its address is written",
+        arguments: [
+            ("istiod.istio-system:15012", "istiod.istio-system.svc"),
+            ("istiod-canary.mesh.svc.cluster.local:15012", "istiod-canary.mesh.svc"),
+            ("grpcs://10.0.0.1", "istiod.istio-system.svc"), ("grpcs://localhost", "istiod.istio-system.svc"),
+            ("grpcs://istiod.mesh.example.com", "istiod.mesh.example.com"),
+        ])
+    func serverNames(written: String, name: String) throws {
+        var config = IstioConfig()
+        let server = try ServerAddress(discovery: written)
+        #expect(config.serverName(of: server) == name)
+        config.serverName = "other.example"
+        #expect(config.serverName(of: server) == "other.example")
+    }
+
+    @Test("an address that means something else is refused", arguments: ["https://a:15012/b", "xds://a", "a:1/b", ""])
     func wrongAddresses(written: String) {
         #expect(throws: ConfigMistake.self) { try ServerAddress(discovery: written) }
     }

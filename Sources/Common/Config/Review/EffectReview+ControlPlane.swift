@@ -4,21 +4,21 @@
 extension EffectReview {
     mutating func reviewControlPlane() {
         let registry = self.config.registry
-        if registry.istio == nil || registry.istio == .services,
+        if registry.istioUse == nil || registry.istioUse == .services,
             let entry = self.store.entry(RegistryConfig.Keys.routerAddress.name)
         {
             self.warn(
                 entry, "has no effect: no routes come from Istio",
                 "write \(RegistryConfig.Keys.infra.name): istio, or leave it out")
         }
-        guard registry.istio == .everything || registry.istio == .routes else { return }
+        guard registry.istioUse == .everything || registry.istioUse == .routes else { return }
         var keys = ["routeRule", "cse.routeRule", "cse.darklaunch.policy"]
         // Those of services that another registry has count.
         if registry.kinds == [.istio] { keys.append("cse.loadbalance") }
         let entries = keys.flatMap { self.entries(below: $0).map(\.entry) }
         guard let first = entries.first else { return }
         let others = entries.count > 1 ? ", nor have \(entries.count - 1) other keys" : ""
-        let whole = registry.istio == .everything ? ", how endpoints are chosen and what is tried again" : ""
+        let whole = registry.istioUse == .everything ? ", how endpoints are chosen and what is tried again" : ""
         self.warn(
             first, "has no effect on services of Istio\(others): Istio says where their requests go\(whole)",
             "say it in a VirtualService or DestinationRule, or write \(RegistryConfig.Keys.infra.name): cse")

@@ -22,6 +22,7 @@ package actor DiscoveryClient {
     private let names: NameBook
     private let patience: Duration
     private let node: NodeIdentity
+    private let access: ControlPlaneAccess
     private let status: ControlPlaneStatus
     private let receive: Receiver
     private let versions: Versions
@@ -32,20 +33,21 @@ package actor DiscoveryClient {
     /// That of the call that is under way; `nil` when there is none, or before it has begun.
     private var stream: (any DiscoveryStream)?
     private var requests: AsyncStream<[UInt8]>.Continuation?
-    /// Whether the log says that the control plane cannot be reached.
-    private var isUnreachable = false
+    /// What the log has said since the control plane answered last.
+    private var told: Set<String> = []
 
     /// A client that calls nobody yet.
     ///
     /// - Parameter servers: Replicas of one control plane; one is asked at a time.
+    /// - Parameter config: How server and workload prove to each other who they are.
     /// - Parameter status: Outlives the client, and remembers for it which form of the protocol is understood.
     /// - Parameter patience: How long a server may say nothing on a new stream: Istio's answers at once, with all clusters.
     /// - Parameter resolver: Looks up the names of servers.
     package init(
-        _ servers: [ServerAddress], node: NodeIdentity, status: ControlPlaneStatus, pace: Reconnect.Pace = .usual,
+        _ servers: [ServerAddress], node: NodeIdentity, config: IstioConfig = IstioConfig(), status: ControlPlaneStatus,
+        pace: Reconnect.Pace = .usual,
         patience: Duration = .seconds(30), resolver: NameResolver = .shared, loops: any EventLoopGroup, logger: Logger,
-        receive: @escaping Receiver,
-        versions: @escaping Versions
+        receive: @escaping Receiver, versions: @escaping Versions
     ) {
         self.servers = Dictionary(servers.map { ($0.text, $0) }) { first, _ in first }
         let names = NameBook(resolver, for: .servers)
@@ -54,6 +56,7 @@ package actor DiscoveryClient {
         names.use(self.addresses.names)
         self.patience = patience
         self.node = node
+        self.access = ControlPlaneAccess(config: config)
         self.status = status
         self.loops = loops
         self.logger = logger
@@ -72,11 +75,11 @@ package actor DiscoveryClient {
         while !Task.isCancelled {
             guard let place = await self.turn() else { return }
             guard let server = self.servers[place.url], let address = place.address ?? server.literal else {
-                self.ended(place, wasServing: false, "no address is known of this host")
+                self.ended(place, wasServing: false, CallFailure("no address is known of this host"))
                 continue
             }
             self.status.update { $0.server = "\(place)" }
-            var failure = "the control plane has ended the stream"
+            var failure = CallFailure("the control plane has ended the stream")
             do {
                 try await self.follow(place, server, address)
             } catch let error as RPCError where error.code == .unimplemented && self.form == .delta {
@@ -92,13 +95,11 @@ package actor DiscoveryClient {
             } catch let error as RPCError where error.code == .unimplemented {
                 // It may become another one.
                 self.status.update { $0.form = .delta }
-                failure = "the server does not speak xDS v3"
-            } catch let error as RPCError {
-                failure = error.words
+                failure = CallFailure("the server does not speak xDS v3")
             } catch is Silence {
-                failure = "no answer within \(DurationText.write(self.patience))"
+                failure = CallFailure("no answer within \(DurationText.write(self.patience))")
             } catch {
-                failure = "\(error)"
+                failure = CallFailure(error, authorities: self.access.authorities(of: server), within: self.patience)
             }
             if Task.isCancelled { break }
             self.ended(place, wasServing: self.status.current.isConnected, failure)
@@ -127,8 +128,8 @@ package actor DiscoveryClient {
         let node = self.node.message(version: BuildInfo.sourceVersion)
         let isDelta = self.form == .delta
         let call = DiscoveryCall(
-            server: server, address: address, method: isDelta ? DeltaStream.method : WorldStream.method,
-            loops: self.loops)
+            channel: ControlPlaneChannel(server: server, address: address, access: self.access, loops: self.loops),
+            method: isDelta ? DeltaStream.method : WorldStream.method)
         let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
         self.requests = continuation
         self.stream = isDelta ? DeltaStream(node: node) : WorldStream(node: node)
@@ -197,7 +198,7 @@ package actor DiscoveryClient {
     private func answered(_ place: ServerPlace) {
         self.addresses.succeeded(place, at: .now)
         guard !self.status.current.isConnected else { return }
-        self.isUnreachable = false
+        self.told = []
         self.status.update {
             $0.isConnected = true
             $0.failure = nil
@@ -206,22 +207,28 @@ package actor DiscoveryClient {
             "connected to the control plane", metadata: ["server": "\(place)", "protocol": "\(self.form.rawValue)"])
     }
 
-    private func ended(_ place: ServerPlace, wasServing: Bool, _ failure: String) {
+    private func ended(_ place: ServerPlace, wasServing: Bool, _ failure: CallFailure) {
         self.addresses.failed(place, at: .now)
         self.status.update {
             $0.isConnected = false
-            $0.failure = failure
+            $0.failure = failure.text
         }
-        let metadata: Logger.Metadata = ["server": "\(place)", "error": "\(failure)"]
+        let metadata: Logger.Metadata = ["server": "\(place)", "error": "\(failure.text)"]
         if wasServing {
             self.logger.notice("connection to the control plane lost", metadata: metadata)
-        } else if self.isUnreachable {
-            self.logger.debug("the control plane cannot be reached", metadata: metadata)
+            return
+        }
+        // Each way to fail once: another one has another remedy.
+        let isNew = self.told.count < Self.mostTold && self.told.insert(failure.text).inserted
+        let level: Logger.Level = isNew ? .warning : .debug
+        if failure.isRefusal {
+            self.logger.log(level: level, "the control plane does not let this workload in", metadata: metadata)
         } else {
-            self.isUnreachable = true
-            self.logger.warning("the control plane cannot be reached", metadata: metadata)
+            self.logger.log(level: level, "the control plane cannot be reached", metadata: metadata)
         }
     }
+
+    private static let mostTold = 10
 }
 
 /// Nothing was heard on a stream.
@@ -230,14 +237,6 @@ private struct Silence: Error {}
 extension ServerAddress {
     /// Its address, when it has no name.
     fileprivate var literal: String? { self.isName ? nil : self.host }
-}
-
-extension RPCError {
-    /// What the server said, or what happened to the connection.
-    fileprivate var words: String {
-        let cause = self.cause.map { " (\($0))" } ?? ""
-        return "\(self.code): \(self.message)\(cause)"
-    }
 }
 
 extension ControlPlaneStatus.Resources {
