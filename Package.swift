@@ -133,6 +133,7 @@ let package = Package(
                 nioHTTPTypes, nioWebSocket,
             ],
             swiftSettings: settings),
+        .target(name: "Injector", dependencies: ["Common"], swiftSettings: settings),
         .executableTarget(
             name: "Mesher",
             dependencies: [
@@ -188,6 +189,8 @@ let package = Package(
         .testTarget(
             name: "MesherTests", dependencies: ["AdminAPI", "Common", "Mesher", "TestSupport", coreMetrics],
             swiftSettings: settings),
+        .testTarget(
+            name: "InjectorTests", dependencies: ["Common", "Injector"], exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],
             swiftSettings: settings),

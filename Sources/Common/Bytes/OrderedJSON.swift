@@ -7,6 +7,8 @@ package indirect enum OrderedJSON: Sendable {
     case array([OrderedJSON])
     case string(String)
     case number(Int)
+    /// A number as it stands in JSON, whatever its size and precision.
+    case decimal(String)
     case bool(Bool)
     case null
 
@@ -46,6 +48,7 @@ package indirect enum OrderedJSON: Sendable {
             out.append(.rightBracket)
         case .string(let text): Self.write(text, to: &out)
         case .number(let number): out.append(contentsOf: "\(number)".utf8)
+        case .decimal(let text): out.append(contentsOf: text.utf8)
         case .bool(let flag): out.append(contentsOf: "\(flag)".utf8)
         case .null: out.append(contentsOf: "null".utf8)
         }

@@ -29,6 +29,14 @@ package indirect enum ConfigTree: Sendable {
     /// - Parameter bytes: UTF-8.
     /// - Parameter source: The file's path, for messages.
     package init(yaml bytes: [UInt8], source: String) throws(ConfigProblem) {
+        var quoted: Set<ConfigLocation> = []
+        try self.init(yaml: bytes, source: source, quoted: &quoted)
+    }
+
+    /// The same, for whoever has to tell a number from a text that looks like one.
+    ///
+    /// - Parameter quoted: Set to the places of texts that have quotes or are blocks.
+    package init(yaml bytes: [UInt8], source: String, quoted: inout Set<ConfigLocation>) throws(ConfigProblem) {
         guard bytes.count <= Self.sizeLimit else {
             throw ConfigProblem(
                 at: ConfigLocation(source), "the file is larger than \(Self.sizeLimit) bytes",
@@ -36,6 +44,7 @@ package indirect enum ConfigTree: Sendable {
         }
         var composer = try YAMLComposer(bytes, source: source)
         self = try composer.compose()
+        quoted = composer.quoted
     }
 
     /// The same for a text.

@@ -21,6 +21,8 @@ struct YAMLComposer: ~Copyable {
     /// The anchors of what is being read.
     private var unfinished: Set<String> = []
     private var values = 0
+    /// Where texts stand that have quotes, or are blocks: they are texts whatever they look like.
+    private(set) var quoted: Set<ConfigLocation> = []
 
     /// A composer.
     ///
@@ -133,7 +135,13 @@ struct YAMLComposer: ~Copyable {
         )
     }
 
-    private func scalar(_ text: String, isPlain: Bool, _ event: YAMLEvent) throws(ConfigProblem) -> ConfigTree {
+    private mutating func scalar(
+        _ text: String, isPlain: Bool, _ event: YAMLEvent
+    ) throws(ConfigProblem) -> ConfigTree {
+        // `!!str`, and `!` alone, make a text of anything.
+        if !isPlain || event.tag == "!" || event.tag == "tag:yaml.org,2002:str" {
+            self.quoted.insert(self.location(event.start))
+        }
         guard isPlain else { return .text(text, self.location(event.start)) }
         if event.end.line > event.start.line, let mistake = self.lines.mistake(inPlainFrom: event.start, to: event.end)
         {
