@@ -41,7 +41,7 @@ import Testing
         #expect(RetryConditions.statuses.includes(status: 418, isListed: true))
         #expect(!RetryConditions.statuses.includes(status: 418))
         #expect(!RetryConditions.reset.includes(status: 418, isListed: true))
-        #expect(RetryConditions("retriable-headers") == nil && RetryConditions("") == nil)
+        #expect(RetryConditions("retriable-header") == nil && RetryConditions("") == nil)
         #expect(Set(RetryConditions.names.map(\.condition)).count == RetryConditions.names.count)
     }
 
