@@ -98,7 +98,7 @@ struct ControlPlaneAccessTests {
         ] {
             #expect(WorkloadName(other) == nil, "\(other)")
         }
-        let wanted = WorkloadName.controlPlane(of: "istio-pilot.mesh.svc")
+        let wanted = WorkloadName.Accounts.controlPlane(of: "istio-pilot.mesh.svc")
         #expect(wanted.contains("spiffe://a/ns/mesh/sa/istio-pilot-service-account"))
         #expect(!wanted.contains("spiffe://a/ns/other/sa/istio-pilot-service-account"))
         #expect(!wanted.contains("spiffe://a/ns/mesh/sa/web"))

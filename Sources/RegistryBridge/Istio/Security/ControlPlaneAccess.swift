@@ -2,40 +2,32 @@
 
 import Common
 import GRPCCore
-import GRPCNIOTransportHTTP2Posix
-import NIOCore
-import NIOSSL
-import SwiftASN1
-import X509
 
 /// What opens Istio's control plane to this workload: read for each call, since all of it is renewed by others.
 struct ControlPlaneAccess: Sendable {
     let config: IstioConfig
 
-    /// How a connection to this server is secured.
+    /// How a connection to this server is secured; `nil` for plain text.
     ///
     /// A server of Istio up to 1.6 has the identity of a service account in place of a name.
-    func security(of server: ServerAddress) throws(UnusableFile) -> HTTP2ClientTransport.Posix.TransportSecurity {
-        guard server.isSecure else { return .plaintext }
+    func security(of server: ServerAddress) throws(UnusableFile) -> ControlPlaneTLS? {
+        guard server.isSecure else { return nil }
         let authorities = try UnusableFile.readCertificates(self.authorities(of: server), remedy: Self.mounting(server))
+        let name = self.config.serverName(of: server)
         guard server.isMutual else {
-            return .tls { $0.trustRoots = .certificates([.bytes(authorities, format: .pem)]) }
+            return try ControlPlaneTLS(serverName: name, authorities: authorities) {
+                UnusableFile(
+                    path: self.config.rootCertificate, problem: "is of no use to TLS",
+                    remedy: "write certificates of authorities")
+            }
         }
         let chain = try UnusableFile.readCertificates(self.chain, remedy: Self.mounting(server))
         let key = try UnusableFile.read(self.key, remedy: Self.mounting(server))
-        try self.checkPair(chain, key)
-        let wanted = WorkloadName.controlPlane(of: self.config.serverName(of: server))
-        return .mTLS(
-            certificateChain: [.bytes(chain, format: .pem)], privateKey: .bytes(key, format: .pem)
-        ) { tls in
-            tls.customVerificationCallback = { presented, promise in
-                promise.completeWithTask {
-                    let chain = presented.compactMap { try? Certificate(derEncoded: $0.toDERBytes()) }
-                    let roots = CertificateChain.certificates(inPEM: authorities)
-                    let problem = await CertificateChain(chain).problem(authorities: roots, accepts: wanted.contains)
-                    return problem == nil ? .certificateVerified(.init(nil)) : .failed
-                }
-            }
+        return try ControlPlaneTLS(accounts: .controlPlane(of: name), authorities: authorities, chain: chain, key: key)
+        {
+            UnusableFile(
+                path: self.key, problem: "is not the key of \(self.chain)",
+                remedy: "write the two files that belong together, as PEM")
         }
     }
 
@@ -73,18 +65,5 @@ struct ControlPlaneAccess: Sendable {
         server.isMutual
             ? "mount the secret of Istio's certificates there, or set mesher.istio.certificateDirectory"
             : "mount the ConfigMap istio-ca-root-cert there, or set mesher.istio.rootCertificate"
-    }
-
-    private func checkPair(_ chain: [UInt8], _ key: [UInt8]) throws(UnusableFile) {
-        do {
-            var tls = TLSConfiguration.makeClientConfiguration()
-            tls.certificateChain = try NIOSSLCertificate.fromPEMBytes(chain).map { .certificate($0) }
-            tls.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: key, format: .pem))
-            _ = try NIOSSLContext(configuration: tls)
-        } catch {
-            throw UnusableFile(
-                path: self.key, problem: "is not the key of \(self.chain)",
-                remedy: "write the two files that belong together, as PEM")
-        }
     }
 }

@@ -25,13 +25,16 @@ struct ControlPlaneChannel: Sendable {
     func withClient<Value: Sendable>(
         _ body: (GRPCClient<HTTP2ClientTransport.Posix>, Metadata) async throws -> Value
     ) async throws -> Value {
-        let metadata = try self.access.metadata(for: self.server)
+        let (metadata, tls) = (try self.access.metadata(for: self.server), try self.access.security(of: self.server))
         let transport = try HTTP2ClientTransport.Posix(
-            target: self.target, transportSecurity: self.access.security(of: self.server),
+            target: self.target, transportSecurity: tls == nil ? .plaintext : .customSecure,
             config: .defaults {
                 $0.connection.keepalive = Self.keepalive
-                // TLS asks for the host of it.
                 $0.http2.authority = "\(self.name):\(self.server.port)"
+                guard let tls else { return }
+                $0.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
+                    channel.eventLoop.makeCompletedFuture { try tls.add(to: channel) }
+                }
             }, eventLoopGroup: self.loops)
         return try await withGRPCClient(transport: transport) { try await body($0, metadata) }
     }

@@ -32,20 +32,20 @@ package struct WorkloadName: Sendable, Hashable, CustomStringConvertible {
         "spiffe://\(self.trustDomain)/ns/\(self.namespace)/sa/\(self.serviceAccount)"
     }
 
-    /// Whether a name is that of a control plane whose service has this name.
-    ///
-    /// - Source: the accounts that Istio's control plane runs as, 1.0 to 1.6.
-    static func controlPlane(of serverName: String) -> Accounts {
-        let labels = serverName.split(separator: ".")
-        return Accounts(
-            namespace: labels.count > 1 ? String(labels[1]) : "istio-system",
-            serviceAccounts: ["istio-pilot-service-account", "istiod-service-account"])
-    }
-
     /// Accounts of a namespace, in any trust domain.
     struct Accounts: Sendable {
         let namespace: String
         let serviceAccounts: Set<String>
+
+        /// Those that a control plane runs as whose service has this name.
+        ///
+        /// - Source: Istio 1.0 to 1.6.
+        static func controlPlane(of serverName: String) -> Self {
+            let labels = serverName.split(separator: ".")
+            return Self(
+                namespace: labels.count > 1 ? String(labels[1]) : "istio-system",
+                serviceAccounts: ["istio-pilot-service-account", "istiod-service-account"])
+        }
 
         func contains(_ text: String) -> Bool {
             guard let name = WorkloadName(text) else { return false }
