@@ -27,6 +27,7 @@ let linking =
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let basicContainers = Target.Dependency.product(name: "BasicContainers", package: "swift-collections")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let dequeModule = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
@@ -60,6 +61,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
@@ -110,7 +112,7 @@ let package = Package(
         .target(
             name: "RegistryBridge",
             dependencies: [
-                "Common", "IstioMessages", "Serving", "TLS", asyncHTTPClient, grpcCore, grpcTransport, logging,
+                "Common", "IstioMessages", "Serving", "TLS", asyncHTTPClient, crypto, grpcCore, grpcTransport, logging,
                 nioCore, nioHTTP1, nioPosix, nioSSL, nioWebSocket, swiftASN1, swiftProtobuf, x509,
             ],
             swiftSettings: settings),
@@ -163,8 +165,8 @@ let package = Package(
             name: "RegistryBridgeTests",
             dependencies: [
                 "Common", "IstioMessages", "Serving", "LocalRegistry", "RegistryBridge", "TLS", "TestSupport",
-                asyncHTTPClient, grpcCore, grpcTransport, logging, nioCore, nioHTTP1, nioPosix, nioWebSocket,
-                swiftProtobuf,
+                asyncHTTPClient, crypto, grpcCore, grpcTransport, logging, nioCore, nioHTTP1, nioPosix, nioWebSocket,
+                swiftASN1, swiftProtobuf, x509,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -79,7 +79,15 @@ extension OrderedJSON {
                 ("connected", .bool(status.isConnected)), ("server", .string(status.server ?? "")),
                 ("protocol", .string(status.form.rawValue)), ("resources", .object(kinds)),
                 ("waitingFor", .array(status.waiting.map { .string($0) })),
-            ] + (status.failure.map { [("error", .string($0))] } ?? []))
+            ] + (status.identity.map { [("identity", Self.body(of: $0))] } ?? [])
+                + (status.failure.map { [("error", .string($0))] } ?? []))
+    }
+
+    private static func body(of identity: ControlPlaneStatus.Identity) -> OrderedJSON {
+        let members: [(String, String?)] = [
+            ("name", identity.name), ("notAfter", identity.expiry?.ISO8601Format()), ("error", identity.failure),
+        ]
+        return .object(members.compactMap { name, text in text.map { (name, .string($0)) } })
     }
 }
 

@@ -148,8 +148,24 @@ struct ControlPlaneMetrics: Sendable {
                 help: "Clusters and tables of routes that requests need and the control plane has not told yet.",
                 kind: .gauge)
             waiting.add(Double(status.waiting.count))
-            return [up, held, refused, waiting]
+            return [up, held, refused, waiting] + Self.families(of: status.identity)
         }
+    }
+}
+
+extension ControlPlaneMetrics {
+    /// What they show of the identity in the mesh; nothing where nobody asks for one.
+    private static func families(of identity: ControlPlaneStatus.Identity?) -> [MetricFamily] {
+        guard let identity else { return [] }
+        var expiry = MetricFamily(
+            "mesher_istio_certificate_expiry_timestamp_seconds",
+            help: "When the certificate of the mesh ends, in seconds since 1970.", kind: .gauge)
+        if let date = identity.expiry { expiry.add(date.timeIntervalSince1970) }
+        var renewals = MetricFamily(
+            "mesher_istio_certificate_renewals_total",
+            help: "Certificates of the mesh that have taken the place of another one.", kind: .counter)
+        renewals.add(Double(max(0, identity.certificates - 1)))
+        return [expiry, renewals]
     }
 }
 

@@ -30,6 +30,21 @@ package final class ControlPlaneStatus: Sendable {
         package init() {}
     }
 
+    /// What is known of the identity that the mesh's authority proves.
+    package struct Identity: Sendable, Equatable {
+        /// `spiffe://…`; `nil` as long as there has been none.
+        package var name: String?
+        /// When the certificate in use ends.
+        package var expiry: Date?
+        /// How many certificates there have been.
+        package var certificates = 0
+        /// Why the authority was last asked without success; `nil` since it was with success.
+        package var failure: String?
+
+        /// Nothing was asked yet.
+        package init() {}
+    }
+
     /// One moment.
     package struct Value: Sendable, Equatable {
         /// Whether it answers on a stream that is open.
@@ -46,6 +61,8 @@ package final class ControlPlaneStatus: Sendable {
         package var waiting: [String] = []
         /// By a word for the kind: `clusters`, `endpoints`, `routes`.
         package var resources: [String: Resources] = [:]
+        /// `nil` where nobody asks for one.
+        package var identity: Identity?
 
         /// Nothing was asked yet.
         package init() {}

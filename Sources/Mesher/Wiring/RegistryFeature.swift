@@ -19,8 +19,10 @@ struct RegistryFeature: Feature {
             RegistryMetrics(status: wiring.registryStatus).register(with: wiring.metrics)
         }
         if let use = wiring.config.registry.istioUse, let publisher = self.publisher(.istio) {
-            let registry = self.istio(use, wiring.config.registry.controlPlanes)
+            let (node, servers) = (self.workload(), wiring.config.registry.controlPlanes)
+            let registry = self.istio(use, servers, node)
             supervisor.add("istio") { RegistryComponent(registry, directory: publisher) }
+            self.installIdentity(servers, node, into: &supervisor)
             ControlPlaneMetrics(status: wiring.controlPlane).register(with: wiring.metrics)
         }
         if let publisher = self.publisher(.file) {
@@ -67,8 +69,20 @@ struct RegistryFeature: Feature {
         }
     }
 
-    private func istio(_ use: RegistryConfig.IstioUse, _ servers: [ServerAddress]) -> IstioRegistry {
-        let (wiring, status, logger) = (self.wiring, self.wiring.controlPlane, self.wiring.logger)
+    /// What has the mesh prove who this workload is, where the control plane knows it by a token.
+    private func installIdentity(_ servers: [ServerAddress], _ node: NodeIdentity, into supervisor: inout Supervisor) {
+        let (wiring, authorities) = (self.wiring, servers.filter { $0.isSecure && !$0.isMutual })
+        guard !authorities.isEmpty else { return }
+        supervisor.add("identity") {
+            IdentityComponent(
+                authorities, node: node, config: wiring.config.registry.istio, slot: wiring.identity,
+                status: wiring.controlPlane, loops: wiring.controlLoops, logger: wiring.logger)
+        }
+    }
+
+    /// Who this workload is to Istio.
+    private func workload() -> NodeIdentity {
+        let (wiring, logger) = (self.wiring, self.wiring.logger)
         let (identity, region) = (wiring.config.identity, wiring.config.governance.region)
         let environment = ProcessInfo.processInfo.environment
         let addresses = MachineAddress.all().filter { !$0.isInternal }
@@ -81,6 +95,14 @@ struct RegistryFeature: Feature {
                 "Istio knows this workload by its address: \(missing) is not set",
                 metadata: ["address": "\(node.address)"])
         }
+        return node
+    }
+
+    private func istio(
+        _ use: RegistryConfig.IstioUse, _ servers: [ServerAddress], _ node: NodeIdentity
+    ) -> IstioRegistry {
+        let identity = self.wiring.config.identity
+        let (wiring, status, logger) = (self.wiring, self.wiring.controlPlane, self.wiring.logger)
         let (loops, config) = (wiring.controlLoops, wiring.config.registry.istio)
         let file = StateFile(
             "istio", of: [identity.app, identity.name, "\(wiring.config.listeners.outgoing.port)"],

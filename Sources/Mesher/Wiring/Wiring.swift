@@ -48,6 +48,8 @@ struct Wiring: Sendable {
     let health = LocalHealth()
     let registryStatus = RegistryStatus()
     let controlPlane = ControlPlaneStatus()
+    /// Who this sidecar is in a mesh of Istio, as its authority proves it.
+    let identity = IdentitySlot()
     let registration = RegistrationState()
     let configServer = ConfigServerStatus()
     /// `nil` where there are no files.

@@ -17,9 +17,7 @@ package actor DiscoveryClient {
     /// What is held of a kind: versions by name.
     package typealias Versions = @Sendable (ResourceKind) async -> [String: String]
 
-    private let servers: [String: ServerAddress]
-    private var addresses: AddressPool
-    private let names: NameBook
+    private let servers: ControlPlaneServers
     private let patience: Duration
     private let node: NodeIdentity
     private let access: ControlPlaneAccess
@@ -33,8 +31,7 @@ package actor DiscoveryClient {
     /// That of the call that is under way; `nil` when there is none, or before it has begun.
     private var stream: (any DiscoveryStream)?
     private var requests: AsyncStream<[UInt8]>.Continuation?
-    /// What the log has said since the control plane answered last.
-    private var told: Set<String> = []
+    private var told = ToldFailures()
 
     /// A client that calls nobody yet.
     ///
@@ -49,11 +46,7 @@ package actor DiscoveryClient {
         patience: Duration = .seconds(30), resolver: NameResolver = .shared, loops: any EventLoopGroup, logger: Logger,
         receive: @escaping Receiver, versions: @escaping Versions
     ) {
-        self.servers = Dictionary(servers.map { ($0.text, $0) }) { first, _ in first }
-        let names = NameBook(resolver, for: .servers)
-        self.names = names
-        self.addresses = AddressPool(servers.map(\.text), pace: pace) { names[$0] }
-        names.use(self.addresses.names)
+        self.servers = ControlPlaneServers(servers, pace: pace, resolver: resolver)
         self.patience = patience
         self.node = node
         self.access = ControlPlaneAccess(config: config)
@@ -72,16 +65,12 @@ package actor DiscoveryClient {
 
     /// Follows the control plane until cancelled.
     package func run() async {
-        while !Task.isCancelled {
-            guard let place = await self.turn() else { return }
-            guard let server = self.servers[place.url], let address = place.address ?? server.literal else {
-                self.ended(place, wasServing: false, CallFailure("no address is known of this host"))
-                continue
-            }
+        while let turn = await self.servers.next() {
+            let place = turn.place
             self.status.update { $0.server = "\(place)" }
             var failure = CallFailure("the control plane has ended the stream")
             do {
-                try await self.follow(place, server, address)
+                try await self.follow(turn)
             } catch let error as RPCError where error.code == .unimplemented && self.form == .delta {
                 self.logger.notice(
                     "the control plane does not know delta, and is asked in state of the world",
@@ -90,7 +79,7 @@ package actor DiscoveryClient {
                     $0.form = .stateOfTheWorld
                     $0.isConnected = false
                 }
-                self.addresses.succeeded(place, at: .now)
+                await self.servers.succeeded(place)
                 continue
             } catch let error as RPCError where error.code == .unimplemented {
                 // It may become another one.
@@ -99,36 +88,26 @@ package actor DiscoveryClient {
             } catch is Silence {
                 failure = CallFailure("no answer within \(DurationText.write(self.patience))")
             } catch {
-                failure = CallFailure(error, authorities: self.access.authorities(of: server), within: self.patience)
+                failure = CallFailure(
+                    error, authorities: self.access.authorities(of: turn.server), within: self.patience)
             }
             if Task.isCancelled { break }
-            self.ended(place, wasServing: self.status.current.isConnected, failure)
+            await self.ended(place, wasServing: self.status.current.isConnected, failure)
         }
         self.status.update { $0.isConnected = false }
     }
 
     private var form: ControlPlaneStatus.Form { self.status.current.form }
 
-    /// Where to call, when that may be; `nil` when cancelled.
-    private func turn() async -> ServerPlace? {
-        while !Task.isCancelled {
-            if let place = self.addresses.pick(at: .now), !place.isKnown, let name = place.name {
-                await self.names.firstAnswer(about: name)
-            }
-            if let place = self.addresses.take(at: .now) { return place }
-            try? await Task.sleep(for: max(self.addresses.pause(at: .now), .milliseconds(1)))
-        }
-        return nil
-    }
-
     /// One stream, from its beginning to its end.
-    private func follow(_ place: ServerPlace, _ server: ServerAddress, _ address: String) async throws {
+    private func follow(_ turn: ControlPlaneServers.Turn) async throws {
+        guard let address = turn.address else { throw UnknownHost() }
         var held: [ResourceKind: [String: String]] = [:]
         for kind in ResourceKind.allCases { held[kind] = await self.versions(kind) }
         let node = self.node.message(version: BuildInfo.sourceVersion)
         let isDelta = self.form == .delta
         let call = DiscoveryCall(
-            channel: ControlPlaneChannel(server: server, address: address, access: self.access, loops: self.loops),
+            channel: ControlPlaneChannel(server: turn.server, address: address, access: self.access, loops: self.loops),
             method: isDelta ? DeltaStream.method : WorldStream.method)
         let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
         self.requests = continuation
@@ -142,7 +121,7 @@ package actor DiscoveryClient {
         self.send { $0.begin(wanted, versions: held) }
         try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask {
-                try await call.run(sending: stream) { try await self.take($0, from: place) }
+                try await call.run(sending: stream) { try await self.take($0, from: turn.place) }
                 return true
             }
             group.addTask {
@@ -160,7 +139,7 @@ package actor DiscoveryClient {
     /// Takes a response, and answers it.
     private func take(_ bytes: [UInt8], from place: ServerPlace) async throws {
         guard let response = try self.stream?.read(bytes) else { return }
-        self.answered(place)
+        await self.answered(place)
         let refusals = await self.receive(response.update)
         let count = await self.versions(response.update.kind).count
         let known = self.status.current.resources[response.update.kind.name]?.refusals ?? [:]
@@ -195,10 +174,10 @@ package actor DiscoveryClient {
         self.send { stream in say(&stream).map { [$0] } ?? [] }
     }
 
-    private func answered(_ place: ServerPlace) {
-        self.addresses.succeeded(place, at: .now)
+    private func answered(_ place: ServerPlace) async {
+        await self.servers.succeeded(place)
         guard !self.status.current.isConnected else { return }
-        self.told = []
+        self.told.forget()
         self.status.update {
             $0.isConnected = true
             $0.failure = nil
@@ -207,8 +186,8 @@ package actor DiscoveryClient {
             "connected to the control plane", metadata: ["server": "\(place)", "protocol": "\(self.form.rawValue)"])
     }
 
-    private func ended(_ place: ServerPlace, wasServing: Bool, _ failure: CallFailure) {
-        self.addresses.failed(place, at: .now)
+    private func ended(_ place: ServerPlace, wasServing: Bool, _ failure: CallFailure) async {
+        await self.servers.failed(place)
         self.status.update {
             $0.isConnected = false
             $0.failure = failure.text
@@ -218,26 +197,17 @@ package actor DiscoveryClient {
             self.logger.notice("connection to the control plane lost", metadata: metadata)
             return
         }
-        // Each way to fail once: another one has another remedy.
-        let isNew = self.told.count < Self.mostTold && self.told.insert(failure.text).inserted
-        let level: Logger.Level = isNew ? .warning : .debug
+        let level = self.told.level(failure)
         if failure.isRefusal {
             self.logger.log(level: level, "the control plane does not let this workload in", metadata: metadata)
         } else {
             self.logger.log(level: level, "the control plane cannot be reached", metadata: metadata)
         }
     }
-
-    private static let mostTold = 10
 }
 
 /// Nothing was heard on a stream.
 private struct Silence: Error {}
-
-extension ServerAddress {
-    /// Its address, when it has no name.
-    fileprivate var literal: String? { self.isName ? nil : self.host }
-}
 
 extension ControlPlaneStatus.Resources {
     private static let mostRefusals = 1_000

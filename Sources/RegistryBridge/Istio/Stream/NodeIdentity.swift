@@ -19,6 +19,8 @@ package struct NodeIdentity: Sendable, Equatable {
     package let address: String
     /// What names of services end with.
     package let domain: String
+    /// Whose mesh it is: the first part of all identities.
+    package let trustDomain: String
     /// The labels of the workload.
     package let labels: [String: String]
     /// Where it is, if that is known.
@@ -37,7 +39,7 @@ package struct NodeIdentity: Sendable, Equatable {
     private static let prefix = "ISTIO_META_"
     private static let usual = ["ISTIO_VERSION": "1.24.0", "CLUSTER_ID": "Kubernetes", "INTERCEPTION_MODE": "NONE"]
 
-    /// Reads `POD_NAME`, `POD_NAMESPACE`, `INSTANCE_IP`, `ISTIO_META_…`, and `ISTIO_METAJSON_LABELS`.
+    /// Reads `POD_NAME`, `POD_NAMESPACE`, `INSTANCE_IP`, `TRUST_DOMAIN`, `SERVICE_ACCOUNT`, `ISTIO_META_…`, and `ISTIO_METAJSON_LABELS`.
     ///
     /// - Parameter host: What the pod is called where `POD_NAME` is not set.
     /// - Parameter address: Its address where `INSTANCE_IP` is not set.
@@ -52,6 +54,7 @@ package struct NodeIdentity: Sendable, Equatable {
         self.address = text("INSTANCE_IP") ?? address ?? "127.0.0.1"
         self.missing = text("INSTANCE_IP") == nil ? "INSTANCE_IP" : nil
         self.domain = domain
+        self.trustDomain = text("TRUST_DOMAIN") ?? "cluster.local"
         self.locality = locality
         let more = text("ISTIO_METAJSON_LABELS").flatMap {
             try? JSONDecoder().decode([String: String].self, from: Data($0.utf8))
