@@ -92,6 +92,8 @@ class Mesher(harness.Sidecar):
     """One sidecar. It has one port for requests of all tables, and finds the table by the URL's port."""
 
     listeners = {}
+    # What else chassis.yaml says below `mesher`.
+    settings = ""
 
     def __init__(self):
         super().__init__(9, {})
@@ -106,6 +108,15 @@ class Mesher(harness.Sidecar):
         return self.port
 
     def start(self, plane):
+        self.configure(plane)
+        super().start()
+
+    def begin(self, plane):
+        """Starts it without waiting until it is ready, which it is not without a control plane."""
+        self.configure(plane)
+        self._launch()
+
+    def configure(self, plane):
         directory = Path(self.directory.name)
         (directory / "services.yaml").unlink(missing_ok=True)
         (directory / "chassis.yaml").write_text(
@@ -114,7 +125,6 @@ class Mesher(harness.Sidecar):
             f'    grpc: {{listenAddress: "127.0.0.2:{self.grpc}"}}\n'
             f'    rest-admin: {{listenAddress: "127.0.0.1:{self.admin}"}}\n'
             "  service:\n    registry:\n      registrator: {disabled: true}\n"
-            f'      serviceDiscovery: {{type: istio, address: "grpc://127.0.0.1:{plane.port}"}}\n'
-            f"mesher: {{stateDirectory: {directory}}}\n"
+            f'      serviceDiscovery: {{type: istio, address: "{plane.url}"}}\n'
+            f"mesher:\n  stateDirectory: {directory}\n{self.settings}"
         )
-        super().start()

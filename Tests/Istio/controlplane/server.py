@@ -171,6 +171,7 @@ class Stream:
         node = json_format.MessageToDict(request.node, preserving_proto_field_name=True)
         if self.node_id is None:
             self.node_id = node["id"]
+            self.plane.admit(self.context, node)
             parts = node["id"].split("~")
             if (
                 len(parts) != 4
@@ -412,9 +413,21 @@ class ControlPlane:
         self.server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         handlers = {FORMS[form].method: self._handler(FORMS[form]) for form in self.forms}
         self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
-        self.port = self.server.add_insecure_port(self.address)
+        self.port = self.open(self.server)
         self.address = f"{self.address.rpartition(':')[0]}:{self.port}"
         self.server.start()
+
+    def open(self, server):
+        """Has the server take calls; returns its port."""
+        return server.add_insecure_port(self.address)
+
+    @property
+    def url(self):
+        """Where it is, as a sidecar is told."""
+        return f"grpc://127.0.0.1:{self.port}"
+
+    def admit(self, context, node):
+        """Ends the call of a stream whose first request comes from somebody else than it says."""
 
     def leave(self):
         """Ends all streams, and takes no more."""
