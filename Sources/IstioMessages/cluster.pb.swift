@@ -1093,6 +1093,21 @@ package nonisolated struct XDSCommonHttpProtocolOptions: Sendable {
   fileprivate var _maxRequestsPerConnection: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
 }
 
+package nonisolated struct XDSUpstreamHttpProtocolOptions: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The server is asked for by the host of the request, and has to prove that name.
+  package var autoSni: Bool = false
+
+  package var autoSanValidation: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 /// An extension of a cluster: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.
 package nonisolated struct XDSHttpProtocolOptions: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1107,6 +1122,15 @@ package nonisolated struct XDSHttpProtocolOptions: Sendable {
   package var hasCommonHTTPProtocolOptions: Bool {self._commonHTTPProtocolOptions != nil}
   /// Clears the value of `commonHTTPProtocolOptions`. Subsequent reads from it will return its default value.
   package mutating func clearCommonHTTPProtocolOptions() {self._commonHTTPProtocolOptions = nil}
+
+  package var upstreamHTTPProtocolOptions: XDSUpstreamHttpProtocolOptions {
+    get {_upstreamHTTPProtocolOptions ?? XDSUpstreamHttpProtocolOptions()}
+    set {_upstreamHTTPProtocolOptions = newValue}
+  }
+  /// Returns true if `upstreamHTTPProtocolOptions` has been explicitly set.
+  package var hasUpstreamHTTPProtocolOptions: Bool {self._upstreamHTTPProtocolOptions != nil}
+  /// Clears the value of `upstreamHTTPProtocolOptions`. Subsequent reads from it will return its default value.
+  package mutating func clearUpstreamHTTPProtocolOptions() {self._upstreamHTTPProtocolOptions = nil}
 
   package var upstreamProtocolOptions: XDSHttpProtocolOptions.OneOf_UpstreamProtocolOptions? = nil
 
@@ -1200,6 +1224,7 @@ package nonisolated struct XDSHttpProtocolOptions: Sendable {
   package init() {}
 
   fileprivate var _commonHTTPProtocolOptions: XDSCommonHttpProtocolOptions? = nil
+  fileprivate var _upstreamHTTPProtocolOptions: XDSUpstreamHttpProtocolOptions? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -2335,9 +2360,44 @@ nonisolated extension XDSCommonHttpProtocolOptions: SwiftProtobuf.Message, Swift
   }
 }
 
+nonisolated extension XDSUpstreamHttpProtocolOptions: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UpstreamHttpProtocolOptions"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}auto_sni\0\u{3}auto_san_validation\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.autoSni) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.autoSanValidation) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.autoSni != false {
+      try visitor.visitSingularBoolField(value: self.autoSni, fieldNumber: 1)
+    }
+    if self.autoSanValidation != false {
+      try visitor.visitSingularBoolField(value: self.autoSanValidation, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: XDSUpstreamHttpProtocolOptions, rhs: XDSUpstreamHttpProtocolOptions) -> Bool {
+    if lhs.autoSni != rhs.autoSni {return false}
+    if lhs.autoSanValidation != rhs.autoSanValidation {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension XDSHttpProtocolOptions: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HttpProtocolOptions"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}common_http_protocol_options\0\u{4}\u{2}explicit_http_config\0\u{3}use_downstream_protocol_config\0\u{3}auto_config\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}common_http_protocol_options\0\u{3}upstream_http_protocol_options\0\u{3}explicit_http_config\0\u{3}use_downstream_protocol_config\0\u{3}auto_config\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2346,6 +2406,7 @@ nonisolated extension XDSHttpProtocolOptions: SwiftProtobuf.Message, SwiftProtob
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._commonHTTPProtocolOptions) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._upstreamHTTPProtocolOptions) }()
       case 3: try {
         var v: XDSHttpProtocolOptions.ExplicitHttpConfig?
         var hadOneofValue = false
@@ -2398,6 +2459,9 @@ nonisolated extension XDSHttpProtocolOptions: SwiftProtobuf.Message, SwiftProtob
     try { if let v = self._commonHTTPProtocolOptions {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    try { if let v = self._upstreamHTTPProtocolOptions {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     switch self.upstreamProtocolOptions {
     case .explicitHTTPConfig?: try {
       guard case .explicitHTTPConfig(let v)? = self.upstreamProtocolOptions else { preconditionFailure() }
@@ -2418,6 +2482,7 @@ nonisolated extension XDSHttpProtocolOptions: SwiftProtobuf.Message, SwiftProtob
 
   package static func ==(lhs: XDSHttpProtocolOptions, rhs: XDSHttpProtocolOptions) -> Bool {
     if lhs._commonHTTPProtocolOptions != rhs._commonHTTPProtocolOptions {return false}
+    if lhs._upstreamHTTPProtocolOptions != rhs._upstreamHTTPProtocolOptions {return false}
     if lhs.upstreamProtocolOptions != rhs.upstreamProtocolOptions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

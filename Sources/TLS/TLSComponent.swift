@@ -19,16 +19,19 @@ package actor TLSComponent: Component {
     }
 
     package func run() async throws {
-        var watched = self.contexts.all.map { material in
-            (material: material, files: material.tag.files.map { FileWatcher($0) })
-        }
-        // The first look only learns what is there: it has just been loaded.
-        for index in watched.indices { _ = Self.hasChanged(&watched[index].files) }
+        var watched: [ObjectIdentifier: [FileWatcher]] = [:]
         while !Task.isCancelled {
-            try await Task.sleep(for: self.interval)
-            for index in watched.indices where Self.hasChanged(&watched[index].files) {
-                self.reload(watched[index].material)
+            let materials = self.contexts.all + self.contexts.secrets.ofFiles
+            for material in materials {
+                // The first look only learns what is there: it has just been loaded.
+                let isNew = watched[ObjectIdentifier(material)] == nil
+                let hasChanged = Self.hasChanged(
+                    &watched[ObjectIdentifier(material), default: material.tag.files.map { FileWatcher($0) }])
+                if hasChanged, !isNew { self.reload(material) }
             }
+            let current = Set(materials.map { ObjectIdentifier($0) })
+            watched = watched.filter { current.contains($0.key) }
+            try await Task.sleep(for: self.interval)
         }
     }
 

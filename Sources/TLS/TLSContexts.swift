@@ -15,12 +15,15 @@ package struct TLSContexts: Sendable {
     private let allConsumers: [String: TLSMaterial]
     /// All of it, each once.
     package let all: [TLSMaterial]
+    /// Those of connections that a control plane describes.
+    package let secrets: MeshSecrets
     /// What is wrong with the material of connections to instances: warnings, for
     /// those fail until the files are better, and nothing else does.
     package let problems: [ConfigProblem]
 
     /// None.
-    package init() {
+    package init(secrets: MeshSecrets = MeshSecrets(identity: nil)) {
+        self.secrets = secrets
         self.problems = []
         self.outgoing = nil
         self.incoming = nil
@@ -33,7 +36,10 @@ package struct TLSContexts: Sendable {
     /// Loads everything.
     ///
     /// - Throws: `MesherError.configuration` with every mistake that concerns a listener.
-    package init(_ config: TrafficTLSConfig) throws(MesherError) {
+    package init(
+        _ config: TrafficTLSConfig, secrets: MeshSecrets = MeshSecrets(identity: nil)
+    ) throws(MesherError) {
+        self.secrets = secrets
         var loaded: [String: TLSMaterial] = [:]
         var problems: [ConfigProblem] = []
         var others: [ConfigProblem] = []

@@ -110,10 +110,16 @@ package final class TLSMaterial: Sendable {
     ///
     /// - Parameter service: The called service, whose name a server has to prove unless the tag names others.
     /// - Parameter serverName: What it was asked for in place of that.
+    /// - Parameter names: What it has to prove in place of all that, one of these; empty for nothing.
     /// - Returns: `nil` when it is, else a word for metrics and log.
     /// - Source: the X.509 SVID standard §2, §4.1, §5.2: one URI, and no authority. A server without a URI has another kind of
     ///   certificate, which may well have signed itself.
-    package func refusal(of certificate: NIOSSLCertificate?, service: String?, serverName: String? = nil) -> String? {
+    package func refusal(
+        of certificate: NIOSSLCertificate?, service: String?, serverName: String? = nil,
+        names wantedNames: [String]? = nil
+    )
+        -> String?
+    {
         let names = certificate.map { Array($0._subjectAlternativeNames()) } ?? []
         let presented = names.compactMap { name -> SubjectName.Presented? in
             switch name.nameType {
@@ -129,7 +135,8 @@ package final class TLSMaterial: Sendable {
                 return "authority"
             }
         }
-        var wanted = self.tag.subjectNames
+        var wanted = wantedNames ?? self.tag.subjectNames
+        if wantedNames?.isEmpty == true { return nil }
         if wanted.isEmpty {
             guard self.tag.side == .consumer, let name = serverName ?? self.serverName(of: service) else { return nil }
             wanted = [name]
@@ -170,9 +177,13 @@ package final class TLSMaterial: Sendable {
             tls.certificateChain = chain.map { .certificate($0) }
             tls.privateKey = try secret.privateKey(tag).map { .privateKey($0) }
         }
+        // What Envoy offers to, and takes from, workloads of Istio; a server chooses among the plain ones.
+        let isClientOfMesh = tag.isOfMesh && tag.side == .consumer
+        let http1 = isClientOfMesh ? ["istio-http/1.1", "istio", "http/1.1"] : ["http/1.1"]
+        let http2 = isClientOfMesh ? ["istio-h2", "istio", "h2"] : ["h2"]
         return Current(
             either: try Self.context(tls, ["h2", "http/1.1"], tag, secret),
-            http1: try Self.context(tls, ["http/1.1"], tag, secret), http2: try Self.context(tls, ["h2"], tag, secret),
+            http1: try Self.context(tls, http1, tag, secret), http2: try Self.context(tls, http2, tag, secret),
             expiry: expiry)
     }
 

@@ -13,12 +13,26 @@ package struct IstioConfig: Sendable, Equatable {
     /// The folder with `cert-chain.pem`, `key.pem` and `root-cert.pem`, for a control plane that wants a certificate.
     package var certificateDirectory: String
 
+    /// Whether callers of the mesh may, or must, use its TLS.
+    package var inboundTLS: InboundTLS
+
+    /// What incoming connections speak.
+    package enum InboundTLS: String, Sendable, CaseIterable {
+        /// Mutual TLS of the mesh, or plain text.
+        case permissive
+        /// Mutual TLS of the mesh.
+        case strict
+        /// What `tls.yaml` says.
+        case off
+    }
+
     /// What Istio mounts.
     package init() {
         self.serverName = Keys.serverName.fallback
         self.rootCertificate = Keys.rootCertificate.fallback
         self.tokenFile = Keys.tokenFile.fallback
         self.certificateDirectory = Keys.certificateDirectory.fallback
+        self.inboundTLS = Keys.inboundTLS.fallback
     }
 
     /// Reads the keys.
@@ -27,6 +41,7 @@ package struct IstioConfig: Sendable, Equatable {
         self.rootCertificate = reader.read(Keys.rootCertificate)
         self.tokenFile = reader.read(Keys.tokenFile)
         self.certificateDirectory = reader.read(Keys.certificateDirectory)
+        self.inboundTLS = reader.read(Keys.inboundTLS)
     }
 
     /// What the control plane at this address has to prove to be, and is asked for.
@@ -60,9 +75,14 @@ package struct IstioConfig: Sendable, Equatable {
             "Folder with `cert-chain.pem`, `key.pem` and `root-cert.pem`, for Istio's control plane at port 15011. Read for each connection."
         )
 
+        static let inboundTLS = ConfigKey(
+            "mesher.istio.inboundTLS", .oneOf(InboundTLS.self, "mode"), default: .permissive,
+            "With an identity in Istio's mesh: what callers speak to this workload. `permissive`: its mutual TLS, or plain text. `strict`: its mutual TLS. `off`: what `tls.yaml` says, whose TLS of listeners always comes first."
+        )
+
         /// All of them, in the order of the reference.
         static let all: [any AnyConfigKey] = [
-            Self.serverName, Self.rootCertificate, Self.tokenFile, Self.certificateDirectory,
+            Self.serverName, Self.rootCertificate, Self.tokenFile, Self.certificateDirectory, Self.inboundTLS,
         ]
     }
 }

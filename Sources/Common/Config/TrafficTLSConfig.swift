@@ -27,6 +27,8 @@ package struct TLSTag: Sendable, Equatable {
     package var subjectNames: [String]
     /// Where each key stands, for messages.
     package var locations: [String: ConfigLocation]
+    /// Whether both sides are workloads of a mesh, which have protocols of their own for what is inside.
+    package var isOfMesh = false
 
     /// A mistake in the value of `key`.
     package func problem(_ key: String, _ problem: String, remedy: String) -> ConfigProblem {

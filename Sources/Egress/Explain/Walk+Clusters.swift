@@ -37,9 +37,22 @@ extension Explainer.Walk {
             case .off: lines.append("cluster \(name) is spoken to in plain text")
             case .on: lines.append("cluster \(name) is spoken to by TLS\(server)")
             case .tag(let tag): lines.append("cluster \(name) is spoken to by TLS as ssl.\(tag) says\(server)")
+            case .mesh(let tls): lines.append("cluster \(name) is spoken to by \(Self.words(tls))")
             }
         }
         return lines
+    }
+
+    private static func words(_ tls: MeshTLS) -> String {
+        let client =
+            switch tls.credentials {
+            case .identity: "mutual TLS with the identity of this workload"
+            case .files("", _, _): "TLS"
+            case .files(let certificate, _, _): "mutual TLS with \(certificate)"
+            }
+        let server = tls.serverName.isEmpty ? "" : ", to \(tls.serverName)"
+        return client + server
+            + (tls.names.isEmpty ? "" : ", which has to prove \(tls.names.joined(separator: " or "))")
     }
 
     /// Which of its endpoints come first, or what each place takes.

@@ -25,9 +25,12 @@ struct ListenerPlan {
     var others: [ListenerSpec] {
         let (addresses, tls) = (self.wiring.config.listeners, self.wiring.tls)
         let (outgoing, incoming) = (self.wiring.outgoingPlans, self.wiring.incomingPlans)
+        let (mesh, allowsPlain) = (self.wiring.inboundTLS, self.wiring.config.registry.istio.inboundTLS == .permissive)
         let specs = [
             addresses.incoming.map {
-                ListenerSpec($0.socketAddress, plans: incoming, budget: self.incoming, tls: tls.incoming)
+                ListenerSpec(
+                    $0.socketAddress, plans: incoming, budget: self.incoming, tls: tls.incoming ?? mesh,
+                    allowsPlain: tls.incoming == nil && allowsPlain)
             },
             addresses.grpcOutgoing.map {
                 ListenerSpec(
@@ -36,7 +39,8 @@ struct ListenerPlan {
             },
             addresses.grpcIncoming.map {
                 ListenerSpec(
-                    $0.socketAddress, plans: incoming, budget: self.incoming, tls: tls.incomingGRPC, isGRPC: true)
+                    $0.socketAddress, plans: incoming, budget: self.incoming, tls: tls.incomingGRPC ?? mesh,
+                    allowsPlain: tls.incomingGRPC == nil && allowsPlain, isGRPC: true)
             },
         ]
         return specs.compactMap { $0 }

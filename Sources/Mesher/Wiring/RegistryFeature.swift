@@ -4,6 +4,7 @@ import Common
 import FoundationEssentials
 import Logging
 import RegistryBridge
+import TLS
 
 /// What finds services, and what registers the local one.
 struct RegistryFeature: Feature {
@@ -109,7 +110,8 @@ struct RegistryFeature: Feature {
             in: StateDirectory.path(wiring.config.registry.stateDirectory), type: "pb")
         return IstioRegistry(
             node, app: identity.app, use: use, inbox: wiring.mailboxes.istio, mesh: wiring.mesh,
-            status: status, cache: ControlPlaneCache(file, servers: servers, node: node, logger: logger),
+            status: status, secrets: wiring.tls.secrets,
+            cache: ControlPlaneCache(file, servers: servers, node: node, logger: logger),
             connect: { receive, versions in
                 DiscoveryClient(
                     servers, node: node, config: config, status: status, loops: loops, logger: logger, receive: receive,

@@ -11,7 +11,7 @@ struct TLSFeature: Feature {
 
     func install(into supervisor: inout Supervisor) {
         let (tls, logger) = (self.wiring.tls, self.wiring.logger)
-        guard !tls.all.isEmpty else { return }
+        guard !tls.all.isEmpty || self.wiring.config.registry.istioUse != nil else { return }
         tls.register(with: self.wiring.metrics)
         supervisor.add("tls") { TLSComponent(tls, logger: logger) }
     }

@@ -50,6 +50,8 @@ struct Wiring: Sendable {
     let controlPlane = ControlPlaneStatus()
     /// Who this sidecar is in a mesh of Istio, as its authority proves it.
     let identity = IdentitySlot()
+    /// What callers of that mesh speak to listeners that have no TLS of their own; `nil` where there is no mesh.
+    let inboundTLS: TLSMaterial?
     let registration = RegistrationState()
     let configServer = ConfigServerStatus()
     /// `nil` where there are no files.
@@ -67,7 +69,11 @@ struct Wiring: Sendable {
         self.controlLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         self.center = try Center.of(config, loops: self.controlLoops, logger: logger)
         self.serverTLS = try ControlTLS.of(config.configServer?.tls, logger: logger)
-        self.tls = try TLSContexts(config.tls)
+        let hasIdentity = config.registry.controlPlanes.contains { $0.isSecure && !$0.isMutual }
+        self.tls = try TLSContexts(
+            config.tls, secrets: MeshSecrets(identity: hasIdentity ? self.identity : nil))
+        let isMutual = hasIdentity && config.registry.istio.inboundTLS != .off
+        self.inboundTLS = isMutual ? self.identity.material(.meshServer) : nil
         self.outgoingPlans = Snapshot(EgressComponent.plan(config, token: self.token), on: self.loops)
         self.incomingPlans = Snapshot(IngressComponent.plan(config), on: self.loops)
         self.readiness = Readiness(MeshSources.conditions(config.registry).union([.listeners]))

@@ -54,6 +54,8 @@ package final class ConnectionPool {
         let missingTag: String?
         /// What the upstream is asked for, where that is neither its service nor what the tag says.
         let serverName: String?
+        /// What the upstream has to prove, where a control plane says it.
+        let serverNames: [String]?
         /// The service that the endpoint belongs to.
         let service: String
         /// Whose connections these are, where a cluster limits them.
@@ -79,6 +81,11 @@ package final class ConnectionPool {
             self.share = share
             self.missingTag = tag
             self.serverName = key.scope?.serverName
+            if case .mesh(let mesh)? = key.scope?.security {
+                self.serverNames = mesh.names
+            } else {
+                self.serverNames = nil
+            }
             self.key = key
             self.shard = endpoint.traffic.shard(of: pool.index)
             self.endpoint = endpoint
@@ -86,7 +93,12 @@ package final class ConnectionPool {
             self.tls = tls
             self.pool = pool
             self.worker = worker
-            if endpoint.protocolName == "grpc" { self.isHTTP2 = true } else if tls == nil { self.isHTTP2 = false }
+            if endpoint.protocolName == "grpc" {
+                self.isHTTP2 = true
+            } else if tls == nil || self.serverNames != nil {
+                // A control plane says which protocol it is.
+                self.isHTTP2 = false
+            }
         }
 
         /// Whether its upstream speaks HTTP/2 alone.

@@ -21,6 +21,8 @@ package final class ConnectionScope {
         case asService
         /// As a tag says; the material is known by it as long as the process runs.
         case tag(String)
+        /// As a control plane says.
+        case mesh(MeshTLS)
     }
 
     /// The cluster's name, for answers.
@@ -67,6 +69,10 @@ package final class ConnectionScope {
         case .tag(let tag):
             key.security = .tag(tag)
             self.tagged = tls.tagged(tag)
+        case .mesh(let mesh):
+            key.security = .mesh(mesh)
+            key.serverName = mesh.serverName.isEmpty ? nil : mesh.serverName
+            self.tagged = tls.secrets.material(mesh.credentials)
         }
         self.key = key
         self.plainKey = Key(tickets: key.tickets, security: .plain)
@@ -88,6 +94,7 @@ package final class ConnectionScope {
         case .plain: (nil, nil)
         case .asService: (usual, usual == nil ? tag : nil)
         case .tag(let tag): (self.tagged, self.tagged == nil ? tag : nil)
+        case .mesh: (self.tagged, self.tagged == nil ? tag : nil)
         }
     }
 }

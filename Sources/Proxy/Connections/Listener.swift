@@ -125,13 +125,20 @@ package final class Listener: Sendable {
         // Setting an option costs a hundredth of a connection that serves one request.
         let mark = plans.value.settings.writeBufferWaterMark
         if mark.high != Self.usualMark { try options?.setOption(.writeBufferWaterMark, value: mark) }
-        guard let tls = spec.tls else {
+        let (isGRPC, logger) = (spec.isGRPC, setup.logger)
+        let plain = { (channel: any Channel) in
             try channel.pipeline.syncOperations.addHandler(
-                HTTP1ServerConnection(worker: worker, plans: plans, isGRPC: spec.isGRPC, budget: budget))
-            return
+                HTTP1ServerConnection(worker: worker, plans: plans, isGRPC: isGRPC, budget: budget))
         }
-        try Self.addTLS(
-            tls, to: channel, worker: worker, plans: plans, budget: budget, isGRPC: spec.isGRPC, logger: setup.logger)
+        guard let tls = spec.tls else { return try plain(channel) }
+        let secure = { (channel: any Channel) in
+            try Self.addTLS(
+                tls, to: channel, worker: worker, plans: plans, budget: budget, isGRPC: isGRPC, logger: logger)
+        }
+        guard spec.allowsPlain else { return try secure(channel) }
+        try channel.pipeline.syncOperations.addHandler(
+            PlainOrTLS(
+                worker: worker, limit: plans.value.settings.keepAlive, budget: budget, secure: secure, plain: plain))
     }
 
     /// Puts TLS in front: the handler of requests is added when it is known who the client is.
@@ -147,7 +154,8 @@ package final class Listener: Sendable {
         ) { result in
             guard case .completed(let negotiated, let context) = result else { return }
             let handler = HTTP1ServerConnection(
-                worker: worker, plans: plans, isGRPC: isGRPC, negotiated: negotiated, budget: budget)
+                worker: worker, plans: plans, isGRPC: isGRPC, negotiated: negotiated,
+                caller: tls.tag.isOfMesh ? Self.caller(context, worker) : nil, budget: budget)
             do {
                 try context.pipeline.syncOperations.addHandler(handler)
             } catch {
@@ -158,6 +166,14 @@ package final class Listener: Sendable {
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(NIOSSLServerHandler(context: material))
         try pipeline.addHandler(handshake)
+    }
+
+    /// The workload that a certificate of the mesh names.
+    private static func caller(_ context: ChannelHandlerContext, _ worker: Worker) -> RequestSource? {
+        guard let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate() else { return nil }
+        let uri = certificate._subjectAlternativeNames().first { $0.nameType == .uri }
+        guard let name = uri.flatMap({ String(validating: $0.contents, as: UTF8.self) }) else { return nil }
+        return RequestSource(name, origin: .certificate, counters: worker.metrics.counters(ofCaller: name))
     }
 
     /// The system's words for it, without the names of our calls.

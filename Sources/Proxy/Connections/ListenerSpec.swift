@@ -14,6 +14,8 @@ package struct ListenerSpec: Sendable {
     package let budget: ConnectionBudget
     /// What its clients must speak inside; `nil` for plain text.
     package let tls: TLSMaterial?
+    /// Whether its clients may speak plain text all the same.
+    package let allowsPlain: Bool
     /// Whether everything on it counts as gRPC.
     package let isGRPC: Bool
     /// Whether the sidecar does without it when its address is taken.
@@ -22,12 +24,13 @@ package struct ListenerSpec: Sendable {
     /// A listener on `address`.
     package init(
         _ address: SocketAddress, plans: Snapshot<TrafficPlan>, budget: ConnectionBudget, tls: TLSMaterial? = nil,
-        isGRPC: Bool = false, isOptional: Bool = false
+        allowsPlain: Bool = false, isGRPC: Bool = false, isOptional: Bool = false
     ) {
         self.address = address
         self.plans = plans
         self.budget = budget
         self.tls = tls
+        self.allowsPlain = allowsPlain
         self.isGRPC = isGRPC
         self.isOptional = isOptional
     }

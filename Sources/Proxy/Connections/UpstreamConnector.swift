@@ -146,17 +146,19 @@ package final class SocketConnector: UpstreamConnector {
     ) {
         var pending: ((Result<DialledConnection, any Error>) -> Void)? = then
         let handshake = TLSHandshake(
-            tls, service: group.service, serverName: group.serverName, metrics: worker.tlsMetrics,
-            logger: worker.logger, limit: Self.handshake
+            tls, service: group.service, serverName: group.serverName, names: group.serverNames,
+            metrics: worker.tlsMetrics, logger: worker.logger, limit: Self.handshake
         ) { result in
             guard let then = pending.take() else { return }
             switch result {
             case .failed: then(.failure(ChannelError.ioOnClosedChannel))
             case .completed(let negotiated, let context):
-                then(Result { try Self.dialled(group, negotiated == .http2, worker, settings, context) })
+                let isHTTP2 = negotiated == .http2 || group.serverNames != nil && group.isStreamsOnly
+                then(Result { try Self.dialled(group, isHTTP2, worker, settings, context) })
             }
         }
-        let name = group.serverName ?? tls.serverName(of: group.service)
+        // Where a control plane says nothing of a name, none is asked for.
+        let name = group.serverName ?? (group.serverNames == nil ? tls.serverName(of: group.service) : nil)
         self.opener.open(group.endpoint.address, settings) { channel in
             guard let context = tls.context(offer) else { throw ChannelError.operationUnsupported }
             // A name that cannot be asked for is not; it may still be proven.

@@ -10,6 +10,8 @@ import NIOCore
 package final class RequestSource: Sendable {
     /// How it is known.
     package enum Origin: String, Sendable {
+        /// The certificate of its workload says so, which a mesh's authority has proven.
+        case certificate
         /// The caller, or its sidecar, says so in `x-cse-context` or `x-cse-src-microservice`.
         case header
         /// The registry has one service at the address of the peer.
@@ -43,7 +45,7 @@ package final class RequestSource: Sendable {
 extension Exchange {
     /// Who calls, found when it is asked for the first time.
     ///
-    /// In this order: the field `x-cse-src-microservice` of `x-cse-context`, the header of that name, the service that
+    /// Who has shown a certificate of the mesh is whom it names. Else, in this order: the field `x-cse-src-microservice` of `x-cse-context`, the header of that name, the service that
     /// the registry has at the peer's address, nobody. A loopback peer has no address of its own, and one that several
     /// services share tells nothing.
     ///

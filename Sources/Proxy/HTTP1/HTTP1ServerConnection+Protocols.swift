@@ -17,8 +17,8 @@ package enum NegotiatedProtocol: Sendable {
     /// - Parameter name: What the library says was chosen.
     init(_ name: String?) {
         switch name {
-        case "h2": self = .http2
-        case "http/1.1": self = .http1
+        case "h2", "istio-h2": self = .http2
+        case "http/1.1", "istio-http/1.1": self = .http1
         default: self = .none
         }
     }
@@ -134,7 +134,7 @@ extension HTTP1ServerConnection {
         self.readOnce(context)
         let connection = HTTP2ServerConnection(
             worker: self.worker, plans: self.plans, isGRPC: self.isGRPC, isSecure: self.negotiated != nil,
-            tunnelTarget: self.inside, budget: self.budget.take())
+            tunnelTarget: self.inside, caller: self.caller, budget: self.budget.take())
         self.state.requestFailed()
         do {
             try context.pipeline.syncOperations.addHandler(connection, position: .after(self))

@@ -20,6 +20,8 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     let isGRPC: Bool
     /// What TLS has agreed on, and nothing else is spoken then; `nil` without TLS.
     let negotiated: NegotiatedProtocol?
+    /// Who the client is, where its certificate says it.
+    let caller: RequestSource?
     /// Counts the connection, until it is closed or handed over.
     var budget: ConnectionBudget?
     /// The plan of the request in flight, or of the last one.
@@ -79,16 +81,12 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
     /// - Parameter budget: Counts the connection; it is given back when the handler is removed.
     package init(
         worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool = false,
-        negotiated: NegotiatedProtocol? = nil, budget: ConnectionBudget? = nil
+        negotiated: NegotiatedProtocol? = nil, caller: RequestSource? = nil, budget: ConnectionBudget? = nil
     ) {
-        self.worker = worker
-        self.isGRPC = isGRPC
-        self.plans = plans
-        self.plan = plans.value
-        self.negotiated = negotiated
-        self.budget = budget
-        self.mayBeHTTP2 = negotiated != .http1
-        self.mayReadOften = negotiated == nil
+        (self.worker, self.budget, self.isGRPC) = (worker, budget, isGRPC)
+        (self.plans, self.plan) = (plans, plans.value)
+        (self.negotiated, self.caller) = (negotiated, caller)
+        (self.mayBeHTTP2, self.mayReadOften) = (negotiated != .http1, negotiated == nil)
     }
 
     // MARK: Channel
@@ -336,6 +334,7 @@ package final class HTTP1ServerConnection: ChannelInboundHandler, RemovableChann
         // The channel's, which remembers it; the context's asks the kernel each time.
         if self.peer == nil { self.peer = self.context?.channel.remoteAddress }
         driver.exchange.peer = self.peer
+        driver.exchange.source = self.caller
         self.setDeadline(after: self.plan.settings.requestHead)
         return driver
     }

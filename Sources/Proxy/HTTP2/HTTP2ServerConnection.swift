@@ -17,6 +17,8 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     private(set) var plan: TrafficPlan
     /// Whom an HTTP/1.1 CONNECT before the preface has named; see ``HTTP2ServerStream``.
     let tunnelTarget: TunnelTarget?
+    /// Who the client is, where its certificate says it.
+    private let caller: RequestSource?
     private var peer: SocketAddress?
     private var isPeerTrusted: Bool?
     private var hasPreface = false
@@ -43,8 +45,9 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     /// - Parameter budget: Counts the connection already.
     package init(
         worker: Worker, plans: Snapshot<TrafficPlan>.Reader, isGRPC: Bool, isSecure: Bool = false,
-        tunnelTarget: TunnelTarget? = nil, budget: ConnectionBudget? = nil
+        tunnelTarget: TunnelTarget? = nil, caller: RequestSource? = nil, budget: ConnectionBudget? = nil
     ) {
+        self.caller = caller
         self.budget = budget
         self.isGRPC = isGRPC
         self.isSecure = isSecure
@@ -134,6 +137,7 @@ package final class HTTP2ServerConnection: HTTP2Connection {
         driver.exchange.isSecure = self.isSecure
         if self.peer == nil { self.peer = self.context?.channel.remoteAddress }
         driver.exchange.peer = self.peer
+        driver.exchange.source = self.caller
         if let isTrusted = self.isPeerTrusted {
             driver.exchange.isPeerTrusted = isTrusted
         } else {

@@ -26,6 +26,7 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
     private let material: TLSMaterial
     private let service: String?
     private let serverName: String?
+    private let names: [String]?
     private let metrics: TLSMetrics
     private let logger: Logger
     private let limit: TimeAmount
@@ -35,18 +36,20 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
 
     /// - Parameter service: The called service; `nil` on the side of a server.
     /// - Parameter serverName: What the server is asked for where that is neither the service nor what the tag says.
+    /// - Parameter names: What the server has to prove in place of these; see ``TLSMaterial/refusal(of:service:serverName:names:)``.
     /// - Parameter limit: How long the handshake may take.
     /// - Parameter budget: Where the connection has a place. It is given back here unless the handshake completes: then it
     ///   is for `onResult` to pass it on.
     init(
-        _ material: TLSMaterial, service: String?, serverName: String? = nil, metrics: TLSMetrics, logger: Logger,
-        limit: TimeAmount,
+        _ material: TLSMaterial, service: String?, serverName: String? = nil, names: [String]? = nil,
+        metrics: TLSMetrics, logger: Logger, limit: TimeAmount,
         budget: ConnectionBudget? = nil, onResult: @escaping (Result) -> Void
     ) {
         self.budget = budget
         self.material = material
         self.service = service
         self.serverName = serverName
+        self.names = names
         self.metrics = metrics
         self.logger = logger
         self.limit = limit
@@ -71,7 +74,8 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
         }
         let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
         if self.material.tag.verifiesPeer,
-            let reason = self.material.refusal(of: certificate, service: self.service, serverName: self.serverName)
+            let reason = self.material.refusal(
+                of: certificate, service: self.service, serverName: self.serverName, names: self.names)
         {
             return self.fail(reason, context)
         }

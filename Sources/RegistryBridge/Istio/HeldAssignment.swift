@@ -19,6 +19,8 @@ struct HeldAssignment: Sendable, Equatable {
         let host: String?
         let locality: Locality?
         let condition: ClusterEntry.Condition
+        /// What it says of itself by which TLS is chosen.
+        let labels: [String: String]
         /// The version of its workload; `nil` where nobody says it.
         let version: String?
     }
@@ -76,12 +78,17 @@ struct HeldAssignment: Sendable, Equatable {
                         priority: Int(group.priority),
                         host: endpoint.endpoint.hostname.isEmpty ? place.name : endpoint.endpoint.hostname,
                         locality: locality,
-                        condition: Self.condition(endpoint.healthStatus), version: Self.version(endpoint)))
+                        condition: Self.condition(endpoint.healthStatus), labels: Self.labels(endpoint),
+                        version: Self.version(endpoint)))
             }
         }
         self.members = members
         self.localityWeights = weights
         self.gaps = gaps.sorted()
+    }
+
+    private static func labels(_ endpoint: XDSLbEndpoint) -> [String: String] {
+        endpoint.metadata.filterMetadata["envoy.transport_socket_match"]?.fields.mapValues { $0.stringValue } ?? [:]
     }
 
     /// Istio says of an endpoint `workload;namespace;canonical service;canonical revision;cluster`.

@@ -24,7 +24,9 @@ struct HeldCluster: Sendable, Equatable {
     let source: Source
     /// Whether the places of endpoints have weights.
     let weighsLocalities: Bool
-    /// What holds for calls of it.
+    /// How its endpoints want to be spoken to.
+    let transport: HeldTransport
+    /// What holds for calls of it; of TLS as endpoints want it where the workload can speak it.
     let settings: ClusterSettings
     /// What is not done that it asks for, as logs say it.
     let gaps: [String]
@@ -39,8 +41,11 @@ struct HeldCluster: Sendable, Equatable {
         var gaps: [String] = []
         self.source = try Self.source(message)
         self.weighsLocalities = message.commonLbConfig.localityConfigSpecifier != nil
-        self.settings = try Self.settings(message, &gaps)
-        self.gaps = gaps
+        self.transport = try HeldTransport(message)
+        var settings = try Self.settings(message, &gaps)
+        settings.tls = self.transport.tls.map { .mesh($0) }
+        self.settings = settings
+        self.gaps = gaps + self.transport.gaps
     }
 
     private static func source(_ message: XDSCluster) throws(ResourceMistake) -> Source {
@@ -92,7 +97,6 @@ struct HeldCluster: Sendable, Equatable {
         settings.maxRetries = Self.limit(thresholds.hasMaxRetries, thresholds.maxRetries.value, 3)
         if message.hasOutlierDetection { settings.outliers = try Self.outliers(message.outlierDetection) }
         settings.isHTTP2 = Self.speaksHTTP2(message)
-        if message.hasTransportSocket { gaps.append("transport_socket: TLS is not spoken to it yet") }
         return settings
     }
 
@@ -145,9 +149,7 @@ struct HeldCluster: Sendable, Equatable {
     /// Whether HTTP/2 is spoken to it, as to services of gRPC.
     private static func speaksHTTP2(_ message: XDSCluster) -> Bool {
         if message.hasHTTP2ProtocolOptions { return true }
-        let key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-        guard let any = message.typedExtensionProtocolOptions[key],
-            let options = try? XDSHttpProtocolOptions(serializedBytes: any.value),
+        guard let options = XDSHttpProtocolOptions.of(message),
             case .explicitHTTPConfig(let explicit)? = options.upstreamProtocolOptions,
             case .http2ProtocolOptions? = explicit.protocolConfig
         else { return false }

@@ -17,9 +17,14 @@ struct HostMaker {
     /// Which state that was made of.
     private var revision = -1
     private let app: String
+    private let hasIdentity: Bool
     private var number = 0
 
-    init(app: String) { self.app = app }
+    /// - Parameter hasIdentity: Whether mutual TLS can be spoken.
+    init(app: String, hasIdentity: Bool = false) {
+        self.app = app
+        self.hasIdentity = hasIdentity
+    }
 
     /// The hosts of all tables, as requests find them.
     mutating func make(_ state: IstioState, ports: Set<UInt16>) -> ControlPlaneRoutes {
@@ -119,7 +124,9 @@ struct HostMaker {
             return Cluster(name: name, .requested(ExternalHosts.Rule("*", [])), settings: held?.settings)
         }
         let version = ClusterName(name)?.subset ?? ""
-        return Cluster(
-            name: name, .service(name, InstanceTags(version: version, app: self.app)), settings: held?.settings)
+        var settings = held?.settings
+        // As permissive workloads take it.
+        if !self.hasIdentity, held?.transport.tls?.credentials == .identity { settings?.tls = nil }
+        return Cluster(name: name, .service(name, InstanceTags(version: version, app: self.app)), settings: settings)
     }
 }

@@ -3,6 +3,7 @@
 import Common
 import Logging
 import NIOCore
+import TLS
 
 /// Keeps what the control plane has said, and publishes what it comes to.
 actor IstioKeeper {
@@ -24,6 +25,7 @@ actor IstioKeeper {
     private var taken: ControlPlaneCache.Resources = [:]
     private let cache: ControlPlaneCache
     private let status: ControlPlaneStatus
+    private let secrets: MeshSecrets
     private let unsaved: @Sendable () -> Void
     private var nextSave = NIODeadline.now()
     private var cannotSave = false
@@ -40,16 +42,19 @@ actor IstioKeeper {
 
     /// - Parameter names: Looks up the names of endpoints.
     /// - Parameter mesh: What requests have used.
+    /// - Parameter secrets: Told what TLS to endpoints needs.
     /// - Parameter cache: Where what is taken is saved.
     /// - Parameter unsaved: Called when there is something new to save.
     init(
         _ place: MeshPlace, app: String, use: RegistryConfig.IstioUse, names: NameBook, directory: DirectoryPublisher,
         mesh: Snapshot<Mesh>,
-        status: ControlPlaneStatus, cache: ControlPlaneCache, unsaved: @escaping @Sendable () -> Void, logger: Logger
+        status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache,
+        unsaved: @escaping @Sendable () -> Void, logger: Logger
     ) {
         self.state = IstioState(place, app: app, use: use)
         self.use = use
-        self.maker = HostMaker(app: app)
+        self.maker = HostMaker(app: app, hasIdentity: secrets.hasIdentity)
+        self.secrets = secrets
         self.app = app
         self.names = names
         self.directory = directory
@@ -206,6 +211,7 @@ actor IstioKeeper {
             }
         let used = self.state.usedClusters(at: now)
         self.tell(used)
+        self.prepareTLS(used.map(\.cluster))
         let app = self.app
         self.routes = routes
         let waiting = self.state.waiting(used)
@@ -224,8 +230,8 @@ actor IstioKeeper {
             }
             for (cluster, members) in used where self.use == .everything {
                 guard case .known(let assignment) = members,
-                    let entries = self.entries(of: assignment, cluster.settings)
-                        ?? self.state.outgoing(cluster.name).flatMap({ self.entries(of: $0, cluster.settings) })
+                    let entries = self.entries(of: assignment, cluster)
+                        ?? self.state.outgoing(cluster.name).flatMap({ self.entries(of: $0, cluster) })
                 else { continue }
                 known.insert(ServiceDemand(app: app, name: cluster.name))
                 builder.addCluster(
@@ -272,7 +278,8 @@ actor IstioKeeper {
     }
 
     /// The members at their addresses; `nil` while a name is being looked up.
-    private func entries(of assignment: HeldAssignment?, _ settings: ClusterSettings) -> [ClusterEntry]? {
+    private func entries(of assignment: HeldAssignment?, _ cluster: HeldCluster) -> [ClusterEntry]? {
+        let settings = cluster.settings
         let scheme = settings.isHTTP2 ? "grpc" : "rest"
         // As Envoy has it.
         let isWeighted = settings.strategy != .random
@@ -286,10 +293,25 @@ actor IstioKeeper {
             entries += places.map { place in
                 ClusterEntry(
                     "\(scheme)://\(place)", weight: isWeighted ? member.weight : 1, priority: member.priority,
+                    isPlain: settings.tls != nil && cluster.transport.tls(for: member.labels) == nil,
                     locality: member.locality, host: member.host, condition: member.condition)
             }
         }
         return entries
+    }
+
+    /// Has what TLS to endpoints needs made before an event loop looks for it.
+    private func prepareTLS(_ clusters: [HeldCluster]) {
+        guard self.use == .everything else { return }
+        var needed = Set(clusters.compactMap { $0.transport.tls?.credentials })
+        if !self.secrets.hasIdentity, needed.remove(.identity) != nil {
+            self.tell(["mutual TLS: this workload has no identity, and calls in plain text"])
+        }
+        for problem in self.secrets.use(needed) {
+            self.logger.warning(
+                "TLS that Istio asks for cannot be spoken until its files are better",
+                metadata: ["problem": "\(problem.problem)", "remedy": "\(problem.remedy)"])
+        }
     }
 
     /// Tells once what is not done.

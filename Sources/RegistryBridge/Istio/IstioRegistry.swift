@@ -3,6 +3,7 @@
 package import Common
 package import Logging
 import NIOCore
+package import TLS
 
 /// Services and routes as Istio says them.
 package struct IstioRegistry: Registry {
@@ -19,6 +20,7 @@ package struct IstioRegistry: Registry {
     private let mesh: Snapshot<Mesh>
     private let cache: ControlPlaneCache
     private let status: ControlPlaneStatus
+    private let secrets: MeshSecrets
     private let connect: Connect
     private let logger: Logger
 
@@ -30,11 +32,13 @@ package struct IstioRegistry: Registry {
     /// - Parameter inbox: What requests ask for.
     /// - Parameter mesh: What requests have used.
     /// - Parameter status: Where it says what it waits for.
+    /// - Parameter secrets: What TLS to endpoints is spoken with.
     /// - Parameter cache: What an earlier process has saved, and where this one saves.
     package init(
         _ node: NodeIdentity, app: String, use: RegistryConfig.IstioUse, inbox: Mailbox<RegistryMessage>,
         mesh: Snapshot<Mesh>,
-        status: ControlPlaneStatus, cache: ControlPlaneCache, connect: @escaping Connect, logger: Logger
+        status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache, connect: @escaping Connect,
+        logger: Logger
     ) {
         self.place = MeshPlace(namespace: node.namespace, domain: node.domain)
         self.app = app
@@ -43,6 +47,7 @@ package struct IstioRegistry: Registry {
         self.mesh = mesh
         self.cache = cache
         self.status = status
+        self.secrets = secrets
         self.connect = connect
         self.logger = logger
     }
@@ -54,7 +59,7 @@ package struct IstioRegistry: Registry {
         let saves = Mailbox<News>("istio saves", capacity: 1, whenFull: .dropNewest)
         let keeper = IstioKeeper(
             self.place, app: self.app, use: self.use, names: names, directory: directory, mesh: self.mesh,
-            status: self.status, cache: self.cache,
+            status: self.status, secrets: self.secrets, cache: self.cache,
             unsaved: { saves.send(.unsaved) }, logger: self.logger)
         let client = self.connect({ await keeper.take($0) }, { await keeper.held($0) })
         await keeper.begin(client)

@@ -5,6 +5,7 @@ import FoundationEssentials
 import IstioMessages
 import NIOPosix
 import SwiftProtobuf
+import TLS
 import TestSupport
 import Testing
 
@@ -20,6 +21,7 @@ struct IstioKeeperTests {
         return IstioKeeper(
             MeshPlace(namespace: "shop", domain: "cluster.local"), app: "shop", use: .everything, names: NameBook(),
             directory: TestPublisher().publisher, mesh: mesh, status: ControlPlaneStatus(),
+            secrets: MeshSecrets(identity: nil),
             cache: ControlPlaneCache(file, servers: [], node: node, logger: logger), unsaved: {}, logger: logger)
     }
 

@@ -94,6 +94,8 @@ package enum ClusterTLS: Sendable, Hashable {
     case on
     /// As a tag of `tls.yaml` says.
     case tag(String)
+    /// As a control plane says.
+    case mesh(MeshTLS)
 }
 
 /// What holds for calls of a cluster, where it is not what holds for its virtual host.
