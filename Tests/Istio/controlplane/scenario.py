@@ -193,11 +193,14 @@ class Mesh:
         revision = endpoint.get("labels", {}).get("version", "")
         workload = f"{name}-{revision};{namespace};{name};{revision};Kubernetes"
         address = {"address": endpoint.get("address", "127.0.0.1"), "port_value": self.backends[endpoint["backend"]]}
+        metadata = {"istio": {"workload": workload}}
+        if endpoint.get("tls"):
+            metadata["envoy.transport_socket_match"] = {"tlsMode": "istio"}
         return {
             "endpoint": {"address": {"socket_address": address}},
             "health_status": endpoint.get("health", "UNKNOWN"),
             "load_balancing_weight": endpoint.get("weight", 1),
-            "metadata": {"filter_metadata": {"istio": {"workload": workload}}},
+            "metadata": {"filter_metadata": metadata},
         }
 
     def cluster(self, service, subset):
