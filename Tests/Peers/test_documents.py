@@ -40,6 +40,7 @@ WITH_QUICK_START = [
     "docs/metrics.md",
     "docs/page.md",
     "docs/protocols.md",
+    "docs/troubleshooting.md",
 ]
 # Pages whose last section with commands says in `sh` blocks what has to be started.
 WITH_WHAT_THEY_START = ["docs/logs.md", "docs/mesh.md", "docs/profile.md", "docs/tracing.md"]
