@@ -54,6 +54,7 @@ fmt: ## Format the sources
 
 docs: .build/setup-test ## The documentation: docs/_build/html
 	$(PYTHON) -m sphinx -q -W -b html docs docs/_build/html
+	scripts/check-links docs/_build/html
 
 fuzz: .build/setup-test ## Fuzz the codecs for a minute each
 	scripts/fuzz 60
