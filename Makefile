@@ -46,7 +46,7 @@ micro: .build/setup-test ## Instructions and allocations of the request path aga
 	swift build $(RELEASE) --product mesher-micro
 	$(PYTHON) Benchmarks/Micro/check.py
 
-check: ## Format, imports, request-path rule, documentation comments: seconds
+check: ## Format, imports, request-path rule, documentation comments, Python: seconds
 	@scripts/check
 
 fmt: ## Format the sources

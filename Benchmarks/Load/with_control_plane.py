@@ -20,10 +20,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "Tests/Istio"), str(REPOSITORY / "Tests/Peers")]
 
+from benchlib.scenarios import SERVICE, SERVICE_PORT  # noqa: E402
 from controlplane.scenario import Mesh  # noqa: E402
 from controlplane.server import ControlPlane, Log  # noqa: E402
-
-from benchlib.scenarios import SERVICE, SERVICE_PORT  # noqa: E402
 
 HOSTS, ROUTES = 200, 50
 RETRIES = {

@@ -86,14 +86,12 @@ class Service(grpc.GenericRpcHandler):
 
     def ping_pong(self, requests, context):
         self._note(context)
-        for request in requests:
-            yield request
+        yield from requests
 
     def hello(self, requests, context):
         """Speaks first, and again when it is spoken to."""
         yield b"hello"
-        for request in requests:
-            yield request
+        yield from requests
 
     def _note(self, context):
         """Notes the end of a call, also when it has ended before there was somebody to note it."""

@@ -10,7 +10,7 @@ from harness import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "Tests/Istio"))
 
-from controlplane import compare, run, scenario  # noqa: E402
+from controlplane import compare, run, scenario
 
 AT_A_TIME = 2
 

@@ -29,7 +29,7 @@ ORDINARY = {
 def named(text):
     """What stands behind each name."""
     parts = re.split(r"^--- (.*)\n", text, flags=re.M)[1:]
-    return dict(zip(parts[::2], parts[1::2]))
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def cases(table):
@@ -49,7 +49,7 @@ def front(table):
 def write(table, results):
     """Writes a table whose cases have printed `results`."""
     text = front(table)
-    for (title, parts), (printed, _) in zip(cases(table), results):
+    for (title, parts), (printed, _) in zip(cases(table), results, strict=True):
         text += f"=== {title}\n"
         for name, content in (*((n, c) for n, c in parts.items() if n != "expected"), ("expected", printed)):
             text += f"--- {name}\n{content}"
@@ -82,7 +82,7 @@ def test_what_is_said(table, tmp_path):
     if os.environ.get("UPDATE_GOLDEN"):
         write(table, results)
         known = cases(table)
-    for (title, parts), (printed, status) in zip(known, results):
+    for (title, parts), (printed, status) in zip(known, results, strict=True):
         assert printed == parts.get("expected", ""), title
         assert not printed or table.stem != "right", title
         errors = [line for line in printed.splitlines() if not re.search(r": (warning|note): ", line)]

@@ -5,9 +5,6 @@ import re
 import ssl
 
 import pytest
-from test_discovery import Caller, Instance
-from test_http1_upgrade import FIELDS, parrot, switching
-from test_registry import CART, Registry
 
 import grpc_world
 import harness
@@ -15,6 +12,9 @@ import http2
 import life
 from harness import eventually, request, table
 from observed import Metrics
+from test_discovery import Caller, Instance
+from test_http1_upgrade import FIELDS, parrot, switching
+from test_registry import CART, Registry
 
 GET = request("GET", "/x")
 

@@ -10,6 +10,7 @@ import socket
 import time
 
 import pytest
+
 from service_center import BASE, CLOSE, PING, PONG, TEXT, Center, Differences
 from test_registry import Registry
 

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 import yaml
 
-from harness import REPOSITORY
 from everything import Everything, families
+from harness import REPOSITORY
 
 ALERTS = REPOSITORY / "packaging/prometheus/alerts.yml"
 DASHBOARD = REPOSITORY / "packaging/grafana/dashboard.json"

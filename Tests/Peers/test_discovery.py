@@ -15,10 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
 import pytest
-from test_registration import Member
-from test_registry import Registry
 
 from harness import Calls, binary, eventually, free_port, listens
+from test_registration import Member
+from test_registry import Registry
 
 CALLER = "APPLICATION_ID: shop\nservice_description: {name: web}\n"
 

@@ -292,7 +292,9 @@ def test_every_option_is_explained():
 def test_links():
     """Those of all pages, also where Sphinx does not look: files exist, and headings."""
     broken = []
-    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
     for page in [REPOSITORY / name for name in listed.split()]:
         for path, title in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
             target = (page.parent / path) if path else page

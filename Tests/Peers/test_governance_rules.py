@@ -8,11 +8,11 @@ import threading
 import time
 
 import pytest
-from test_remote_configuration import Kie
 
 import harness
 from governance import Instance, Load, World
 from harness import eventually
+from test_remote_configuration import Kie
 
 
 def versions():

@@ -435,7 +435,7 @@ def test_time_limits():
     """Timeouts: the service's, then the one of all; incoming calls obey the consumer's key of the own name."""
     cart, other, app = Instance("cart"), Instance("other"), Instance("app")
     cart.delay = other.delay = app.delay = 1.5
-    text = "cse.isolation.Consumer: {timeoutInMilliseconds: 900, cart: {timeoutInMilliseconds: 300}, web: {timeoutInMilliseconds: 600}}\n"  # noqa: E501
+    text = "cse.isolation.Consumer: {timeoutInMilliseconds: 900, cart: {timeoutInMilliseconds: 300}, web: {timeoutInMilliseconds: 600}}\n"
     with World({"cart": [cart], "other": [other]}, app.port, circuit_breaker=text) as world:
         for ask, expected in [
             (lambda: world.ask("cart"), 0.3),

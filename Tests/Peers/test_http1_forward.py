@@ -413,7 +413,7 @@ def test_a_new_connection_that_dies_before_an_answer_to_a_post(door):
 # -- clients that go ---------------------------------------------------------------------------------------------------
 
 
-def holding(release, reply=answer(b"late")):
+def holding(release, reply=answer(b"late")):  # noqa: B008 (octets never change)
     """A script that answers when told to."""
 
     def script(connection):

@@ -4,7 +4,7 @@
 import pytest
 
 import wire
-from harness import PATIENCE, SMUGGLED, refused, refused_or_forwarded, forwarded, request, table
+from harness import PATIENCE, SMUGGLED, forwarded, refused, refused_or_forwarded, request, table
 
 CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
 

@@ -269,7 +269,7 @@ def test_uploads_to_a_stuck_origin_cost_no_memory(mesh):
     assert peak - baseline < 8 * MEGABYTE, f"grew by {(peak - baseline) / MEGABYTE:.1f} MiB"
     release.set()
     for client in clients[:2]:
-        client.send((b"x" * left[client.sock]))
+        client.send(b"x" * left[client.sock])
         assert client.response().body == b"%d" % (20 * MEGABYTE)
 
 

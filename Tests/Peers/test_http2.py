@@ -6,12 +6,11 @@ import struct
 import subprocess
 import threading
 
-import hpack
 import pytest
 
 import harness
 import http2
-from harness import CLOSE, answer, binary, eventually
+from harness import CLOSE, answer, eventually
 from http2 import *  # noqa: F403  the vocabulary of frames
 from http2 import block, frame
 

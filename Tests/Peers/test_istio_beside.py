@@ -4,14 +4,14 @@
 import collections
 from pathlib import Path
 
-import istio  # noqa: F401  finds the control plane for tests
 import pytest
+
+import harness
+import istio  # noqa: F401  finds the control plane for tests
 from controlplane import scenario
 from controlplane.backends import Backends
 from controlplane.proxies import Mesher
 from controlplane.server import ControlPlane, Log
-
-import harness
 from harness import eventually
 
 NAMES = ["v1", "v2", "v3", "v3b"]

@@ -6,14 +6,14 @@ import json
 import re
 import threading
 
-import istio  # noqa: F401  finds the control plane for tests
 import pytest
+
+import harness
+import istio  # noqa: F401  finds the control plane for tests
 from controlplane import scenario
 from controlplane.backends import Backends
 from controlplane.identity import PILOT, Authority, SecureControlPlane, pem, token
 from controlplane.proxies import Mesher
-
-import harness
 from harness import eventually
 
 NAME = "spiffe://cluster.local/ns/default/sa/web"

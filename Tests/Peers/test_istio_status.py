@@ -7,15 +7,15 @@ import re
 import subprocess
 from pathlib import Path
 
-import istio  # noqa: F401  finds the control plane for tests
 import pytest
+
+import harness
+import istio  # noqa: F401  finds the control plane for tests
 from controlplane import scenario
 from controlplane.backends import Backends
 from controlplane.messages import MESSAGES, ROUTE
 from controlplane.proxies import Mesher
 from controlplane.server import ControlPlane, Log
-
-import harness
 from harness import eventually
 
 

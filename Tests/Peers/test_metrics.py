@@ -64,7 +64,7 @@ def caller(name):
 
 
 def expected(total, good, mistakes, errors):
-    return dict(zip(TRAFFIC, (total, good, mistakes + errors, mistakes, errors)))
+    return dict(zip(TRAFFIC, (total, good, mistakes + errors, mistakes, errors), strict=True))
 
 
 # -- counting ---------------------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_incoming_requests(world, metrics):
     settle(world, metrics)
     labels = {"service_name": "web", "app": "default", "version": "1.0.0"}
     assert metrics.moved(*TRAFFIC, **labels) == TOTALS
-    assert metrics.moved(*COUNTS, **labels) == dict(zip(COUNTS, (0, 28)))
+    assert metrics.moved(*COUNTS, **labels) == dict(zip(COUNTS, (0, 28), strict=True))
 
 
 def test_requests_over_http2(world, metrics):
@@ -170,7 +170,7 @@ def test_callers(world, metrics):
     settle(world, metrics)
     families = ("mesher_caller_requests_total", "mesher_caller_failures_total")
     for name, counts in {"shop": (5, 1), "depot": (2, 2), "unknown": (3, 0)}.items():
-        assert metrics.moved(*families, caller=name) == dict(zip(families, counts)), name
+        assert metrics.moved(*families, caller=name) == dict(zip(families, counts, strict=True)), name
 
 
 def test_buckets(world, metrics):

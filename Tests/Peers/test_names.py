@@ -10,10 +10,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from governance import World
-from test_discovery import Caller, Center, certificates, instances as found, registry, tls_of, world  # noqa: F401
 
+from governance import World
 from harness import eventually, free_port
+from test_discovery import Caller, Center, certificates, registry, tls_of, world  # noqa: F401
+from test_discovery import instances as found
 
 FILE = {"cse.service.registry.type": "file", "cse.service.registry.address": "services.yaml"}
 

@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from test_registry import Registry
 
 from harness import binary, eventually, free_port, listens
+from test_registry import Registry
 
 HEALTHY = "localHealthCheck: [{port: %d, protocol: rest, uri: /health, interval: 200ms}]\n"
 

@@ -5,10 +5,10 @@ import json
 import subprocess
 
 import pytest
-from test_discovery import Caller, Instance, register, registry, world  # noqa: F401
-from test_registry import Registry
 
 from harness import binary, eventually, free_port
+from test_discovery import Caller, Instance, register, registry, world  # noqa: F401
+from test_registry import Registry
 
 BOTH = ["servicecenter,file", "file,servicecenter"]
 

@@ -7,11 +7,11 @@ import time
 from threading import Event, Thread
 
 import pytest
+
+from harness import eventually
 from test_discovery import Caller, Instance, register, registry, world  # noqa: F401
 from test_registration import HEALTHY, Application, Member, instance
 from test_registry import Registry
-
-from harness import eventually
 
 SPLIT = """\
 routeRule:

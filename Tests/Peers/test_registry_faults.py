@@ -8,10 +8,10 @@ import time
 
 import pytest
 import websockets.exceptions
-from service_center import PING, PONG, Center
-from test_registry import BASE, Registry
 
 from harness import eventually
+from service_center import PING, PONG, Center
+from test_registry import BASE, Registry
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from threading import Condition, Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from test_discovery import Caller, Center, certificates, tls_of, world  # noqa: F401
 
 from harness import binary, eventually, free_port
+from test_discovery import Caller, Center, certificates, tls_of, world  # noqa: F401
 
 # From a change at the server to the first request that obeys it: the promise, and what is waited for on a busy machine.
 PROMISE = 1.0

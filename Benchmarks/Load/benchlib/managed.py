@@ -121,7 +121,7 @@ def run_load(argv, cpu, log, timeout):
         except subprocess.TimeoutExpired:
             p.kill()
             p.communicate()
-            raise RuntimeError(f"load tool ran past {timeout} s: {argv[0]}")
+            raise RuntimeError(f"load tool ran past {timeout} s: {argv[0]}") from None
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if p.returncode:
         with open(log, errors="replace") as f:

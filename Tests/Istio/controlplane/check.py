@@ -78,7 +78,7 @@ def main():
         def one(name):
             return recorded(name) if options.record else checked(name, proxy, options.form, log)
 
-        for name, problems in zip(names, pool.map(one, names)):
+        for name, problems in zip(names, pool.map(one, names), strict=True):
             print("\n".join([*problems, f"{name}: {len(problems) or 'nothing'} wrong"]), flush=True)
             failed += bool(problems)
     return 1 if failed else 0

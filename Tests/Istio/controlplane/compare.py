@@ -166,7 +166,7 @@ def problem(where, probe, record, reasons, recorded=None):
 def kept(run):
     """What is kept of a run of Envoy, and what is wrong with it."""
     out, problems = {}, [*run.violations]
-    for (phase, _), result in zip(scenario.phases(scenario.read(run.name)), run.phases):
+    for (phase, _), result in zip(scenario.phases(scenario.read(run.name)), run.phases, strict=False):
         where = f"{run.name} / {result.name}"
         problems += [f"{where}: {each}" for each in result.problems]
         refused = sorted({*phase.get("refused", {}), *phase.get("envoy_refused", [])})
@@ -185,7 +185,7 @@ def differences(run):
     """What the sidecar has done otherwise than Envoy without being meant to, as texts."""
     recorded = recording(run.name)
     out = [f"{run.name}: against the protocol: {each}" for each in run.violations]
-    for (phase, _), result in zip(scenario.phases(scenario.read(run.name)), run.phases):
+    for (phase, _), result in zip(scenario.phases(scenario.read(run.name)), run.phases, strict=False):
         where = f"{run.name} ({run.form}) / {result.name}"
         out += [f"{where}: {each}" for each in result.problems]
         refused = phase.get("refused", {})

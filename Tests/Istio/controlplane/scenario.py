@@ -184,7 +184,7 @@ class Mesh:
             weight = weights.get(f"{locality} {priority}", weights.get(locality))
             entry["load_balancing_weight"] = weight or sum(each.get("weight", 1) for each in endpoints)
             if locality:
-                entry["locality"] = dict(zip(("region", "zone", "sub_zone"), locality.split("/")))
+                entry["locality"] = dict(zip(("region", "zone", "sub_zone"), locality.split("/"), strict=False))
             out.append(entry)
         return {"cluster_name": cluster_name(service, subset), "endpoints": out}
 
