@@ -22,7 +22,7 @@ exclude_patterns = ["_build"]
 nitpicky = True
 highlight_language = "text"
 
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "tasklist"]
 myst_heading_anchors = 3
 
 html_theme = "sphinx_rtd_theme"

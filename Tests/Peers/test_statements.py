@@ -294,6 +294,24 @@ def test_tests_that_pages_cite_are_there():
     } == set()
 
 
+def test_promises_that_comments_cite_are_on_their_page():
+    known = set(re.findall(r"^\| ([USTL]\d+) \|", text("docs/promises.md"), re.M))
+    sources = [
+        path
+        for top in ("Sources", "Tests")
+        for path in (REPOSITORY / top).rglob("*")
+        if path.suffix in (".swift", ".py")
+    ]
+    cited = {
+        (number, path.name)
+        for path in sources
+        for numbers in re.findall(r"\b(?:promise|limit)s? ([USTL]\d+(?:(?:, | and )[USTL]\d+)*)", path.read_text())
+        for number in re.findall(r"[USTL]\d+", numbers)
+    }
+    assert len(cited) > 20
+    assert {each for each in cited if each[0] not in known} == set()
+
+
 def test_files_that_pages_cite_are_there():
     """Paths of the repository, as they are typed in its root."""
     top = "Sources|Tests|Fuzz|Benchmarks|docs|examples|packaging|scripts|conf|deploy"
