@@ -210,6 +210,17 @@ def test_certificates_are_renewed_at_half_of_their_life_and_no_request_fails(bac
         assert all(2 < after - before < 5 for before, after in zip(times, times[1:], strict=False)), times
 
 
+def test_new_authorities_are_taken_over_while_a_certificate_lives(backends, tmp_path):
+    with World(backends, tmp_path) as world:
+        world.connected()
+        eventually(lambda: "name" in world.identity(), "no identity", seconds=SOON)
+        world.write("root.pem", "nothing")
+        world.says("the authorities of the mesh are not renewed: the old ones stay in use", "root.pem has no certificate")
+        world.write("root.pem", pem(world.authority.root) + pem(Authority().root))
+        world.says("the authorities of the mesh are renewed", "root.pem")
+        assert len(world.events("signed")) == 1 and len(world.lines("the identity in the mesh is proven")) == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

@@ -113,7 +113,12 @@ extension ConfigReader {
         }
         if Set(addresses.map(\.isSecure)).count > 1 {
             self.note(
-                entry, ConfigMistake("http and https stand side by side", remedy: "write https:// before all of them"))
+                entry,
+                isControlPlane
+                    ? ConfigMistake(
+                        "addresses with TLS and without stand side by side", remedy: "write grpcs:// before all of them"
+                    )
+                    : ConfigMistake("http and https stand side by side", remedy: "write https:// before all of them"))
         }
         return addresses
     }

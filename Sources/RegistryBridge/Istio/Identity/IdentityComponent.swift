@@ -56,7 +56,7 @@ package actor IdentityComponent: Component {
                 _ = authorities.look()
                 let certified = try await self.certify(turn)
                 try await self.use(certified)
-                self.report { $0.certificates += 1 }
+                self.proven()
                 await self.servers.succeeded(turn.place)
                 try await self.rest(certified, authorities)
             } catch {
@@ -103,6 +103,11 @@ package actor IdentityComponent: Component {
             $0.expiry = identity.expiry
             $0.failure = nil
         }
+    }
+
+    private func proven() {
+        self.report { $0.certificates += 1 }
+        guard let identity = self.slot.current else { return }
         self.logger.notice(
             "the identity in the mesh is proven",
             metadata: ["name": "\(identity.name)", "until": "\(identity.expiry.ISO8601Format())"])
@@ -128,6 +133,8 @@ package actor IdentityComponent: Component {
             guard case .changed = authorities.look() else { continue }
             do {
                 try await self.use(certified)
+                self.logger.notice(
+                    "the authorities of the mesh are renewed", metadata: ["file": "\(certified.authorities)"])
             } catch {
                 self.logger.warning(
                     "the authorities of the mesh are not renewed: the old ones stay in use",
