@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cluster is given: the chart, the kustomize overlays and the plain files, checked without a cluster.
+
+`UPDATE_GOLDEN=1` writes the golden files anew.
+"""
+
+import base64
+import difflib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+import authority
+import harness
+from harness import REPOSITORY, binary
+
+PACKAGING = REPOSITORY / "packaging"
+CHART = PACKAGING / "helm/mesher"
+PLAIN = PACKAGING / "kubernetes"
+FIXTURES = REPOSITORY / "Tests/Fixtures/Kubernetes"
+TOOLS = REPOSITORY / ".venv/kubernetes"
+CASES = sorted(path.stem for path in (FIXTURES / "values").glob("*.yaml"))
+RENDERINGS = [*CASES, "plain sc", "plain pilot"]
+BASE = "sidecar-injector-webhook-mesher"
+SELECTORS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component")}
+NEWEST = ".".join(kubernetes_validate.latest_version().split(".")[:2])
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="helm and kubectl are there for x86_64 only")
+
+
+def run(*command, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    return {"PATH": f"{TOOLS}:{os.environ['PATH']}", "HOME": str(home)}
+
+
+@pytest.fixture(scope="module")
+def render(environment):
+    """The text of a rendering: of the chart with values, or of plain files."""
+    done = {}
+
+    def rendered(case, *options):
+        if (case, options) not in done:
+            values = [] if case is None else ["--values", FIXTURES / f"values/{case}.yaml"]
+            apis = ["--api-versions", "monitoring.coreos.com/v1"]
+            result = run(
+                "helm", "template", "mesher", CHART, "--namespace", "servicecomb", *apis, *values, *options, env=environment
+            )
+            assert result.returncode == 0, result.stderr
+            done[case, options] = result.stdout
+        return done[case, options]
+
+    return rendered
+
+
+@pytest.fixture(scope="module")
+def objects(render):
+    """The objects of a rendering."""
+
+    def read(case):
+        if case.startswith("plain "):
+            text = (PLAIN / f"mesher-{case.removeprefix('plain ')}.yaml").read_text()
+        else:
+            text = render(case)
+        return [each for each in yaml.safe_load_all(text) if each]
+
+    return read
+
+
+def one(objects, kind, name=None):
+    (found,) = (
+        each for each in objects if each["kind"] == kind and (name is None or each["metadata"]["name"] == name)
+    )
+    return found
+
+
+def named(objects, kind):
+    return {each["metadata"]["name"] for each in objects if each["kind"] == kind}
+
+
+def container(objects):
+    (found,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def template(objects):
+    """The text that says what sidecars are made of."""
+    (name,) = (name for name in named(objects, "ConfigMap") if name.endswith("-configmap") and name != "mesher-configmap")
+    return one(objects, "ConfigMap", name)["data"]["sidecar_k8s_spec.yaml"]
+
+
+# MARK: The chart by itself
+
+
+def test_the_linters_find_nothing(environment):
+    done = run("helm", "lint", "--strict", "--quiet", CHART, env=environment)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    rules = {
+        "extends": "default",
+        "rules": {
+            "line-length": {"max": 132},
+            "document-start": "disable",
+            "braces": "disable",
+            "indentation": {"indent-sequences": True},
+        },
+    }
+    files = [CHART / "Chart.yaml", CHART / "values.yaml", PLAIN / "base", PLAIN / "overlays"]
+    linter = Path(sys.executable).with_name("yamllint")
+    done = run(linter, "--strict", "--config-data", json.dumps(rules), *files)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_chart_renders_what_it_did(render, case):
+    golden = FIXTURES / f"golden/{case}.yaml"
+    text = render(case)
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text)
+    changes = difflib.unified_diff(golden.read_text().splitlines(), text.splitlines(), "golden", "rendered", lineterm="")
+    assert not list(changes)
+
+
+def test_rendering_twice_is_the_same_and_asks_no_cluster(render):
+    assert render(None) == render(None, "--is-upgrade") == render("default")
+    for path in (CHART / "templates").iterdir():
+        assert not re.search(r"\blookup\b|\brand\w*|genCA|genSigned|\bnow\b|helm\.sh/hook", path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"injektor": {}}, "additional properties 'injektor' not allowed"),
+        ({"injector": {"replicas": 3}}, "additional properties 'replicas' not allowed"),
+        ({"sidecar": {"image": {"name": "x"}}}, "additional properties 'name' not allowed"),
+        ({"injector": {"failurePolicy": "fail"}}, "/injector/failurePolicy"),
+        ({"injector": {"port": 0}}, "/injector/port"),
+        ({"injector": {"kubernetesVersion": 1.34}}, "/injector/kubernetesVersion"),
+        ({"sidecar": {"discoveryType": "istio"}}, "/sidecar/discoveryType"),
+        ({"sidecar": {"runAsUser": 0}}, "/sidecar/runAsUser"),
+        ({"image": {"digest": "latest"}}, "/image/digest"),
+        (
+            {"injector": {"certManager": {"enabled": True}, "certificate": {"secretName": "x"}}},
+            "injector.certManager.enabled and injector.certificate.secretName are both set",
+        ),
+        ({"injector": {"certificate": {"caBundle": "-----BEGIN CERTIFICATE-----"}}}, "secretName, which is not set"),
+    ],
+)
+def test_a_slip_fails_the_installation(environment, tmp_path, values, told):
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    done = run("helm", "template", "mesher", CHART, "--values", file, env=environment)
+    assert done.returncode == 1 and told in done.stderr
+
+
+def test_every_value_is_in_the_schema_and_none_besides():
+    """Closed at every level, but for maps whose keys are the user's."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+
+    def compare(values, schema, path):
+        if schema.get("type") != "object" or "properties" not in schema:
+            return
+        assert schema["additionalProperties"] is False, path
+        known = set(schema["properties"]) - {"global"}
+        if values or path == "":
+            optional = known if path in (".sidecar.image", ".injector.resources", ".sidecar.resources") else set()
+            assert set(values) | optional == known, path
+        for key, value in values.items():
+            if isinstance(value, dict):
+                compare(value, schema["properties"][key], f"{path}.{key}")
+
+    compare(yaml.safe_load((CHART / "values.yaml").read_text()), schema, "")
+
+
+def test_one_version_everywhere():
+    source = (REPOSITORY / "Sources/Common/BuildInfo.swift").read_text()
+    version = re.search(r'sourceVersion = "(.*)"', source)[1]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    for file in (PLAIN / "base/kustomization.yaml", *PLAIN.glob("overlays/*/kustomization.yaml")):
+        assert set(re.findall(r"(?:version|newTag): ([\d.]\S*)", file.read_text())) == {version}
+
+
+# MARK: All renderings
+
+
+@pytest.mark.parametrize("version", ["1.29", NEWEST])
+@pytest.mark.parametrize("case", RENDERINGS)
+def test_kubernetes_knows_every_field(objects, case, version):
+    custom = json.loads((FIXTURES / "custom-resources.json").read_text())
+    for each in objects(case):
+        schema = custom.get(f"{each['apiVersion']} {each['kind']}")
+        if schema:
+            jsonschema.validate(each["spec"], schema)
+        else:
+            assert kubernetes_validate.validate(each, version, strict=True) == version
+
+
+@pytest.mark.parametrize("case", RENDERINGS)
+def test_everything_that_is_named_is_there(objects, case):
+    every = objects(case)
+    deployment, service = one(every, "Deployment"), one(every, "Service")
+    pod = deployment["spec"]["template"]
+    labels = pod["metadata"]["labels"]
+    selectors = [deployment["spec"]["selector"]["matchLabels"], service["spec"]["selector"]]
+    selectors += [
+        each["spec"]["selector" if "selector" in each["spec"] else "podSelector"]["matchLabels"]
+        for each in every
+        if each["kind"] in ("PodDisruptionBudget", "NetworkPolicy")
+    ]
+    for selector in selectors:
+        assert set(selector) == SELECTORS and selector.items() <= labels.items()
+    ports = {port["name"] for port in container(every)["ports"]}
+    assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert container(every)[probe]["httpGet"]["port"] in ports
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    assert {mount["name"] for mount in container(every)["volumeMounts"]} == set(volumes)
+    maps = {volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume}
+    assert maps <= named(every, "ConfigMap")
+    (webhook,) = one(every, "MutatingWebhookConfiguration")["webhooks"]
+    where = webhook["clientConfig"]["service"]
+    assert (where["namespace"], where["name"]) == (service["metadata"]["namespace"], service["metadata"]["name"])
+    assert where["port"] == service["spec"]["ports"][0]["port"]
+    assert f"--webhookConfigName={one(every, 'MutatingWebhookConfiguration')['metadata']['name']}" in container(every)["args"]
+    assert f"--webhookName={webhook['name']}" in container(every)["args"]
+    # Its own pods never wait for it: by namespace, and by label.
+    assert where["namespace"] in webhook["namespaceSelector"]["matchExpressions"][0]["values"]
+    assert labels["app"] in webhook["objectSelector"]["matchExpressions"][0]["values"]
+
+
+@pytest.mark.parametrize("case", RENDERINGS)
+def test_the_injector_satisfies_restricted(objects, case):
+    spec = one(objects(case), "Deployment")["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container(objects(case))["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert spec.get("hostNetwork", False) == (case == "everything")
+    assert {kind for volume in spec["volumes"] for kind in volume if kind != "name"} <= {"configMap", "secret"}
+
+
+@pytest.mark.parametrize("case", RENDERINGS)
+def test_images_have_a_version_and_labels_are_complete(objects, case):
+    every = objects(case)
+    sidecar = yaml.safe_load(template(every))["containers"][0]
+    for image in (container(every)["image"], sidecar["image"]):
+        assert re.search(r"(:\d[^/]*|@sha256:[0-9a-f]{64})$", image), image
+    wanted = SELECTORS | {"app.kubernetes.io/version", "app.kubernetes.io/part-of"}
+    if not case.startswith("plain "):
+        wanted |= {"app.kubernetes.io/managed-by", "helm.sh/chart"}
+    for each in every:
+        if each["metadata"]["name"] != "clients":
+            assert wanted <= set(each["metadata"]["labels"]), each["metadata"]
+
+
+@pytest.mark.parametrize("case", RENDERINGS)
+def test_rights_are_those_that_the_certificates_need(objects, case):
+    """Its own webhook, its own Secret, and nothing at all where others care for the certificate."""
+    every = objects(case)
+    args = container(every)["args"]
+    writes = "--manageCABundle=false" not in args
+    assert writes == (case not in ("own-certificates", "cert-manager"))
+    assert one(every, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"] == writes
+    roles = [each for each in every if each["kind"] in ("ClusterRole", "Role")]
+    if not writes or case == "no-rbac":
+        assert not roles
+        return
+    cluster, secret = one(every, "ClusterRole"), one(every, "Role")
+    base = "mesh-injector" if case == "everything" else BASE
+    (rule,) = cluster["rules"]
+    assert (rule["resources"], rule["resourceNames"]) == (["mutatingwebhookconfigurations"], [f"{base}-cfg"])
+    assert set(rule["verbs"]) == {"get", "list", "watch", "patch"}
+    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in secret["rules"]] == [
+        ([f"{base}-certs"], ["get", "update"]),
+        (None, ["create"]),
+    ]
+    for kind, role in (("ClusterRoleBinding", cluster), ("RoleBinding", secret)):
+        binding = one(every, kind)
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        (subject,) = binding["subjects"]
+        assert subject["name"] in named(every, "ServiceAccount")
+        assert subject["namespace"] == "servicecomb"
+
+
+def test_certificates_of_others(objects):
+    own = one(objects("own-certificates"), "MutatingWebhookConfiguration")["webhooks"][0]["clientConfig"]
+    assert base64.b64decode(own["caBundle"]).startswith(b"-----BEGIN CERTIFICATE-----\nMIIB\n")
+    managed = objects("cert-manager")
+    webhook = one(managed, "MutatingWebhookConfiguration")
+    assert "caBundle" not in webhook["webhooks"][0]["clientConfig"]
+    certificate = one(managed, "Certificate", BASE)
+    assert webhook["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": f"servicecomb/{BASE}"}
+    assert f"{BASE}-svc.servicecomb.svc" in certificate["spec"]["dnsNames"]
+    volumes = one(managed, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "certificates", "secret": {"secretName": certificate["spec"]["secretName"]}} in volumes
+    assert certificate["spec"]["issuerRef"]["name"] in named(managed, "Issuer")
+    assert "PodDisruptionBudget" not in {each["kind"] for each in managed}, "one replica"
+
+
+# MARK: Kustomize and plain files
+
+
+def essence(every):
+    """What is there whoever made it, sorted."""
+    kept = {}
+    for each in every:
+        each = json.loads(json.dumps(each))
+        metas = [each["metadata"]]
+        if each["kind"] == "Deployment":
+            metas.append(each["spec"]["template"]["metadata"])
+        for meta in metas:
+            meta.pop("annotations", None)
+            for label in ("helm.sh/chart", "app.kubernetes.io/managed-by"):
+                meta["labels"].pop(label, None)
+        kept[each["kind"], each["metadata"]["name"]] = each
+    return kept
+
+
+@pytest.mark.parametrize("kind", ["sc", "pilot"])
+def test_overlay_plain_file_and_chart_are_the_same(environment, render, objects, kind):
+    done = run("kubectl", "kustomize", PLAIN / f"overlays/{kind}", env=environment)
+    assert done.returncode == 0, done.stderr
+    overlay = essence(yaml.safe_load_all(done.stdout))
+    assert overlay == essence(objects(f"plain {kind}"))
+    chart = render(None, "--set", f"sidecar.discoveryType={kind}")
+    assert overlay == essence(each for each in yaml.safe_load_all(chart) if each)
+    assert f"defaultDiscoveryType: {kind}\n" in template(overlay.values())
+
+
+def test_rendering_the_files_anew_changes_no_octet(environment, tmp_path):
+    copy = tmp_path / "packaging"
+    shutil.copytree(PACKAGING, copy)
+    for file in copy.glob("kubernetes/mesher-*.yaml"):
+        file.unlink()
+    done = run(copy / "kubernetes/render", env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    for file in PLAIN.rglob("*.yaml"):
+        assert (copy / "kubernetes" / file.relative_to(PLAIN)).read_bytes() == file.read_bytes(), file
+
+
+# MARK: The program itself
+
+
+@pytest.fixture(scope="module")
+def program():
+    if "--healthPort" not in run(binary(), "help", "injector").stdout:
+        pytest.skip("this mesher has no injector")
+    return binary()
+
+
+@pytest.mark.parametrize("case", RENDERINGS)
+def test_the_injector_takes_the_options(objects, program, case):
+    options = [option.replace("$(POD_NAMESPACE)", "servicecomb") for option in container(objects(case))["args"]]
+    done = run(program, *options, "--printTemplate")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("case", RENDERINGS)
+def test_the_injector_takes_the_template(objects, program, tmp_path, case):
+    pair = authority.Authority(tmp_path).issue("injector", ips=["127.0.0.1"])
+    file = tmp_path / "sidecar_k8s_spec.yaml"
+    file.write_text(template(objects(case)))
+    port, health = (harness.free_port("127.0.0.1") for _ in range(2))
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(
+            [
+                *(program, "injector", "--address=127.0.0.1", f"--port={port}", f"--healthPort={health}"),
+                *(f"--sidecarCfgFile={file}", f"--tlsCertFile={pair.certificate}", f"--tlsKeyFile={pair.key}"),
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        harness.eventually(lambda: harness.listens("127.0.0.1", port), "the injector does not listen", seconds=10)
+    finally:
+        process.kill()
+        process.wait()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert not [line for line in lines if "WARN" in line or "ERROR" in line]
