@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: help run build install uninstall test setup check fmt docs fuzz simulate bench micro peers oracle clean
+.PHONY: help run build image install uninstall test setup check fmt docs fuzz simulate bench micro peers oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ build: .build/setup-build ## Release build: .build/release/mesher, with VERSION 
 	@scripts/version > .build/release/VERSION
 	@mkdir -p .build/release/conf && cp -n conf/*.yaml .build/release/conf/
 	@$(BINARY) reference --schema --output .build/release/conf/schema
+	@cp Package.resolved .build/release/
+
+image: build .build/setup-image ## The image as an OCI layout, without an engine: .build/image
+	packaging/image .build/image
 
 install: ## Install what make build has built: PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR= for packages
 	@packaging/install "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)"

@@ -19,9 +19,10 @@ let generatedSettings: [SwiftSetting] = [
 /// How a release is linked.
 ///
 /// The static standard library exports all functions, and so keeps them, for plug-ins that nobody has. Relocations are
-/// written short, which needs glibc 2.36 where it runs. By its id a binary knows the file of its symbols.
+/// written short, which needs glibc 2.36 where it runs. By its id a binary knows the file of its symbols. libstdc++,
+/// libgcc and zlib are linked in: the folder, which scripts/setup fills, has their archives alone, and is looked at first.
 let linking =
-    ["-use-ld=lld"]
+    ["-use-ld=lld", "-L", "\(Context.packageDirectory)/.build/archives", "-Xclang-linker", "-static-libgcc"]
     + ["--no-export-dynamic", "-z", "pack-relative-relocs", "--build-id"].flatMap { ["-Xlinker", $0] }
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
