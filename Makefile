@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
 .DEFAULT_GOAL := help
-.PHONY: help run build image install uninstall test setup check fmt docs fuzz simulate bench micro peers oracle clean
+.PHONY: help run build image deb install uninstall test setup check fmt docs fuzz simulate bench micro peers oracle clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ build: .build/setup-build ## Release build: .build/release/mesher, with VERSION 
 
 image: build .build/setup-image ## The image as an OCI layout, without an engine: .build/image
 	packaging/image .build/image
+
+deb: build .build/setup-image ## Debian packages: .build/deb
+	packaging/deb .build/deb
 
 install: ## Install what make build has built: PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR= for packages
 	@packaging/install "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)"
