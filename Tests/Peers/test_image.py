@@ -60,12 +60,14 @@ def configuration(image, manifest):
 
 
 def octets(folder):
-    """Each file by its path: what it is, and when it was changed."""
-    return {
-        path.relative_to(folder): (path.lstat().st_mode, int(path.lstat().st_mtime), path.is_file() and path.read_bytes())
-        for path in folder.rglob("*")
-        if "root" in path.parts
-    } | {path.name: path.read_bytes() for path in folder.glob("*.*") if path.is_file()}
+    """Each file by its path: what it is, when it was changed if the image says so, and what is in it."""
+
+    def told(path):
+        status = path.lstat()
+        content = path.is_file() and path.read_bytes()
+        return (status.st_mode, int(status.st_mtime), content) if folder / "root" in path.parents else content
+
+    return {path.relative_to(folder): told(path) for path in folder.rglob("*")}
 
 
 def test_the_same_binary_gives_the_same_octets(image, tmp_path):
@@ -107,7 +109,9 @@ def test_nothing_is_in_it_that_need_not_be(image):
     root = image / "root"
     files = [path for path in root.rglob("*") if not path.is_dir()]
     programs = {str(path.relative_to(root)) for path in files if path.stat().st_mode & stat.S_IXUSR}
-    libraries = {name for name in programs if re.fullmatch(r"lib(64)?/.*(lib[cm]\.so\.6|libgcc_s\.so\.1|ld-linux-[^/]*)", name)}
+    libraries = {
+        name for name in programs if re.fullmatch(r"lib(64)?/.*(lib[cm]\.so\.6|libgcc_s\.so\.1|ld-linux-[^/]*)", name)
+    }
     assert programs - libraries == {PROGRAM} and len(libraries) == 4
     for path in (root, *root.rglob("*")):
         assert not path.is_symlink()
@@ -181,9 +185,7 @@ def test_the_list_of_what_is_inside(image):
     (own,) = (package for package in said["packages"] if package["name"] == "mesher")
     program = (image / "root" / PROGRAM).read_bytes()
     assert own["checksums"][0]["checksumValue"] == hashlib.sha256(program).hexdigest()
-    kinds = {
-        relation["relatedSpdxElement"]: relation["relationshipType"] for relation in said["relationships"]
-    }
+    kinds = {relation["relatedSpdxElement"]: relation["relationshipType"] for relation in said["relationships"]}
     assert kinds["SPDXRef-deb-libc6"] == "CONTAINS" and kinds["SPDXRef-deb-libre2-dev"] == "STATIC_LINK"
 
 
@@ -227,7 +229,9 @@ def test_it_runs_from_a_read_only_root_without_rights(inside):
     version = inside("version")
     assert version.communicate(timeout=10)[0].startswith("mesher ")
     process = inside(
-        f"--cse.protocols.rest-admin.listenAddress=127.0.0.1:{admin}", LISTEN_ADDRESS=f"127.0.0.1:{port}", mesher_listenIP=""
+        f"--cse.protocols.rest-admin.listenAddress=127.0.0.1:{admin}",
+        LISTEN_ADDRESS=f"127.0.0.1:{port}",
+        mesher_listenIP="",
     )
     try:
         eventually(lambda: harness.listens("127.0.0.1", admin), "no admin API", seconds=10)

@@ -27,6 +27,7 @@ from harness import REPOSITORY, binary
 PACKAGING = REPOSITORY / "packaging"
 CHART = PACKAGING / "helm/mesher"
 PLAIN = PACKAGING / "kubernetes"
+PAGE = REPOSITORY / "docs/kubernetes.md"
 FIXTURES = REPOSITORY / "Tests/Fixtures/Kubernetes"
 TOOLS = REPOSITORY / ".venv/kubernetes"
 CASES = sorted(path.stem for path in (FIXTURES / "values").glob("*.yaml"))
@@ -56,10 +57,8 @@ def render(environment):
     def rendered(case, *options):
         if (case, options) not in done:
             values = [] if case is None else ["--values", FIXTURES / f"values/{case}.yaml"]
-            apis = ["--api-versions", "monitoring.coreos.com/v1"]
-            result = run(
-                "helm", "template", "mesher", CHART, "--namespace", "servicecomb", *apis, *values, *options, env=environment
-            )
+            where = ["--namespace", "servicecomb", "--api-versions", "monitoring.coreos.com/v1"]
+            result = run("helm", "template", "mesher", CHART, *where, *values, *options, env=environment)
             assert result.returncode == 0, result.stderr
             done[case, options] = result.stdout
         return done[case, options]
@@ -82,9 +81,7 @@ def objects(render):
 
 
 def one(objects, kind, name=None):
-    (found,) = (
-        each for each in objects if each["kind"] == kind and (name is None or each["metadata"]["name"] == name)
-    )
+    (found,) = (each for each in objects if each["kind"] == kind and (name is None or each["metadata"]["name"] == name))
     return found
 
 
@@ -99,7 +96,9 @@ def container(objects):
 
 def template(objects):
     """The text that says what sidecars are made of."""
-    (name,) = (name for name in named(objects, "ConfigMap") if name.endswith("-configmap") and name != "mesher-configmap")
+    (name,) = (
+        name for name in named(objects, "ConfigMap") if name.endswith("-configmap") and name != "mesher-configmap"
+    )
     return one(objects, "ConfigMap", name)["data"]["sidecar_k8s_spec.yaml"]
 
 
@@ -130,7 +129,9 @@ def test_the_chart_renders_what_it_did(render, case):
     text = render(case)
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text)
-    changes = difflib.unified_diff(golden.read_text().splitlines(), text.splitlines(), "golden", "rendered", lineterm="")
+    changes = difflib.unified_diff(
+        golden.read_text().splitlines(), text.splitlines(), "golden", "rendered", lineterm=""
+    )
     assert not list(changes)
 
 
@@ -164,6 +165,12 @@ def test_a_slip_fails_the_installation(environment, tmp_path, values, told):
     file.write_text(yaml.safe_dump(values))
     done = run("helm", "template", "mesher", CHART, "--values", file, env=environment)
     assert done.returncode == 1 and told in done.stderr
+
+
+@pytest.mark.parametrize(("version", "fits"), [("1.28.15", False), ("1.29.0", True), ("v1.33.1-gke.100", True)])
+def test_clusters_that_it_is_for(environment, version, fits):
+    done = run("helm", "template", "mesher", CHART, "--kube-version", version, env=environment)
+    assert (done.returncode == 0) == fits, done.stderr
 
 
 def test_every_value_is_in_the_schema_and_none_besides():
@@ -236,7 +243,8 @@ def test_everything_that_is_named_is_there(objects, case):
     where = webhook["clientConfig"]["service"]
     assert (where["namespace"], where["name"]) == (service["metadata"]["namespace"], service["metadata"]["name"])
     assert where["port"] == service["spec"]["ports"][0]["port"]
-    assert f"--webhookConfigName={one(every, 'MutatingWebhookConfiguration')['metadata']['name']}" in container(every)["args"]
+    (name,) = named(every, "MutatingWebhookConfiguration")
+    assert f"--webhookConfigName={name}" in container(every)["args"]
     assert f"--webhookName={webhook['name']}" in container(every)["args"]
     # Its own pods never wait for it: by namespace, and by label.
     assert where["namespace"] in webhook["namespaceSelector"]["matchExpressions"][0]["values"]
@@ -354,6 +362,41 @@ def test_rendering_the_files_anew_changes_no_octet(environment, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     for file in PLAIN.rglob("*.yaml"):
         assert (copy / "kubernetes" / file.relative_to(PLAIN)).read_bytes() == file.read_bytes(), file
+
+
+# MARK: The page
+
+
+def test_the_kustomization_of_the_page(environment, tmp_path):
+    block = re.search(r"^```yaml\n(apiVersion: kustomize.*?)^```", PAGE.read_text(), re.S | re.M)[1]
+    (tmp_path / "kustomization.yaml").write_text(block)
+    shutil.copytree(PACKAGING, tmp_path / "mesher/packaging")
+    text = "containers: [{name: sidecar-mesher, image: registry.example.org/mesher:0.1.0}]\n"
+    (tmp_path / "sidecar_k8s_spec.yaml").write_text(text)
+    done = run("kubectl", "kustomize", tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    every = [each for each in yaml.safe_load_all(done.stdout) if each]
+    assert container(every)["image"].startswith("registry.example.org/mesher:")
+    assert template(every) == text
+
+
+def test_the_values_of_the_page(environment):
+    """Each is in the schema, those of one row beside each other, and defaults are those of the chart."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    section = PAGE.read_text().partition("## With Helm")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", section, re.M)
+    assert len(rows) > 15
+    for keys, default in rows:
+        names = re.findall(r"`([\w.]+)`", keys)
+        stem = names[0].rpartition(".")[0]
+        found = values
+        for name in names:
+            found = values
+            for part in (stem + name if name.startswith(".") else name).split("."):
+                assert part in found, f"{keys}: {name}"
+                found = found[part]
+        if len(names) == 1 and (told := re.fullmatch(r"`(\S+)`|(\d+)", default)):
+            assert str(found).lower() == (told[1] or told[2]).lower(), keys
 
 
 # MARK: The program itself
