@@ -143,7 +143,7 @@ def test_a_binary_that_needs_more_is_refused(tmp_path):
     told = subprocess.run([sys.executable, script, tmp_path / "out"], capture_output=True, text=True, check=False)
     assert told.returncode == 1 and "run make build first" in told.stderr
     (tmp_path / "c.c").write_text("#include <zlib.h>\nint main(void) { return zlibVersion() == 0; }\n")
-    subprocess.run(["cc", "-o", release / "mesher", tmp_path / "c.c", "-lz"], check=True)
+    subprocess.run(["clang", "-o", release / "mesher", tmp_path / "c.c", "-lz"], check=True)
     (release / "VERSION").write_text('version: "1.2.3"\ncommit: ""\nbuilt: "2026-01-01T00:00:00Z"\n')
     (release / "Package.resolved").write_text('{"pins": []}')
     told = subprocess.run([sys.executable, script, tmp_path / "out"], capture_output=True, text=True, check=False)
