@@ -173,6 +173,23 @@ def test_clusters_that_it_is_for(environment, version, fits):
     assert (done.returncode == 0) == fits, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "rollout status deployment/sidecar-injector-webhook-mesher-deployment"),
+        (["rbac.create=false"], "until somebody lets mesher-sidecar-injector-service-account patch"),
+        (["injector.replicaCount=1"], "There is one replica"),
+        (["injector.enabled=false"], "No injector was installed"),
+    ],
+)
+def test_the_installation_says_what_is_next(environment, options, told):
+    settings = [word for option in options for word in ("--set", option)]
+    done = run("helm", "install", "mesher", CHART, "--dry-run=client", *settings, env=environment)
+    assert done.returncode == 0, done.stderr
+    notes = done.stdout.partition("NOTES:")[2]
+    assert told in notes and "kubectl label namespace shop" in notes
+
+
 def test_every_value_is_in_the_schema_and_none_besides():
     """Closed at every level, but for maps whose keys are the user's."""
     schema = json.loads((CHART / "values.schema.json").read_text())
@@ -291,16 +308,22 @@ def test_rights_are_those_that_the_certificates_need(objects, case):
     if not writes or case == "no-rbac":
         assert not roles
         return
-    cluster, secret = one(every, "ClusterRole"), one(every, "Role")
+    cluster = one(every, "ClusterRole")
     base = "mesh-injector" if case == "everything" else BASE
     (rule,) = cluster["rules"]
     assert (rule["resources"], rule["resourceNames"]) == (["mutatingwebhookconfigurations"], [f"{base}-cfg"])
     assert set(rule["verbs"]) == {"get", "list", "watch", "patch"}
-    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in secret["rules"]] == [
-        ([f"{base}-certs"], ["get", "update"]),
-        (None, ["create"]),
-    ]
-    for kind, role in (("ClusterRoleBinding", cluster), ("RoleBinding", secret)):
+    bindings = [("ClusterRoleBinding", cluster)]
+    if case == "own-secret":
+        assert roles == [cluster], "the Secret is somebody else's"
+    else:
+        secret = one(every, "Role")
+        assert [(rule.get("resourceNames"), rule["verbs"]) for rule in secret["rules"]] == [
+            ([f"{base}-certs"], ["get", "update"]),
+            (None, ["create"]),
+        ]
+        bindings.append(("RoleBinding", secret))
+    for kind, role in bindings:
         binding = one(every, kind)
         assert binding["roleRef"]["name"] == role["metadata"]["name"]
         (subject,) = binding["subjects"]
