@@ -31,7 +31,7 @@ extension Exchange {
         if redirect.stripsQuery, redirect.target?.contains("?") != true {
             path = String(path.prefix { $0 != "?" })
         }
-        return "\(scheme)://\(host)\(path.isEmpty ? "/" : path)"
+        return "\(scheme)://\(host)\(path.hasPrefix("/") ? "" : "/")\(path)"
     }
 }
 

@@ -298,16 +298,21 @@ extension Exchange {
     /// Allocates: it is the end of the request.
     package func reply(_ answer: RouteAction.Answer, _ effect: RouteEffect) -> LocalReply {
         var reply: LocalReply
+        let isEnvoys = self.target?.policy.host?.profile == .envoy
         switch answer {
         case .reply(let fixed):
             reply = LocalReply(status: fixed.status, body: fixed.body)
             reply.octets = fixed.octets
             reply.contentType = fixed.contentType
+            // As Envoy has it: what is there, or elsewhere, has an address.
+            if isEnvoys, fixed.status == 201 || 300...399 ~= fixed.status {
+                reply.headers = [.init("Location", self.location(Redirect(status: fixed.status, keepsPort: true)))]
+            }
         case .redirect(let redirect):
             reply = LocalReply(status: redirect.status)
             reply.headers = [.init("Location", self.location(redirect))]
         }
-        if self.target?.policy.host?.profile == .envoy { reply.grpcStatus = GRPCStatus.envoyCode(ofHTTP: reply.status) }
+        if isEnvoys { reply.grpcStatus = GRPCStatus.envoyCode(ofHTTP: reply.status) }
         effect.edit(&reply, of: self)
         return reply
     }

@@ -77,7 +77,8 @@ extension RouteCompiler {
             self.note("the header \(edit.name) is not changed: it delimits or directs messages")
         }
         edits.removeAll(where: \.isForbidden)
-        return edits
+        // Fields are replaced before others are added, whatever the order in which that is written.
+        return edits.filter(\.removes) + edits.filter { !$0.removes }
     }
 
     // MARK: Paths
@@ -87,7 +88,7 @@ extension RouteCompiler {
             guard action.prefixRewrite.isEmpty else { throw ResourceMistake("both prefix_rewrite and regex_rewrite") }
             return try Self.rewrite(action.regexRewrite)
         }
-        return Self.rewrite(try Self.line(action.prefixRewrite, of: "prefix_rewrite"), match)
+        return try Self.rewrite(action.prefixRewrite, match)
     }
 
     /// A text that becomes a part of a line of a head.
@@ -108,15 +109,16 @@ extension RouteCompiler {
         }
     }
 
-    /// What a replaced prefix comes to: of an exact path, all of it goes.
-    static func rewrite(_ replacement: String, _ match: XDSRouteMatch) -> PathRewrite? {
+    /// What a replaced prefix comes to: of an exact path, and of one that an expression matches, all of it goes.
+    static func rewrite(_ replacement: String, _ match: XDSRouteMatch) throws(ResourceMistake) -> PathRewrite? {
+        let replacement = try Self.line(replacement, of: "prefix_rewrite")
         guard !replacement.isEmpty else { return nil }
         switch match.pathSpecifier {
         case .prefix(let prefix): return .bytes(length: prefix.utf8.count, replacement: Array(replacement.utf8))
         case .pathSeparatedPrefix(let prefix):
             return .bytes(length: prefix.utf8.count, replacement: Array(replacement.utf8))
-        case .path: return .whole(Array(replacement.utf8))
-        case .safeRegex, nil: return nil
+        case .path, .safeRegex: return .whole(Array(replacement.utf8))
+        case nil: return nil
         }
     }
 
@@ -127,8 +129,7 @@ extension RouteCompiler {
         var scheme: String?
         switch message.schemeRewriteSpecifier {
         case .httpsRedirect(let isSecure): scheme = isSecure ? "https" : nil
-        case .schemeRedirect(let text):
-            scheme = text.isEmpty ? nil : try Self.line(text.lowercased(), of: "scheme_redirect")
+        case .schemeRedirect(let text): scheme = text.isEmpty ? nil : try Self.line(text, of: "scheme_redirect")
         case nil: break
         }
         guard message.portRedirect <= 65_535 else { throw ResourceMistake("port_redirect \(message.portRedirect)") }
@@ -144,8 +145,7 @@ extension RouteCompiler {
         var target: String?
         switch message.pathRewriteSpecifier {
         case .pathRedirect(let path): target = try Self.line(path, of: "path_redirect")
-        case .prefixRewrite(let prefix):
-            rewrite = Self.rewrite(try Self.line(prefix, of: "prefix_rewrite"), match)
+        case .prefixRewrite(let prefix): rewrite = try Self.rewrite(prefix, match)
         case .regexRewrite(let message): rewrite = try Self.rewrite(message)
         case nil: break
         }

@@ -43,11 +43,14 @@ extension RouteCompiler {
         }
         if message.hasMaxActiveFaults { fault.most = Int(message.maxActiveFaults.value) }
         if message.hasDelay {
-            guard case .fixedDelay(let delay)? = message.delay.faultDelaySpecifier else {
+            guard let specifier = message.delay.faultDelaySpecifier else { throw ResourceMistake("a delay of no time") }
+            guard case .fixedDelay(let delay) = specifier else {
                 self.note("a delay that requests choose is not injected")
                 return nil
             }
-            fault.delay = try Duration(delay, of: "fixed_delay")
+            let time = try Duration(delay, of: "fixed_delay")
+            guard time > .zero else { throw ResourceMistake("fixed_delay must be positive") }
+            fault.delay = time
             fault.delayShare = message.delay.percentage.millionths
         }
         if message.hasAbort {

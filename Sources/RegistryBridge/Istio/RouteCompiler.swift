@@ -113,6 +113,7 @@ struct RouteCompiler {
             var sum: UInt64 = 0
             for target in weighted.clusters {
                 if target.name.isEmpty { throw ResourceMistake("the name of a weighted cluster is empty") }
+                guard target.hasWeight else { throw ResourceMistake("the cluster \(target.name) has no weight") }
                 sum += UInt64(target.weight.value)
                 guard target.weight.value > 0 else { continue }
                 clusters.append(target.name)
@@ -124,21 +125,20 @@ struct RouteCompiler {
                     try self.edits(target.requestHeadersToAdd, target.requestHeadersToRemove, of: route)
                 let ownOfResponse = try self.edits(
                     target.responseHeadersToAdd, target.responseHeadersToRemove, of: route)
-                let host = try Self.line(target.hostRewriteLiteral, of: "host_rewrite_literal")
+                // What the route says of Host counts more.
+                let literal = try Self.line(target.hostRewriteLiteral, of: "host_rewrite_literal")
+                let host = shared.host ?? (literal.isEmpty ? nil : literal)
                 let fault = isOneFault ? nil : faults[weights.count - 1]
-                if own.isEmpty, ownOfResponse.isEmpty, host.isEmpty, fault == nil {
+                if own.isEmpty, ownOfResponse.isEmpty, host == shared.host, fault == nil {
                     targets.append(nil)
                 } else {
                     var other = shared
                     other.requestEdits = own + shared.requestEdits
                     other.responseEdits = ownOfResponse + shared.responseEdits
-                    if !host.isEmpty { other.host = host }
+                    other.host = host
                     if !isOneFault { other.fault = fault }
                     targets.append(other.made)
                 }
-            }
-            if weighted.hasTotalWeight, UInt64(weighted.totalWeight.value) != sum {
-                throw ResourceMistake("the weights are \(sum) in sum, total_weight says \(weighted.totalWeight.value)")
             }
             guard sum > 0, sum <= UInt64(UInt32.max) else {
                 throw ResourceMistake("the weights of its clusters are \(sum) in sum")

@@ -302,22 +302,6 @@ struct IstioStateTests {
         #expect(state.take(clusters: [broken], removed: [], isWhole: true, at: self.start).map(\.name) == [name])
     }
 
-    @Test("fields that delimit a message are left alone, and the table is taken")
-    func framing() throws {
-        let host = XDSVirtualHost.with {
-            $0.requestHeadersToRemove = ["X-Mesher-Hop", "a"]
-            $0.requestHeadersToAdd = ["Content-Length", "transfer-encoding", "b"].map { name in
-                .with {
-                    $0.header.key = name
-                    $0.header.value = "1"
-                }
-            }
-        }
-        var compiler = RouteCompiler(host, of: XDSRouteConfiguration())
-        #expect(try compiler.requestEdits(XDSRoute()) == [.remove("a"), .add("b", "1")])
-        #expect(compiler.gaps.count == 3, "\(compiler.gaps)")
-    }
-
     @Test("numbers that are no shares are refused", arguments: [Double.nan, .infinity, -1, 101, 1e300])
     func panicThreshold(value: Double) throws {
         var state = self.state()

@@ -287,4 +287,68 @@ import Testing
             #expect(reply.octets == (isText ? nil : octets) && (reply.body == "hi") == isText && gaps.isEmpty)
         }
     }
+
+    // MARK: Heads
+
+    private static func option(
+        _ name: String, _ value: String, _ action: XDSHeaderValueOption.HeaderAppendAction = .appendIfExistsOrAdd
+    ) -> XDSHeaderValueOption {
+        var option = XDSHeaderValueOption()
+        (option.header.key, option.header.value, option.appendAction) = (name, value, action)
+        return option
+    }
+
+    @Test(
+        "a field that delimits messages stays as it is",
+        arguments: ["Content-Length", "transfer-encoding", "TE", "connection", "X-Mesher-Hops"])
+    func framing(name: String) throws {
+        let (routes, gaps) = try self.compile { route in
+            route.requestHeadersToRemove = [name, "x-a"]
+            route.responseHeadersToRemove = [name]
+            route.requestHeadersToAdd = [Self.option(name, "1")]
+            route.responseHeadersToAdd = [Self.option(name, "1", .overwriteIfExistsOrAdd)]
+        }
+        #expect(routes.first?.action?.requestEdits == [.remove("x-a")])
+        #expect(routes.first?.action?.responseEdits == [])
+        #expect(gaps.contains { $0.contains(name) }, "\(gaps)")
+    }
+
+    @Test("of one level, fields go first, then some are replaced, then others are added")
+    func order() throws {
+        let (routes, _) = try self.compile { route in
+            route.requestHeadersToAdd = [
+                Self.option("a", "1"), Self.option("a", "2", .overwriteIfExistsOrAdd), Self.option("a", "3"),
+                Self.option("b", "4", .overwriteIfExists),
+            ]
+            route.requestHeadersToRemove = ["c"]
+        }
+        #expect(
+            routes.first?.action?.requestEdits == [
+                .remove("c"), .set("a", "2"), .setIfPresent("b", "4"), .add("a", "1"), .add("a", "3"),
+            ])
+    }
+
+    @Test("all of a path that an expression matches is replaced")
+    func expression() throws {
+        let (routes, _) = try self.compile { route in
+            route.match.safeRegex.regex = "/a/.*"
+            route.route.prefixRewrite = "/b"
+        }
+        #expect(routes.first?.action?.rewrite == .whole(Array("/b".utf8)))
+    }
+
+    @Test("what the route says of Host counts more than what its weighted cluster says")
+    func host() throws {
+        func hosts(_ literal: String) throws -> [String?] {
+            let (routes, _) = try self.compile { route in
+                var cluster = XDSWeightedCluster.ClusterWeight()
+                (cluster.name, cluster.weight.value, cluster.hostRewriteLiteral) = ("c", 1, "share.test")
+                route.route.weightedClusters.clusters = [cluster]
+                if !literal.isEmpty { route.route.hostRewriteLiteral = literal }
+            }
+            return routes.flatMap { route in route.targets.map { ($0.action ?? route.action)?.host } }
+        }
+        #expect(try hosts("") == ["share.test"])
+        #expect(try hosts("route.test") == ["route.test"])
+    }
 }
