@@ -318,6 +318,7 @@ struct IstioState {
                 guard !message.name.isEmpty else { throw ResourceMistake("it has no name") }
                 guard named.insert(message.name).inserted else { throw ResourceMistake("it is there twice") }
                 let table = try HeldTable(message, self.place, upon: self.tables[message.name])
+                if message.validateClusters.value { try self.checkClusters(of: table) }
                 if wanted.contains(table.name) { self.tables[table.name] = table }
             } catch {
                 refusals.append(
@@ -329,6 +330,13 @@ struct IstioState {
         }
         self.renew()
         return refusals
+    }
+
+    /// That a table leads to no cluster that is not there, where it asks for that.
+    private func checkClusters(of table: HeldTable) throws(ResourceMistake) {
+        for name in table.hosts.values.flatMap(\.clusters).sorted() where self.clusters[name] == nil {
+            throw ResourceMistake("there is no cluster \(name)")
+        }
     }
 
     // MARK: What is known

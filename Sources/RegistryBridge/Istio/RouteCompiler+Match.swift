@@ -49,6 +49,7 @@ extension RouteCompiler {
     }
 
     static func whole(_ message: XDSRegexMatcher) throws(ResourceMistake) -> TextMatch {
+        if message.regex.isEmpty { throw ResourceMistake("a regular expression is empty") }
         do throws(ConfigMistake) {
             return .regex(try RegularExpression("\\A(?:\(message.regex))\\z"))
         } catch {
@@ -59,6 +60,7 @@ extension RouteCompiler {
     static func text(_ message: XDSStringMatcher) throws(ResourceMistake) -> TextMatch {
         let ignoresCase = message.ignoreCase
         switch message.matchPattern {
+        case .prefix(""), .suffix(""), .contains(""): throw ResourceMistake("a match of a text has none")
         case .exact(let text): return .exact(.init(text, ignoresCase: ignoresCase))
         case .prefix(let text): return .prefix(.init(text, ignoresCase: ignoresCase))
         case .suffix(let text): return .suffix(.init(text, ignoresCase: ignoresCase))
