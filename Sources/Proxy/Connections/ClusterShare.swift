@@ -21,6 +21,7 @@ final class ClusterShare: EventTail {
     private var closing = 0
     private var most = Int.max
     private var mostPending: Int?
+    private var mayShareOne = false
     private var name = ""
     /// Numbers those that wait.
     private var number: UInt64 = 0
@@ -45,6 +46,7 @@ final class ClusterShare: EventTail {
         while let first = group.waiting.first, !first.ticket.isValid { group.waiting.removeFirst() }
         self.most = scope.most
         self.mostPending = scope.mostPending
+        self.mayShareOne = scope.mayShareOne
         self.name = scope.name
     }
 
@@ -63,7 +65,7 @@ final class ClusterShare: EventTail {
 
     /// A connection of its own for a request, now or when it is its turn.
     func open(_ group: ConnectionPool.Group, for ticket: Ticket, isFresh: Bool) -> ConnectionPool.Opening {
-        if !self.hasWaiters, self.take() {
+        if !self.hasWaiters, self.take(most: self.most) {
             self.pool.connect(group, for: ticket, isTunnel: false)
             return .pending
         }
@@ -72,7 +74,8 @@ final class ClusterShare: EventTail {
 
     /// A stream for a request, now or when it is its turn.
     func openStream(_ group: ConnectionPool.Group, for ticket: Ticket) -> ConnectionPool.Opening {
-        if !group.isGrowing, !self.hasWaiters, self.take() {
+        let isFirst = self.mayShareOne && group.count == 0
+        if !group.isGrowing, isFirst ? self.take(most: .max) : !self.hasWaiters && self.take(most: self.most) {
             self.wait(self.waiter(ticket, isStream: true, isFresh: false), group)
             self.pool.connectShared(group, ConnectionPool.settings(of: ticket.driver))
             return .pending
@@ -114,8 +117,8 @@ final class ClusterShare: EventTail {
         self.hungry.contains { group in group.waiting.contains { $0.ticket.isValid } }
     }
 
-    private func take() -> Bool {
-        guard self.tickets.places.take(most: self.most) else { return false }
+    private func take(most: Int) -> Bool {
+        guard self.tickets.places.take(most: most) else { return false }
         self.count += 1
         return true
     }
@@ -179,7 +182,7 @@ final class ClusterShare: EventTail {
         repeat {
             var isServed = false
             while let group = self.next {
-                if granted > 0 { granted -= 1 } else if !self.take() { break }
+                if granted > 0 { granted -= 1 } else if !self.take(most: self.most) { break }
                 self.dial(group)
                 isServed = true
             }

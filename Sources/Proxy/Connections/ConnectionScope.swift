@@ -38,6 +38,9 @@ package final class ConnectionScope {
     let most: Int
     /// Most requests of the process that wait for one.
     let mostPending: Int?
+    /// Whether each loop may have one connection to each endpoint that requests share, however many there are: what a control
+    /// plane means by a limit.
+    let mayShareOne: Bool
 
     /// `nil` for a cluster that says nothing of its connections.
     ///
@@ -56,6 +59,7 @@ package final class ConnectionScope {
         self.tickets = settings.maxConnections == nil ? nil : tickets
         self.most = settings.maxConnections ?? .max
         self.mostPending = settings.maxPending
+        self.mayShareOne = entries != nil
         self.isPlain = hasPlain ? isPlain : []
         var key = Key(tickets: self.tickets.map { ObjectIdentifier($0) }, serverName: settings.serverName)
         switch settings.tls {
