@@ -390,7 +390,13 @@ struct LoadBalanceStage: Stage {
     /// Takes the place of a retry among those of a cluster that limits them.
     private static func takeRetry(_ exchange: inout Exchange, _ subset: EndpointSubset) -> Bool {
         guard let tickets = subset.tickets else { return true }
-        guard tickets.takeRetry(most: subset.cluster?.settings?.maxRetries) else {
+        // The try that is over does not count beside the next one.
+        if exchange.balancing.hasRetryTicket {
+            exchange.balancing.hasRetryTicket = false
+            tickets.giveBackRetry()
+        }
+        let most = subset.cluster?.settings?.mostRetries(of: tickets.requestCount)
+        guard tickets.takeRetry(most: most) else {
             exchange.worker.metrics.count(.retryBudget)
             return false
         }

@@ -85,7 +85,7 @@ extension Explainer.Walk {
     private static func counts(_ settings: ClusterSettings, _ tickets: ClusterTickets) -> [String] {
         let all: [(Int?, Int, String)] = [
             (settings.maxRequests, tickets.requestCount, "requests"),
-            (settings.maxRetries, tickets.retryCount, "retries"),
+            (settings.mostRetries(of: tickets.requestCount), tickets.retryCount, "retries"),
             (settings.maxConnections, tickets.places.count, "connections"),
             (settings.maxPending, tickets.pendingCount, "requests that wait for one"),
         ]

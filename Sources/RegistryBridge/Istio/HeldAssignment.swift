@@ -76,7 +76,7 @@ struct HeldAssignment: Sendable, Equatable {
                         place: place.text, name: place.name, port: Int(port),
                         weight: endpoint.hasLoadBalancingWeight ? Int(endpoint.loadBalancingWeight.value) : 1,
                         priority: Int(group.priority),
-                        host: endpoint.endpoint.hostname.isEmpty ? place.name : endpoint.endpoint.hostname,
+                        host: Self.host(of: endpoint.endpoint, allowsNames: allowsNames),
                         locality: locality,
                         condition: Self.condition(endpoint.healthStatus), labels: Self.labels(endpoint),
                         version: Self.version(endpoint)))
@@ -106,6 +106,12 @@ struct HeldAssignment: Sendable, Equatable {
         case .degraded: .degraded
         case .unhealthy, .draining, .timeout, .UNRECOGNIZED: .unhealthy
         }
+    }
+
+    /// What `Host` may say for it: what it is called, in DNS clusters also what it is looked up by.
+    private static func host(of endpoint: XDSEndpoint, allowsNames: Bool) -> String? {
+        if !endpoint.hostname.isEmpty { return endpoint.hostname }
+        return allowsNames ? endpoint.address.socketAddress.address : nil
     }
 
     private static func place(

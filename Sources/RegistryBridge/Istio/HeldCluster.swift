@@ -74,15 +74,7 @@ struct HeldCluster: Sendable, Equatable {
             guard time > .zero else { throw ResourceMistake("connect_timeout must be positive") }
             settings.connectTimeout = time
         }
-        switch message.lbPolicy {
-        case .roundRobin, .clusterProvided: settings.strategy = .roundRobin
-        case .leastRequest: settings.strategy = .leastRequest
-        case .random: settings.strategy = .random
-        case .ringHash, .maglev: settings.strategy = .ringHash
-        default:
-            settings.strategy = .roundRobin
-            gaps.append("lb_policy \(message.lbPolicy) is unknown: endpoints are called in turn")
-        }
+        settings.strategy = Self.strategy(message, &gaps)
         settings.panicThreshold = 50
         if message.commonLbConfig.hasHealthyPanicThreshold {
             let percent = message.commonLbConfig.healthyPanicThreshold.value
@@ -91,10 +83,13 @@ struct HeldCluster: Sendable, Equatable {
         }
         let thresholds =
             message.circuitBreakers.thresholds.first { $0.priority == .default } ?? XDSCircuitBreakers.Thresholds()
-        settings.maxConnections = Self.limit(thresholds.hasMaxConnections, thresholds.maxConnections.value, 1024)
+        // There may always be one: with none, no request could ever go.
+        settings.maxConnections = Self.limit(
+            thresholds.hasMaxConnections, max(1, thresholds.maxConnections.value), 1024)
         settings.maxPending = Self.limit(thresholds.hasMaxPendingRequests, thresholds.maxPendingRequests.value, 1024)
         settings.maxRequests = Self.limit(thresholds.hasMaxRequests, thresholds.maxRequests.value, 1024)
         settings.maxRetries = Self.limit(thresholds.hasMaxRetries, thresholds.maxRetries.value, 3)
+        if thresholds.hasRetryBudget { settings.retryBudget = try Self.budget(thresholds.retryBudget) }
         if message.hasOutlierDetection { settings.outliers = try Self.outliers(message.outlierDetection) }
         settings.isHTTP2 = Self.speaksHTTP2(message)
         return settings

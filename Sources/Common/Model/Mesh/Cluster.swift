@@ -110,6 +110,8 @@ package struct ClusterSettings: Sendable, Hashable {
     package var maxRequests: Int?
     /// Most retries at a time, of the process; `nil` for no limit.
     package var maxRetries: Int?
+    /// What takes the place of ``maxRetries``; `nil` for nothing.
+    package var retryBudget: ClusterRetryBudget?
     /// Most connections, of the process; `nil` for no limit.
     package var maxConnections: Int?
     /// Most requests that wait for one of these, of the process; `nil` for no limit.
@@ -132,9 +134,15 @@ package struct ClusterSettings: Sendable, Hashable {
     /// Nothing.
     package init() {}
 
+    /// Most retries at a time, of the process; `nil` for no limit.
+    ///
+    /// - Parameter requests: How many requests are under way.
+    package func mostRetries(of requests: Int) -> Int? { self.retryBudget?.most(of: requests) ?? self.maxRetries }
+
     /// Whether anything is limited.
     package var hasLimits: Bool {
-        self.maxRequests != nil || self.maxRetries != nil || self.maxConnections != nil || self.maxPending != nil
+        self.maxRequests != nil || self.maxRetries != nil || self.retryBudget != nil || self.maxConnections != nil
+            || self.maxPending != nil
     }
 }
 

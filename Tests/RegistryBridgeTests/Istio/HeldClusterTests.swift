@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Common
+import IstioMessages
+import SwiftProtobuf
+import Testing
+
+@testable import RegistryBridge
+
+/// What clusters of the control plane become.
+struct HeldClusterTests {
+    private static func settings(_ edit: (inout XDSCluster) -> Void) throws -> (ClusterSettings, gaps: [String]) {
+        var cluster = XDSCluster()
+        cluster.name = "c"
+        cluster.type = .static
+        edit(&cluster)
+        let held = try HeldCluster(cluster)
+        return (held.settings, held.gaps)
+    }
+
+    @Test(
+        "the first policy that is known counts more than the old field",
+        arguments: [
+            (["round_robin.v3.RoundRobin"], BalancingPolicy.Strategy.roundRobin),
+            (["nobody.v1.Nobody", "random.v3.Random"], .random),
+            (["least_request.v3.LeastRequest", "random.v3.Random"], .leastRequest), (["maglev.v3.Maglev"], .ringHash),
+        ])
+    func policies(types: [String], strategy: BalancingPolicy.Strategy) throws {
+        let (settings, gaps) = try Self.settings { cluster in
+            cluster.lbPolicy = .random
+            cluster.loadBalancingPolicy.policies = types.map { type in
+                var policy = XDSLoadBalancingPolicy.Policy()
+                policy.typedExtensionConfig.typedConfig.typeURL =
+                    "type.googleapis.com/envoy.extensions.load_balancing_policies.\(type)"
+                return policy
+            }
+        }
+        #expect(settings.strategy == strategy)
+        #expect(gaps.isEmpty)
+    }
+
+    @Test("without a policy that is known, endpoints are called in turn, and that is told")
+    func unknownPolicy() throws {
+        let (settings, gaps) = try Self.settings { cluster in
+            cluster.lbPolicy = .random
+            var policy = XDSLoadBalancingPolicy.Policy()
+            policy.typedExtensionConfig.name = "test.nobody"
+            cluster.loadBalancingPolicy.policies = [policy]
+        }
+        #expect(settings.strategy == .roundRobin)
+        #expect(gaps.count == 1 && gaps[0].contains("test.nobody"))
+    }
+
+    @Test("there may always be one connection")
+    func noConnections() throws {
+        let (settings, _) = try Self.settings { cluster in
+            var thresholds = XDSCircuitBreakers.Thresholds()
+            thresholds.maxConnections.value = 0
+            cluster.circuitBreakers.thresholds = [thresholds]
+        }
+        #expect(settings.maxConnections == 1)
+    }
+
+    @Test("a retry budget has Envoy's defaults, and goes by what is under way")
+    func budget() throws {
+        let (settings, _) = try Self.settings { cluster in
+            var thresholds = XDSCircuitBreakers.Thresholds()
+            thresholds.retryBudget = .init()
+            cluster.circuitBreakers.thresholds = [thresholds]
+        }
+        let budget = try #require(settings.retryBudget)
+        #expect(budget == ClusterRetryBudget(percent: 20, least: 3))
+        #expect([0, 15, 19, 20, 100].map { budget.most(of: $0) } == [3, 3, 3, 4, 20])
+    }
+}
