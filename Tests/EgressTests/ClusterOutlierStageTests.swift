@@ -72,7 +72,9 @@ import Testing
         "statuses count whoever else takes them for failures, and so does every call without an answer",
         arguments: [
             (.answered, 500, nil, nil, true), (.listedStatus, 503, nil, nil, true),
-            (.unwantedStatus, 502, nil, nil, true), (.answered, 200, 14, nil, true), (.answered, 200, 0, nil, false),
+            (.unwantedStatus, 502, nil, nil, true), (.answered, 200, 0, nil, false),
+            // Which only its trailers have said.
+            (.answered, 200, 14, nil, false),
             (.listedStatus, 404, nil, nil, false), (.connectFailed, 0, nil, .connectFailed, true),
             (.upstreamFailed, 0, nil, .upstreamReset, true), (.upstreamFailed, 0, nil, .upstreamTimeout, true),
             (.clientFault, 0, nil, .clientGone, false), (.refused, 0, nil, .bulkheadFull, false),

@@ -21,8 +21,9 @@ package final class EndpointHealth: Sendable {
     package enum Result: Sendable, Equatable {
         /// With an answer of this status; that of gRPC as what it would be in HTTP.
         case answer(Int)
-        /// Without one; it counts as one of this status where these are not told apart.
-        case silence(as: Int)
+        /// Without one; it counts as one of this status where these are not told apart. Where they are, a connection ends a
+        /// row of those that had none.
+        case silence(as: Int, isConnected: Bool = false)
     }
 
     /// What happened since the last success, in one word, so that it changes as a whole.
@@ -57,10 +58,11 @@ package final class EndpointHealth: Sendable {
         mutating func add(_ result: Result, _ outliers: ClusterOutliers) -> Int? {
             let status: Int
             switch result {
-            case .silence where outliers.tellsSilencesApart:
+            case .silence(_, let isConnected) where outliers.tellsSilencesApart:
+                if isConnected { self.connectFailures = 0 }
                 return Self.add(1, to: &self.connectFailures, outliers.consecutiveSilences)
                     ? outliers.silencesPercent : nil
-            case .silence(let code): status = code
+            case .silence(let code, _): status = code
             case .answer(let code):
                 status = code
                 self.connectFailures = 0

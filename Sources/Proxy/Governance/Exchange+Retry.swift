@@ -30,10 +30,12 @@ extension Exchange {
     /// What the try that is over says of its endpoint; `nil` when the endpoint had no part in it.
     package var endpointResult: EndpointHealth.Result? {
         switch self.outcome {
-        case .answered, .listedStatus, .unwantedStatus: .answer(self.meaningfulStatus)
-        case .connectFailed, .diedInBody: .silence(as: 503)
-        case .upstreamFailed: .silence(as: self.error?.reason == .upstreamTimeout ? 504 : 503)
-        case .callOver: .silence(as: 504)
+        case .answered, .listedStatus, .unwantedStatus: .answer(self.statusOfHead)
+        case .connectFailed: .silence(as: 503)
+        case .diedInBody: .silence(as: 503, isConnected: true)
+        case .upstreamFailed:
+            .silence(as: self.error?.reason == .upstreamTimeout ? 504 : 503, isConnected: self.attempt.wasSent)
+        case .callOver: .silence(as: 504, isConnected: self.attempt.wasSent)
         case .open, .clientFault, .refused, .replied, .noInstance: nil
         }
     }
@@ -59,6 +61,12 @@ extension Exchange {
         if retry.requestFields.isEmpty { return true }
         for field in retry.requestFields where field.holds(for: self.request, self.requestHeaders) { return true }
         return false
+    }
+
+    /// That of gRPC as what it would be in HTTP, where the head says it: what comes later says nothing of the endpoint.
+    private var statusOfHead: Int {
+        guard self.isGRPC, let code = self.grpcStatusOfHead else { return self.response.status }
+        return GRPCStatus.http(ofCode: code)
     }
 
     private var silence: RetryConditions.Silence {

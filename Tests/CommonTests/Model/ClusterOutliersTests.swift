@@ -50,6 +50,9 @@ import Testing
         (outliers.consecutiveErrors, outliers.consecutiveSilences) = (3, 2)
         #expect(Self.ejections([.answer(500), .silence(as: 503), .answer(500), .silence(as: 503)], outliers) == [])
         #expect(Self.ejections([.answer(500), .silence(as: 503), .silence(as: 504)], outliers) == [3])
+        // A connection ends a row of calls that had none.
+        #expect(Self.ejections([.silence(as: 503), .silence(as: 503, isConnected: true)], outliers) == [])
+        #expect(Self.ejections([.silence(as: 503, isConnected: true), .silence(as: 503)], outliers) == [2])
         // They end no row of answers.
         #expect(Self.ejections([.answer(500), .silence(as: 503), .answer(500), .answer(500)], outliers) == [4])
     }
