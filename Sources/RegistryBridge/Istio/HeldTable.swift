@@ -113,7 +113,11 @@ final class HeldHost: Sendable {
                 continue
             }
             if text.count > 1, text.hasSuffix(".") { text.removeLast() }
-            if DomainTable.isDomain(text), !domains.contains(text) { domains.append(text) }
+            // Requests have IPv6 addresses in brackets, and are compared without.
+            let isV6 = text.hasPrefix("[") && text.hasSuffix("]")
+            if isV6 { text = String(text.dropFirst().dropLast()) }
+            let isDomain = isV6 ? IPLiteral(Array(text.utf8).rawSpan) != nil : DomainTable.isDomain(text)
+            if isDomain, !domains.contains(text) { domains.append(text) }
         }
         return domains
     }
