@@ -96,16 +96,21 @@ extension RawSpan {
         let first = self.byte(at: 0)
         let hasSign = first == UInt8(ascii: "-") || first == UInt8(ascii: "+")
         guard self.byteCount > (hasSign ? 1 : 0) else { return nil }
+        // The least number has no positive counterpart.
+        let isNegative = first == UInt8(ascii: "-")
         var value = 0
         for index in (hasSign ? 1 : 0)..<self.byteCount {
             let byte = self.byte(at: index)
             guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
             let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carry) = product.addingReportingOverflow(Int(byte &- UInt8(ascii: "0")))
+            let digit = Int(byte &- UInt8(ascii: "0"))
+            let (sum, carry) =
+                isNegative
+                ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
             guard !overflow, !carry else { return nil }
             value = sum
         }
-        return first == UInt8(ascii: "-") ? -value : value
+        return value
     }
 }
 

@@ -17,7 +17,9 @@ import Testing
             (.number(.greater, 9), "10", true), (.number(.greater, 10), "10", false), (.number(.less, 0), "-1", true),
             (.number(.noLess, 10), "+10", true), (.number(.noGreater, 10), "11", false),
             (.number(.greater, 1), "1e3", false), (.number(.less, 1), "", false), (.number(.less, 1), "-", false),
-            (.number(.greater, 1), "99999999999999999999", false), (.never, "", false),
+            (.number(.greater, 1), "99999999999999999999", false),
+            (.number(.noLess, .min), "-9223372036854775808", true),
+            (.number(.noLess, .min), "-9223372036854775809", false), (.never, "", false),
         ] as [(TextMatch, String, Bool)])
     func matches(match: TextMatch, text: String, expected: Bool) {
         let isMatch = match.matches(Array(text.utf8).rawSpan)
