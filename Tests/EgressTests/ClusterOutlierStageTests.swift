@@ -45,7 +45,7 @@ import Testing
                 self.service, near: RegionConfig(), target.policy.balancing,
                 counters: worker.metrics.counters(.service("cart", app: "", version: "")), tickets: nil,
                 tls: worker.tls, turn: BalancerTurn(RoundRobin(startingAt: 0)),
-                loads: endpoints.endpoints.map { EndpointLoad($0, $0.traffic.shard(of: 0)) }, ring: nil,
+                loads: endpoints.endpoints.map { EndpointLoad($0, $0.traffic.shard(of: 0)) }, rings: nil,
                 at: worker.now, using: &worker.random)
             exchange.outcome = outcome
             exchange.response.status = status

@@ -36,7 +36,7 @@ def test_round_robin(count):
         assert counts == {str(index): 4 for index in range(count)}
 
 
-@pytest.mark.parametrize("strategy", ["Random", "LeastRequest", "PeakEWMA", "WeightedResponse", "RingHash"])
+@pytest.mark.parametrize("strategy", ["Random", "LeastRequest", "PeakEWMA", "WeightedResponse", "RingHash", "Maglev"])
 @pytest.mark.parametrize("count", [2, 3, 50])
 def test_spread(strategy, count):
     """1.2: every strategy uses every instance, and none more than its share allows."""
@@ -51,9 +51,10 @@ def test_spread(strategy, count):
             assert max(counts.values()) < 40 * (3.5 if count == 50 else 1.8), counts
 
 
-def test_ring_hash():
-    """RingHash: the same value of a header or cookie meets the same instance; others are spread."""
-    text = "strategy: {name: RingHash}, RingHash: {cookie: user}"
+@pytest.mark.parametrize("strategy", ["RingHash", "Maglev"])
+def test_hash(strategy):
+    """RingHash, Maglev: the same value of a header or cookie meets the same instance; others are spread."""
+    text = f"strategy: {{name: {strategy}}}, RingHash: {{cookie: user}}"
     with World({"cart": instances(5)}, **balancing(text)) as world:
         owners = {user: world.many(3, "cart", f"Cookie: a=b; user={user}") for user in range(20)}
         assert all(len(counts) == 1 for counts in owners.values())

@@ -148,11 +148,11 @@ package struct MesherConfig: Sendable {
             let own = self.governance.balancing.balancing(for: name).strategy
             for route in host.routes where route.action?.hashKeys.isEmpty == false {
                 let strategies = route.targets.map { host.cluster(of: $0)?.settings?.strategy ?? own }
-                guard !strategies.contains(.ringHash) else { continue }
+                guard !strategies.contains(where: \.isHashed) else { continue }
                 reader.note(
                     ConfigProblem(
                         .warning, at: route.location, key: "mesh",
-                        "hash has no effect: no cluster of the route is balanced by RingHash",
+                        "hash has no effect: no cluster of the route is balanced by RingHash or Maglev",
                         remedy: "write balancing: RingHash for the cluster"))
             }
         }

@@ -18,9 +18,14 @@ package struct BalancingPolicy: Sendable, Equatable {
         case peakEWMA = "PeakEWMA"
         /// By a hash of a header or cookie, so that equal values meet the same instance.
         case ringHash = "RingHash"
+        /// The same by a look into a table, in which shares are even.
+        case maglev = "Maglev"
+
+        /// Whether it goes by a hash of the request.
+        package var isHashed: Bool { self == .ringHash || self == .maglev }
     }
 
-    /// Where ``Strategy/ringHash`` takes its value from.
+    /// Where ``Strategy/ringHash`` and ``Strategy/maglev`` take their value from.
     package enum HashSource: Sendable, Equatable {
         /// A header, in lower case.
         case header([UInt8])
@@ -30,7 +35,7 @@ package struct BalancingPolicy: Sendable, Equatable {
 
     /// See ``Strategy``.
     package var strategy = Strategy.roundRobin
-    /// For ``Strategy/ringHash``; requests without the value go round robin.
+    /// For ``Strategy/ringHash`` and ``Strategy/maglev``; requests without the value go round robin.
     package var hash = HashSource.header([])
     /// How long a session lives after its last request.
     package var sessionTimeout = Duration.seconds(30)

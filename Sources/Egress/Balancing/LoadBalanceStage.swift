@@ -36,6 +36,9 @@ struct LoadBalanceStage: Stage {
                 return self.goWhereAsked(&exchange, target, requested)
             }
             if let foreign = subset.foreign { foreign.use.set() }
+            if let future = subset.preparation(on: exchange.worker.eventLoop), Self.hash(&exchange, subset) != nil {
+                return .again(future)
+            }
             guard var index = Self.choose(&exchange, target, subset) else {
                 let name = Self.owner(target, subset)
                 if let future = Self.ask(&exchange, name, subset.set) { return .again(future) }
@@ -101,6 +104,9 @@ struct LoadBalanceStage: Stage {
             subset.observe(latency, of: exchange.balancing.index, at: exchange.worker.now)
         }
         if exchange.target?.policy.sessions != nil { SessionCookie.answer(&exchange) }
+        if let cookie = exchange.balancing.newCookie {
+            exchange.responseHeaders.append(.setCookie, "Set-Cookie", cookie)
+        }
     }
 
     /// Whether a retry is possible at all.
@@ -161,7 +167,7 @@ struct LoadBalanceStage: Stage {
         {
             return index
         }
-        let hash = Self.hash(exchange, subset)
+        let hash = Self.hash(&exchange, subset)
         let failed = exchange.balancing.failed
         if subset.isAssigned {
             return subset.pickAssigned(hash: hash, at: now, using: &worker.random, besides: failed)
@@ -190,7 +196,7 @@ struct LoadBalanceStage: Stage {
         self.report(subset.loads[own], target, exchange.worker)
         let worker = exchange.worker
         let now = worker.now
-        let hash = Self.hash(exchange, subset)
+        let hash = Self.hash(&exchange, subset)
         let failed = exchange.balancing.failed
         let endpoints = subset.set.endpoints
         func isLeft(_ endpoint: Endpoint) -> Bool {
@@ -214,8 +220,8 @@ struct LoadBalanceStage: Stage {
             metadata: ["service": "\(target.service.name)", "endpoint": "\(load.endpoint)"])
     }
 
-    private static func hash(_ exchange: borrowing Exchange, _ subset: EndpointSubset) -> UInt64? {
-        guard subset.policy.strategy == .ringHash else { return nil }
+    private static func hash(_ exchange: inout Exchange, _ subset: EndpointSubset) -> UInt64? {
+        guard subset.policy.strategy.isHashed else { return nil }
         if let effect = exchange.effect, !effect.action.hashKeys.isEmpty { return exchange.hash(effect) }
         switch subset.policy.hash {
         case .header(let name):

@@ -43,21 +43,23 @@ package final class EndpointSubset {
     private let isUnhealthy: [Bool]
     private var next: RoundRobin
     private var speeds: WeightedResponse
-    private let ring: SharedRing?
+    /// Where endpoints are found by hash; `nil` where they are not.
+    let ring: SharedRing?
     /// The same, once it is there.
-    private var made: HashRing?
+    private var made: HashTable?
     private lazy var places = Dictionary(
         self.set.endpoints.enumerated().map { ($0.element.description, $0.offset) },
         uniquingKeysWith: { first, _ in first })
 
     /// - Parameter foreign: See ``foreign``.
     /// - Parameter own: Where this process is.
+    /// - Parameter rings: Where tables of hashes are found, and which of them is meant; `nil` for none.
     /// - Parameter random: For where turns begin.
     init(
         _ set: EndpointSet, of cluster: Cluster?, _ foreign: Service?, near own: RegionConfig,
         _ policy: BalancingPolicy,
         counters: RequestCounters, tickets: ClusterTickets?, tls: TLSContexts, turn: BalancerTurn,
-        loads: [EndpointLoad], ring: SharedRing?, at now: NIODeadline,
+        loads: [EndpointLoad], rings: (SharedRings, place: Int)?, at now: NIODeadline,
         using random: inout FastRandom
     ) {
         self.set = set
@@ -89,8 +91,12 @@ package final class EndpointSubset {
         }
         let isUnhealthy = entries.map { $0.condition == .unhealthy }
         self.isUnhealthy = isUnhealthy.contains(true) ? isUnhealthy : []
-        self.ring = ring
         self.policy = policy
+        self.ring = rings.flatMap { rings, place in
+            Self.layout(policy.strategy, shares, settings, of: set.endpoints.count).map {
+                rings.ring(of: set.endpoints, $0, at: place)
+            }
+        }
         self.counters = counters
         self.next = turn.next
         self.loads = loads
@@ -98,6 +104,31 @@ package final class EndpointSubset {
             turn.speeds.map { old in
                 WeightedResponse(upon: old, count: loads.count) { loads[$0].latest.mean }
             } ?? WeightedResponse(at: now)
+    }
+
+    /// How endpoints are found by hash; `nil` where they are not.
+    private static func layout(
+        _ strategy: BalancingPolicy.Strategy, _ shares: EndpointShares?, _ settings: ClusterSettings?, of count: Int
+    ) -> HashLayout? {
+        func parts() -> [Double] { shares?.partsOfTiers ?? Array(repeating: 1, count: count) }
+        switch strategy {
+        case .ringHash:
+            return .ring(
+                parts(), least: settings?.ringSize.lowerBound ?? 0,
+                most: settings?.ringSize.upperBound ?? ClusterSettings.usualRing.upperBound)
+        case .maglev: return .maglev(size: settings?.tableSize ?? MaglevTable.usualSize, parts: parts())
+        case .roundRobin, .random, .weightedResponse, .sessionStickiness, .leastRequest, .peakEWMA: return nil
+        }
+    }
+
+    /// What a request with a hash waits for before an endpoint is chosen; `nil` for nothing, nearly always.
+    ///
+    /// Whom a table of Maglev means only the table itself can tell: the first one is waited for.
+    @inline(__always)
+    package func preparation(on loop: any EventLoop) -> EventLoopFuture<Void>? {
+        guard self.policy.strategy == .maglev, self.made == nil, let ring = self.ring else { return nil }
+        self.made = ring.table
+        return self.made != nil || ring.interim != nil ? nil : ring.whenMade(on: loop)
     }
 
     /// What a subset that takes the place of this one begins with.
@@ -150,12 +181,14 @@ package final class EndpointSubset {
 
     /// One of assigned endpoints, by the strategy and their weights.
     ///
+    /// - Parameter hash: Where the strategy goes by one, any is taken in its place.
     /// - Parameter failed: Those that have failed this very request: used where there are no others of the same priority.
     /// - Returns: An index; `nil` when all are ejected or unhealthy, unless these are used because so few are left.
     package func pickAssigned(
         hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, besides failed: [Endpoint]
     ) -> Int? {
         let usesAll = self.panicThreshold > 0 && self.isPanicking(at: now)
+        let hash = hash ?? (self.policy.strategy.isHashed ? random.next() : nil)
         func isUp(_ index: Int) -> Bool { usesAll || self.isUp(index, at: now) }
         func isFresh(_ index: Int) -> Bool {
             isUp(index) && (failed.isEmpty || !failed.contains { $0 === self.set.endpoints[index] })
@@ -209,7 +242,7 @@ package final class EndpointSubset {
                 let other = shares.draw(from: tier, in: place, using: &random, where: isEligible)
             else { return nil }
             return self.load(of: other, shares, now) < self.load(of: one, shares, now) ? other : one
-        case .roundRobin, .weightedResponse, .sessionStickiness, .ringHash:
+        case .roundRobin, .weightedResponse, .sessionStickiness, .ringHash, .maglev:
             return shares.pick(from: tier, &turn, where: isEligible)
         }
     }
@@ -245,7 +278,7 @@ package final class EndpointSubset {
             return self.speeds.pick(of: count, at: now, using: &random, turn: &self.next) { self.loads[$0].latest.mean }
         case .leastRequest: return LeastRequest.pick(of: count, using: &random) { self.loads[$0].outstanding }
         case .peakEWMA: return LeastRequest.pick(of: count, using: &random) { self.cost(of: $0, at: now) }
-        case .ringHash:
+        case .ringHash, .maglev:
             guard let hash else { return self.next.pick(of: count) }
             return self.pickOnRing(hash) { _ in true }
         }
@@ -264,7 +297,7 @@ package final class EndpointSubset {
             return LeastRequest.pick(of: count, using: &random, where: isEligible) { self.loads[$0].outstanding }
         case .peakEWMA:
             return LeastRequest.pick(of: count, using: &random, where: isEligible) { self.cost(of: $0, at: now) }
-        case .ringHash:
+        case .ringHash, .maglev:
             guard let hash else { return self.next.pick(of: count, where: isEligible) }
             // Else all points of the ring would be looked at for nothing.
             guard (0..<count).contains(where: isEligible) else { return nil }
@@ -272,11 +305,15 @@ package final class EndpointSubset {
         }
     }
 
-    /// The same whether the ring is there or still being made.
+    /// The same whether the table is there or still being made.
     private func pickOnRing(_ hash: UInt64, where isEligible: (Int) -> Bool) -> Int? {
-        if self.made == nil { self.made = self.ring?.ring }
+        if self.made == nil { self.made = self.ring?.table }
         if let made = self.made { return made.pick(hash, where: isEligible) }
-        return HashRing.pick(hash, of: self.loads.count, seed: { self.loads[$0].ringSeed }, where: isEligible)
+        if let interim = self.ring?.interim, let index = interim.pick(hash, where: isEligible) { return index }
+        let layout = self.ring?.layout
+        return HashRing.pick(
+            hash, of: self.loads.count, seed: { self.loads[$0].ringSeed },
+            points: { layout?.points(of: $0) ?? HashRing.points }, where: isEligible)
     }
 
     private func cost(of index: Int, at now: NIODeadline) -> Double {
@@ -287,7 +324,7 @@ package final class EndpointSubset {
     package var countsLoad: Bool {
         switch self.policy.strategy {
         case .weightedResponse, .leastRequest, .peakEWMA: true
-        case .roundRobin, .random, .sessionStickiness, .ringHash: false
+        case .roundRobin, .random, .sessionStickiness, .ringHash, .maglev: false
         }
     }
 

@@ -22,19 +22,27 @@ package struct HashRing: Sendable {
     ///
     /// - Parameter pointsPerMember: At least one.
     package init(_ members: [String], pointsPerMember: Int = Self.points) {
-        self.init(Self.points(of: members.indices.map { $0 }, members, max(1, pointsPerMember)))
+        let points = Int32(clamping: max(1, pointsPerMember))
+        self.init(members, points: Array(repeating: points, count: members.count))
     }
 
-    /// A ring of the members, made out of `old`, which has the same number of points for each.
+    /// A ring of the members.
+    ///
+    /// - Parameter points: How many each of them has; more of them are a larger share.
+    package init(_ members: [String], points: [Int32]) {
+        self.init(Self.points(of: members.indices.map { $0 }, members, points))
+    }
+
+    /// A ring of the members, made out of `old`.
     ///
     /// Cost: linear in the points, and O(n log n) in those of members that `old` does not have.
     ///
-    /// - Parameter places: The index among `members` of each member of `old`; -1 for one that has gone. Each index at most
-    ///   once.
-    package init(_ members: [String], upon old: HashRing, places: [Int32], pointsPerMember: Int = Self.points) {
+    /// - Parameter places: The index among `members` of each member of `old`; -1 for one that has gone, or has another number
+    ///   of points. Each index at most once.
+    package init(_ members: [String], points: [Int32], upon old: HashRing, places: [Int32]) {
         var isKnown = [Bool](repeating: false, count: members.count)
         for place in places where place >= 0 { isKnown[Int(place)] = true }
-        let added = Self.points(of: members.indices.filter { !isKnown[$0] }, members, max(1, pointsPerMember))
+        let added = Self.points(of: members.indices.filter { !isKnown[$0] }, members, points)
         var points: [Point] = []
         points.reserveCapacity(old.hashes.count + added.count)
         var next = 0
@@ -59,12 +67,12 @@ package struct HashRing: Sendable {
     }
 
     /// The points of some of the members, in order.
-    private static func points(of indices: [Int], _ members: [String], _ count: Int) -> [Point] {
+    private static func points(of indices: [Int], _ members: [String], _ counts: [Int32]) -> [Point] {
         var points: [Point] = []
-        points.reserveCapacity(indices.count * count)
+        points.reserveCapacity(indices.reduce(0) { $0 + Int(counts[$1]) })
         for index in indices {
             var positions = FastRandom(seed: Self.seed(of: members[index]))
-            for _ in 0..<count { points.append((positions.next(), Int32(truncatingIfNeeded: index))) }
+            for _ in 0..<counts[index] { points.append((positions.next(), Int32(truncatingIfNeeded: index))) }
         }
         points.sort { ($0.hash, $0.owner) < ($1.hash, $1.owner) }
         return points
@@ -78,13 +86,15 @@ package struct HashRing: Sendable {
     /// Cost: linear in all points of all members, about a nanosecond each; no allocation.
     ///
     /// - Parameter seed: The ``seed(of:)`` of the member at an index.
+    /// - Parameter points: How many that has.
     package static func pick(
-        _ hash: UInt64, of count: Int, seed: (Int) -> UInt64, where isEligible: (Int) -> Bool
+        _ hash: UInt64, of count: Int, seed: (Int) -> UInt64, points: (Int) -> Int = { _ in Self.points },
+        where isEligible: (Int) -> Bool
     ) -> Int? {
         var nearest: (distance: UInt64, member: Int)?
         for member in 0..<count where isEligible(member) {
             var positions = FastRandom(seed: seed(member))
-            for _ in 0..<Self.points {
+            for _ in 0..<points(member) {
                 let distance = positions.next() &- hash
                 if nearest.map({ distance < $0.distance }) ?? true { nearest = (distance, member) }
             }

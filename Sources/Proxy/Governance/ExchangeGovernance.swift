@@ -24,6 +24,8 @@ package struct BalancingState {
     package var failed: [Endpoint] = []
     /// The session that the request belongs to.
     package var session: String?
+    /// What the answer sets, where the hash of the request is that of a cookie which it has not had.
+    package var newCookie: String?
     /// Whether the registry was asked for instances, so that the directory has to be looked at again.
     package var isAwaiting = false
     /// Whether the retry budget knows of the request.

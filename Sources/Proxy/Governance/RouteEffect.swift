@@ -317,30 +317,6 @@ extension Exchange {
         return reply
     }
 
-    /// A hash of the first of the route's keys that the request has; `nil` when it has none.
-    package func hash(_ effect: RouteEffect) -> UInt64? {
-        for key in effect.action.hashKeys {
-            switch key {
-            case .header(let name):
-                guard let index = self.requestHeaders.firstIndex(ofLowercased: name) else { continue }
-                return self.requestHeaders.withValue(at: index) { HashRing.hash($0) }
-            case .cookie(let name):
-                if let hash = self.requestHeaders.withCookie(name, { HashRing.hash($0) }) { return hash }
-            case .query(let name):
-                let hash: UInt64? = self.requestHeaders.withBytes(in: self.askedPath) { target in
-                    let query = target.extracting(min(target.pathEnd + 1, target.byteCount)..<target.byteCount)
-                    return query.parameter(name).map { HashRing.hash(query.extracting($0)) }
-                }
-                if let hash { return hash }
-            case .source:
-                if let peer = self.peer.flatMap({ IPAddress($0) }) {
-                    return FastRandom.mix(peer.high ^ FastRandom.mix(peer.low))
-                }
-            }
-        }
-        return nil
-    }
-
     /// Does to the answer what the route says.
     package mutating func applyToResponse(_ effect: RouteEffect) {
         if effect.fillsResponse {

@@ -117,7 +117,7 @@ package final class ServiceState {
             counters: counters,
             tickets: index == 0 ? nil : self.policy.tickets[index - 1], tls: worker.tls, turn: self.turns[place],
             loads: loads,
-            ring: balancing.strategy == .ringHash ? self.policy.rings.ring(of: set.endpoints, at: place) : nil,
+            rings: balancing.strategy.isHashed ? (self.policy.rings, place) : nil,
             at: worker.now, using: &worker.random)
         self.clusters[place] = made
         return made

@@ -20,7 +20,8 @@ extension HeldCluster {
         case .roundRobin, .clusterProvided: return .roundRobin
         case .leastRequest: return .leastRequest
         case .random: return .random
-        case .ringHash, .maglev: return .ringHash
+        case .ringHash: return .ringHash
+        case .maglev: return .maglev
         default:
             gaps.append("lb_policy \(message.lbPolicy) is unknown: endpoints are called in turn")
             return .roundRobin
@@ -32,7 +33,8 @@ extension HeldCluster {
         case "RoundRobin", "ClusterProvided": .roundRobin
         case "LeastRequest": .leastRequest
         case "Random": .random
-        case "RingHash", "Maglev": .ringHash
+        case "RingHash": .ringHash
+        case "Maglev": .maglev
         default: nil
         }
     }

@@ -75,6 +75,7 @@ struct HeldCluster: Sendable, Equatable {
             settings.connectTimeout = time
         }
         settings.strategy = Self.strategy(message, &gaps)
+        (settings.ringSize, settings.tableSize) = try Self.hashing(message, &gaps)
         settings.panicThreshold = 50
         if message.commonLbConfig.hasHealthyPanicThreshold {
             let percent = message.commonLbConfig.healthyPanicThreshold.value
@@ -93,6 +94,34 @@ struct HeldCluster: Sendable, Equatable {
         if message.hasOutlierDetection { settings.outliers = try Self.outliers(message.outlierDetection) }
         settings.isHTTP2 = Self.speaksHTTP2(message)
         return settings
+    }
+
+    /// How large the tables of hashes are.
+    private static func hashing(_ message: XDSCluster, _ gaps: inout [String]) throws(ResourceMistake) -> (
+        ring: ClosedRange<Int>, table: Int?
+    ) {
+        let bounds = ClusterSettings.usualRing
+        switch message.lbConfig {
+        case .ringHashLbConfig(let ring):
+            let least = ring.hasMinimumRingSize ? ring.minimumRingSize.value : 1024
+            let most = ring.hasMaximumRingSize ? ring.maximumRingSize.value : 8_388_608
+            guard least <= most, most <= 8_388_608 else {
+                throw ResourceMistake("ring_hash_lb_config: sizes from \(least) to \(most)")
+            }
+            if least > UInt64(bounds.upperBound) {
+                gaps.append("minimum_ring_size \(least): a ring has \(bounds.upperBound) points at most")
+            }
+            // No number that has come this far is larger than an Int.
+            let upper = max(1, min(Int(most), bounds.upperBound))
+            return (max(1, min(Int(least), upper))...upper, nil)
+        case .maglevLbConfig(let maglev) where maglev.hasTableSize:
+            let size = maglev.tableSize.value
+            guard size <= 5_000_011, Int(size).isPrime else {
+                throw ResourceMistake("maglev_lb_config: table_size \(size) is no prime number up to 5000011")
+            }
+            return (1024...bounds.upperBound, Int(size))
+        default: return (1024...bounds.upperBound, nil)
+        }
     }
 
     private static func outliers(_ message: XDSOutlierDetection) throws(ResourceMistake) -> ClusterOutliers {

@@ -195,15 +195,7 @@ struct RouteCompiler {
         case .autoHostRewrite(let isOn): draft.takesHost = isOn.value
         case nil: break
         }
-        for policy in action.hashPolicy {
-            switch policy.policySpecifier {
-            case .header(let header): draft.hashKeys.append(.header(Array(header.headerName.lowercased().utf8)))
-            case .cookie(let cookie): draft.hashKeys.append(.cookie(Array(cookie.name.utf8)))
-            case .queryParameter(let parameter): draft.hashKeys.append(.query(Array(parameter.name.utf8)))
-            case .connectionProperties(let properties) where properties.sourceIp: draft.hashKeys.append(.source)
-            default: self.gaps.insert("a hash policy is not known, and passed by")
-            }
-        }
+        draft.hashKeys = try self.hashKeys(action.hashPolicy)
         if !action.requestMirrorPolicies.isEmpty { self.gaps.insert("requests are not mirrored yet") }
         draft.extras.cors = try self.cors(route, action)
         draft.extras.keepsHost = action.appendXForwardedHost

@@ -2,6 +2,7 @@
 
 import Common
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Proxy
@@ -21,7 +22,8 @@ import Testing
     }
 
     private static func subset(
-        _ bench: BalancingBench, _ entries: [ClusterEntry], panic: Int = 0, weights: [LocalityWeight] = []
+        _ bench: BalancingBench, _ entries: [ClusterEntry], panic: Int = 0, weights: [LocalityWeight] = [],
+        isHashed: Bool = false
     ) throws -> EndpointSubset {
         try bench.assign(entries, weights: weights)
         var settings = ClusterSettings()
@@ -33,7 +35,8 @@ import Testing
             service.defaultEndpoints, of: Cluster(name: "cart", .service("cart", InstanceTags()), settings: settings),
             service, near: RegionConfig(), policy,
             counters: bench.worker.metrics.counters(.service("cart", app: "", version: "")), tickets: nil,
-            tls: bench.worker.tls, turn: BalancerTurn(RoundRobin(startingAt: 0)), loads: loads, ring: nil,
+            tls: bench.worker.tls, turn: BalancerTurn(RoundRobin(startingAt: 0)), loads: loads,
+            rings: isHashed ? (SharedRings(), 0) : nil,
             at: bench.worker.now, using: &bench.worker.random)
     }
 
@@ -129,7 +132,7 @@ import Testing
         }
         let again = EndpointSubset(
             subset.set, of: subset.cluster, subset.foreign, near: RegionConfig(), subset.policy,
-            counters: subset.counters, tickets: nil, tls: bench.worker.tls, turn: turn, loads: subset.loads, ring: nil,
+            counters: subset.counters, tickets: nil, tls: bench.worker.tls, turn: turn, loads: subset.loads, rings: nil,
             at: bench.worker.now, using: &bench.worker.random)
         #expect(next(again) == next(subset))
     }
@@ -145,6 +148,28 @@ import Testing
         Self.eject(bench, subset, [1])
         found = Self.percent(bench, subset, isHashed: isHashed)
         #expect(abs(found[2] + found[3] - 70) < 3 && abs(found[4] + found[5] - 30) < 3, "\(found)")
+    }
+
+    @Test("hashes meet endpoints by weight, those of each priority by themselves", arguments: ["RingHash", "Maglev"])
+    func hashes(strategy: String) async throws {
+        let bench = try BalancingBench([:], [Self.key: strategy])
+        let entries = Self.entries(5) { ([1, 3, 1, 1, 8][$0], $0 < 2 ? 0 : 1, .healthy) }
+        let subset = try Self.subset(bench, entries, isHashed: true)
+        let ring = try #require(subset.ring)
+        #expect(await eventually { ring.table != nil })
+        var found = Self.percent(bench, subset, isHashed: true)
+        #expect(Self.isNear(found, [25, 75, 0, 0, 0, 0], by: 8), "\(found)")
+        // Without a hash, anybody is as good.
+        found = Self.percent(bench, subset)
+        #expect(Self.isNear(found, [25, 75, 0, 0, 0, 0], by: 8), "\(found)")
+        Self.eject(bench, subset, [0, 1])
+        found = Self.percent(bench, subset, isHashed: true)
+        #expect(Self.isNear(found, [0, 0, 10, 10, 80, 0], by: 8), "\(found)")
+        var random = FastRandom(seed: 7)
+        let one = subset.pickAssigned(hash: 42, at: bench.worker.now, using: &random, besides: [])
+        for _ in 0..<100 {
+            #expect(subset.pickAssigned(hash: 42, at: bench.worker.now, using: &random, besides: []) == one)
+        }
     }
 
     @Test("degraded ones take what the healthy ones of all priorities cannot")

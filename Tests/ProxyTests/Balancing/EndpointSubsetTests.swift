@@ -34,7 +34,7 @@ import Testing
     func spread(strategy: BalancingPolicy.Strategy) throws {
         let mean = Double(Self.picks) / 3
         // Where an instance stands on the ring is chance: its own share is within a fifth of the mean, so with one gone.
-        let tolerance = strategy == .ringHash ? 0.2 : 0.06
+        let tolerance = strategy.isHashed ? 0.2 : 0.06
         for ejected in 0..<4 {
             let shares = try self.shares(strategy, of: 4, without: [ejected])
             #expect(shares[ejected] == 0)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
-import Proxy
 import TestSupport
 import Testing
+
+@testable import Proxy
 
 @Suite struct HashRingTests {
     private static func members(_ count: Int) -> [String] { (0..<count).map { "10.0.\($0 / 250).\($0 % 250):8080" } }
@@ -82,7 +83,9 @@ import Testing
         let before = Array(members.prefix(count))
         for after in [members, Array(members.dropFirst(min(count, 2))), members.reversed(), []] {
             let places = before.map { Int32(after.firstIndex(of: $0) ?? -1) }
-            let (anew, made) = (HashRing(after), HashRing(after, upon: HashRing(before), places: places))
+            let points = Array(repeating: Int32(HashRing.points), count: after.count)
+            let made = HashRing(after, points: points, upon: HashRing(before), places: places)
+            let anew = HashRing(after)
             #expect(Self.keys.prefix(2_000).allSatisfy { anew.pick($0) == made.pick($0) })
             #expect(Self.keys.prefix(200).allSatisfy { key in anew.pick(key) { $0 > 0 } == made.pick(key) { $0 > 0 } })
         }
@@ -100,20 +103,50 @@ import Testing
         }
     }
 
+    @Test("gives a member with more points more of the keys, and one with none nothing")
+    func weights() {
+        let members = Self.members(3)
+        let ring = HashRing(members, points: [160, 480, 0])
+        var keys = Self.keys.makeIterator()
+        let tally = tally(3, picks: Self.keys.count) { keys.next().flatMap { ring.pick($0) } }
+        #expect(tally[2] == 0 && abs(Double(tally[1]) / Double(Self.keys.count) - 0.75) < 0.08, "\(tally)")
+        let seeds = members.map { HashRing.seed(of: $0) }
+        for key in Self.keys.prefix(500) {
+            let found = HashRing.pick(key, of: 3, seed: { seeds[$0] }, points: { [160, 480, 0][$0] }) { _ in true }
+            #expect(found == ring.pick(key))
+        }
+    }
+
+    @Test(
+        "has so many points that shares are even, as many as are asked for, and no more than may be",
+        arguments: [
+            ([1, 1], 0, 1 << 20, [160, 160]), ([1, 1], 1024, 1 << 20, [512, 512]), ([1, 1], 1024, 64, [32, 32]),
+            ([0.5, 1.5], 1, 1 << 20, [80, 240]), ([0, 2], 1, 1 << 20, [0, 320]), ([0.001, 1.999], 1, 4, [1, 4]),
+            ([1, 1, 1], 1, 2, [1, 1, 1]),
+        ] as [([Double], Int, Int, [Int32])])
+    func points(parts: [Double], least: Int, most: Int, expected: [Int32]) {
+        #expect(HashLayout.ring(parts, least: least, most: most) == .ring(points: expected))
+    }
+
     @Test("is made off the loops, once for all of them, and out of the one before it")
     func shared() async throws {
         let endpoints = try (1...20).map { try Endpoint("rest://10.0.0.\($0):8080") }
+        func layout(_ count: Int, _ first: Int32 = 160) -> HashLayout {
+            .ring(points: [first] + Array(repeating: 160, count: count - 1))
+        }
         let rings = SharedRings()
-        let first = rings.ring(of: endpoints, at: 0)
-        #expect(rings.ring(of: endpoints, at: 0) === first)
-        #expect(rings.ring(of: endpoints, at: 1) !== first)
-        #expect(await eventually { first.ring != nil })
+        let first = rings.ring(of: endpoints, layout(20), at: 0)
+        #expect(rings.ring(of: endpoints, layout(20), at: 0) === first)
+        #expect(rings.ring(of: endpoints, layout(20), at: 1) !== first)
+        #expect(await eventually { first.table != nil })
         let others = Array(endpoints.dropFirst(3)) + [try Endpoint("rest://10.0.1.1:8080")]
-        for members in [others, others + [endpoints[5]]] {
-            let next = rings.ring(of: members, at: 0)
-            #expect(await eventually { next.ring != nil })
-            let anew = HashRing(members.map(\.description))
-            #expect(Self.keys.prefix(2_000).allSatisfy { next.ring?.pick($0) == anew.pick($0) })
+        for (members, points) in [(others, 160), (others, 320), (others + [endpoints[5]], 160)] as [([Endpoint], Int32)]
+        {
+            let next = rings.ring(of: members, layout(members.count, points), at: 0)
+            #expect(await eventually { next.table != nil })
+            let counts = [points] + Array(repeating: 160, count: members.count - 1)
+            let anew = HashRing(members.map(\.description), points: counts)
+            #expect(Self.keys.prefix(2_000).allSatisfy { key in next.table?.pick(key) { _ in true } == anew.pick(key) })
         }
     }
 }

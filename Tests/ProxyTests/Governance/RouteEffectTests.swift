@@ -257,7 +257,7 @@ import Testing
     private func hash(_ keys: [HashKey], _ lines: String..., path: String = "/", peer: String? = nil) throws -> UInt64?
     {
         let head = ["GET http://shop\(path) HTTP/1.1", "Host: shop"] + lines
-        let exchange = try TestExchange(TestExchange.directory([:])).make(head, peer: peer)
+        var exchange = try TestExchange(TestExchange.directory([:])).make(head, peer: peer)
         return exchange.hash(RouteEffect(RouteAction(hashKeys: keys)))
     }
 
@@ -269,27 +269,59 @@ import Testing
     @Test("each kind of key finds its value")
     func kinds() throws {
         let (header, cookie, query) = (Array("x-user".utf8), Array("id".utf8), Array("u".utf8))
-        #expect(try self.hash([.header(header)], "X-User: 7", "X-User: 8") == Self.hash(of: "7"))
-        #expect(try self.hash([.cookie(cookie)], "Cookie: xid=1; id=7") == Self.hash(of: "7"))
-        #expect(try self.hash([.query(query)], path: "/?uu=1&u=7&u=8") == Self.hash(of: "7"))
-        let first = try self.hash([.source], peer: "10.0.0.1")
-        #expect(try first != nil && first == self.hash([.source], peer: "10.0.0.1"))
-        #expect(try first != self.hash([.source], peer: "10.0.0.2"))
+        #expect(try self.hash([HashKey(.header(header))], "X-User: 7", "X-User: 8") == Self.hash(of: "7"))
+        #expect(try self.hash([HashKey(.cookie(cookie))], "Cookie: xid=1; id=7") == Self.hash(of: "7"))
+        #expect(try self.hash([HashKey(.query(query))], path: "/?uu=1&u=7&u=8") == Self.hash(of: "7"))
+        let first = try self.hash([HashKey(.source)], peer: "10.0.0.1")
+        #expect(try first != nil && first == self.hash([HashKey(.source)], peer: "10.0.0.1"))
+        #expect(try first != self.hash([HashKey(.source)], peer: "10.0.0.2"))
     }
 
     @Test("the first key that a request has counts, and a request without any has no hash")
     func firstOfAll() throws {
-        let keys: [HashKey] = [.header(Array("x-user".utf8)), .query(Array("u".utf8))]
+        let keys: [HashKey] = [HashKey(.header(Array("x-user".utf8))), HashKey(.query(Array("u".utf8)))]
         #expect(try self.hash(keys, "X-User: 7", path: "/?u=8") == Self.hash(of: "7"))
         #expect(try self.hash(keys, path: "/?u=8") == Self.hash(of: "8"))
         #expect(try self.hash(keys) == nil)
+    }
+
+    @Test("keys that are not the last one count together, in their order")
+    func together() throws {
+        let (user, tag) = (Array("x-user".utf8), Array("x-tag".utf8))
+        let keys = [HashKey(.header(user), isLast: false), HashKey(.header(tag))]
+        let both = try self.hash(keys, "X-User: 7", "X-Tag: 8")
+        #expect(both == (Self.hash(of: "7") << 1 | Self.hash(of: "7") >> 63) ^ Self.hash(of: "8"))
+        #expect(try self.hash(keys, "X-User: 7") == Self.hash(of: "7"))
+        #expect(try self.hash(keys.reversed(), "X-User: 7", "X-Tag: 8") == Self.hash(of: "8"))
+        let ends = [HashKey(.header(user), isLast: false), HashKey(.query(Array("u".utf8))), HashKey(.header(tag))]
+        // What one has that is not the last is enough for the next one to be.
+        #expect(try self.hash(ends, "X-User: 7", "X-Tag: 8") == Self.hash(of: "7"))
+    }
+
+    @Test("a client without the cookie is given one, and its requests with it have the same hash")
+    func newCookie() throws {
+        let cookie = NewCookie("id", lifetime: .seconds(60), path: "/a", attributes: ["Secure"])
+        let effect = RouteEffect(RouteAction(hashKeys: [HashKey(.cookie(Array("id".utf8)), newCookie: cookie)]))
+        var exchange = try self.exchange("GET http://shop/ HTTP/1.1", "Host: shop", "Cookie: id=", peer: "10.0.0.1")
+        let hash = exchange.hash(effect)
+        let field = try #require(exchange.balancing.newCookie)
+        let value = try #require(field.split(separator: ";").first?.dropFirst(3))
+        #expect(field == "id=\(value); Max-Age=60; Path=/a; Secure; HttpOnly" && value.count == 18)
+        #expect(exchange.hash(effect) == hash && exchange.balancing.newCookie == field)
+        for text in ["\(value)", "\(value.dropFirst().dropLast())"] {
+            var next = try self.exchange("GET http://shop/ HTTP/1.1", "Host: shop", "Cookie: id=\(text)")
+            #expect(next.hash(effect) == hash && next.balancing.newCookie == nil)
+        }
+        var other = try self.exchange("GET http://shop/ HTTP/1.1", "Host: shop", peer: "10.0.0.2")
+        #expect(other.hash(effect) != hash)
+        #expect(NewCookie("id", lifetime: .zero).field("7") == "id=\"7\"; HttpOnly")
     }
 
     @Test("a parameter is that of the path which the client has asked for")
     func hashOfRewritten() throws {
         var exchange = try self.exchange("GET http://shop/a?u=7 HTTP/1.1", "Host: shop")
         let effect = RouteEffect(
-            RouteAction(rewrite: .whole(Array("/b".utf8)), hashKeys: [.query(Array("u".utf8))]))
+            RouteAction(rewrite: .whole(Array("/b".utf8)), hashKeys: [HashKey(.query(Array("u".utf8)))]))
         exchange.apply(effect)
         #expect(exchange.hash(effect) == Self.hash(of: "7"))
     }

@@ -89,12 +89,12 @@ package struct BalancingConfig: Sendable {
         static let strategy = ScopedKey(
             Self.prefix, "strategy.name", "strategyName", kind: .oneOf(BalancingPolicy.Strategy.self, "strategy"),
             default: .roundRobin,
-            "How the instance of a request is chosen: `RoundRobin`, `Random`, `WeightedResponse`, `SessionStickiness`, `LeastRequest`, `PeakEWMA` or `RingHash`."
+            "How the instance of a request is chosen: `RoundRobin`, `Random`, `WeightedResponse`, `SessionStickiness`, `LeastRequest`, `PeakEWMA`, `RingHash` or `Maglev`."
         )
         static let hashHeader = ScopedKey(
-            Self.prefix, "RingHash.header", kind: .text, default: "", "Header that `RingHash` goes by.")
+            Self.prefix, "RingHash.header", kind: .text, default: "", "Header that `RingHash` and `Maglev` go by.")
         static let hashCookie = ScopedKey(
-            Self.prefix, "RingHash.cookie", kind: .text, default: "", "Cookie that `RingHash` goes by.")
+            Self.prefix, "RingHash.cookie", kind: .text, default: "", "Cookie that `RingHash` and `Maglev` go by.")
         static let sessionTimeout = ScopedKey(
             Self.prefix, "SessionStickinessRule.sessionTimeoutInSeconds", kind: .integer(1...86_400, .seconds),
             default: 30,

@@ -13,44 +13,47 @@ extension EffectReview {
         let hosts = self.config.rules.routes.hosts.filter { _, host in
             host.routes.contains { $0.action?.hashKeys.isEmpty == false }
         }
-        for place in strategies.all
-        where place.entry.value.text?.lowercased() == BalancingPolicy.Strategy.ringHash.rawValue.lowercased() {
+        for place in strategies.all {
+            let strategy = BalancingPolicy.Strategy.allCases.first {
+                $0.rawValue.lowercased() == place.entry.value.text?.lowercased()
+            }
+            guard let strategy, strategy.isHashed else { continue }
             let isForSome = place.service.isEmpty && !(headers.isEmpty && cookies.isEmpty && hosts.isEmpty)
             guard !balancing.balancing(for: place.service).hasHash, !isForSome, hosts[place.service] == nil else {
                 continue
             }
             self.warn(
-                place.entry, "RingHash has nothing to go by: requests go round robin",
+                place.entry, "\(strategy.rawValue) has nothing to go by: requests go round robin",
                 "write cse.loadbalance.RingHash.header: x-user, or RingHash.cookie")
         }
         for header in headers.all where cookies[header.service] != nil {
             self.warn(
                 header.entry, "has no effect: the cookie counts", "keep one of RingHash.header and RingHash.cookie")
         }
-        self.reviewIdle(headers.all + cookies.all, .ringHash, strategies)
+        self.reviewIdle(headers.all + cookies.all, [.ringHash, .maglev], strategies)
         let sessions = self.places(of: Keys.sessionTimeout).all + self.places(of: Keys.sessionFailures).all
-        self.reviewIdle(sessions, .sessionStickiness, strategies)
+        self.reviewIdle(sessions, [.sessionStickiness], strategies)
         self.reviewZones()
     }
 
-    /// Settings of a strategy that nobody has chosen.
+    /// Settings of strategies of which nobody has chosen any.
     private mutating func reviewIdle(
-        _ places: [ScopedPlace], _ strategy: BalancingPolicy.Strategy, _ strategies: ScopedPlaces
+        _ places: [ScopedPlace], _ users: [BalancingPolicy.Strategy], _ strategies: ScopedPlaces
     ) {
-        guard !places.isEmpty else { return }
+        guard !places.isEmpty, let first = users.first else { return }
         let balancing = self.config.governance.balancing
         let clusters = self.config.rules.routes.hosts.values.lazy.flatMap(\.clusters)
-        guard !clusters.contains(where: { $0.settings?.strategy == strategy }) else { return }
+        guard !clusters.contains(where: { $0.settings?.strategy.map { users.contains($0) } ?? false }) else { return }
         let isUsedBySome = (strategies.all.map(\.service) + [""]).contains {
-            balancing.balancing(for: $0).strategy == strategy
+            users.contains(balancing.balancing(for: $0).strategy)
         }
         for place in places {
             let own = balancing.balancing(for: place.service).strategy
-            guard own != strategy, !(place.service.isEmpty && isUsedBySome) else { continue }
+            guard !users.contains(own), !(place.service.isEmpty && isUsedBySome) else { continue }
             let name = place.service.isEmpty ? "" : ".\(place.service)"
             self.warn(
                 place.entry, "has no effect: the strategy is \(own.rawValue)",
-                "write cse.loadbalance\(name).strategy.name: \(strategy.rawValue)")
+                "write cse.loadbalance\(name).strategy.name: \(first.rawValue)")
         }
     }
 

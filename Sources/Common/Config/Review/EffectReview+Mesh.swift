@@ -8,11 +8,12 @@ extension EffectReview {
         let hashing = self.hashing
         for cluster in self.tree(self.store.entry("mesh.clusters"))?.elements ?? [] {
             self.reviewInstances(of: cluster)
-            guard let place = cluster["balancing"], place.text == BalancingPolicy.Strategy.ringHash.rawValue,
+            guard let place = cluster["balancing"],
+                let strategy = place.text.flatMap({ BalancingPolicy.Strategy(rawValue: $0) }), strategy.isHashed,
                 let name = cluster["name"]?.text, hashing[name] == false
             else { continue }
             self.warn(
-                place.location, "mesh.clusters", "RingHash has nothing to go by: requests go round robin",
+                place.location, "mesh.clusters", "\(strategy.rawValue) has nothing to go by: requests go round robin",
                 "write hash: [{header: x-user}] in a route to the cluster")
         }
     }

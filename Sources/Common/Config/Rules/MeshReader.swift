@@ -235,6 +235,7 @@ struct MeshReader {
                         ?? "write one of \(names.joined(separator: ", "))")
             }
         }
+        self.readHashing(tree, &settings)
         settings.panicThreshold = self.number(tree["panicThreshold"], 0...100) ?? 0
         settings.connectTimeout = self.duration(tree["connectTimeout"])
         if let tree = tree["connectTimeout"], settings.connectTimeout == .zero {
@@ -259,6 +260,30 @@ struct MeshReader {
         case let name?: self.refuse(tree["protocol"] ?? tree, "\"\(name)\" is no protocol", "write http1 or http2")
         }
         return settings
+    }
+
+    /// How large the tables of hashes are.
+    private mutating func readHashing(_ tree: ConfigTree, _ settings: inout ClusterSettings) {
+        let usual = ClusterSettings.usualRing
+        if let size = tree["ringSize"] {
+            self.problems.allowOnly(Self.ringShape, in: size)
+            let least = self.number(size["min"], usual) ?? usual.lowerBound
+            let most = self.number(size["max"], usual) ?? usual.upperBound
+            if least > most { self.refuse(size, "min is more than max", "write {min: \(most), max: \(least)}") }
+            settings.ringSize = min(least, most)...most
+        }
+        if let size = tree["tableSize"] {
+            settings.tableSize = self.number(size, Self.tableSizes)
+            if let number = settings.tableSize, !number.isPrime {
+                self.refuse(size, "\(number) is no prime number", "write one such as 65537, or take it out")
+            }
+        }
+        for (key, strategy) in [("ringSize", BalancingPolicy.Strategy.ringHash), ("tableSize", .maglev)] {
+            guard let place = tree[key], let own = settings.strategy, own != strategy else { continue }
+            self.problems.warn(
+                place.location, "\(key) has no effect: the cluster is balanced by \(own.rawValue)",
+                remedy: "write balancing: \(strategy.rawValue), or take it out")
+        }
     }
 
     /// Weights and priorities stand in the place of a strategy that goes by answers of the past alone.

@@ -15,6 +15,10 @@ extension MeshReader {
                 "endpoints", .list(.either([.map(Self.endpointShape), .text])),
                 "Addresses with a port in the place of a service."),
             .init("balancing", .choice(Self.strategies, anyCase: false), "How an endpoint is chosen; as for the host."),
+            .init("ringSize", .map(Self.ringShape), "How many points a ring of RingHash has."),
+            .init(
+                "tableSize", .integer(Self.tableSizes),
+                "How many places a table of Maglev has, a prime number; 65537."),
             .init(
                 "panicThreshold", .integer(0...100),
                 "Percent of the endpoints: with fewer left, those that fail are chosen as well. 0: never."),
@@ -34,6 +38,15 @@ extension MeshReader {
         [
             .init("tag", .text, "The tag of tls.yaml that says how: cart.rest.Consumer."),
             .init("serverName", .text, "The name that endpoints are asked for, and have to prove."),
+        ], isStrict: true)
+
+    /// Places of a table of Maglev.
+    static let tableSizes = 2...5_000_011
+
+    static let ringShape = MapShape(
+        [
+            .init("min", .integer(ClusterSettings.usualRing), "At least so many; 160 for each endpoint."),
+            .init("max", .integer(ClusterSettings.usualRing), "At most so many."),
         ], isStrict: true)
 
     static let endpointShape = MapShape(
@@ -97,7 +110,7 @@ extension RouteReader {
             .init("rewrite", .map(Self.rewriteShape), "Changes of the path and of Host."),
             .init("limit", .integer(1...Int(Int32.max)), "Most requests a second, over all matches; more get 429."),
             .init("fault", .map(Self.faultShape), "What is done to the requests on purpose."),
-            .init("hash", .list(.map(Self.hashShape)), "What RingHash goes by: the first that a request has."),
+            .init("hash", .list(.map(Self.hashShape)), "What RingHash and Maglev go by: the first that a request has."),
             .init("operation", .text, "What its spans are called."),
             .init("websockets", .flag, "Whether requests may ask for a WebSocket; true."),
             .init("cors", .map(Self.corsShape), "Which pages of other origins may read the answers."),
@@ -242,5 +255,10 @@ extension RouteReader {
             .init("header", .text, "The value of the field."), .init("cookie", .text, "The value of the cookie."),
             .init("query", .text, "The value of the parameter."),
             .init("source", .flag, "The address of the client."),
-        ], isStrict: true, isOne: true)
+            .init("terminal", .flag, "false: those behind it count as well."),
+            .init(
+                "ttl", .duration(hasZero: true),
+                "Clients without the cookie are given one, for so long; 0s: as they run."),
+            .init("path", .matching("/.*"), "For which paths they are; those of the request."),
+        ], isStrict: true)
 }

@@ -351,19 +351,46 @@ struct RouteReader {
     private mutating func hashKeys(_ tree: ConfigTree?) -> [HashKey] {
         (tree?.elements ?? []).compactMap { element in
             self.problems.allowOnly(Self.hashShape, in: element)
-            if element.entries.count == 1, let entry = element.entries.first, let text = entry.value.text, !text.isEmpty
-            {
-                switch entry.key {
-                case "header": return .header(Array(text.lowercased().utf8))
-                case "cookie": return .cookie(Array(text.utf8))
-                case "query": return .query(Array(text.utf8))
-                case "source" where text == "true": return .source
-                default: break
+            let kinds = element.entries.filter { ["header", "cookie", "query", "source"].contains($0.key) }
+            guard kinds.count == 1, let kind = kinds.first, let text = kind.value.text, !text.isEmpty,
+                let part = Self.part(kind.key, text)
+            else {
+                self.refuse(
+                    element, "this is no hash key", "write {header: x-user}, {cookie: …}, {query: …} or {source: true}")
+                return nil
+            }
+            let isLast = self.problems.flag(element["terminal"]) ?? true
+            return HashKey(part, isLast: isLast, newCookie: self.newCookie(element))
+        }
+    }
+
+    private static func part(_ kind: String, _ text: String) -> HashKey.Part? {
+        switch kind {
+        case "header": .header(Array(text.lowercased().utf8))
+        case "cookie": .cookie(Array(text.utf8))
+        case "query": .query(Array(text.utf8))
+        default: text == "true" ? .source : nil
+        }
+    }
+
+    /// The cookie that clients without it are given.
+    private mutating func newCookie(_ tree: ConfigTree) -> NewCookie? {
+        guard let cookie = tree["cookie"], let ttl = tree["ttl"] else {
+            for key in ["ttl", "path"] {
+                if let value = tree[key] {
+                    self.refuse(
+                        value, "\(key) belongs to a cookie that clients are given", "write {cookie: …, ttl: 1h}")
                 }
             }
-            self.refuse(
-                element, "this is no hash key", "write {header: x-user}, {cookie: …}, {query: …} or {source: true}")
             return nil
         }
+        let name = self.problems.text(cookie) ?? ""
+        self.problems.token(name, cookie.location, "cookie name", "write letters, digits and hyphens")
+        var path = ""
+        if let text = self.problems.text(tree["path"]) {
+            path = self.problems.path(text, tree["path"]?.location ?? tree.location) ?? ""
+            if path.contains(";") { self.refuse(tree, "the path of a cookie has no semicolon", "write another one") }
+        }
+        return NewCookie(name, lifetime: self.problems.duration(ttl) ?? .zero, path: path)
     }
 }

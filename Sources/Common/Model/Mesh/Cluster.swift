@@ -126,10 +126,17 @@ package struct ClusterSettings: Sendable, Hashable {
     package var outliers: ClusterOutliers?
     /// What each place takes of the requests, whatever the distance; empty where the near ones come first.
     package var localityWeights: [LocalityWeight] = []
+    /// How many points a ring of hashes has, besides what makes shares even.
+    package var ringSize = Self.usualRing
+    /// How many places a table of Maglev has, a prime number; `nil` for 65537.
+    package var tableSize: Int?
     /// Whether TLS is spoken; `nil` for what holds for the service.
     package var tls: ClusterTLS?
     /// The name that its endpoints are asked for, and have to prove, in place of the service's.
     package var serverName: String?
+
+    /// Points of a ring where nobody says how many: beyond the last number its memory would be felt.
+    package static let usualRing = 1...1_048_576
 
     /// Nothing.
     package init() {}

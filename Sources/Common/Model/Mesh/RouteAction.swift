@@ -18,7 +18,8 @@ package final class RouteAction: Sendable {
     package let rewrite: PathRewrite?
     /// What `Host` says in place of what the client has sent.
     package let host: String?
-    /// What ``BalancingPolicy/Strategy/ringHash`` goes by; empty where that is the cluster's own business.
+    /// What ``BalancingPolicy/Strategy/ringHash`` and ``BalancingPolicy/Strategy/maglev`` go by; empty where that is the
+    /// cluster's own business.
     package let hashKeys: [HashKey]
     /// How many requests a second it lets through; `nil` for all.
     package let limit: RouteLimit?
@@ -297,13 +298,60 @@ package enum HeaderEdit: Sendable, Equatable, CustomStringConvertible {
     }
 }
 
-/// What a hash of a request is taken of; the first that a request has counts.
-package enum HashKey: Sendable, Equatable {
-    /// A field, in lower case.
-    case header([UInt8])
-    case cookie([UInt8])
-    /// A parameter of the query, as it came.
-    case query([UInt8])
-    /// The client's address.
-    case source
+/// What a hash of a request is taken of.
+package struct HashKey: Sendable, Equatable {
+    /// Where its value stands.
+    package enum Part: Sendable, Equatable {
+        /// A field, in lower case.
+        case header([UInt8])
+        case cookie([UInt8])
+        /// A parameter of the query, as it came.
+        case query([UInt8])
+        /// The client's address.
+        case source
+    }
+
+    /// See ``Part``.
+    package let part: Part
+    /// Whether those behind it do not count for a request that has this one, or one before it.
+    package let isLast: Bool
+    /// What a request without the cookie is given; `nil` for nothing.
+    package let newCookie: NewCookie?
+
+    /// A key.
+    package init(_ part: Part, isLast: Bool = true, newCookie: NewCookie? = nil) {
+        self.part = part
+        self.isLast = isLast
+        self.newCookie = newCookie
+    }
+}
+
+/// A cookie whose value mesher makes up.
+package struct NewCookie: Sendable, Equatable {
+    /// Its name.
+    package let name: String
+    /// How long clients keep it; zero for as long as they run.
+    package let lifetime: Duration
+    /// For which paths; empty for that of the request.
+    package let path: String
+    /// Further attributes, such as `Secure`.
+    package let attributes: [String]
+
+    /// A cookie.
+    package init(_ name: String, lifetime: Duration, path: String = "", attributes: [String] = []) {
+        self.name = name
+        self.lifetime = lifetime
+        self.path = path
+        self.attributes = attributes
+    }
+
+    /// As `Set-Cookie` has it.
+    ///
+    /// - Source: RFC 6265 §4.1; the order is that of Envoy.
+    package func field(_ value: String) -> String {
+        let seconds = self.lifetime.components.seconds
+        let age = seconds > 0 ? ["Max-Age=\(seconds)"] : []
+        let path = self.path.isEmpty ? [] : ["Path=\(self.path)"]
+        return (["\(self.name)=\"\(value)\""] + age + path + self.attributes + ["HttpOnly"]).joined(separator: "; ")
+    }
 }

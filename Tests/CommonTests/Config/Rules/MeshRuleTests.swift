@@ -258,16 +258,6 @@ import Testing
         }
     }
 
-    @Test("a hash has an effect where a cluster is balanced by it, by its own key or by the one for the host")
-    func hash() throws {
-        let route = "{targets: [{cluster: one}], hash: [{source: true}]}"
-        let ring = "clusters: [{name: one, service: cart, balancing: RingHash}]"
-        #expect(try rules(Self.mesh(route, clusters: ring)).problems == [])
-        let own = "clusters: [{name: one, service: cart}]"
-        let global = "\ncse.loadbalance.shop.strategy.name: RingHash"
-        #expect(try rules(Self.mesh(route, clusters: own) + global).problems == [])
-    }
-
     // MARK: What it comes to
 
     @Test(
@@ -306,14 +296,6 @@ import Testing
                 RouteAction(requestEdits: [.remove("x"), .set("A", "b"), .add("c", "d")])
             ),
             (
-                "{targets: [{cluster: one}], hash: [{header: X-User}, {cookie: id}, {query: u}, {source: true}]}",
-                ["1 one"],
-                RouteAction(
-                    hashKeys: [
-                        .header(Array("x-user".utf8)), .cookie(Array("id".utf8)), .query(Array("u".utf8)), .source,
-                    ])
-            ),
-            (
                 "{match: [{path: {below: /a/}}], targets: [{cluster: one}], rewrite: {prefix: '', host: b.example}}",
                 ["1 one"], RouteAction(rewrite: .prefix(length: 2, replacement: []), host: "b.example")
             ),
@@ -326,7 +308,6 @@ import Testing
         #expect(found.action?.answer == action?.answer)
         #expect(found.action?.retry == action?.retry)
         #expect(found.action?.requestEdits == action?.requestEdits)
-        #expect(found.action?.hashKeys == action?.hashKeys)
         #expect(found.action?.rewrite == action?.rewrite)
         #expect(found.action?.host == action?.host)
     }
