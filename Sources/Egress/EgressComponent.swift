@@ -41,7 +41,7 @@ package actor EgressComponent: Component {
             direction: .outgoing, chain: StageChain(stages.inOrder, external: stages.external),
             settings: config.proxy, trust: config.trust, failureStatuses: config.governance.failureStatuses,
             marks: marks, records: ExchangeRecord.Uses(config.governance.chains.outgoing, config),
-            isDraining: previous?.isDraining ?? false)
+            mirrors: StageChain(stages.mirrors), isDraining: previous?.isDraining ?? false)
     }
 
     package func run() async throws {

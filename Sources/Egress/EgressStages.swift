@@ -27,6 +27,8 @@ package struct EgressStages {
     package let inOrder: [any Stage]
     /// Of requests to external hosts.
     package let external: [any Stage]
+    /// Of copies of requests: what finds their endpoint.
+    package let mirrors: [any Stage]
 
     /// The handlers that chains may name, and what makes the stage of each.
     ///
@@ -73,5 +75,6 @@ package struct EgressStages {
         let start: [any Stage] = (isTraced ? handlers[tracing]?(parts) : nil).map { [$0, first] } ?? [first]
         self.inOrder = start + make(chains.outgoing)
         self.external = start + make(chains.egress)
+        self.mirrors = make(chains.outgoing.filter { $0 == LoadBalanceStage.name || $0 == PortSelectorStage.name })
     }
 }

@@ -676,6 +676,15 @@ package nonisolated struct XDSRouteAction: @unchecked Sendable {
     set {_uniqueStorage()._upgradeConfigs = newValue}
   }
 
+  package var requestMirrorPolicy: XDSRouteAction.RequestMirrorPolicy {
+    get {_storage._requestMirrorPolicy ?? XDSRouteAction.RequestMirrorPolicy()}
+    set {_uniqueStorage()._requestMirrorPolicy = newValue}
+  }
+  /// Returns true if `requestMirrorPolicy` has been explicitly set.
+  package var hasRequestMirrorPolicy: Bool {_storage._requestMirrorPolicy != nil}
+  /// Clears the value of `requestMirrorPolicy`. Subsequent reads from it will return its default value.
+  package mutating func clearRequestMirrorPolicy() {_uniqueStorage()._requestMirrorPolicy = nil}
+
   package var requestMirrorPolicies: [XDSRouteAction.RequestMirrorPolicy] {
     get {_storage._requestMirrorPolicies}
     set {_uniqueStorage()._requestMirrorPolicies = newValue}
@@ -2306,7 +2315,7 @@ nonisolated extension XDSQueryParameterMatcher: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RouteAction"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{4}\u{6}hash_policy\0\u{2}\u{2}cors\0\u{4}\u{3}cluster_not_found_response_code\0\u{4}\u{3}max_grpc_timeout\0\u{3}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{3}grpc_timeout_offset\0\u{3}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{4}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{3}request_mirror_policy\0\u{4}\u{5}hash_policy\0\u{2}\u{2}cors\0\u{4}\u{3}cluster_not_found_response_code\0\u{4}\u{3}max_grpc_timeout\0\u{3}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{3}grpc_timeout_offset\0\u{3}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{4}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
 
   fileprivate class _StorageClass {
     var _clusterSpecifier: XDSRouteAction.OneOf_ClusterSpecifier?
@@ -2321,6 +2330,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _grpcTimeoutOffset: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _upgradeConfigs: [XDSRouteAction.UpgradeConfig] = []
+    var _requestMirrorPolicy: XDSRouteAction.RequestMirrorPolicy? = nil
     var _requestMirrorPolicies: [XDSRouteAction.RequestMirrorPolicy] = []
     var _regexRewrite: XDSRegexMatchAndSubstitute? = nil
     var _maxStreamDuration: XDSRouteAction.MaxStreamDuration? = nil
@@ -2347,6 +2357,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _grpcTimeoutOffset = source._grpcTimeoutOffset
       _idleTimeout = source._idleTimeout
       _upgradeConfigs = source._upgradeConfigs
+      _requestMirrorPolicy = source._requestMirrorPolicy
       _requestMirrorPolicies = source._requestMirrorPolicies
       _regexRewrite = source._regexRewrite
       _maxStreamDuration = source._maxStreamDuration
@@ -2422,6 +2433,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._timeout) }()
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._retryPolicy) }()
+        case 10: try { try decoder.decodeSingularMessageField(value: &_storage._requestMirrorPolicy) }()
         case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._hashPolicy) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._cors) }()
         case 20: try { try decoder.decodeSingularEnumField(value: &_storage._clusterNotFoundResponseCode) }()
@@ -2488,6 +2500,9 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       try { if let v = _storage._retryPolicy {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
       } }()
+      try { if let v = _storage._requestMirrorPolicy {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      } }()
       if !_storage._hashPolicy.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._hashPolicy, fieldNumber: 15)
       }
@@ -2545,6 +2560,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._grpcTimeoutOffset != rhs_storage._grpcTimeoutOffset {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
         if _storage._upgradeConfigs != rhs_storage._upgradeConfigs {return false}
+        if _storage._requestMirrorPolicy != rhs_storage._requestMirrorPolicy {return false}
         if _storage._requestMirrorPolicies != rhs_storage._requestMirrorPolicies {return false}
         if _storage._regexRewrite != rhs_storage._regexRewrite {return false}
         if _storage._maxStreamDuration != rhs_storage._maxStreamDuration {return false}

@@ -55,6 +55,13 @@ extension Explainer.Walk {
             + (tls.names.isEmpty ? "" : ", which has to prove \(tls.names.joined(separator: " or "))")
     }
 
+    /// Who gets copies, a line for each.
+    static func mirrors(of rule: Route, _ host: VirtualHost) -> [String] {
+        rule.mirrors.map { mirror in
+            "\(Self.percent(mirror.share)) copied to \(host.clusters[mirror.cluster].name ?? "")"
+        }
+    }
+
     /// Which of its endpoints come first, or what each place takes.
     private static func localities(of cluster: Cluster, near own: RegionConfig) -> [String] {
         guard case .fixed(let entries) = cluster.members else { return [] }

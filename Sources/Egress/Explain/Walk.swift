@@ -128,10 +128,11 @@ extension Explainer {
                 self.refuse(ProxyError(.noRule, "no route"))
                 return
             }
+            let effects = (rule.action.map { Self.effects(of: $0) } ?? []) + Self.mirrors(of: rule, routes)
             if let name = rule.name {
-                self.add("router", "route \(name) at \(rule.location)", rule.action.map { Self.effects(of: $0) } ?? [])
+                self.add("router", "route \(name) at \(rule.location)", effects)
             } else if routes.unmatched == .notFound {
-                self.add("router", "route at \(rule.location)", rule.action.map { Self.effects(of: $0) } ?? [])
+                self.add("router", "route at \(rule.location)", effects)
             } else {
                 self.add("router", "rule at \(rule.location), precedence \(rule.precedence)")
             }
@@ -161,7 +162,7 @@ extension Explainer {
             self.refuse(ProxyError(.faultInjected, status: status))
         }
 
-        private static func percent(_ share: Int) -> String {
+        static func percent(_ share: Int) -> String {
             let percent = Double(share) * 100 / Double(RouteFault.all)
             return percent == percent.rounded() ? "\(Int(percent)) %" : "\(percent) %"
         }

@@ -85,13 +85,13 @@ struct RouteStage: Stage {
                 return .reject(error)
             }
             exchange.hasPassedRoute = true
-            if let fault, let delay = fault.delay, Self.hits(fault.delayShare, &worker.random),
+            if let fault, let delay = fault.delay, RouteFault.hits(fault.delayShare, using: &worker.random),
                 Self.takePlace(&exchange, fault, disturbed)
             {
                 return .again(worker.eventLoop.scheduleTask(in: TimeAmount(delay)) {}.futureResult)
             }
         }
-        guard let fault, fault.aborts, Self.hits(fault.abortShare, &worker.random),
+        guard let fault, fault.aborts, RouteFault.hits(fault.abortShare, using: &worker.random),
             Self.takePlace(&exchange, fault, disturbed)
         else { return nil }
         exchange.effect = disturbed
@@ -122,10 +122,6 @@ struct RouteStage: Stage {
         var reply = LocalReply(status: 200, reason: .faultInjected, body: "fault filter abort")
         reply.grpcStatus = code
         return reply
-    }
-
-    private static func hits(_ share: Int, _ random: inout FastRandom) -> Bool {
-        share >= RouteFault.all || Int.random(in: 0..<RouteFault.all, using: &random) < share
     }
 
     func onResponse(_ exchange: inout Exchange) {

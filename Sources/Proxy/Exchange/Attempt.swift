@@ -92,6 +92,16 @@ package enum Outcome: Sendable {
         }
     }
 
+    /// Whether the upstream has answered.
+    var isAnswer: Bool {
+        switch self {
+        case .answered, .listedStatus, .unwantedStatus: true
+        case .open, .connectFailed, .upstreamFailed, .diedInBody, .clientFault, .refused, .replied, .noInstance,
+            .callOver:
+            false
+        }
+    }
+
     /// What the instance that was chosen is told; `nil` when it had no part in it.
     package var health: Health? {
         switch self {

@@ -25,6 +25,7 @@ extension ExchangeDriver {
         self.renewTicket()
         if let effect = self.exchange.effect {
             if let stream = effect.stream, !self.call.hasStreamLimit { self.limitStream(stream) }
+            if !effect.mirrors.isEmpty, self.exchange.attempts == 1 { self.beginMirrors(effect.mirrors) }
             if self.call.isRequestComplete { self.beginCall(effect) }
         }
         // After a connection that went stale only a fresh one will do: its siblings are likely stale too.
@@ -160,7 +161,7 @@ extension ExchangeDriver {
 
     /// Begins another try, if a stage wants one.
     private func tryAgain() -> Bool {
-        guard let wait = self.plan.chain.recover(&self.exchange) else { return false }
+        guard !self.plan.isMirror, let wait = self.plan.chain.recover(&self.exchange) else { return false }
         self.beginAgain()
         guard wait > .zero else {
             self.advance()
@@ -328,7 +329,7 @@ extension ExchangeDriver {
     ///
     /// Only where it has failed at once, within the budget, and where nothing can have been executed twice.
     private func mayResend(wasSent: Bool, wasReset: Bool) -> Bool {
-        guard self.exchange.hasWholeBody else { return false }
+        guard self.exchange.hasWholeBody, !self.plan.isMirror else { return false }
         // A route that names its failures says whether this is one.
         if wasReset, let retry = self.exchange.effect?.action.retry, !retry.conditions.isEmpty { return false }
         if !wasSent { return self.exchange.attempts <= Self.mostRefusals }

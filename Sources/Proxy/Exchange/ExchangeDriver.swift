@@ -45,6 +45,8 @@ package final class ExchangeDriver: DeadlineOwner {
         /// Ends of the two ways through a tunnel.
         var isTunnelInputClosed = false
         var isTunnelOutputClosed = false
+        /// Copies that get the request's body too; none for most.
+        var mirrors: [MirrorCall] = []
         /// Whether the route's own limit of the call has begun.
         var hasCallLimit = false
         /// Whether the route's limit of the call as a whole has begun.
@@ -156,6 +158,7 @@ package final class ExchangeDriver: DeadlineOwner {
             self.exchange.requestBytes &+= body.readableBytes
             self.call.unmeasured &+= body.readableBytes
         }
+        if !self.call.mirrors.isEmpty { self.mirror(body, isComplete: isComplete) }
         guard self.phase == .waiting || self.phase == .responding, let upstream = self.exchange.attempt.upstream else {
             self.keepForLater(body)
             // Whoever waits for a connection waits within the time of the call.
@@ -340,8 +343,12 @@ package final class ExchangeDriver: DeadlineOwner {
         assert(self.exchange.attempt.upstream == nil, "the upstream is let go before the end")
         self.exchange.outcome = outcome
         self.plan.chain.finish(&self.exchange)
-        self.worker.metrics.count(&self.exchange)
-        self.worker.telemetry.ended(self.exchange, self.plan.records)
+        if self.plan.isMirror {
+            self.worker.metrics.count(self.exchange.outcome.isAnswer ? MirrorResult.answered : .failed)
+        } else {
+            self.worker.metrics.count(&self.exchange)
+            self.worker.telemetry.ended(self.exchange, self.plan.records)
+        }
         self.close(last)
     }
 
@@ -351,6 +358,7 @@ package final class ExchangeDriver: DeadlineOwner {
         self.renewTicket()
         self.deadline = .distantFuture
         let downstream = self.call.downstream.take()
+        if !self.call.mirrors.isEmpty { self.abandonMirrors() }
         self.call = Call()
         if let downstream { last(downstream) }
         self.exchange.reset()

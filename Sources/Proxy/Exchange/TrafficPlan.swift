@@ -33,14 +33,24 @@ package final class TrafficPlan: Sendable {
     package let provider: ProviderPolicy?
     /// What is recorded of every request.
     package let records: ExchangeRecord.Uses
+    /// What is done with the copies of requests; `nil` where there are none.
+    let mirrors: TrafficPlan?
+    /// Whether it is what is done with copies: nobody waits for their answers, and they are counted apart.
+    let isMirror: Bool
 
     /// A plan.
+    ///
+    /// - Parameter mirrors: The stages of copies of requests; `nil` where there are none.
     package init(
         direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
         failureStatuses: Set<Int> = [], marks: Marks? = nil, provider: ProviderPolicy? = nil,
         records: ExchangeRecord.Uses = [],
-        isDraining: Bool = false
+        mirrors: StageChain? = nil, isMirror: Bool = false, isDraining: Bool = false
     ) {
+        self.mirrors = mirrors.map {
+            TrafficPlan(direction: direction, chain: $0, settings: settings, isMirror: true)
+        }
+        self.isMirror = isMirror
         self.records = records
         self.failureStatuses = failureStatuses
         self.marks = marks
@@ -63,7 +73,7 @@ package final class TrafficPlan: Sendable {
         TrafficPlan(
             direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust,
             failureStatuses: self.failureStatuses, marks: self.marks, provider: self.provider, records: self.records,
-            isDraining: true)
+            mirrors: self.mirrors?.chain, isDraining: true)
     }
 
     /// Whether an answer with this status counts as a failure.

@@ -42,12 +42,15 @@ package final class RouteEffect: Sendable {
     package let activeFaults: ActiveFaults?
     /// See ``RouteExtras/hostField``.
     let hostField: [UInt8]?
+    /// The copies of requests that other clusters get.
+    let mirrors: [MirrorEffect]
 
     /// What `action` comes to.
     init(
         _ action: RouteAction, targets: [RouteEffect?] = [], limiter: RateLimiter? = nil,
-        activeFaults: ActiveFaults? = nil
+        activeFaults: ActiveFaults? = nil, mirrors: [MirrorEffect] = []
     ) {
+        self.mirrors = mirrors
         self.action = action
         self.targets = targets
         self.limiter = limiter
@@ -79,11 +82,14 @@ package final class RouteEffect: Sendable {
         for effect in old { if let limit = effect?.action.limit { limiters[limit] = effect?.limiter } }
         let faults = old.lazy.compactMap { $0?.activeFaults }.first ?? ActiveFaults()
         return (host?.routes ?? []).map { route in
+            let mirrors = route.mirrors.map { MirrorEffect($0, limit: route.action?.limits.call) }
             let own = route.targets.map { target in
-                target.action.map { RouteEffect($0, activeFaults: $0.fault?.most == nil ? nil : faults) }
+                target.action.map {
+                    RouteEffect($0, activeFaults: $0.fault?.most == nil ? nil : faults, mirrors: mirrors)
+                }
             }
             let isOwn = own.contains { $0 != nil }
-            guard route.action != nil || isOwn else { return nil }
+            guard route.action != nil || isOwn || !mirrors.isEmpty else { return nil }
             let action = route.action ?? RouteAction()
             var limiter: RateLimiter?
             if let limit = action.limit {
@@ -92,7 +98,7 @@ package final class RouteEffect: Sendable {
             }
             return RouteEffect(
                 action, targets: isOwn ? own : [], limiter: limiter,
-                activeFaults: action.fault?.most == nil ? nil : faults)
+                activeFaults: action.fault?.most == nil ? nil : faults, mirrors: mirrors)
         }
     }
 

@@ -71,6 +71,17 @@ extension HeaderBlock {
                 nameLength: UInt16(truncatingIfNeeded: name.count), name: known))
     }
 
+    /// Another block with the same lines, in which the marks of this one hold.
+    func copied() -> HeaderBlock {
+        var copy = HeaderBlock()
+        copy.appendBytes(self.span)
+        copy.fields.reserveCapacity(self.fields.count)
+        for index in 0..<self.fields.count { copy.fields.append(self.fields[index]) }
+        copy.present = self.present
+        copy.level = self.level
+        return copy
+    }
+
     /// Appends bytes that are no field: those of `bytes`, then what stands in `range` of the block.
     ///
     /// - Returns: Where they are.

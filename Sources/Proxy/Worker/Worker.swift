@@ -72,7 +72,8 @@ package final class Worker {
 
     /// For values that are put together; see ``withScratch(_:)``.
     private var scratch: [UInt8] = []
-
+    /// Copies of requests that are under way.
+    var mirrors = Mirrors()
     /// Client connections.
     var clientCount = 0
     /// Those of them that speak HTTP/2.

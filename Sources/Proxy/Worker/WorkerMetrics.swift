@@ -20,6 +20,7 @@ package final class WorkerMetrics {
     package let own: RequestCounters
 
     private let limits: [Limit: Counter]
+    private let mirrored: [MirrorResult: Counter]
 
     /// Upstream connections that were opened.
     package let upstreamConnects: Counter
@@ -39,6 +40,11 @@ package final class WorkerMetrics {
         self.otherCallers = registry.callerCounters(MetricsRegistry.otherCaller) ?? RequestCounters()
         self.own = registry.requestCounters(registry.ownLabels)
         self.limits = Dictionary(uniqueKeysWithValues: zip(Limit.allCases, Self.limitCounters(registry)))
+        self.mirrored = MirrorResult.allCases.reduce(into: [:]) { counters, result in
+            counters[result] = registry.counter(
+                "mesher_mirrored_requests", MetricLabels(["result": result.rawValue]),
+                help: "Copies of requests that routes send to other clusters, by what became of them.")
+        }
         self.upstreamConnects = registry.counter(
             "mesher_upstream_connects", help: "Upstream connections that were attempted.")
         self.upstreamReuses = registry.counter(
@@ -66,6 +72,9 @@ package final class WorkerMetrics {
 
     /// Counts that a limit was met.
     package func count(_ limit: Limit) { self.limits[limit]?.add() }
+
+    /// Counts a copy of a request.
+    func count(_ result: MirrorResult) { self.mirrored[result]?.add() }
 
     /// Counts an HTTP/2 connection that was ended for what its peer did.
     func count(_ code: HTTP2ErrorCode) {

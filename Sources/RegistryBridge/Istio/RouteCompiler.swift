@@ -148,10 +148,26 @@ struct RouteCompiler {
             return (Route(match: .never, name: name, weights: [], at: location), [])
         case nil: throw ResourceMistake("it leads to no cluster")
         }
+        let mirrors = self.mirrors(action)
         let made = Route(
             match: match, name: name, weights: weights, action: shared.made,
-            targetActions: targets.contains { $0 != nil } ? targets : [], at: location)
-        return (made, clusters)
+            targetActions: targets.contains { $0 != nil } ? targets : [], mirrors: mirrors.map(\.mirror), at: location)
+        return (made, clusters + mirrors.map(\.cluster))
+    }
+
+    /// The copies that other clusters get.
+    ///
+    /// - Source: Envoy's `request_mirror_policies`, and `request_mirror_policy` as it was in the second version.
+    private mutating func mirrors(_ action: XDSRouteAction) -> [(mirror: RouteMirror, cluster: String)] {
+        let old = action.hasRequestMirrorPolicy ? [action.requestMirrorPolicy] : []
+        return (action.requestMirrorPolicies + old).compactMap { policy in
+            guard !policy.cluster.isEmpty else {
+                self.note("a mirror that requests choose is passed by")
+                return nil
+            }
+            let share = policy.hasRuntimeFraction ? policy.runtimeFraction.defaultValue.millionths : RouteFault.all
+            return (RouteMirror(share: share, keepsHost: policy.disableShadowHostSuffixAppend), policy.cluster)
+        }
     }
 
     /// What a route does, before it is made one value.
@@ -196,7 +212,6 @@ struct RouteCompiler {
         case nil: break
         }
         draft.hashKeys = try self.hashKeys(action.hashPolicy)
-        if !action.requestMirrorPolicies.isEmpty { self.gaps.insert("requests are not mirrored yet") }
         draft.extras.cors = try self.cors(route, action)
         draft.extras.keepsHost = action.appendXForwardedHost
         for upgrade in action.upgradeConfigs

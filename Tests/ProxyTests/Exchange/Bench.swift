@@ -17,6 +17,8 @@ final class Bench {
     let worker: Worker
     let plan: TrafficPlan
     let stage: ScriptedStage
+    /// Where copies of requests go.
+    let mirrorStage: ScriptedStage
 
     /// - Parameter values: Configuration.
     /// - Parameter endpoints: Where each try goes.
@@ -40,19 +42,22 @@ final class Bench {
             connector: self.connector)
         self.stage = ScriptedStage(
             ScriptedStage.State(endpoints: try endpoints.map { try Endpoint($0) }, waits: waits), service: service)
+        self.mirrorStage = ScriptedStage(
+            ScriptedStage.State(endpoints: [try Endpoint("rest://10.0.0.9:80")], waits: waits))
         self.plan = TrafficPlan(
             direction: direction, chain: StageChain([self.stage, GateStage(verdict)]), settings: config.proxy,
-            failureStatuses: failures)
+            failureStatuses: failures, mirrors: StageChain([self.mirrorStage]))
     }
 
     /// A request begins.
     ///
     /// - Parameter head: Lines without their ends, first the request line.
     /// - Parameter action: What its route does.
+    /// - Parameter mirrors: Copies that others get.
     @discardableResult
     func begin(
         _ head: [String] = ["GET /a HTTP/1.1"], body: String? = nil, isComplete: Bool = true,
-        by action: RouteAction? = nil
+        by action: RouteAction? = nil, mirrors: [MirrorEffect] = []
     ) -> FakeClient {
         let driver = self.worker.takeDriver()
         let client = FakeClient(driver)
@@ -63,7 +68,7 @@ final class Bench {
             precondition(result == .complete(length: bytes.count), "malformed request of a test")
             // The scanner of HTTP/1.1 does not look for it: gRPC is HTTP/2.
             if head.contains("Content-Type: application/grpc") { driver.exchange.request.flags.insert(.grpc) }
-            driver.exchange.effect = action.map { RouteEffect($0) }
+            driver.exchange.effect = action.map { RouteEffect($0, mirrors: mirrors) }
             driver.begin(
                 client, plan: self.plan, body: body.map { ByteBuffer(string: $0) }, isComplete: isComplete)
         }

@@ -21,6 +21,8 @@ final class FakeUpstream: SingleConnection, EventTail {
     let mayRefuse: Bool
     /// Whom it serves.
     private(set) var ticket: Ticket?
+    /// Fields of the last request that it was sent, names in lower case.
+    private(set) var fields: [String: String] = [:]
     /// Whether it is a connection of its own, and not a stream.
     private let isConnection: Bool
     private(set) var idleLimit: TimeAmount?
@@ -105,6 +107,7 @@ final class FakeUpstream: SingleConnection, EventTail {
     func sendRequest(_ ticket: Ticket, body: ByteBuffer?, isComplete: Bool) -> SentRequest {
         if self.isLost { return .lost }
         self.ticket = ticket
+        self.fields = ticket.driver.exchange.requestHeaders.dictionary
         let path = ticket.driver.exchange.requestHeaders.string(in: ticket.driver.exchange.request.path)
         self.events.append(
             "request \(path)" + Self.text(of: body, isComplete, ticket.driver.exchange.requestTrailers))

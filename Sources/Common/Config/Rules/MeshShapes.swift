@@ -101,6 +101,7 @@ extension RouteReader {
             .init(
                 "match", .list(.map(Self.matchShape)), "One of these must match; all requests do where it is left out."),
             .init("targets", .list(.map(Self.targetShape)), "Where the requests go."),
+            .init("mirrors", .list(.map(Self.mirrorShape)), "Copies of the requests that other clusters get."),
             .init("reply", .map(Self.replyShape), "What answers them in the place of an instance."),
             .init("redirect", .map(Self.redirectShape), "Where clients are sent instead."),
             .init("timeouts", .map(Self.timesShape), "Limits of time; 0s is none."),
@@ -165,6 +166,13 @@ extension RouteReader {
                 "requestHeaders", .map(Self.editsShape), "Changes of the request's fields, after those of the route."),
             .init(
                 "responseHeaders", .map(Self.editsShape), "Changes of the answer's fields, after those of the route."),
+        ], isStrict: true)
+
+    static let mirrorShape = MapShape(
+        [
+            .init("cluster", .text, isRequired: true, "The name of a cluster."),
+            .init("percent", .percent, "How many of the requests; 100."),
+            .init("keepHost", .flag, "Whether Host stays as it is; else its name ends in -shadow."),
         ], isStrict: true)
 
     static let timesShape = MapShape(

@@ -48,6 +48,7 @@ struct RouteReader {
     private mutating func route(_ tree: ConfigTree) -> [(route: Route, clusters: [Cluster])] {
         self.problems.allowOnly(Self.routeShape, in: tree)
         let targets = self.targets(tree)
+        let mirrors = self.mirrors(tree)
         let matches = tree["match"]?.elements ?? []
         if let match = tree["match"], matches.isEmpty {
             self.refuse(match, "nothing can match an empty list", "write a match, or take the key out: then all do")
@@ -57,8 +58,9 @@ struct RouteReader {
             let action = self.action(tree, match)
             let route = Route(
                 match: self.match(match), name: self.problems.text(tree["name"]), weights: targets.map(\.weight),
-                action: action, targetActions: targets.map { $0.action(action) }, at: (match ?? tree).location)
-            return (route, targets.compactMap(\.cluster))
+                action: action, targetActions: targets.map { $0.action(action) }, mirrors: mirrors.map(\.mirror),
+                at: (match ?? tree).location)
+            return (route, targets.compactMap(\.cluster) + mirrors.map(\.cluster))
         }
     }
 
@@ -112,15 +114,7 @@ struct RouteReader {
             if element["reply"] != nil {
                 self.refuse(element, "the target has both a cluster and a reply", "keep one of them")
             }
-            let name = element["cluster"]?.text ?? ""
-            guard let cluster = self.clusters[name] else {
-                let near = Spelling.nearest(to: name, among: Array(self.clusters.keys))
-                self.refuse(
-                    element["cluster"] ?? element, "no cluster is called \"\(name)\"",
-                    near.map { "did you mean \($0)?" } ?? "define it in mesh.clusters")
-                continue
-            }
-            self.used.insert(name)
+            guard let cluster = self.cluster(element) else { continue }
             target.cluster = cluster
             if target.weight > 0 { targets.append(target) }
         }
@@ -128,6 +122,33 @@ struct RouteReader {
             self.refuse(tree, "all weights of the route are 0", "give a target a weight")
         }
         return targets
+    }
+
+    /// The cluster that an element names.
+    private mutating func cluster(_ element: ConfigTree) -> Cluster? {
+        let name = element["cluster"]?.text ?? ""
+        guard let cluster = self.clusters[name] else {
+            let near = Spelling.nearest(to: name, among: Array(self.clusters.keys))
+            self.refuse(
+                element["cluster"] ?? element, "no cluster is called \"\(name)\"",
+                near.map { "did you mean \($0)?" } ?? "define it in mesh.clusters")
+            return nil
+        }
+        self.used.insert(name)
+        return cluster
+    }
+
+    private mutating func mirrors(_ tree: ConfigTree) -> [(mirror: RouteMirror, cluster: Cluster)] {
+        guard let mirrors = tree["mirrors"] else { return [] }
+        if tree["reply"] != nil || tree["redirect"] != nil {
+            self.refuse(mirrors, "mirrors has no effect on a route that answers at once", "take it out")
+        }
+        return mirrors.elements.compactMap { element in
+            self.problems.allowOnly(Self.mirrorShape, in: element)
+            let share = self.problems.share(element["percent"]) ?? RouteFault.all
+            let keepsHost = self.problems.flag(element["keepHost"]) ?? false
+            return self.cluster(element).map { (RouteMirror(share: share, keepsHost: keepsHost), $0) }
+        }
     }
 
     // MARK: Matches

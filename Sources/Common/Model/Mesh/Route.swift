@@ -24,6 +24,8 @@ package struct Route: Sendable {
     package let reference: String?
     /// Where the requests go, by weight; empty when they are answered at once.
     package internal(set) var targets: [RouteTarget]
+    /// Copies of the requests that other clusters get.
+    package internal(set) var mirrors: [RouteMirror]
     /// What else is done to the requests; `nil` for most routes.
     package let action: RouteAction?
     /// Where the route is written.
@@ -34,8 +36,10 @@ package struct Route: Sendable {
     /// - Parameter targetActions: Those of the targets, in their order; none where all do as the route does.
     package init(
         precedence: Int = 0, match: Match, name: String? = nil, reference: String? = nil, weights: [Int],
-        action: RouteAction? = nil, targetActions: [RouteAction?] = [], at location: ConfigLocation
+        action: RouteAction? = nil, targetActions: [RouteAction?] = [], mirrors: [RouteMirror] = [],
+        at location: ConfigLocation
     ) {
+        self.mirrors = mirrors
         self.precedence = precedence
         self.match = match
         self.name = name
@@ -46,6 +50,22 @@ package struct Route: Sendable {
         }
         self.action = action
         self.location = location
+    }
+}
+
+/// A copy of a route's requests that another cluster gets, and nobody waits for.
+package struct RouteMirror: Sendable, Equatable {
+    /// Index into ``VirtualHost/clusters``.
+    package internal(set) var cluster = 0
+    /// How many requests are copied, in millionths.
+    package let share: Int
+    /// Whether `Host` stays as it is; else the name in it ends in `-shadow`.
+    package let keepsHost: Bool
+
+    /// A copy.
+    package init(share: Int = RouteFault.all, keepsHost: Bool = false) {
+        self.share = share
+        self.keepsHost = keepsHost
     }
 }
 

@@ -20,7 +20,8 @@ package final class VirtualHost: Sendable {
 
     /// In the order in which they are tried; the first that matches decides.
     package let routes: [Route]
-    /// The different clusters of all targets: ``RouteTarget/cluster`` is an index into these.
+    /// The different clusters of all targets and mirrors: ``RouteTarget/cluster`` and ``RouteMirror/cluster`` are indices
+    /// into these.
     package let clusters: [Cluster]
     /// See ``Unmatched``.
     package let unmatched: Unmatched
@@ -48,23 +49,27 @@ package final class VirtualHost: Sendable {
 
     /// Routes in any order: a higher precedence is tried first, among equals the one that stands first.
     ///
-    /// - Parameter routes: The clusters of those targets that do not answer are given in place of their index.
+    /// - Parameter routes: The clusters of those targets that do not answer, and then those of the mirrors, are given in
+    ///   place of their index.
     package init(
         _ routes: [(route: Route, clusters: [Cluster])], unmatched: Unmatched = .newestVersion,
         chain: Chain = .services, profile: ReplyProfile = .serviceComb, service: String? = nil, plain: String
     ) {
         var known: [Cluster] = []
+        func place(of cluster: Cluster) -> Int {
+            if let place = known.firstIndex(of: cluster) { return place }
+            known.append(cluster)
+            return known.count - 1
+        }
         var numbered: [Route] = []
         for (route, clusters) in routes {
             var route = route
             let forwarding = route.targets.indices.filter { !route.targets[$0].isAnswer }
             for (index, cluster) in zip(forwarding, clusters) {
-                if let place = known.firstIndex(of: cluster) {
-                    route.targets[index].cluster = place
-                } else {
-                    route.targets[index].cluster = known.count
-                    known.append(cluster)
-                }
+                route.targets[index].cluster = place(of: cluster)
+            }
+            for (index, cluster) in zip(route.mirrors.indices, clusters.dropFirst(forwarding.count)) {
+                route.mirrors[index].cluster = place(of: cluster)
             }
             numbered.append(route)
         }
