@@ -72,6 +72,8 @@ final class Call {
     var outcome: Outcome?
     var error: ProxyError?
     var hasEnded = false
+    /// What it is a copy of a call by; `nil` for what a client has begun.
+    var mirror: MirrorCall?
     /// The longest wait for the head, as stages have set it.
     var limit: TimeAmount
     /// Whether the driver was asked for an answer without a chain.

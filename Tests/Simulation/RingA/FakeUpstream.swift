@@ -96,6 +96,9 @@ class FakeUpstream: Upstream {
             trial.received += body.readableBytes
         }
         trial.isRequestComplete = isComplete
+        if isComplete, call.mirror != nil, trial.received != call.sent {
+            self.world.violate("mirror", "the copy of call \(call.number) has \(trial.received) of \(call.sent) bytes")
+        }
         if isComplete {
             trial.waitsSince = self.world.loop.now
             if call.hasTrailers, ticket.driver.exchange.requestTrailers == nil {

@@ -29,6 +29,19 @@ extension RingWorld {
         func onFinish(_ exchange: inout Exchange) { self.world.finished(&exchange) }
     }
 
+    /// The same for copies, which are tried once.
+    struct MirrorProbe: Stage {
+        static let name = "mirror-probe"
+        private unowned let world: RingWorld
+
+        init(_ world: RingWorld) { self.world = world }
+
+        func onRequest(_ exchange: inout Exchange) -> Verdict {
+            self.world.enteredMirror(&exchange)
+            return .proceed
+        }
+    }
+
     /// Where CONNECT leads: what stands for the stage that finds external hosts, whose names only a resolver knows.
     struct TunnelStage: Stage {
         static let name = "tunnel"

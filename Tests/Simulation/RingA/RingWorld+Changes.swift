@@ -28,7 +28,8 @@ extension RingWorld {
         }
         self.outgoing = TrafficPlan(
             direction: .outgoing, chain: StageChain(chain), settings: config.proxy, trust: config.trust,
-            failureStatuses: config.governance.failureStatuses, marks: marks)
+            failureStatuses: config.governance.failureStatuses, marks: marks,
+            mirrors: StageChain(stages.mirrors + [MirrorProbe(self)]))
         let provider = ProviderPolicy(config, upon: self.incoming.provider)
         self.incoming = TrafficPlan(
             direction: .incoming,

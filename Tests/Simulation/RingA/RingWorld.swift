@@ -60,6 +60,10 @@ final class RingWorld: @unchecked Sendable {
     /// Of clusters that limit something.
     private(set) var tickets: [ObjectIdentifier: ClusterTickets] = [:]
     private var names = 0
+    /// Copies of calls that have come to an upstream.
+    private(set) var mirrors: [ObjectIdentifier: Call] = [:]
+    /// Copies that the balancing stage has let through.
+    private(set) var mirrorTries = 0
 
     private(set) var cause = Cause.begin
     /// The event that runs.
@@ -100,6 +104,7 @@ final class RingWorld: @unchecked Sendable {
         self.tunnels = .none
         self.subsets = [:]
         self.tickets = [:]
+        self.mirrors = [:]
         self.drained = nil
         self.cause = .begin
     }
@@ -170,6 +175,7 @@ final class RingWorld: @unchecked Sendable {
             if call.driver.phase == .held { return self.loop.nextDeadline ?? .distantFuture }
             next = min(next, call.driver.deadline)
         }
+        for call in self.mirrors.values where call.open != nil { next = min(next, call.driver.deadline) }
         for connection in self.connections { next = min(next, connection.deadline) }
         for connection in self.shared { next = min(next, connection.deadline) }
         for dial in self.connector.pending { next = min(next, dial.deadline) }
@@ -211,6 +217,7 @@ final class RingWorld: @unchecked Sendable {
     /// A try begins at an upstream: whether it may.
     func begin(_ ticket: Ticket, _ upstream: FakeUpstream) -> Trial? {
         let driver = ticket.driver
+        if let mirror = driver.call.downstream as? MirrorCall { return self.begin(mirror, ticket, upstream) }
         guard ticket.isValid, let call = self.call(of: driver.exchange), call.driver === driver, !call.hasEnded else {
             self.violate("over", "\(upstream.name) is given a request of a call that is over")
             return nil
@@ -229,6 +236,36 @@ final class RingWorld: @unchecked Sendable {
         call.trials.append(trial)
         call.movedAt = self.loop.now
         call.limit = driver.exchange.timeout ?? call.plan.settings.firstByte
+        return trial
+    }
+
+    /// A copy of a call comes to an upstream: once, and whole.
+    private func begin(_ mirror: MirrorCall, _ ticket: Ticket, _ upstream: FakeUpstream) -> Trial? {
+        let driver = ticket.driver
+        guard ticket.isValid, let original = self.call(of: driver.exchange) else {
+            self.violate("over", "\(upstream.name) is given a copy that is over")
+            return nil
+        }
+        if self.mirrors[ObjectIdentifier(mirror)] != nil {
+            self.violate("mirror", "the copy of call \(original.number) is sent twice")
+        }
+        if !original.isComplete { self.violate("mirror", "call \(original.number) is copied before it is whole") }
+        if driver === original.driver || !driver.plan.isMirror {
+            self.violate("mirror", "the copy of call \(original.number) is no call of its own")
+        }
+        let copy = Call(
+            number: original.number, kind: original.kind, client: "nobody", isHTTP2: original.isHTTP2,
+            plan: driver.plan, driver: driver, now: self.loop.now, timeout: nil, length: original.length,
+            hasTrailers: original.hasTrailers)
+        copy.mirror = mirror
+        copy.sent = original.sent
+        copy.isComplete = true
+        self.mirrors[ObjectIdentifier(mirror)] = copy
+        let trial = Trial(
+            number: self.trials.count, call: copy, now: self.loop.now, endpoint: upstream.endpoint,
+            wasReused: upstream.isUsed)
+        self.trials.append(trial)
+        copy.trials.append(trial)
         return trial
     }
 
@@ -296,6 +333,14 @@ final class RingWorld: @unchecked Sendable {
         call.entered += 1
         call.movedAt = self.loop.now
         call.limit = exchange.timeout ?? call.plan.settings.firstByte
+        guard let subset = exchange.balancing.subset else { return }
+        self.subsets[ObjectIdentifier(subset)] = subset
+        if let tickets = subset.tickets { self.tickets[ObjectIdentifier(tickets)] = tickets }
+    }
+
+    /// The balancing stage has let a copy through.
+    func enteredMirror(_ exchange: inout Exchange) {
+        self.mirrorTries += 1
         guard let subset = exchange.balancing.subset else { return }
         self.subsets[ObjectIdentifier(subset)] = subset
         if let tickets = subset.tickets { self.tickets[ObjectIdentifier(tickets)] = tickets }

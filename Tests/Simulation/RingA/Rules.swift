@@ -13,10 +13,9 @@ extension RingWorld {
     func check() throws {
         try self.throwViolation()
         if self.worker.isInEvent { throw Violation("events", "the event does not end") }
-        self.connections.removeAll { connection in
-            connection.closeIfTunnelIsOver()
-            return connection.isOver
-        }
+        // One that closes may have another one dialled.
+        for connection in self.connections { connection.closeIfTunnelIsOver() }
+        self.connections.removeAll { $0.isOver }
         var idle = 0
         for connection in self.connections {
             if connection.isIdle { idle += 1 }
@@ -45,7 +44,7 @@ extension RingWorld {
         if open != tickets.places.count {
             throw Violation("places", "\(open) connections are there, and \(tickets.places.count) are counted")
         }
-        let waiting = self.live.count { $0.driver.exchange.attempt.pending === tickets }
+        let waiting = self.allDrivers.count { $0.exchange.attempt.pending === tickets }
         if waiting != tickets.pendingCount {
             throw Violation("places", "\(waiting) wait for a connection, and \(tickets.pendingCount) are counted")
         }
@@ -57,6 +56,9 @@ extension RingWorld {
             throw Violation("places", "\(waiting) wait for a connection, though there is room")
         }
     }
+
+    /// Those of clients, and of copies.
+    private var allDrivers: [ExchangeDriver] { self.worker.deadlines.all.compactMap { $0 as? ExchangeDriver } }
 
     private func checkUpstream(_ upstream: FakeUpstream) throws {
         guard let ticket = upstream.ticket, let trial = upstream.trial else { return }
@@ -167,6 +169,10 @@ extension RingWorld {
             throw Violation("leak", "a cluster counts what is under way, and nothing is")
         }
         if self.worker.waits.count != 0 { throw Violation("leak", "somebody waits for the registry") }
+        self.collectDrivers()
+        if self.worker.mirrors.count != 0 || self.worker.mirrors.held != 0 {
+            throw Violation("leak", "\(self.worker.mirrors.count) copies are counted, and none is there")
+        }
         for driver in self.drivers.values
         where !driver.isIdle || driver.heldBytes != 0 || driver.deadline != .distantFuture {
             throw Violation("leak", "a driver is left")
@@ -211,7 +217,9 @@ extension RingWorld {
         let refused = self.calls.count { $0.isRefused && $0.error == nil }
         try compare("errors", totals.reduce(0) { $0 + $1.reasons.values.reduce(0, +) }, failed + refused)
         let attempts = self.endpoints.reduce(0) { $0 + $1.traffic.all.reduce(0) { $0 + $1.attempts.current } }
-        try compare("attempts", attempts, self.calls.reduce(0) { $0 + ($1.plan.marks != nil ? $1.entered : 0) })
+        try compare(
+            "attempts", attempts,
+            self.mirrorTries + self.calls.reduce(0) { $0 + ($1.plan.marks != nil ? $1.entered : 0) })
         for endpoint in self.endpoints {
             for shard in endpoint.traffic.all where shard.connections.current != 0 || shard.idle.current != 0 {
                 throw Violation("counters", "\(endpoint): \(shard.connections.current) connections are counted")
@@ -223,8 +231,14 @@ extension RingWorld {
         }
     }
 
+    /// Copies take drivers of their own.
+    private func collectDrivers() {
+        for driver in self.allDrivers { self.drivers[ObjectIdentifier(driver)] = driver }
+    }
+
     /// Takes everything down, so that nothing is kept in memory.
     func end() {
+        self.collectDrivers()
         self.worker.deadlines.stop()
         for _ in 0..<self.drivers.count {
             let driver = self.worker.takeDriver()

@@ -88,6 +88,23 @@ enum Variants {
             "cse.loadbalance.retryEnabled": "true", "cse.loadbalance.retryOnNext": "2",
             "cse.transport.failure.rest": "http_503", "cse.isolation.Consumer.timeoutInMilliseconds": "2000",
         ],
+        [
+            "mesh.clusters": "[{name: all, service: cart}, {name: copy, service: cart, tags: {lane: a}}]",
+            "mesh.hosts": """
+            - name: cart
+              routes:
+                - targets: [{cluster: all}]
+                  mirrors: [{cluster: copy}, {cluster: all, percent: 50}]
+            """,
+            "cse.loadbalance.retryEnabled": "true", "cse.loadbalance.retryOnNext": "2",
+            "cse.transport.failure.rest": "http_503", "cse.loadbalance.strategy.name": "LeastRequest",
+        ],
+        [
+            "mesh.clusters": "[{name: few, service: cart, limits: {connections: 2, pending: 2, requests: 3}}]",
+            "mesh.hosts": "[{name: cart, routes: [{targets: [{cluster: few}], mirrors: [{cluster: few}]}]}]",
+            "cse.loadbalance.retryEnabled": "true", "cse.loadbalance.retryOnNext": "1",
+            "cse.transport.failure.rest": "http_503",
+        ],
     ]
 
     private static let lanes = """
