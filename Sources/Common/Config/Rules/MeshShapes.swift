@@ -268,5 +268,8 @@ extension RouteReader {
                 "ttl", .duration(hasZero: true),
                 "Clients without the cookie are given one, for so long; 0s: as they run."),
             .init("path", .matching("/.*"), "For which paths they are; those of the request."),
-        ], isStrict: true)
+        ], isStrict: true, oneOf: Self.hashKinds)
+
+    /// What a hash may be taken of.
+    static let hashKinds = ["header", "cookie", "query", "source"]
 }

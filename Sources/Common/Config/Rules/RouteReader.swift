@@ -372,7 +372,7 @@ struct RouteReader {
     private mutating func hashKeys(_ tree: ConfigTree?) -> [HashKey] {
         (tree?.elements ?? []).compactMap { element in
             self.problems.allowOnly(Self.hashShape, in: element)
-            let kinds = element.entries.filter { ["header", "cookie", "query", "source"].contains($0.key) }
+            let kinds = element.entries.filter { Self.hashKinds.contains($0.key) }
             guard kinds.count == 1, let kind = kinds.first, let text = kind.value.text, !text.isEmpty,
                 let part = Self.part(kind.key, text)
             else {

@@ -115,6 +115,10 @@ struct SchemaWriter {
         var members: Members = properties.isEmpty ? [] : [("properties", .object(properties))]
         if !required.isEmpty { members.append(("required", .array(required))) }
         if map.isOne { members += [("minProperties", .number(1)), ("maxProperties", .number(1))] }
+        if !map.oneOf.isEmpty {
+            let choices = map.oneOf.map { OrderedJSON.object([("required", .array([.string($0)]))]) }
+            members.append(("oneOf", .array(choices)))
+        }
         if let others = map.others {
             members.append(("additionalProperties", .object(self.members(others, isNullable: true))))
         } else if map.isStrict {

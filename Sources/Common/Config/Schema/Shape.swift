@@ -73,9 +73,14 @@ package struct MapShape: Sendable {
     package let isStrict: Bool
     /// Whether exactly one of the keys has to be there.
     package let isOne: Bool
+    /// Keys of which exactly one has to be there; empty where none has.
+    package let oneOf: [String]
 
     /// A map.
-    package init(_ keys: [Key] = [], others: Shape? = nil, isStrict: Bool = false, isOne: Bool = false) {
+    package init(
+        _ keys: [Key] = [], others: Shape? = nil, isStrict: Bool = false, isOne: Bool = false, oneOf: [String] = []
+    ) {
+        self.oneOf = oneOf
         self.keys = keys
         self.others = others
         self.isStrict = isStrict
