@@ -29,7 +29,7 @@ SCENARIOS = list(cases())
 def runs(session, form):
     """What is going to be a `Run` by scenario, for the tests that were selected."""
     pool = ThreadPoolExecutor(AT_A_TIME)
-    names = [item.callspec.params["name"] for item in session.items if hasattr(item, "callspec")]
+    names = [item.callspec.params.get("name") for item in session.items if hasattr(item, "callspec")]
     yield {name: pool.submit(run.Run(name, "mesher", form).play) for name in scenario.every() if name in names}
     pool.shutdown(cancel_futures=True)
 

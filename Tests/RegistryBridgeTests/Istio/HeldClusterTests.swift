@@ -23,7 +23,7 @@ struct HeldClusterTests {
         arguments: [
             (["round_robin.v3.RoundRobin"], BalancingPolicy.Strategy.roundRobin),
             (["nobody.v1.Nobody", "random.v3.Random"], .random),
-            (["least_request.v3.LeastRequest", "random.v3.Random"], .leastRequest), (["maglev.v3.Maglev"], .ringHash),
+            (["least_request.v3.LeastRequest", "random.v3.Random"], .leastRequest), (["maglev.v3.Maglev"], .maglev),
         ])
     func policies(types: [String], strategy: BalancingPolicy.Strategy) throws {
         let (settings, gaps) = try Self.settings { cluster in
