@@ -94,7 +94,7 @@ package struct ConfigLoader: Sendable {
             "circuit_breaker", "load_balancing", "rate_limiting", "router", "tls", "auth", "monitoring", "tracing",
             "lager", "fault", "mesh",
         ]
-        return [("\(self.directory)/chassis.yaml", true), self.microserviceFile]
+        return [("\(self.directory)/chassis.yaml", !self.hasValue(of: Self.registryVariables)), self.microserviceFile]
             + optional.map { ("\(self.directory)/\($0).yaml", false) }
             + [self.mesherFile, (self.existing("egress.yaml"), false)]
     }
@@ -107,12 +107,23 @@ package struct ConfigLoader: Sendable {
         return nil
     }
 
+    /// Any of them says where services are, and may stand in for a chassis.yaml: a pod has none when nobody has made its
+    /// ConfigMap.
+    private static let registryVariables = [
+        "CSE_REGISTRY_ADDR", "PAAS_CSE_SC_ENDPOINT", "PAAS_CSE_ENDPOINT", "cse_service_registry_serviceDiscovery_type",
+    ]
+
+    /// Whether one of these variables is set.
+    private func hasValue(of variables: [String]) -> Bool {
+        variables.contains { !(self.environment[$0] ?? "").isEmpty }
+    }
+
     /// The flat file or, as old set-ups have it, the one in the only folder that has one.
     ///
     /// Environment variables may stand in for it, as in the original's container.
     private var microserviceFile: (path: String, isRequired: Bool) {
         let flat = "\(self.directory)/microservice.yaml"
-        let hasName = ["SERVICE_NAME", "CAS_COMPONENT_NAME"].contains { !(self.environment[$0] ?? "").isEmpty }
+        let hasName = self.hasValue(of: ["SERVICE_NAME", "CAS_COMPONENT_NAME"])
         let manager = FileManager.default
         if manager.fileExists(atPath: flat) { return (flat, !hasName) }
         let folders = (try? manager.contentsOfDirectory(atPath: self.directory)) ?? []
