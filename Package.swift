@@ -136,13 +136,18 @@ let package = Package(
                 nioHTTPTypes, nioWebSocket,
             ],
             swiftSettings: settings),
-        .target(name: "Injector", dependencies: ["Common"], swiftSettings: settings),
+        .target(
+            name: "Injector",
+            dependencies: [
+                "Common", "Serving", "TLS", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPTypes, nioSSL,
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "Mesher",
             dependencies: [
                 "CSocketIO", "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI",
-                "LocalRegistry", "TLS", argumentParser, coreMetrics, logging, nioCore, nioPosix, serviceLifecycle,
-                unixSignals,
+                "Injector", "LocalRegistry", "TLS", argumentParser, coreMetrics, logging, nioCore, nioPosix,
+                serviceLifecycle, unixSignals,
             ],
             swiftSettings: settings, linkerSettings: [.unsafeFlags(linking, .when(configuration: .release))]),
         .executableTarget(
@@ -190,10 +195,12 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "MesherTests", dependencies: ["AdminAPI", "Common", "Mesher", "TestSupport", coreMetrics],
+            name: "MesherTests",
+            dependencies: ["AdminAPI", "Common", "Mesher", "TestSupport", argumentParser, coreMetrics],
             swiftSettings: settings),
         .testTarget(
-            name: "InjectorTests", dependencies: ["Common", "Injector"], exclude: ["Golden"], swiftSettings: settings),
+            name: "InjectorTests", dependencies: ["Common", "Injector", "TestSupport", httpTypes, logging],
+            exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],
             swiftSettings: settings),

@@ -28,13 +28,20 @@ package struct InjectionPolicy: Sendable {
     /// What sidecars are made of.
     package let template: SidecarTemplate
     private let cluster: Cluster
+    private let build: String
     private let mark: String
 
     /// - Parameter build: The version of the injector, which pods are marked with.
     package init(_ template: SidecarTemplate, _ cluster: Cluster, build: String = BuildInfo.sourceVersion) {
         self.template = template
         self.cluster = cluster
+        self.build = build
         self.mark = "\(build)/\(template.digest)"
+    }
+
+    /// The same with another template.
+    func with(_ template: SidecarTemplate) -> InjectionPolicy {
+        InjectionPolicy(template, self.cluster, build: self.build)
     }
 
     /// Namespaces of the cluster itself.

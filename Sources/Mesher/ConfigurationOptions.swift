@@ -85,7 +85,8 @@ enum CommandLineText {
 
     /// The same with two dashes where an option was written with one, which the original took as well.
     static func normalized(_ arguments: [String]) -> [String] {
-        arguments.map { argument in
+        if arguments.first == "injector" { return InjectorArguments.normalized(arguments) }
+        return arguments.map { argument in
             let name = argument.dropFirst().prefix { $0 != "=" }
             return argument.hasPrefix("-") && Self.longOptions.contains(String(name)) ? "-\(argument)" : argument
         }

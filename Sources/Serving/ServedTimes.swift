@@ -8,6 +8,7 @@ import NIOCore
 struct ServedTimes {
     private let limits: ServerLimits
     private var inProgress = 0
+    private var hasAnswered = false
     private var isReading = false
     /// When the wait for a head or for the end of a body began; `nil` while there is nothing to wait for.
     private var waitsSince: NIODeadline?
@@ -44,6 +45,7 @@ struct ServedTimes {
     /// The answer has been written to its end.
     mutating func answerEnded(at now: NIODeadline) {
         self.inProgress = max(0, self.inProgress - 1)
+        self.hasAnswered = true
         if self.isIdle { self.waitsSince = now }
     }
 
@@ -71,6 +73,7 @@ struct ServedTimes {
             return true
         }
         guard let since = self.waitsSince else { return false }
-        return now - since >= self.limits.request
+        let isKept = self.isIdle && self.hasAnswered
+        return now - since >= (isKept ? self.limits.keepAlive : nil) ?? self.limits.request
     }
 }

@@ -14,6 +14,8 @@ package struct ServerLimits: Sendable {
     package var probes: Set<String>
     /// How long the head of a request may take, from the opening or the end of the last answer; then how long its body.
     package var request = TimeAmount.seconds(15)
+    /// How long a connection may be silent after an answer; `nil`: no longer than a request may take.
+    package var keepAlive: TimeAmount?
     /// How long a client may take for ``least`` bytes of an answer, or all that is left of it.
     package var answer = TimeAmount.seconds(10)
     /// See ``answer``.

@@ -243,8 +243,7 @@ import Testing
         ),
     ]
 
-    @Test("a patch is what it was", arguments: Self.golden.indices) func goldenPatch(_ index: Int) throws
-    {
+    @Test("a patch is what it was", arguments: Self.golden.indices) func goldenPatch(_ index: Int) throws {
         let each = Self.golden[index]
         let decision = try Injected(
             each.sample(), policy: try testPolicy(settings: each.settings, version: each.version)

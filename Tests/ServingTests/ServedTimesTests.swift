@@ -32,6 +32,27 @@ import Testing
         #expect(connection.isOverdue(at: 415))
     }
 
+    @Test(
+        "between requests a connection may be silent for as long as the server wants, and before the first for no longer"
+    )
+    func keepAlive() {
+        var limits = ServerLimits(places: 1)
+        limits.keepAlive = .seconds(120)
+        var times = ServedTimes(limits, at: Self.begin)
+        let isLate = times.isOverdue(at: Self.time(15), unsent: 0)
+        #expect(isLate)
+        times.requestBegan(at: Self.time(5))
+        times.requestEnded(at: Self.time(5))
+        times.answerEnded(at: Self.time(5))
+        let (isKept, isOver) = (
+            times.isOverdue(at: Self.time(124), unsent: 0), times.isOverdue(at: Self.time(125), unsent: 0)
+        )
+        #expect(!isKept && isOver)
+        times.requestBegan(at: Self.time(20))
+        let isSlow = times.isOverdue(at: Self.time(35), unsent: 0)
+        #expect(isSlow)
+    }
+
     @Test("who does not end a body in time is overdue, answered or not")
     func body() {
         let connection = Connection()
