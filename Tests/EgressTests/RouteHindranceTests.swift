@@ -29,7 +29,8 @@ import Testing
             try self.init(TestSidecar.config([:])) { rules in
                 rules.with(
                     ControlPlaneRoutes(
-                        ["shop": host], domains: DomainTable([.init("shop.test", port: nil, host: "shop")]), ports: [80],
+                        ["shop": host], domains: DomainTable([.init("shop.test", port: nil, host: "shop")]),
+                        ports: [80],
                         servedPorts: []
                     ))
             }

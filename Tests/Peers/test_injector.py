@@ -362,7 +362,7 @@ class TestTransport:
             for start in (b"POST /inj", head % 1000, head % 8_000_000, head % 8_000_000):
                 stack.enter_context(shared.connect()).sock.sendall(start)
             times = []
-            for number in range(50):
+            for _ in range(50):
                 began = time.monotonic()
                 with shared.connect() as api:
                     assert sidecar(api.review(pod())[1])

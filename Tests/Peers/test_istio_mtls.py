@@ -9,15 +9,15 @@ import tempfile
 import threading
 from pathlib import Path
 
-import istio  # noqa: F401  finds the control plane for tests
 import pytest
+
+import harness
+import istio  # noqa: F401  finds the control plane for tests
 from controlplane import scenario
 from controlplane.backends import Backends
 from controlplane.identity import Authority, SecureControlPlane, pem, token
 from controlplane.messages import PREFIX
 from controlplane.proxies import Mesher, envoy_binary
-
-import harness
 from harness import eventually, free_port, listens
 
 HOST = "shop.default.svc.cluster.local"
