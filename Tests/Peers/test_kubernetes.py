@@ -154,10 +154,19 @@ def test_rendering_twice_is_the_same_and_asks_no_cluster(render):
         ({"sidecar": {"runAsUser": 0}}, "/sidecar/runAsUser"),
         ({"image": {"digest": "latest"}}, "/image/digest"),
         (
-            {"injector": {"certManager": {"enabled": True}, "certificate": {"secretName": "x"}}},
+            {"injector": {"certificate": {"secretName": "x"}}},
             "injector.certManager.enabled and injector.certificate.secretName are both set",
         ),
         ({"injector": {"certificate": {"caBundle": "-----BEGIN CERTIFICATE-----"}}}, "secretName, which is not set"),
+        (
+            {"injector": {"certManager": {"enabled": False}, "certificate": {"secretName": "x"}}},
+            "injector.certificate.secretName needs injector.certificate.caBundle: set it to the PEM text",
+        ),
+        (
+            {"injector": {"certManager": {"enabled": False}}},
+            "the injector has no certificate: set injector.certManager.enabled=true, or injector.certificate.secretName",
+        ),
+        ({"rbac": {"create": True}}, "additional properties 'rbac' not allowed"),
     ],
 )
 def test_a_slip_fails_the_installation(environment, tmp_path, values, told):
@@ -177,7 +186,7 @@ def test_clusters_that_it_is_for(environment, version, fits):
     ("options", "told"),
     [
         ([], "rollout status deployment/sidecar-injector-webhook-mesher-deployment"),
-        (["rbac.create=false"], "until somebody lets mesher-sidecar-injector-service-account patch"),
+        ([], f"get certificate {BASE}\n"),
         (["injector.replicaCount=1"], "There is one replica"),
         (["injector.enabled=false"], "No injector was installed"),
     ],
@@ -260,9 +269,6 @@ def test_everything_that_is_named_is_there(objects, case):
     where = webhook["clientConfig"]["service"]
     assert (where["namespace"], where["name"]) == (service["metadata"]["namespace"], service["metadata"]["name"])
     assert where["port"] == service["spec"]["ports"][0]["port"]
-    (name,) = named(every, "MutatingWebhookConfiguration")
-    assert f"--webhookConfigName={name}" in container(every)["args"]
-    assert f"--webhookName={webhook['name']}" in container(every)["args"]
     # Its own pods never wait for it: by namespace, and by label.
     assert where["namespace"] in webhook["namespaceSelector"]["matchExpressions"][0]["values"]
     assert labels["app"] in webhook["objectSelector"]["matchExpressions"][0]["values"]
@@ -297,53 +303,51 @@ def test_images_have_a_version_and_labels_are_complete(objects, case):
 
 
 @pytest.mark.parametrize("case", RENDERINGS)
-def test_rights_are_those_that_the_certificates_need(objects, case):
-    """Its own webhook, its own Secret, and nothing at all where others care for the certificate."""
+def test_the_injector_has_no_rights(objects, case):
     every = objects(case)
-    args = container(every)["args"]
-    writes = "--manageCABundle=false" not in args
-    assert writes == (case not in ("own-certificates", "cert-manager"))
-    assert one(every, "Deployment")["spec"]["template"]["spec"]["automountServiceAccountToken"] == writes
-    roles = [each for each in every if each["kind"] in ("ClusterRole", "Role")]
-    if not writes or case == "no-rbac":
-        assert not roles
-        return
-    cluster = one(every, "ClusterRole")
-    base = "mesh-injector" if case == "everything" else BASE
-    (rule,) = cluster["rules"]
-    assert (rule["resources"], rule["resourceNames"]) == (["mutatingwebhookconfigurations"], [f"{base}-cfg"])
-    assert set(rule["verbs"]) == {"get", "list", "watch", "patch"}
-    bindings = [("ClusterRoleBinding", cluster)]
-    if case == "own-secret":
-        assert roles == [cluster], "the Secret is somebody else's"
+    assert not [each["kind"] for each in every if each["apiVersion"].startswith("rbac.")]
+    spec = one(every, "Deployment")["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    if case == "own-account":
+        assert (spec["serviceAccountName"], named(every, "ServiceAccount")) == ("injector", set())
     else:
-        secret = one(every, "Role")
-        assert [(rule.get("resourceNames"), rule["verbs"]) for rule in secret["rules"]] == [
-            ([f"{base}-certs"], ["get", "update"]),
-            (None, ["create"]),
-        ]
-        bindings.append(("RoleBinding", secret))
-    for kind, role in bindings:
-        binding = one(every, kind)
-        assert binding["roleRef"]["name"] == role["metadata"]["name"]
-        (subject,) = binding["subjects"]
-        assert subject["name"] in named(every, "ServiceAccount")
-        assert subject["namespace"] == "servicecomb"
+        account = one(every, "ServiceAccount")
+        assert account["automountServiceAccountToken"] is False
+        assert account["metadata"]["name"] == spec["serviceAccountName"]
 
 
-def test_certificates_of_others(objects):
-    own = one(objects("own-certificates"), "MutatingWebhookConfiguration")["webhooks"][0]["clientConfig"]
-    assert base64.b64decode(own["caBundle"]).startswith(b"-----BEGIN CERTIFICATE-----\nMIIB\n")
-    managed = objects("cert-manager")
-    webhook = one(managed, "MutatingWebhookConfiguration")
-    assert "caBundle" not in webhook["webhooks"][0]["clientConfig"]
-    certificate = one(managed, "Certificate", BASE)
-    assert webhook["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": f"servicecomb/{BASE}"}
-    assert f"{BASE}-svc.servicecomb.svc" in certificate["spec"]["dnsNames"]
-    volumes = one(managed, "Deployment")["spec"]["template"]["spec"]["volumes"]
-    assert {"name": "certificates", "secret": {"secretName": certificate["spec"]["secretName"]}} in volumes
-    assert certificate["spec"]["issuerRef"]["name"] in named(managed, "Issuer")
-    assert "PodDisruptionBudget" not in {each["kind"] for each in managed}, "one replica"
+@pytest.mark.parametrize("case", RENDERINGS)
+def test_the_certificate_is_somebody_s(objects, case):
+    """It is mounted where the injector looks for it, and the API server is told its authority."""
+    every = objects(case)
+    base = "mesh-injector" if case == "everything" else BASE
+    spec = one(every, "Deployment")["spec"]["template"]["spec"]
+    (secret,) = (volume["secret"]["secretName"] for volume in spec["volumes"] if volume["name"] == "certificates")
+    mount = {"name": "certificates", "mountPath": "/etc/webhook/mesher/certs", "readOnly": True}
+    assert mount in container(every)["volumeMounts"]
+    webhook = one(every, "MutatingWebhookConfiguration")
+    where = webhook["webhooks"][0]["clientConfig"]
+    told = webhook["metadata"].get("annotations", {}).get("cert-manager.io/inject-ca-from")
+    if case == "own-certificates":
+        assert base64.b64decode(where["caBundle"]).startswith(b"-----BEGIN CERTIFICATE-----\nMIIB\n")
+        assert (secret, told) == ("mesher-tls", None)
+        assert not named(every, "Certificate") | named(every, "Issuer")
+        return
+    certificate = one(every, "Certificate", base)
+    assert "caBundle" not in where and told == f"servicecomb/{base}"
+    assert certificate["metadata"]["namespace"] == "servicecomb"
+    assert certificate["spec"]["secretName"] == secret
+    assert f"{where['service']['name']}.{where['service']['namespace']}.svc" in certificate["spec"]["dnsNames"]
+    if case == "cert-manager":
+        assert certificate["spec"]["issuerRef"] == {"name": "company", "kind": "ClusterIssuer"}
+        assert not named(every, "Issuer") and named(every, "Certificate") == {base}
+        assert not named(every, "PodDisruptionBudget"), "one replica"
+        return
+    # An authority that signs itself, and this certificate.
+    issuer = one(every, "Issuer", certificate["spec"]["issuerRef"]["name"])
+    root = one(every, "Certificate", f"{base}-ca")
+    assert root["spec"]["isCA"] and root["spec"]["secretName"] == issuer["spec"]["ca"]["secretName"]
+    assert one(every, "Issuer", root["spec"]["issuerRef"]["name"])["spec"] == {"selfSigned": {}}
 
 
 # MARK: Kustomize and plain files
@@ -434,7 +438,10 @@ def program():
 
 @pytest.mark.parametrize("case", RENDERINGS)
 def test_the_injector_takes_the_options(objects, program, case):
+    """And explains each: those of the original that it takes, and does not use, are hidden."""
     options = [option.replace("$(POD_NAMESPACE)", "servicecomb") for option in container(objects(case))["args"]]
+    explained = set(re.findall(r"--\w+", run(program, "help", "injector").stdout))
+    assert {option.partition("=")[0] for option in options[1:]} <= explained
     done = run(program, *options, "--printTemplate")
     assert done.returncode == 0, done.stderr
 

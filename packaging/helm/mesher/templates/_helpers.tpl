@@ -10,14 +10,6 @@
 {{- end }}
 {{- end }}
 
-{{- define "mesher.role" -}}
-{{- if .Values.fullnameOverride }}{{ include "mesher.base" . }}{{ else }}mesher-sidecar-injector-mesher-system{{ end }}
-{{- end }}
-
-{{- define "mesher.binding" -}}
-{{- if .Values.fullnameOverride }}{{ include "mesher.base" . }}{{ else }}mesher-sidecar-injector-admin-role-binding-mesher-system{{ end }}
-{{- end }}
-
 {{- define "mesher.name" -}}
 {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -66,24 +58,23 @@ annotations:
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{/* "own", "certManager" or "selfMade" */}}
+{{/* Where the certificate comes from: "certManager" or "own". */}}
 {{- define "mesher.certificates" -}}
-{{- if and .Values.injector.certManager.enabled .Values.injector.certificate.secretName }}
-{{- fail "injector.certManager.enabled and injector.certificate.secretName are both set: choose one of them" }}
+{{- $managed := .Values.injector.certManager.enabled }}
+{{- $own := .Values.injector.certificate }}
+{{- if and $managed $own.secretName }}
+{{- fail "injector.certManager.enabled and injector.certificate.secretName are both set: for a Secret of yours, set injector.certManager.enabled=false" }}
 {{- end }}
-{{- if and .Values.injector.certificate.caBundle (not .Values.injector.certificate.secretName) }}
+{{- if and $own.caBundle (not $own.secretName) }}
 {{- fail "injector.certificate.caBundle is the authority of injector.certificate.secretName, which is not set" }}
 {{- end }}
-{{- if .Values.injector.certManager.enabled }}certManager
-{{- else if .Values.injector.certificate.secretName }}own
-{{- else }}selfMade
+{{- if and $own.secretName (not $own.caBundle) }}
+{{- fail "injector.certificate.secretName needs injector.certificate.caBundle: set it to the PEM text of the authority that signed the certificate" }}
 {{- end }}
+{{- if not (or $managed $own.secretName) }}
+{{- fail "the injector has no certificate: set injector.certManager.enabled=true, or injector.certificate.secretName and injector.certificate.caBundle" }}
 {{- end }}
-
-{{/* "yes" if the injector writes caBundle; else nothing */}}
-{{- define "mesher.writesAuthority" -}}
-{{- $made := include "mesher.certificates" . }}
-{{- if or (eq $made "selfMade") (and (eq $made "own") (not .Values.injector.certificate.caBundle)) }}yes{{ end }}
+{{- ternary "certManager" "own" $managed }}
 {{- end }}
 
 {{/* The file that says what sidecars are made of. */}}
