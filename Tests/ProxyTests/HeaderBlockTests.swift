@@ -37,6 +37,16 @@ import Testing
         #expect(try self.forward("OPTIONS http://a HTTP/1.0\r\n\r\n") == "OPTIONS * HTTP/1.1\r\n\r\n")
     }
 
+    @Test("orders to Envoy go, in any letters, and nothing else that begins like them")
+    func ordersToEnvoy() throws {
+        let text =
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Envoy-Max-Retries: 3\r\nx-envoy-retry-on: 5xx\r\nx-envoy-peer-metadata: m\r\n"
+            + "X-ENVOY-UPSTREAM-RQ-TIMEOUT-MS: 1\r\nx-every-day: c\r\nx-e: d\r\n\r\n"
+        #expect(
+            try self.forward(text) { block, _ in block.removeOrdersToEnvoy() }
+                == "GET / HTTP/1.1\r\nHost: a\r\nx-envoy-peer-metadata: m\r\nx-every-day: c\r\nx-e: d\r\n\r\n")
+    }
+
     @Test("hop-by-hop fields go, and those that Connection names")
     func hopByHop() throws {
         let text = """

@@ -15,6 +15,7 @@ struct RouteStage: Stage {
     func onRequest(_ exchange: inout Exchange) -> Verdict {
         guard let target = exchange.target, let matcher = target.policy.matcher else { return .proceed }
         let worker = exchange.worker
+        if target.policy.host?.profile == .envoy { exchange.requestHeaders.removeOrdersToEnvoy() }
         guard
             let route = matcher.route(
                 for: exchange.request, exchange.requestHeaders, mark: exchange.mark, using: &worker.random)

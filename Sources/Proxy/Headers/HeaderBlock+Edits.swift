@@ -21,6 +21,31 @@ extension HeaderBlock {
         if self.fields[index].removal == 0 { self.fields[index].removal = self.level }
     }
 
+    /// Removes the fields by which clients would direct Envoy, which takes them from those that it does not trust.
+    ///
+    /// - Source: Envoy's `ConnectionManagerUtility::cleanInternalHeaders`, and the router filter's list of request headers.
+    package mutating func removeOrdersToEnvoy() {
+        for index in 0..<self.count where !self.fields[index].isRemoved {
+            let (start, length) = (Int(self.fields[index].start), Int(self.fields[index].nameLength))
+            // Nearly all other names differ here.
+            guard length > 8, self.span.byte(at: start + 7) == UInt8(ascii: "-"),
+                self.span.byte(at: start + 2).lowercased == UInt8(ascii: "e")
+            else { continue }
+            if Self.ordersToEnvoy.contains(where: {
+                $0.count == length && Self.isEqual(self.span, start, $0, 0..<length)
+            }) {
+                self.removeField(at: index)
+            }
+        }
+    }
+
+    private static let ordersToEnvoy = [
+        "expected-rq-timeout-ms", "hedge-on-per-try-timeout", "max-retries", "retriable-header-names",
+        "retriable-status-codes", "retry-grpc-on", "retry-on", "upstream-alt-stat-name",
+        "upstream-rq-per-try-timeout-ms",
+        "upstream-rq-timeout-alt-response", "upstream-rq-timeout-ms",
+    ].map { Array("x-envoy-\($0)".utf8) }
+
     /// What the block is like at a moment, so that it can become like that again.
     package struct Mark {
         fileprivate let level: UInt8

@@ -376,7 +376,7 @@ package struct HeaderBlock: ~Copyable {
     // MARK: Comparing
 
     @inline(__always)
-    private static func isEqual(_ span: RawSpan, _ start: Int, _ lowercased: [UInt8], _ range: Range<Int>) -> Bool {
+    static func isEqual(_ span: RawSpan, _ start: Int, _ lowercased: [UInt8], _ range: Range<Int>) -> Bool {
         var offset = start
         for index in range {
             if span.byte(at: offset).lowercased != lowercased[index] { return false }

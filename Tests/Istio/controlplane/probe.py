@@ -42,7 +42,7 @@ KEYS |= {"shares", "tolerance", "unordered", "steady", "least", "most", "pause",
 # Fields that say how a message travels, when, or who carried it; each proxy has its own.
 TRAVEL = re.compile(
     "connection|keep-alive|proxy-connection|transfer-encoding|content-length|te|date|server|via|x-request-id"
-    "|x-forwarded-(?!host).*|x-cse-.*|x-mesher-.*|x-b3-.*|traceparent|tracestate|b3|x-envoy-(?!overloaded|ratelimited).*"
+    "|x-forwarded-(?!host).*|x-cse-.*|x-mesher-.*|x-b3-.*|traceparent|tracestate|b3|x-envoy-(?!overloaded|ratelimited|max-retries|retry-on|upstream-rq-timeout-ms).*"
     "|user-agent|x-real-ip|grpc-accept-encoding|accept-encoding"
 )
 
