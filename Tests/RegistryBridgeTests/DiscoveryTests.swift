@@ -309,7 +309,7 @@ private func failed(_ indexes: [Int], _ code: String, _ detail: String) -> Scrip
         }
         let discovery = Discovery(center, account: .init(name: "dev", password: "p"))
         try await discovery.run {
-            #expect(await eventually(within: .seconds(2)) { discovery.snapshot.current.isSynced })
+            #expect(await eventually(within: .seconds(20)) { discovery.snapshot.current.isSynced })
             #expect(discovery.status.current.failure == nil)
             #expect(center.questions("GET", "/health").allSatisfy { !$0.head.lowercased().contains("authorization") })
         }

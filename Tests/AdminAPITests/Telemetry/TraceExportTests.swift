@@ -29,7 +29,7 @@ import Testing
             spans.add(ByteBuffer(string: "{}"), ends: [2])
             #expect(await eventually { self.count("failed") == 1 })
             spans.add(ByteBuffer(string: "{}"), ends: [2])
-            #expect(await eventually { self.count("exported") == 1 })
+            #expect(await eventually(within: .seconds(20)) { self.count("exported") == 1 })
         }
         await collector.stop()
     }
