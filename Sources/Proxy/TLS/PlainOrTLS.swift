@@ -22,7 +22,7 @@ final class PlainOrTLS: ChannelInboundHandler, RemovableChannelHandler {
 
     /// - Parameter limit: How long the client may take for it.
     /// - Parameter budget: Where the connection has a place, which is given back here unless somebody takes over.
-    /// - Parameter secure: Adds the handlers of TLS, which answer for the place from then on, whether or not they throw.
+    /// - Parameter secure: Adds the handlers of TLS, which answer for the place from then on, unless it throws.
     /// - Parameter plain: Adds the handler of plain text, likewise.
     init(
         worker: Worker, limit: TimeAmount, budget: ConnectionBudget, secure: @escaping (any Channel) throws -> Void,
