@@ -139,7 +139,8 @@ let package = Package(
         .target(
             name: "Injector",
             dependencies: [
-                "Common", "Serving", "TLS", httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPTypes, nioSSL,
+                "Common", "Serving", "TLS", crypto, httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPTypes,
+                nioSSL,
             ],
             swiftSettings: settings),
         .executableTarget(

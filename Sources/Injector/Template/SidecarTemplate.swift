@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
+import Crypto
 
 /// What every sidecar is made of: plain data, which no request changes.
 package struct SidecarTemplate: Sendable {
@@ -50,6 +51,8 @@ package struct SidecarTemplate: Sendable {
         self.annotations = reader.annotations
         self.labels = reader.labels
         self.settings = reader.settings
-        self.digest = String(SHA256.digits(of: yaml).prefix(12))
+        self.digest = SHA256.hash(data: yaml).prefix(6).map { byte in
+            (byte < 0x10 ? "0" : "") + String(byte, radix: 16)
+        }.joined()
     }
 }
