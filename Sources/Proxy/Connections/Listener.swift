@@ -147,7 +147,10 @@ package final class Listener: Sendable {
         budget: ConnectionBudget, isGRPC: Bool, logger: Logger
     ) throws {
         try channel.syncOptions?.setOption(.maxMessagesPerRead, value: ProxySettings.readsPerEvent)
-        guard let material = tls.context(.either) else { throw ChannelError.operationUnsupported }
+        guard let material = tls.context(.either) else {
+            _ = worker.tlsMetrics.failed(tls.tag.side, "no_own_certificate", at: .now())
+            throw ChannelError.operationUnsupported
+        }
         let handshake = TLSHandshake(
             tls, service: nil, metrics: worker.tlsMetrics, logger: logger,
             limit: plans.value.settings.requestHead, budget: budget
