@@ -45,7 +45,7 @@ struct HeldCluster: Sendable, Equatable {
         var settings = try Self.settings(message, &gaps)
         settings.tls = self.transport.tls.map { .mesh($0) }
         self.settings = settings
-        self.gaps = gaps + self.transport.gaps
+        self.gaps = gaps + self.transport.gaps + Self.gapsOfConnections(message)
     }
 
     private static func source(_ message: XDSCluster) throws(ResourceMistake) -> Source {
@@ -168,6 +168,24 @@ struct HeldCluster: Sendable, Equatable {
     private static func limit(_ isWritten: Bool, _ value: UInt32, _ usual: Int) -> Int? {
         guard isWritten else { return usual }
         return value >= UInt32(Int32.max) ? nil : Int(value)
+    }
+
+    /// What it says of its connections and is not done.
+    private static func gapsOfConnections(_ message: XDSCluster) -> [String] {
+        guard let options = XDSHttpProtocolOptions.of(message) else {
+            return message.hasMaxRequestsPerConnection ? ["max_requests_per_connection is not kept to"] : []
+        }
+        let common = options.commonHTTPProtocolOptions
+        var gaps: [String] = []
+        if common.hasMaxRequestsPerConnection || message.hasMaxRequestsPerConnection {
+            gaps.append("max_requests_per_connection is not kept to")
+        }
+        if common.hasIdleTimeout { gaps.append("idle_timeout of connections is that of mesher.timeouts") }
+        if common.hasMaxConnectionDuration { gaps.append("max_connection_duration is not kept to") }
+        if case .useDownstreamProtocolConfig? = options.upstreamProtocolOptions {
+            gaps.append("use_downstream_protocol_config is not followed: HTTP/1.1 is spoken")
+        }
+        return gaps
     }
 
     /// Whether HTTP/2 is spoken to it, as to services of gRPC.

@@ -256,11 +256,7 @@ actor IstioKeeper {
     ) -> [Instance]? {
         var instances: [Instance] = []
         for member in service.members.members {
-            var places = [member.place]
-            if let name = member.name {
-                guard let addresses = self.names[name] else { return nil }
-                places = addresses.map { "\($0.asHost):\(member.port)" }
-            }
+            guard let places = self.places(of: member) else { return nil }
             let subset = service.subsets[member.place]
             for place in places {
                 guard let endpoint = try? builder.endpoint("\(service.isHTTP2 ? "grpc" : "rest")://\(place)") else {
@@ -277,6 +273,12 @@ actor IstioKeeper {
         return instances
     }
 
+    /// Where a member is: one place for each address of its name; `nil` while that is being looked up.
+    private func places(of member: HeldAssignment.Member) -> [String]? {
+        guard let name = member.name else { return [member.place] }
+        return self.names[name]?.map { "\($0.asHost):\(member.port)" }
+    }
+
     /// The members at their addresses; `nil` while a name is being looked up.
     private func entries(of assignment: HeldAssignment?, _ cluster: HeldCluster) -> [ClusterEntry]? {
         let settings = cluster.settings
@@ -285,11 +287,7 @@ actor IstioKeeper {
         let isWeighted = settings.strategy != .random
         var entries: [ClusterEntry] = []
         for member in assignment?.members ?? [] {
-            var places = [member.place]
-            if let name = member.name {
-                guard let addresses = self.names[name] else { return nil }
-                places = addresses.map { "\($0.asHost):\(member.port)" }
-            }
+            guard let places = self.places(of: member) else { return nil }
             entries += places.map { place in
                 ClusterEntry(
                     "\(scheme)://\(place)", weight: isWeighted ? member.weight : 1, priority: member.priority,

@@ -72,4 +72,27 @@ struct HeldClusterTests {
         #expect(budget == ClusterRetryBudget(percent: 20, least: 3))
         #expect([0, 15, 19, 20, 100].map { budget.most(of: $0) } == [3, 3, 3, 4, 20])
     }
+
+    @Test("what a cluster says of its connections and is not kept to is told")
+    func connections() throws {
+        var options = XDSHttpProtocolOptions()
+        options.useDownstreamProtocolConfig = .init()
+        options.commonHTTPProtocolOptions.idleTimeout = .init(seconds: 5)
+        options.commonHTTPProtocolOptions.maxRequestsPerConnection.value = 1
+        options.commonHTTPProtocolOptions.maxConnectionDuration = .init(seconds: 5)
+        var cluster = XDSCluster()
+        cluster.name = "c"
+        cluster.type = .static
+        let key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        #expect(try HeldCluster(cluster).gaps.isEmpty)
+        var any = Google_Protobuf_Any()
+        any.value = try options.serializedBytes()
+        cluster.typedExtensionProtocolOptions[key] = any
+        let words = try HeldCluster(cluster).gaps.map { String($0.prefix { $0 != " " }) }
+        #expect(
+            words == [
+                "max_requests_per_connection", "idle_timeout", "max_connection_duration",
+                "use_downstream_protocol_config",
+            ])
+    }
 }
