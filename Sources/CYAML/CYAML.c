@@ -72,12 +72,14 @@ bool cyaml_next(cyaml_reader *reader, cyaml_event *event) {
         break;
     case YAML_SEQUENCE_START_EVENT:
         event->kind = CYAML_LIST_START;
+        event->is_flow = from->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE;
         event->anchor = (const char *)from->data.sequence_start.anchor;
         event->tag = (const char *)from->data.sequence_start.tag;
         break;
     case YAML_SEQUENCE_END_EVENT: event->kind = CYAML_LIST_END; break;
     case YAML_MAPPING_START_EVENT:
         event->kind = CYAML_MAP_START;
+        event->is_flow = from->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE;
         event->anchor = (const char *)from->data.mapping_start.anchor;
         event->tag = (const char *)from->data.mapping_start.tag;
         break;

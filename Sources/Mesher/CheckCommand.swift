@@ -8,12 +8,16 @@ import FoundationEssentials
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Read the configuration and say everything that is wrong with it.",
-        usage: "mesher check [<options>] [--key=value …] [<folder> | <file> …]",
+        usage: """
+            mesher check [<options>] [--key=value …] [<folder> | <file> …]
+            mesher check --kubernetes [-f <file>] [<file> …]
+            """,
         discussion: """
             Each line is file:line:column: key: what is wrong; what to write
             instead. A folder is read as a configuration directory; of a file, its
             folder is read and what stands in the file is told. Without either, the
-            directory is that of a start.
+            directory is that of a start. With --kubernetes, files are manifests, of
+            which the annotations of pods are read that concern sidecars.
 
             Exits with 0 when nothing is wrong or worth a warning only, with 1 when
             there is a mistake with which mesher would not start, and with 64 when
@@ -24,6 +28,7 @@ struct CheckCommand: ParsableCommand {
               mesher check --strict /etc/mesher
               mesher check conf/router.yaml
               mesher check --json | jq '.problems[] | select(.severity == "error")'
+              kubectl get deployment -o yaml | mesher check --kubernetes -f -
             """)
 
     @OptionGroup var options: ConfigurationOptions
@@ -31,9 +36,20 @@ struct CheckCommand: ParsableCommand {
     @Flag(help: "Print one JSON document.")
     var json = false
 
+    @Flag(help: "Read manifests of Kubernetes, and not the configuration.")
+    var kubernetes = false
+
+    @Option(
+        name: [.customShort("f"), .customLong("file")],
+        help: ArgumentHelp("With --kubernetes: a manifest; - for standard input.", valueName: "file"),
+        completion: Completions.manifests)
+    var file: String?
+
     func run() throws {
         var options = self.options
         let paths = options.takeWords()
+        if self.kubernetes { return try self.checkManifests(paths) }
+        if let file = self.file { throw ValidationError("-f \(file) belongs to --kubernetes; write the file alone") }
         let checks = try paths.isEmpty ? [Check(options.loader())] : paths.map { try Self.check($0, options) }
         if self.json {
             try Console.print(json: CheckReport(checks))
@@ -63,16 +79,19 @@ struct CheckCommand: ParsableCommand {
     }
 
     private static func summary(_ checks: [Check]) -> String {
-        let problems = checks.flatMap(\.problems)
+        let files = checks.reduce(0) { $0 + $1.files.count }
+        let places = checks.map { $0.file ?? $0.loader.directory }.joined(separator: ", ")
+        return "\(Self.counts(checks.flatMap(\.problems))) in \(files) file\(files == 1 ? "" : "s") (\(places))"
+    }
+
+    /// How many there are of each severity.
+    static func counts(_ problems: [ConfigProblem]) -> String {
         func count(_ severity: ConfigProblem.Severity, _ one: String) -> String? {
             let count = problems.count { $0.severity == severity }
             return count == 0 ? nil : "\(count) \(one)\(count == 1 ? "" : "s")"
         }
         let found = [count(.error, "mistake"), count(.warning, "warning"), count(.note, "note")].compactMap(\.self)
-        let words = found.isEmpty ? "no mistakes" : found.joined(separator: ", ")
-        let files = checks.reduce(0) { $0 + $1.files.count }
-        let places = checks.map { $0.file ?? $0.loader.directory }.joined(separator: ", ")
-        return "\(words) in \(files) file\(files == 1 ? "" : "s") (\(places))"
+        return found.isEmpty ? "no mistakes" : found.joined(separator: ", ")
     }
 }
 
@@ -107,7 +126,7 @@ private struct Check {
 }
 
 /// The document of `mesher check --json`.
-private struct CheckReport: Encodable {
+struct CheckReport: Encodable {
     struct Problem: Encodable {
         let severity: String
         let file: String
@@ -127,11 +146,17 @@ private struct CheckReport: Encodable {
     let endpoints: [String]
     let problems: [Problem]
 
-    init(_ checks: [Check]) {
-        self.valid = !checks.contains(where: \.hasErrors)
-        self.files = checks.flatMap(\.files)
-        self.endpoints = checks.flatMap { $0.result.config.listeners.advertised.map(\.description) }
-        self.problems = checks.flatMap(\.problems).map { problem in
+    fileprivate init(_ checks: [Check]) {
+        self.init(
+            files: checks.flatMap(\.files), problems: checks.flatMap(\.problems),
+            endpoints: checks.flatMap { $0.result.config.listeners.advertised.map(\.description) })
+    }
+
+    init(files: [String], problems: [ConfigProblem], endpoints: [String] = []) {
+        self.valid = !problems.contains { $0.severity == .error }
+        self.files = files
+        self.endpoints = endpoints
+        self.problems = problems.map { problem in
             let location = problem.location
             return Problem(
                 severity: problem.severity.rawValue, file: location.source,

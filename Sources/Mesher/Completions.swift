@@ -8,6 +8,8 @@ import FoundationEssentials
 enum Completions {
     /// Files of configuration.
     static let files = CompletionKind.file(extensions: ["yaml", "yml"])
+    /// Manifests of Kubernetes.
+    static let manifests = CompletionKind.file(extensions: ["yaml", "yml", "json"])
     /// The usual methods.
     static let methods = CompletionKind.list(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
     /// Where the admin API is, unless somebody has moved it.

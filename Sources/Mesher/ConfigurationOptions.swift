@@ -81,7 +81,9 @@ struct ConfigurationOptions: ParsableArguments {
 /// The command line as users of the original write it.
 enum CommandLineText {
     /// The options that the commands know.
-    static let longOptions = ["config", "mode", "service-ports", "workers", "strict", "help", "version", "json", "all"]
+    static let longOptions = [
+        "config", "mode", "service-ports", "workers", "strict", "help", "version", "json", "all", "kubernetes",
+    ]
 
     /// The same with two dashes where an option was written with one, which the original took as well.
     static func normalized(_ arguments: [String]) -> [String] {

@@ -26,6 +26,7 @@ struct MesherCommand: AsyncParsableCommand {
               mesher quickstart   a sidecar and a demo service, to try it out
               mesher registry     a registry for this machine
               mesher injector     sidecars for the pods of a Kubernetes cluster
+              mesher inject -f shop.yaml   a manifest of Kubernetes with sidecars
               mesher check        what is wrong with the configuration
               mesher config       what holds, and where it is written
               mesher explain GET http://cart/   what becomes of a request, and why
@@ -40,8 +41,8 @@ struct MesherCommand: AsyncParsableCommand {
         version: "mesher \(BuildInfo.sourceVersion)",
         subcommands: [
             RunCommand.self, CheckCommand.self, ConfigCommand.self, ExplainCommand.self, TopCommand.self,
-            QuickstartCommand.self, RegistryCommand.self, InjectorCommand.self, VersionCommand.self,
-            ReferenceCommand.self,
+            QuickstartCommand.self, RegistryCommand.self, InjectorCommand.self, InjectCommand.self,
+            VersionCommand.self, ReferenceCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

@@ -13,7 +13,20 @@ import pytest
 
 from harness import binary
 
-COMMANDS = {"run", "check", "config", "explain", "top", "quickstart", "registry", "injector", "version", "reference", "help"}
+COMMANDS = {
+    "run",
+    "check",
+    "config",
+    "explain",
+    "top",
+    "quickstart",
+    "registry",
+    "injector",
+    "inject",
+    "version",
+    "reference",
+    "help",
+}
 
 
 @pytest.fixture(scope="module")

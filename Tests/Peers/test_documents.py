@@ -28,6 +28,7 @@ WITH_NOTHING = [
     "docs/configuration.md",
     "docs/editor.md",
     "docs/file-registry.md",
+    "docs/inject.md",
     "docs/live-configuration.md",
     "docs/local-registry.md",
     "docs/migration.md",

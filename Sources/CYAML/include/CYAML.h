@@ -38,6 +38,8 @@ typedef struct {
     size_t length;
     /// Whether a scalar has neither quotes nor a `|` or `>`.
     bool is_plain;
+    /// Whether a list or map has brackets or braces.
+    bool is_flow;
     /// The name behind `&` or `*`; NULL where there is none.
     const char *anchor;
     /// The tag, resolved; NULL where there is none.

@@ -24,9 +24,9 @@ package struct SidecarTemplate: Sendable {
     let annotations: [(String, String)]
     let labels: [(String, String)]
     /// What holds for all sidecars.
-    package let settings: InjectorSettings
+    package private(set) var settings: InjectorSettings
     /// The first twelve digits of the SHA-256 of all that it says.
-    package let digest: String
+    package private(set) var digest: String
 
     /// What a text says.
     ///
@@ -54,5 +54,23 @@ package struct SidecarTemplate: Sendable {
         self.digest = SHA256.hash(data: yaml).prefix(6).map { byte in
             (byte < 0x10 ? "0" : "") + String(byte, radix: 16)
         }.joined()
+    }
+
+    /// The same with settings of a command line.
+    ///
+    /// - Parameter discoveryType: Of pods that do not say; `nil`: as the template has it.
+    /// - Parameter placement: Of their sidecars, likewise.
+    package func with(
+        discoveryType: Wishes.DiscoveryType?, placement: InjectorSettings.Placement?
+    ) -> SidecarTemplate {
+        var changed = self
+        changed.settings.discoveryType = discoveryType ?? self.settings.discoveryType
+        changed.settings.placement = placement ?? self.settings.placement
+        let words = [changed.settings.discoveryType.rawValue, changed.settings.placement.rawValue]
+        if words != [self.settings.discoveryType.rawValue, self.settings.placement.rawValue] {
+            let text = ([self.digest] + words).joined(separator: " ")
+            changed.digest = String(SHA256.digits(of: Array(text.utf8)).prefix(12))
+        }
+        return changed
     }
 }

@@ -132,6 +132,23 @@ struct YAMLLines {
         return YAMLPlace(line: line + 1, column: String(decoding: before, as: UTF8.self).unicodeScalars.count + 1)
     }
 
+    /// The byte in a column, which lies at or behind a byte of the same line in a column of its own.
+    ///
+    /// Cost: the bytes between the two.
+    func offset(of place: YAMLPlace, from known: (place: YAMLPlace, offset: Int)?) -> Int {
+        guard place.line <= self.starts.count else { return self.bytes.count }
+        var (column, index) = (1, self.starts[place.line - 1])
+        if let known, known.place.line == place.line, known.place <= place {
+            (column, index) = (known.place.column, known.offset)
+        }
+        while column < place.column, index < self.bytes.count {
+            column += 1
+            index += 1
+            while index < self.bytes.count, self.bytes[index] & 0xc0 == 0x80 { index += 1 }
+        }
+        return index
+    }
+
     /// The last bracket that begins a value and that nothing closes; quotes and comments are passed over.
     ///
     /// Cost: one pass over the text.

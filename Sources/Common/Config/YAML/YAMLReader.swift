@@ -36,6 +36,8 @@ struct YAMLEvent {
     let kind: Kind
     let start: YAMLPlace
     let end: YAMLPlace
+    /// Whether a list or map has brackets or braces.
+    let isFlow: Bool
     /// The name behind `&`.
     let anchor: String?
     let tag: String?
@@ -95,7 +97,7 @@ struct YAMLReader: ~Copyable {
             }
         return YAMLEvent(
             kind: kind, start: unsafe YAMLPlace(event.start), end: unsafe YAMLPlace(event.end),
-            anchor: unsafe Self.text(event.anchor), tag: unsafe Self.text(event.tag))
+            isFlow: unsafe event.is_flow, anchor: unsafe Self.text(event.anchor), tag: unsafe Self.text(event.tag))
     }
 
     /// Why there is no next event.
