@@ -106,6 +106,7 @@ import Testing
     }
 
     @Test func whatIsNoManifest() {
+        #expect(Self.problems("# c\n--- null\n") == [])
         #expect(
             Self.problems("a: 1\n") == ["shop.yaml:1:1: this is no object of Kubernetes; write apiVersion: and kind:"])
         #expect(

@@ -323,6 +323,7 @@ struct ManifestCase: Sendable, CustomTestStringConvertible {
         let injection = try Self.inject(text)
         #expect(injection.notes == ["nothing to inject: 1 document, and no pod or workload among them"])
         #expect(Self.text(injection) == text)
+        #expect(Self.text(try Self.inject("--- null\n---\n\(text)")) == "--- null\n---\n\(text)")
         #expect(try Self.inject("").notes == ["nothing to inject: 0 documents, and no pod or workload among them"])
     }
 

@@ -28,6 +28,7 @@ package struct ManifestCheck: Sendable {
             self.linesBefore = part.linesBefore
             do throws(ConfigProblem) {
                 let tree = try ConfigTree(yaml: part.bytes, source: source, quoted: &self.quoted)
+                if case .null = tree { continue }
                 self.check(tree)
             } catch {
                 self.note(error.severity, at: error.location, error.key, error.problem, error.remedy)

@@ -134,6 +134,8 @@ package struct ManifestInjection: Sendable {
         let title = "document \(number)"
         do throws(ConfigProblem) {
             let json = try Self.json(stream.bytes, self.source)
+            // As good as an empty one.
+            if case .null = json { return }
             part.json = json
             // Through text, since that is what pods are looked at in.
             guard let document = try? JSONDocument(json.bytes) else {
