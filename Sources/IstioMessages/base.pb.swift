@@ -13,7 +13,8 @@
 // What clusters, endpoints and routes have in common.
 //
 // All files here name what mesher reads or writes of xDS v3, under the numbers that it has there; names of packages do not
-// travel. What is not named stays in `unknownFields` of its message.
+// travel. xDS v2 has the same numbers, and fields besides that v3 has given up: those say so. What is not named stays in
+// `unknownFields` of its message.
 
 package import SwiftProtobuf
 
@@ -236,6 +237,15 @@ package nonisolated struct XDSStringMatcher: Sendable {
     set {matchPattern = .suffix(newValue)}
   }
 
+  /// Of v2.
+  package var regex: String {
+    get {
+      if case .regex(let v)? = matchPattern {return v}
+      return String()
+    }
+    set {matchPattern = .regex(newValue)}
+  }
+
   package var safeRegex: XDSRegexMatcher {
     get {
       if case .safeRegex(let v)? = matchPattern {return v}
@@ -260,6 +270,8 @@ package nonisolated struct XDSStringMatcher: Sendable {
     case exact(String)
     case prefix(String)
     case suffix(String)
+    /// Of v2.
+    case regex(String)
     case safeRegex(XDSRegexMatcher)
     case contains(String)
 
@@ -575,7 +587,7 @@ nonisolated extension XDSRegexMatchAndSubstitute: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension XDSStringMatcher: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StringMatcher"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}exact\0\u{1}prefix\0\u{1}suffix\0\u{4}\u{2}safe_regex\0\u{3}ignore_case\0\u{1}contains\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}exact\0\u{1}prefix\0\u{1}suffix\0\u{1}regex\0\u{3}safe_regex\0\u{3}ignore_case\0\u{1}contains\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -605,6 +617,14 @@ nonisolated extension XDSStringMatcher: SwiftProtobuf.Message, SwiftProtobuf._Me
         if let v = v {
           if self.matchPattern != nil {try decoder.handleConflictingOneOf()}
           self.matchPattern = .suffix(v)
+        }
+      }()
+      case 4: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.matchPattern != nil {try decoder.handleConflictingOneOf()}
+          self.matchPattern = .regex(v)
         }
       }()
       case 5: try {
@@ -651,6 +671,10 @@ nonisolated extension XDSStringMatcher: SwiftProtobuf.Message, SwiftProtobuf._Me
     case .suffix?: try {
       guard case .suffix(let v)? = self.matchPattern else { preconditionFailure() }
       try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case .regex?: try {
+      guard case .regex(let v)? = self.matchPattern else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
     }()
     case .safeRegex?: try {
       guard case .safeRegex(let v)? = self.matchPattern else { preconditionFailure() }

@@ -78,6 +78,12 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
     set {_uniqueStorage()._lbPolicy = newValue}
   }
 
+  /// Of v2.
+  package var hosts: [XDSAddress] {
+    get {_storage._hosts}
+    set {_uniqueStorage()._hosts = newValue}
+  }
+
   package var maxRequestsPerConnection: SwiftProtobuf.Google_Protobuf_UInt32Value {
     get {_storage._maxRequestsPerConnection ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
     set {_uniqueStorage()._maxRequestsPerConnection = newValue}
@@ -95,6 +101,16 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
   package var hasCircuitBreakers: Bool {_storage._circuitBreakers != nil}
   /// Clears the value of `circuitBreakers`. Subsequent reads from it will return its default value.
   package mutating func clearCircuitBreakers() {_uniqueStorage()._circuitBreakers = nil}
+
+  /// Of v2.
+  package var tlsContext: XDSUpstreamTlsContext {
+    get {_storage._tlsContext ?? XDSUpstreamTlsContext()}
+    set {_uniqueStorage()._tlsContext = newValue}
+  }
+  /// Returns true if `tlsContext` has been explicitly set.
+  package var hasTlsContext: Bool {_storage._tlsContext != nil}
+  /// Clears the value of `tlsContext`. Subsequent reads from it will return its default value.
+  package mutating func clearTlsContext() {_uniqueStorage()._tlsContext = nil}
 
   package var http2ProtocolOptions: XDSHttp2ProtocolOptions {
     get {_storage._http2ProtocolOptions ?? XDSHttp2ProtocolOptions()}
@@ -293,6 +309,9 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
     case leastRequest // = 1
     case ringHash // = 2
     case random // = 3
+
+    /// Of v2.
+    case originalDstLb // = 4
     case maglev // = 5
     case clusterProvided // = 6
     case loadBalancingPolicyConfig // = 7
@@ -308,6 +327,7 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
       case 1: self = .leastRequest
       case 2: self = .ringHash
       case 3: self = .random
+      case 4: self = .originalDstLb
       case 5: self = .maglev
       case 6: self = .clusterProvided
       case 7: self = .loadBalancingPolicyConfig
@@ -321,6 +341,7 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
       case .leastRequest: return 1
       case .ringHash: return 2
       case .random: return 3
+      case .originalDstLb: return 4
       case .maglev: return 5
       case .clusterProvided: return 6
       case .loadBalancingPolicyConfig: return 7
@@ -334,6 +355,7 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
       .leastRequest,
       .ringHash,
       .random,
+      .originalDstLb,
       .maglev,
       .clusterProvided,
       .loadBalancingPolicyConfig,
@@ -452,6 +474,16 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
 
     package var name: String = String()
 
+    /// Of v2: the message in its form in JSON.
+    package var config: SwiftProtobuf.Google_Protobuf_Struct {
+      get {_config ?? SwiftProtobuf.Google_Protobuf_Struct()}
+      set {_config = newValue}
+    }
+    /// Returns true if `config` has been explicitly set.
+    package var hasConfig: Bool {self._config != nil}
+    /// Clears the value of `config`. Subsequent reads from it will return its default value.
+    package mutating func clearConfig() {self._config = nil}
+
     package var typedConfig: SwiftProtobuf.Google_Protobuf_Any {
       get {_typedConfig ?? SwiftProtobuf.Google_Protobuf_Any()}
       set {_typedConfig = newValue}
@@ -465,6 +497,7 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
 
     package init() {}
 
+    fileprivate var _config: SwiftProtobuf.Google_Protobuf_Struct? = nil
     fileprivate var _typedConfig: SwiftProtobuf.Google_Protobuf_Any? = nil
   }
 
@@ -1233,7 +1266,7 @@ fileprivate nonisolated let _protobuf_package = "mesher.xds"
 
 nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Cluster"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{4}\u{2}lb_policy\0\u{4}\u{3}max_requests_per_connection\0\u{3}circuit_breakers\0\u{4}\u{4}http2_protocol_options\0\u{4}\u{2}dns_refresh_rate\0\u{3}dns_lookup_family\0\u{4}\u{2}outlier_detection\0\u{4}\u{4}ring_hash_lb_config\0\u{3}transport_socket\0\u{1}metadata\0\u{4}\u{2}common_lb_config\0\u{4}\u{6}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{3}cluster_type\0\u{3}respect_dns_ttl\0\u{4}\u{2}load_balancing_policy\0\u{4}\u{2}transport_socket_matches\0\u{4}\u{9}maglev_lb_config\0\u{4}\u{4}round_robin_lb_config\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{4}\u{2}lb_policy\0\u{1}hosts\0\u{4}\u{2}max_requests_per_connection\0\u{3}circuit_breakers\0\u{3}tls_context\0\u{4}\u{3}http2_protocol_options\0\u{4}\u{2}dns_refresh_rate\0\u{3}dns_lookup_family\0\u{4}\u{2}outlier_detection\0\u{4}\u{4}ring_hash_lb_config\0\u{3}transport_socket\0\u{1}metadata\0\u{4}\u{2}common_lb_config\0\u{4}\u{6}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{3}cluster_type\0\u{3}respect_dns_ttl\0\u{4}\u{2}load_balancing_policy\0\u{4}\u{2}transport_socket_matches\0\u{4}\u{9}maglev_lb_config\0\u{4}\u{4}round_robin_lb_config\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1241,8 +1274,10 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     var _edsClusterConfig: XDSCluster.EdsClusterConfig? = nil
     var _connectTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _lbPolicy: XDSCluster.LbPolicy = .roundRobin
+    var _hosts: [XDSAddress] = []
     var _maxRequestsPerConnection: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
     var _circuitBreakers: XDSCircuitBreakers? = nil
+    var _tlsContext: XDSUpstreamTlsContext? = nil
     var _http2ProtocolOptions: XDSHttp2ProtocolOptions? = nil
     var _dnsRefreshRate: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _dnsLookupFamily: XDSCluster.DnsLookupFamily = .auto
@@ -1271,8 +1306,10 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       _edsClusterConfig = source._edsClusterConfig
       _connectTimeout = source._connectTimeout
       _lbPolicy = source._lbPolicy
+      _hosts = source._hosts
       _maxRequestsPerConnection = source._maxRequestsPerConnection
       _circuitBreakers = source._circuitBreakers
+      _tlsContext = source._tlsContext
       _http2ProtocolOptions = source._http2ProtocolOptions
       _dnsRefreshRate = source._dnsRefreshRate
       _dnsLookupFamily = source._dnsLookupFamily
@@ -1316,8 +1353,10 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         case 3: try { try decoder.decodeSingularMessageField(value: &_storage._edsClusterConfig) }()
         case 4: try { try decoder.decodeSingularMessageField(value: &_storage._connectTimeout) }()
         case 6: try { try decoder.decodeSingularEnumField(value: &_storage._lbPolicy) }()
+        case 7: try { try decoder.decodeRepeatedMessageField(value: &_storage._hosts) }()
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._maxRequestsPerConnection) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._circuitBreakers) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._tlsContext) }()
         case 14: try { try decoder.decodeSingularMessageField(value: &_storage._http2ProtocolOptions) }()
         case 16: try { try decoder.decodeSingularMessageField(value: &_storage._dnsRefreshRate) }()
         case 17: try { try decoder.decodeSingularEnumField(value: &_storage._dnsLookupFamily) }()
@@ -1422,11 +1461,17 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       if _storage._lbPolicy != .roundRobin {
         try visitor.visitSingularEnumField(value: _storage._lbPolicy, fieldNumber: 6)
       }
+      if !_storage._hosts.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._hosts, fieldNumber: 7)
+      }
       try { if let v = _storage._maxRequestsPerConnection {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
       } }()
       try { if let v = _storage._circuitBreakers {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._tlsContext {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
       } }()
       try { if let v = _storage._http2ProtocolOptions {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
@@ -1498,8 +1543,10 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         if _storage._edsClusterConfig != rhs_storage._edsClusterConfig {return false}
         if _storage._connectTimeout != rhs_storage._connectTimeout {return false}
         if _storage._lbPolicy != rhs_storage._lbPolicy {return false}
+        if _storage._hosts != rhs_storage._hosts {return false}
         if _storage._maxRequestsPerConnection != rhs_storage._maxRequestsPerConnection {return false}
         if _storage._circuitBreakers != rhs_storage._circuitBreakers {return false}
+        if _storage._tlsContext != rhs_storage._tlsContext {return false}
         if _storage._http2ProtocolOptions != rhs_storage._http2ProtocolOptions {return false}
         if _storage._dnsRefreshRate != rhs_storage._dnsRefreshRate {return false}
         if _storage._dnsLookupFamily != rhs_storage._dnsLookupFamily {return false}
@@ -1527,7 +1574,7 @@ nonisolated extension XDSCluster.DiscoveryType: SwiftProtobuf._ProtoNameProvidin
 }
 
 nonisolated extension XDSCluster.LbPolicy: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROUND_ROBIN\0\u{1}LEAST_REQUEST\0\u{1}RING_HASH\0\u{1}RANDOM\0\u{2}\u{2}MAGLEV\0\u{1}CLUSTER_PROVIDED\0\u{1}LOAD_BALANCING_POLICY_CONFIG\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROUND_ROBIN\0\u{1}LEAST_REQUEST\0\u{1}RING_HASH\0\u{1}RANDOM\0\u{1}ORIGINAL_DST_LB\0\u{1}MAGLEV\0\u{1}CLUSTER_PROVIDED\0\u{1}LOAD_BALANCING_POLICY_CONFIG\0")
 }
 
 nonisolated extension XDSCluster.DnsLookupFamily: SwiftProtobuf._ProtoNameProviding {
@@ -1633,7 +1680,7 @@ nonisolated extension XDSCluster.EdsClusterConfig: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension XDSCluster.TransportSocket: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = XDSCluster.protoMessageName + ".TransportSocket"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{4}\u{2}typed_config\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}config\0\u{3}typed_config\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1642,6 +1689,7 @@ nonisolated extension XDSCluster.TransportSocket: SwiftProtobuf.Message, SwiftPr
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._config) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._typedConfig) }()
       default: break
       }
@@ -1656,6 +1704,9 @@ nonisolated extension XDSCluster.TransportSocket: SwiftProtobuf.Message, SwiftPr
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
+    try { if let v = self._config {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     try { if let v = self._typedConfig {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     } }()
@@ -1664,6 +1715,7 @@ nonisolated extension XDSCluster.TransportSocket: SwiftProtobuf.Message, SwiftPr
 
   package static func ==(lhs: XDSCluster.TransportSocket, rhs: XDSCluster.TransportSocket) -> Bool {
     if lhs.name != rhs.name {return false}
+    if lhs._config != rhs._config {return false}
     if lhs._typedConfig != rhs._typedConfig {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

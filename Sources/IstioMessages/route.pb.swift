@@ -118,6 +118,12 @@ package nonisolated struct XDSVirtualHost: @unchecked Sendable {
     set {_uniqueStorage()._responseHeadersToRemove = newValue}
   }
 
+  /// Of v2: messages in their form in JSON.
+  package var perFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Struct> {
+    get {_storage._perFilterConfig}
+    set {_uniqueStorage()._perFilterConfig = newValue}
+  }
+
   package var requestHeadersToRemove: [String] {
     get {_storage._requestHeadersToRemove}
     set {_uniqueStorage()._requestHeadersToRemove = newValue}
@@ -253,6 +259,12 @@ package nonisolated struct XDSRoute: @unchecked Sendable {
   /// Clears the value of `decorator`. Subsequent reads from it will return its default value.
   package mutating func clearDecorator() {_uniqueStorage()._decorator = nil}
 
+  /// Of v2: messages in their form in JSON.
+  package var perFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Struct> {
+    get {_storage._perFilterConfig}
+    set {_uniqueStorage()._perFilterConfig = newValue}
+  }
+
   package var requestHeadersToAdd: [XDSHeaderValueOption] {
     get {_storage._requestHeadersToAdd}
     set {_uniqueStorage()._requestHeadersToAdd = newValue}
@@ -333,6 +345,15 @@ package nonisolated struct XDSRouteMatch: Sendable {
     set {pathSpecifier = .path(newValue)}
   }
 
+  /// Of v2.
+  package var regex: String {
+    get {
+      if case .regex(let v)? = pathSpecifier {return v}
+      return String()
+    }
+    set {pathSpecifier = .regex(newValue)}
+  }
+
   package var safeRegex: XDSRegexMatcher {
     get {
       if case .safeRegex(let v)? = pathSpecifier {return v}
@@ -385,6 +406,8 @@ package nonisolated struct XDSRouteMatch: Sendable {
   package nonisolated enum OneOf_PathSpecifier: Equatable, Sendable {
     case prefix(String)
     case path(String)
+    /// Of v2.
+    case regex(String)
     case safeRegex(XDSRegexMatcher)
     case pathSeparatedPrefix(String)
 
@@ -422,6 +445,15 @@ package nonisolated struct XDSHeaderMatcher: Sendable {
       return String()
     }
     set {headerMatchSpecifier = .exactMatch(newValue)}
+  }
+
+  /// Of v2.
+  package var regexMatch: String {
+    get {
+      if case .regexMatch(let v)? = headerMatchSpecifier {return v}
+      return String()
+    }
+    set {headerMatchSpecifier = .regexMatch(newValue)}
   }
 
   package var rangeMatch: XDSInt64Range {
@@ -488,6 +520,8 @@ package nonisolated struct XDSHeaderMatcher: Sendable {
 
   package nonisolated enum OneOf_HeaderMatchSpecifier: Equatable, Sendable {
     case exactMatch(String)
+    /// Of v2.
+    case regexMatch(String)
     case rangeMatch(XDSInt64Range)
     case presentMatch(Bool)
     case prefixMatch(String)
@@ -507,6 +541,18 @@ package nonisolated struct XDSQueryParameterMatcher: Sendable {
   // methods supported on all messages.
 
   package var name: String = String()
+
+  /// Of v2: a text, or an expression; empty for any value.
+  package var value: String = String()
+
+  package var regex: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_regex ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_regex = newValue}
+  }
+  /// Returns true if `regex` has been explicitly set.
+  package var hasRegex: Bool {self._regex != nil}
+  /// Clears the value of `regex`. Subsequent reads from it will return its default value.
+  package mutating func clearRegex() {self._regex = nil}
 
   package var queryParameterMatchSpecifier: XDSQueryParameterMatcher.OneOf_QueryParameterMatchSpecifier? = nil
 
@@ -535,6 +581,8 @@ package nonisolated struct XDSQueryParameterMatcher: Sendable {
   }
 
   package init() {}
+
+  fileprivate var _regex: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
 }
 
 package nonisolated struct XDSRouteAction: @unchecked Sendable {
@@ -624,10 +672,30 @@ package nonisolated struct XDSRouteAction: @unchecked Sendable {
   /// Clears the value of `retryPolicy`. Subsequent reads from it will return its default value.
   package mutating func clearRetryPolicy() {_uniqueStorage()._retryPolicy = nil}
 
+  /// Of v2.
+  package var requestMirrorPolicy: XDSRouteAction.RequestMirrorPolicy {
+    get {_storage._requestMirrorPolicy ?? XDSRouteAction.RequestMirrorPolicy()}
+    set {_uniqueStorage()._requestMirrorPolicy = newValue}
+  }
+  /// Returns true if `requestMirrorPolicy` has been explicitly set.
+  package var hasRequestMirrorPolicy: Bool {_storage._requestMirrorPolicy != nil}
+  /// Clears the value of `requestMirrorPolicy`. Subsequent reads from it will return its default value.
+  package mutating func clearRequestMirrorPolicy() {_uniqueStorage()._requestMirrorPolicy = nil}
+
   package var hashPolicy: [XDSRouteAction.HashPolicy] {
     get {_storage._hashPolicy}
     set {_uniqueStorage()._hashPolicy = newValue}
   }
+
+  /// Of v2.
+  package var useWebsocket: SwiftProtobuf.Google_Protobuf_BoolValue {
+    get {_storage._useWebsocket ?? SwiftProtobuf.Google_Protobuf_BoolValue()}
+    set {_uniqueStorage()._useWebsocket = newValue}
+  }
+  /// Returns true if `useWebsocket` has been explicitly set.
+  package var hasUseWebsocket: Bool {_storage._useWebsocket != nil}
+  /// Clears the value of `useWebsocket`. Subsequent reads from it will return its default value.
+  package mutating func clearUseWebsocket() {_uniqueStorage()._useWebsocket = nil}
 
   /// Older than what stands in `typed_per_filter_config`.
   package var cors: XDSRouteCorsPolicy {
@@ -675,15 +743,6 @@ package nonisolated struct XDSRouteAction: @unchecked Sendable {
     get {_storage._upgradeConfigs}
     set {_uniqueStorage()._upgradeConfigs = newValue}
   }
-
-  package var requestMirrorPolicy: XDSRouteAction.RequestMirrorPolicy {
-    get {_storage._requestMirrorPolicy ?? XDSRouteAction.RequestMirrorPolicy()}
-    set {_uniqueStorage()._requestMirrorPolicy = newValue}
-  }
-  /// Returns true if `requestMirrorPolicy` has been explicitly set.
-  package var hasRequestMirrorPolicy: Bool {_storage._requestMirrorPolicy != nil}
-  /// Clears the value of `requestMirrorPolicy`. Subsequent reads from it will return its default value.
-  package mutating func clearRequestMirrorPolicy() {_uniqueStorage()._requestMirrorPolicy = nil}
 
   package var requestMirrorPolicies: [XDSRouteAction.RequestMirrorPolicy] {
     get {_storage._requestMirrorPolicies}
@@ -1031,6 +1090,9 @@ package nonisolated struct XDSWeightedCluster: Sendable {
     package var responseHeadersToAdd: [XDSHeaderValueOption] = []
 
     package var responseHeadersToRemove: [String] = []
+
+    /// Of v2: messages in their form in JSON.
+    package var perFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Struct> = [:]
 
     package var requestHeadersToRemove: [String] = []
 
@@ -1583,7 +1645,7 @@ nonisolated extension XDSRouteConfiguration: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VirtualHost"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{3}request_headers_to_add\0\u{1}cors\0\u{4}\u{2}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{4}\u{6}request_mirror_policies\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}domains\0\u{1}routes\0\u{3}require_tls\0\u{4}\u{3}request_headers_to_add\0\u{1}cors\0\u{4}\u{2}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{3}per_filter_config\0\u{3}request_headers_to_remove\0\u{3}include_request_attempt_count\0\u{3}typed_per_filter_config\0\u{3}retry_policy\0\u{4}\u{6}request_mirror_policies\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1594,6 +1656,7 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _requestHeadersToAdd: [XDSHeaderValueOption] = []
     var _responseHeadersToAdd: [XDSHeaderValueOption] = []
     var _responseHeadersToRemove: [String] = []
+    var _perFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Struct> = [:]
     var _requestHeadersToRemove: [String] = []
     var _includeRequestAttemptCount: Bool = false
     var _typedPerFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Any> = [:]
@@ -1617,6 +1680,7 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _requestHeadersToAdd = source._requestHeadersToAdd
       _responseHeadersToAdd = source._responseHeadersToAdd
       _responseHeadersToRemove = source._responseHeadersToRemove
+      _perFilterConfig = source._perFilterConfig
       _requestHeadersToRemove = source._requestHeadersToRemove
       _includeRequestAttemptCount = source._includeRequestAttemptCount
       _typedPerFilterConfig = source._typedPerFilterConfig
@@ -1648,6 +1712,7 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._cors) }()
         case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._responseHeadersToAdd) }()
         case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._responseHeadersToRemove) }()
+        case 12: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Struct>.self, value: &_storage._perFilterConfig) }()
         case 13: try { try decoder.decodeRepeatedStringField(value: &_storage._requestHeadersToRemove) }()
         case 14: try { try decoder.decodeSingularBoolField(value: &_storage._includeRequestAttemptCount) }()
         case 15: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &_storage._typedPerFilterConfig) }()
@@ -1689,6 +1754,9 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._responseHeadersToRemove.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._responseHeadersToRemove, fieldNumber: 11)
       }
+      if !_storage._perFilterConfig.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Struct>.self, value: _storage._perFilterConfig, fieldNumber: 12)
+      }
       if !_storage._requestHeadersToRemove.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._requestHeadersToRemove, fieldNumber: 13)
       }
@@ -1721,6 +1789,7 @@ nonisolated extension XDSVirtualHost: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._requestHeadersToAdd != rhs_storage._requestHeadersToAdd {return false}
         if _storage._responseHeadersToAdd != rhs_storage._responseHeadersToAdd {return false}
         if _storage._responseHeadersToRemove != rhs_storage._responseHeadersToRemove {return false}
+        if _storage._perFilterConfig != rhs_storage._perFilterConfig {return false}
         if _storage._requestHeadersToRemove != rhs_storage._requestHeadersToRemove {return false}
         if _storage._includeRequestAttemptCount != rhs_storage._includeRequestAttemptCount {return false}
         if _storage._typedPerFilterConfig != rhs_storage._typedPerFilterConfig {return false}
@@ -1741,13 +1810,14 @@ nonisolated extension XDSVirtualHost.TlsRequirementType: SwiftProtobuf._ProtoNam
 
 nonisolated extension XDSRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Route"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}route\0\u{1}redirect\0\u{1}metadata\0\u{1}decorator\0\u{4}\u{2}direct_response\0\u{4}\u{2}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{3}request_headers_to_remove\0\u{3}typed_per_filter_config\0\u{1}name\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}match\0\u{1}route\0\u{1}redirect\0\u{1}metadata\0\u{1}decorator\0\u{4}\u{2}direct_response\0\u{3}per_filter_config\0\u{3}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{3}request_headers_to_remove\0\u{3}typed_per_filter_config\0\u{1}name\0")
 
   fileprivate class _StorageClass {
     var _match: XDSRouteMatch? = nil
     var _action: XDSRoute.OneOf_Action?
     var _metadata: XDSMetadata? = nil
     var _decorator: XDSDecorator? = nil
+    var _perFilterConfig: Dictionary<String,SwiftProtobuf.Google_Protobuf_Struct> = [:]
     var _requestHeadersToAdd: [XDSHeaderValueOption] = []
     var _responseHeadersToAdd: [XDSHeaderValueOption] = []
     var _responseHeadersToRemove: [String] = []
@@ -1768,6 +1838,7 @@ nonisolated extension XDSRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       _action = source._action
       _metadata = source._metadata
       _decorator = source._decorator
+      _perFilterConfig = source._perFilterConfig
       _requestHeadersToAdd = source._requestHeadersToAdd
       _responseHeadersToAdd = source._responseHeadersToAdd
       _responseHeadersToRemove = source._responseHeadersToRemove
@@ -1834,6 +1905,7 @@ nonisolated extension XDSRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
             _storage._action = .directResponse(v)
           }
         }()
+        case 8: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Struct>.self, value: &_storage._perFilterConfig) }()
         case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._requestHeadersToAdd) }()
         case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._responseHeadersToAdd) }()
         case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._responseHeadersToRemove) }()
@@ -1875,6 +1947,9 @@ nonisolated extension XDSRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       try { if case .directResponse(let v)? = _storage._action {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
       } }()
+      if !_storage._perFilterConfig.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Struct>.self, value: _storage._perFilterConfig, fieldNumber: 8)
+      }
       if !_storage._requestHeadersToAdd.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._requestHeadersToAdd, fieldNumber: 9)
       }
@@ -1906,6 +1981,7 @@ nonisolated extension XDSRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
         if _storage._action != rhs_storage._action {return false}
         if _storage._metadata != rhs_storage._metadata {return false}
         if _storage._decorator != rhs_storage._decorator {return false}
+        if _storage._perFilterConfig != rhs_storage._perFilterConfig {return false}
         if _storage._requestHeadersToAdd != rhs_storage._requestHeadersToAdd {return false}
         if _storage._responseHeadersToAdd != rhs_storage._responseHeadersToAdd {return false}
         if _storage._responseHeadersToRemove != rhs_storage._responseHeadersToRemove {return false}
@@ -1953,7 +2029,7 @@ nonisolated extension XDSDecorator: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension XDSRouteMatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RouteMatch"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefix\0\u{1}path\0\u{4}\u{2}case_sensitive\0\u{2}\u{2}headers\0\u{3}query_parameters\0\u{1}grpc\0\u{3}runtime_fraction\0\u{3}safe_regex\0\u{4}\u{4}path_separated_prefix\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prefix\0\u{1}path\0\u{1}regex\0\u{3}case_sensitive\0\u{2}\u{2}headers\0\u{3}query_parameters\0\u{1}grpc\0\u{3}runtime_fraction\0\u{3}safe_regex\0\u{4}\u{4}path_separated_prefix\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1975,6 +2051,14 @@ nonisolated extension XDSRouteMatch: SwiftProtobuf.Message, SwiftProtobuf._Messa
         if let v = v {
           if self.pathSpecifier != nil {try decoder.handleConflictingOneOf()}
           self.pathSpecifier = .path(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.pathSpecifier != nil {try decoder.handleConflictingOneOf()}
+          self.pathSpecifier = .regex(v)
         }
       }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._caseSensitive) }()
@@ -2021,6 +2105,10 @@ nonisolated extension XDSRouteMatch: SwiftProtobuf.Message, SwiftProtobuf._Messa
     case .path?: try {
       guard case .path(let v)? = self.pathSpecifier else { preconditionFailure() }
       try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    }()
+    case .regex?: try {
+      guard case .regex(let v)? = self.pathSpecifier else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
     }()
     default: break
     }
@@ -2086,7 +2174,7 @@ nonisolated extension XDSRouteMatch.GrpcRouteMatchOptions: SwiftProtobuf.Message
 
 nonisolated extension XDSHeaderMatcher: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HeaderMatcher"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{4}\u{3}exact_match\0\u{4}\u{2}range_match\0\u{3}present_match\0\u{3}invert_match\0\u{3}prefix_match\0\u{3}suffix_match\0\u{3}safe_regex_match\0\u{3}contains_match\0\u{3}string_match\0\u{3}treat_missing_header_as_empty\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{4}\u{3}exact_match\0\u{3}regex_match\0\u{3}range_match\0\u{3}present_match\0\u{3}invert_match\0\u{3}prefix_match\0\u{3}suffix_match\0\u{3}safe_regex_match\0\u{3}contains_match\0\u{3}string_match\0\u{3}treat_missing_header_as_empty\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2101,6 +2189,14 @@ nonisolated extension XDSHeaderMatcher: SwiftProtobuf.Message, SwiftProtobuf._Me
         if let v = v {
           if self.headerMatchSpecifier != nil {try decoder.handleConflictingOneOf()}
           self.headerMatchSpecifier = .exactMatch(v)
+        }
+      }()
+      case 5: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.headerMatchSpecifier != nil {try decoder.handleConflictingOneOf()}
+          self.headerMatchSpecifier = .regexMatch(v)
         }
       }()
       case 6: try {
@@ -2194,6 +2290,10 @@ nonisolated extension XDSHeaderMatcher: SwiftProtobuf.Message, SwiftProtobuf._Me
       guard case .exactMatch(let v)? = self.headerMatchSpecifier else { preconditionFailure() }
       try visitor.visitSingularStringField(value: v, fieldNumber: 4)
     }()
+    case .regexMatch?: try {
+      guard case .regexMatch(let v)? = self.headerMatchSpecifier else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 5)
+    }()
     case .rangeMatch?: try {
       guard case .rangeMatch(let v)? = self.headerMatchSpecifier else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
@@ -2248,7 +2348,7 @@ nonisolated extension XDSHeaderMatcher: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension XDSQueryParameterMatcher: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".QueryParameterMatcher"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{4}\u{4}string_match\0\u{3}present_match\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{2}\u{2}value\0\u{1}regex\0\u{3}string_match\0\u{3}present_match\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2257,6 +2357,8 @@ nonisolated extension XDSQueryParameterMatcher: SwiftProtobuf.Message, SwiftProt
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._regex) }()
       case 5: try {
         var v: XDSStringMatcher?
         var hadOneofValue = false
@@ -2291,6 +2393,12 @@ nonisolated extension XDSQueryParameterMatcher: SwiftProtobuf.Message, SwiftProt
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 3)
+    }
+    try { if let v = self._regex {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
     switch self.queryParameterMatchSpecifier {
     case .stringMatch?: try {
       guard case .stringMatch(let v)? = self.queryParameterMatchSpecifier else { preconditionFailure() }
@@ -2307,6 +2415,8 @@ nonisolated extension XDSQueryParameterMatcher: SwiftProtobuf.Message, SwiftProt
 
   package static func ==(lhs: XDSQueryParameterMatcher, rhs: XDSQueryParameterMatcher) -> Bool {
     if lhs.name != rhs.name {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs._regex != rhs._regex {return false}
     if lhs.queryParameterMatchSpecifier != rhs.queryParameterMatchSpecifier {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -2315,7 +2425,7 @@ nonisolated extension XDSQueryParameterMatcher: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RouteAction"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{3}request_mirror_policy\0\u{4}\u{5}hash_policy\0\u{2}\u{2}cors\0\u{4}\u{3}cluster_not_found_response_code\0\u{4}\u{3}max_grpc_timeout\0\u{3}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{3}grpc_timeout_offset\0\u{3}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{4}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{3}request_mirror_policy\0\u{4}\u{5}hash_policy\0\u{3}use_websocket\0\u{1}cors\0\u{4}\u{3}cluster_not_found_response_code\0\u{4}\u{3}max_grpc_timeout\0\u{3}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{3}grpc_timeout_offset\0\u{3}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{4}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
 
   fileprivate class _StorageClass {
     var _clusterSpecifier: XDSRouteAction.OneOf_ClusterSpecifier?
@@ -2323,14 +2433,15 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _hostRewriteSpecifier: XDSRouteAction.OneOf_HostRewriteSpecifier?
     var _timeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _retryPolicy: XDSRetryPolicy? = nil
+    var _requestMirrorPolicy: XDSRouteAction.RequestMirrorPolicy? = nil
     var _hashPolicy: [XDSRouteAction.HashPolicy] = []
+    var _useWebsocket: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
     var _cors: XDSRouteCorsPolicy? = nil
     var _clusterNotFoundResponseCode: XDSRouteAction.ClusterNotFoundResponseCode = .serviceUnavailable
     var _maxGrpcTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _grpcTimeoutOffset: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _upgradeConfigs: [XDSRouteAction.UpgradeConfig] = []
-    var _requestMirrorPolicy: XDSRouteAction.RequestMirrorPolicy? = nil
     var _requestMirrorPolicies: [XDSRouteAction.RequestMirrorPolicy] = []
     var _regexRewrite: XDSRegexMatchAndSubstitute? = nil
     var _maxStreamDuration: XDSRouteAction.MaxStreamDuration? = nil
@@ -2350,14 +2461,15 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _hostRewriteSpecifier = source._hostRewriteSpecifier
       _timeout = source._timeout
       _retryPolicy = source._retryPolicy
+      _requestMirrorPolicy = source._requestMirrorPolicy
       _hashPolicy = source._hashPolicy
+      _useWebsocket = source._useWebsocket
       _cors = source._cors
       _clusterNotFoundResponseCode = source._clusterNotFoundResponseCode
       _maxGrpcTimeout = source._maxGrpcTimeout
       _grpcTimeoutOffset = source._grpcTimeoutOffset
       _idleTimeout = source._idleTimeout
       _upgradeConfigs = source._upgradeConfigs
-      _requestMirrorPolicy = source._requestMirrorPolicy
       _requestMirrorPolicies = source._requestMirrorPolicies
       _regexRewrite = source._regexRewrite
       _maxStreamDuration = source._maxStreamDuration
@@ -2435,6 +2547,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._retryPolicy) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._requestMirrorPolicy) }()
         case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._hashPolicy) }()
+        case 16: try { try decoder.decodeSingularMessageField(value: &_storage._useWebsocket) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._cors) }()
         case 20: try { try decoder.decodeSingularEnumField(value: &_storage._clusterNotFoundResponseCode) }()
         case 23: try { try decoder.decodeSingularMessageField(value: &_storage._maxGrpcTimeout) }()
@@ -2506,6 +2619,9 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._hashPolicy.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._hashPolicy, fieldNumber: 15)
       }
+      try { if let v = _storage._useWebsocket {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+      } }()
       try { if let v = _storage._cors {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
       } }()
@@ -2553,14 +2669,15 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._hostRewriteSpecifier != rhs_storage._hostRewriteSpecifier {return false}
         if _storage._timeout != rhs_storage._timeout {return false}
         if _storage._retryPolicy != rhs_storage._retryPolicy {return false}
+        if _storage._requestMirrorPolicy != rhs_storage._requestMirrorPolicy {return false}
         if _storage._hashPolicy != rhs_storage._hashPolicy {return false}
+        if _storage._useWebsocket != rhs_storage._useWebsocket {return false}
         if _storage._cors != rhs_storage._cors {return false}
         if _storage._clusterNotFoundResponseCode != rhs_storage._clusterNotFoundResponseCode {return false}
         if _storage._maxGrpcTimeout != rhs_storage._maxGrpcTimeout {return false}
         if _storage._grpcTimeoutOffset != rhs_storage._grpcTimeoutOffset {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
         if _storage._upgradeConfigs != rhs_storage._upgradeConfigs {return false}
-        if _storage._requestMirrorPolicy != rhs_storage._requestMirrorPolicy {return false}
         if _storage._requestMirrorPolicies != rhs_storage._requestMirrorPolicies {return false}
         if _storage._regexRewrite != rhs_storage._regexRewrite {return false}
         if _storage._maxStreamDuration != rhs_storage._maxStreamDuration {return false}
@@ -3025,7 +3142,7 @@ nonisolated extension XDSWeightedCluster: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension XDSWeightedCluster.ClusterWeight: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = XDSWeightedCluster.protoMessageName + ".ClusterWeight"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}weight\0\u{4}\u{2}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{3}request_headers_to_remove\0\u{3}typed_per_filter_config\0\u{3}host_rewrite_literal\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}weight\0\u{4}\u{2}request_headers_to_add\0\u{3}response_headers_to_add\0\u{3}response_headers_to_remove\0\u{4}\u{2}per_filter_config\0\u{3}request_headers_to_remove\0\u{3}typed_per_filter_config\0\u{3}host_rewrite_literal\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3038,6 +3155,7 @@ nonisolated extension XDSWeightedCluster.ClusterWeight: SwiftProtobuf.Message, S
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.requestHeadersToAdd) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.responseHeadersToAdd) }()
       case 6: try { try decoder.decodeRepeatedStringField(value: &self.responseHeadersToRemove) }()
+      case 8: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Struct>.self, value: &self.perFilterConfig) }()
       case 9: try { try decoder.decodeRepeatedStringField(value: &self.requestHeadersToRemove) }()
       case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &self.typedPerFilterConfig) }()
       case 11: try {
@@ -3073,6 +3191,9 @@ nonisolated extension XDSWeightedCluster.ClusterWeight: SwiftProtobuf.Message, S
     if !self.responseHeadersToRemove.isEmpty {
       try visitor.visitRepeatedStringField(value: self.responseHeadersToRemove, fieldNumber: 6)
     }
+    if !self.perFilterConfig.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Struct>.self, value: self.perFilterConfig, fieldNumber: 8)
+    }
     if !self.requestHeadersToRemove.isEmpty {
       try visitor.visitRepeatedStringField(value: self.requestHeadersToRemove, fieldNumber: 9)
     }
@@ -3091,6 +3212,7 @@ nonisolated extension XDSWeightedCluster.ClusterWeight: SwiftProtobuf.Message, S
     if lhs.requestHeadersToAdd != rhs.requestHeadersToAdd {return false}
     if lhs.responseHeadersToAdd != rhs.responseHeadersToAdd {return false}
     if lhs.responseHeadersToRemove != rhs.responseHeadersToRemove {return false}
+    if lhs.perFilterConfig != rhs.perFilterConfig {return false}
     if lhs.requestHeadersToRemove != rhs.requestHeadersToRemove {return false}
     if lhs.typedPerFilterConfig != rhs.typedPerFilterConfig {return false}
     if lhs.hostRewriteSpecifier != rhs.hostRewriteSpecifier {return false}

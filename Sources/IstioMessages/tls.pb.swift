@@ -173,6 +173,9 @@ package nonisolated struct XDSCertificateValidationContext: Sendable {
   /// Clears the value of `trustedCa`. Subsequent reads from it will return its default value.
   package mutating func clearTrustedCa() {self._trustedCa = nil}
 
+  /// Of v2.
+  package var verifySubjectAltName: [String] = []
+
   package var matchSubjectAltNames: [XDSStringMatcher] = []
 
   package var matchTypedSubjectAltNames: [XDSSubjectAltNameMatcher] = []
@@ -490,7 +493,7 @@ nonisolated extension XDSTlsCertificate: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension XDSCertificateValidationContext: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CertificateValidationContext"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trusted_ca\0\u{4}\u{8}match_subject_alt_names\0\u{4}\u{6}match_typed_subject_alt_names\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trusted_ca\0\u{4}\u{3}verify_subject_alt_name\0\u{4}\u{5}match_subject_alt_names\0\u{4}\u{6}match_typed_subject_alt_names\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -499,6 +502,7 @@ nonisolated extension XDSCertificateValidationContext: SwiftProtobuf.Message, Sw
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._trustedCa) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.verifySubjectAltName) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.matchSubjectAltNames) }()
       case 15: try { try decoder.decodeRepeatedMessageField(value: &self.matchTypedSubjectAltNames) }()
       default: break
@@ -514,6 +518,9 @@ nonisolated extension XDSCertificateValidationContext: SwiftProtobuf.Message, Sw
     try { if let v = self._trustedCa {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    if !self.verifySubjectAltName.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.verifySubjectAltName, fieldNumber: 4)
+    }
     if !self.matchSubjectAltNames.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.matchSubjectAltNames, fieldNumber: 9)
     }
@@ -525,6 +532,7 @@ nonisolated extension XDSCertificateValidationContext: SwiftProtobuf.Message, Sw
 
   package static func ==(lhs: XDSCertificateValidationContext, rhs: XDSCertificateValidationContext) -> Bool {
     if lhs._trustedCa != rhs._trustedCa {return false}
+    if lhs.verifySubjectAltName != rhs.verifySubjectAltName {return false}
     if lhs.matchSubjectAltNames != rhs.matchSubjectAltNames {return false}
     if lhs.matchTypedSubjectAltNames != rhs.matchTypedSubjectAltNames {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}

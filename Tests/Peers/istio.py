@@ -26,10 +26,11 @@ def cases():
 SCENARIOS = list(cases())
 
 
-def runs(session, form):
-    """What is going to be a `Run` by scenario, for the tests that were selected."""
+def runs(request, form):
+    """What is going to be a `Run` by scenario, for the tests of the module that were selected."""
     pool = ThreadPoolExecutor(AT_A_TIME)
-    names = [item.callspec.params.get("name") for item in session.items if hasattr(item, "callspec")]
+    items = [item for item in request.session.items if item.module is request.module and "runs" in item.fixturenames]
+    names = [item.callspec.params["name"] for item in items]
     yield {name: pool.submit(run.Run(name, "mesher", form).play) for name in scenario.every() if name in names}
     pool.shutdown(cancel_futures=True)
 

@@ -55,6 +55,7 @@ class FolderSidecar(harness.Sidecar):
         }
         self.options = [
             "--cse.service.registry.type=file",
+            "--cse.service.registry.serviceDiscovery.type=file",
             f"--cse.service.registry.address={self.directory.name}/services.yaml",
         ]
         if not {"SERVICE_PORTS", "SPECIFIC_ADDR"} & set(variables):
@@ -141,7 +142,7 @@ def test_without_a_registry_that_answers(folder):
     """As the folders stand, with a service-center: the sidecar serves incoming requests and says why nothing goes out."""
     sidecar, origin = folder
     sidecar.stop_process()
-    sidecar.options = sidecar.options[2:]
+    sidecar.options = sidecar.options[3:]
     with sidecar.log.open("wb") as log:
         sidecar.process = subprocess.Popen(
             [binary(), *sidecar.options], env=sidecar.environment, stdout=log, stderr=log

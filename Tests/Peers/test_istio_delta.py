@@ -8,7 +8,7 @@ import istio
 
 @pytest.fixture(scope="module")
 def runs(request):
-    yield from istio.runs(request.session, "delta")
+    yield from istio.runs(request, "delta")
 
 
 @pytest.mark.parametrize("name", istio.SCENARIOS)

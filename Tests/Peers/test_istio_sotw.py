@@ -8,7 +8,7 @@ import istio
 
 @pytest.fixture(scope="module")
 def runs(request):
-    yield from istio.runs(request.session, "sotw")
+    yield from istio.runs(request, "sotw")
 
 
 @pytest.mark.parametrize("name", istio.SCENARIOS)

@@ -76,7 +76,7 @@ def registries(tmp_path):
         assert status == 0, said
         if f"{kind} is not active yet" in said:
             idle.add(kind)
-    assert idle == {"pilot", "pilotv2", "kube"}
+    assert idle == {"pilot", "kube"}
 
 
 def told_once(_):
@@ -132,7 +132,7 @@ def no_cipher_plugin(_):
 # Where a page says that something is not there yet: a part of the line, and what shows that it is so. Once it is there, the
 # proof fails, and the page has to be changed.
 NOT_YET = [
-    ("README.md", "Not in this version: Istio's first two APIs", [registries, no_gateway_api]),
+    ("README.md", "Not in this version: Istio's first API", [registries, no_gateway_api]),
     ("README.md", "names those that have no effect yet", [keys_wait]),
     (
         "docs/what-is-mesher.md",
@@ -141,7 +141,7 @@ NOT_YET = [
     ),
     ("docs/what-is-mesher.md", "lists those in your files that are [not active", [keys_wait]),
     ("docs/kubernetes.md", "Certificates of the injector's own making are not there yet", [no_certificates_of_its_own]),
-    ("docs/infrastructure.md", "`pilot`, `pilotv2` and `kube` are not active yet", [registries]),
+    ("docs/infrastructure.md", "`pilot` and `kube` are not active yet", [registries]),
     ("docs/admin-api.md", "with a type that is [not active yet]", [registries]),
     ("docs/migration.md", "egress.infra: not active yet", [egress_infra]),
     ("docs/migration.md", "Whatever this version cannot do", [keys_wait]),

@@ -16,6 +16,9 @@ package struct IstioConfig: Sendable, Equatable {
     /// Whether callers of the mesh may, or must, use its TLS.
     package var inboundTLS: InboundTLS
 
+    /// Whether a control plane that does not know xDS v3 is asked by v2; the kind of registry says so.
+    package var allowsVersion2 = false
+
     /// What incoming connections speak.
     package enum InboundTLS: String, Sendable, CaseIterable {
         /// Mutual TLS of the mesh, or plain text.

@@ -14,13 +14,18 @@ package struct RegistryConfig: Sendable, Equatable {
         case pilotV3 = "pilotv3"
         /// Istio's first discovery API.
         case pilot
-        /// The second version of its discovery API.
+        /// The same, and where the control plane does not know that API, by the second version of it.
         case pilotV2 = "pilotv2"
         /// Kubernetes itself.
         case kube
 
         /// Whether this version can ask it for services.
-        package var isActive: Bool { self == .file || self == .serviceCenter || self == .istio }
+        package var isActive: Bool {
+            switch self {
+            case .serviceCenter, .file, .istio, .pilotV3, .pilotV2: true
+            case .pilot, .kube: false
+            }
+        }
     }
 
     /// Which kinds, in the order in which they have names; none when the registry is disabled.
@@ -136,6 +141,9 @@ package struct RegistryConfig: Sendable, Equatable {
         self.istio = IstioConfig(&reader)
         let infra = reader.readIfPresent(Keys.infra)
         let hasIstioRoutes = infra.map { ["pilot", "pilotv2", "istio"].contains($0) }
+        let isVersion2 = configured?.contains(.pilotV2) == true || infra == "pilotv2"
+        // Rules of `pilot` have always come by it.
+        self.istio.allowsVersion2 = isVersion2 || infra == "pilot"
         self.istioUse =
             switch (self.kinds.contains(.istio), hasIstioRoutes) {
             case (true, false): .services
@@ -143,7 +151,7 @@ package struct RegistryConfig: Sendable, Equatable {
             case (false, true) where !self.kinds.isEmpty: .routes
             case (false, _): nil
             }
-        if self.istioUse != nil, !isWrong { self.controlPlanes = self.controlPlanes(&reader) }
+        if self.istioUse != nil, !isWrong { self.controlPlanes = self.controlPlanes(&reader, isVersion2: isVersion2) }
         if self.kinds.contains(.serviceCenter), !isWrong {
             let addresses = reader.readServers(Keys.address, allowsPath: false)
             self.centers = addresses.map(\.text)
@@ -169,7 +177,7 @@ package struct RegistryConfig: Sendable, Equatable {
     /// Where services are found in place of ``Keys/kind``; `nil` where that counts, also because this version cannot ask
     /// those that are named.
     private static func discovery(_ reader: inout ConfigReader) -> [Kind]? {
-        guard let kinds = reader.readIfPresent(Keys.discovery).map(Self.usual) else { return nil }
+        guard let kinds = reader.readIfPresent(Keys.discovery) else { return nil }
         guard let idle = kinds.first(where: { !$0.isActive }) else { return kinds }
         if let entry = reader.store.entry(Keys.discovery.name) {
             reader.note(
@@ -180,13 +188,17 @@ package struct RegistryConfig: Sendable, Equatable {
         return nil
     }
 
-    /// The kinds without a second name of one.
+    /// The kinds without other names of one.
     private static func usual(_ kinds: [Kind]) -> [Kind] {
-        kinds.map { $0 == .pilotV3 ? .istio : $0 }.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+        kinds.map { $0 == .pilotV3 || $0 == .pilotV2 ? .istio : $0 }.reduce(into: []) {
+            if !$0.contains($1) { $0.append($1) }
+        }
     }
 
     /// The addresses of Istio's control plane, of which there is one.
-    private func controlPlanes(_ reader: inout ConfigReader) -> [ServerAddress] {
+    ///
+    /// - Parameter isVersion2: Whether Istio up to 1.6 is meant, which has another name.
+    private func controlPlanes(_ reader: inout ConfigReader, isVersion2: Bool) -> [ServerAddress] {
         let discovery = reader.read(Keys.discoveryAddress)
         let routes = reader.readServers(Keys.routerAddress, allowsPath: false, isControlPlane: true)
         let key = discovery.isEmpty && self.kinds == [.istio] ? Keys.address : Keys.discoveryAddress
@@ -201,7 +213,8 @@ package struct RegistryConfig: Sendable, Equatable {
                     "it has no effect: services and routes come from the control plane at \(key.name)",
                     remedy: "leave it out"))
         }
-        if found.isEmpty, let usual = try? ServerAddress(discovery: "istiod.istio-system") { return [usual] }
+        let name = isVersion2 ? "istio-pilot.istio-system" : "istiod.istio-system"
+        if found.isEmpty, let usual = try? ServerAddress(discovery: name) { return [usual] }
         return found
     }
 
@@ -253,7 +266,7 @@ package struct RegistryConfig: Sendable, Equatable {
         static let kind = ConfigKey(
             "cse.service.registry.type", .several(.oneOf(Kind.self, "registry type"), isOptional: false),
             default: [.serviceCenter],
-            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. `istio`, also `pilotv3`: in Istio, which says what becomes of requests too. The others are not active yet. Several with commas: a service belongs to the first one that has it."
+            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. `istio`, also `pilotv3`: in Istio, which says what becomes of requests too. `pilotv2`: the same, also of Istio up to 1.6. The others are not active yet. Several with commas: a service belongs to the first one that has it."
         )
         static let discovery = ConfigKey(
             "cse.service.registry.serviceDiscovery.type",
@@ -261,16 +274,16 @@ package struct RegistryConfig: Sendable, Equatable {
             "Where services are found, in place of `type`.")
         static let discoveryAddress = ConfigKey(
             "cse.service.registry.serviceDiscovery.address", .text, default: "",
-            "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent, or `grpcs://istiod.istio-system:15012` for TLS with a token; several with commas are tried in turn. Without a port 15010 is meant, for `grpcs` 15012."
+            "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent (for `pilotv2`: `grpc://istio-pilot.istio-system:15010`), or `grpcs://istiod.istio-system:15012` for TLS with a token; several with commas are tried in turn. Without a port 15010 is meant, for `grpcs` 15012."
         )
         static let infra = ConfigKey(
             "router.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",
             reload: .restart,
-            "Who says what becomes of requests for services. `cse`, also `servicecomb`: the rules of this file. `istio`, also `pilot` and `pilotv2`: Istio's control plane. When absent: Istio where services are found there, or else the rules of this file."
+            "Who says what becomes of requests for services. `cse`, also `servicecomb`: the rules of this file. `istio`: Istio's control plane. `pilot`, `pilotv2`: the same, also of Istio up to 1.6. When absent: Istio where services are found there, or else the rules of this file."
         )
         static let routerAddress = ConfigKey(
             "router.address", .text, default: "", reload: .restart,
-            "Address of Istio's control plane, where services are found elsewhere: `http://istiod.istio-system:15010`, which is meant when absent."
+            "Address of Istio's control plane, where services are found elsewhere: `http://istiod.istio-system:15010`, which is meant when absent (for `pilotv2`: `http://istio-pilot.istio-system:15010`)."
         )
         static let file = ConfigKey(
             "mesher.registry.file", .text, default: "",

@@ -7,12 +7,14 @@ import Synchronization
 ///
 /// It outlives the client, which therefore remembers here what the control plane cannot do.
 package final class ControlPlaneStatus: Sendable {
-    /// The two forms of the protocol.
+    /// The forms of the protocol.
     package enum Form: String, Sendable {
         /// What changes.
         case delta
         /// Everything of a kind each time.
         case stateOfTheWorld = "state of the world"
+        /// The same in the second version of the protocol, which Istio up to 1.6 speaks.
+        case version2 = "state of the world, xDS v2"
     }
 
     /// What is known of one kind of resources.

@@ -17,7 +17,7 @@ extension HeldCluster {
             return .roundRobin
         }
         switch message.lbPolicy {
-        case .roundRobin, .clusterProvided: return .roundRobin
+        case .roundRobin, .clusterProvided, .originalDstLb: return .roundRobin
         case .leastRequest: return .leastRequest
         case .random: return .random
         case .ringHash: return .ringHash

@@ -50,7 +50,7 @@ struct HeldCluster: Sendable, Equatable {
 
     private static func source(_ message: XDSCluster) throws(ResourceMistake) -> Source {
         guard case .type(let type)? = message.clusterDiscoveryType else {
-            return message.clusterDiscoveryType == nil ? .written(try HeldAssignment(message.loadAssignment)) : .request
+            return message.clusterDiscoveryType == nil ? .written(try HeldAssignment(Self.written(message))) : .request
         }
         switch type {
         case .eds:
@@ -58,10 +58,18 @@ struct HeldCluster: Sendable, Equatable {
             let name = message.edsClusterConfig.serviceName
             return .assignments(name.isEmpty ? message.name : name)
         case .static, .strictDns, .logicalDns:
-            return .written(try HeldAssignment(message.loadAssignment, allowsNames: type != .static))
+            return .written(try HeldAssignment(Self.written(message), allowsNames: type != .static))
         case .originalDst: return .request
         case .UNRECOGNIZED(let number): throw ResourceMistake("unknown type \(number)")
         }
+    }
+
+    /// The endpoints that stand in the cluster, which xDS v2 has as bare addresses too.
+    private static func written(_ message: XDSCluster) -> XDSClusterLoadAssignment {
+        guard !message.hasLoadAssignment, !message.hosts.isEmpty else { return message.loadAssignment }
+        var group = XDSLocalityLbEndpoints()
+        group.lbEndpoints = message.hosts.map { host in .with { $0.endpoint.address = host } }
+        return .with { $0.endpoints = [group] }
     }
 
     private static func settings(_ message: XDSCluster, _ gaps: inout [String]) throws(ResourceMistake)

@@ -40,7 +40,11 @@ struct HeldTransport: Sendable, Equatable {
             choices.append(Choice(labels: labels, tls: try Self.tls(match.transportSocket, options, host, &gaps)))
         }
         self.choices = choices
-        self.usual = message.hasTransportSocket ? try Self.tls(message.transportSocket, options, host, &gaps) : nil
+        if message.hasTransportSocket {
+            self.usual = try Self.tls(message.transportSocket, options, host, &gaps)
+        } else {
+            self.usual = message.hasTlsContext ? try Self.tls(message.tlsContext, options, host, &gaps) : nil
+        }
         if Set(choices.compactMap(\.tls) + [self.usual].compactMap(\.self)).count > 1 {
             gaps.append("endpoints want different forms of TLS: all get the first")
         }
@@ -51,18 +55,39 @@ struct HeldTransport: Sendable, Equatable {
         _ socket: XDSCluster.TransportSocket, _ options: XDSHttpProtocolOptions?, _ host: String?,
         _ gaps: inout [String]
     ) throws(ResourceMistake) -> MeshTLS? {
-        guard socket.typedConfig.typeURL.hasSuffix(".tls.v3.UpstreamTlsContext") else {
-            if !socket.typedConfig.typeURL.hasSuffix(".raw_buffer.v3.RawBuffer"), socket.hasTypedConfig {
+        guard let context = try Self.context(of: socket) else { return nil }
+        return try Self.tls(context, options, host, &gaps)
+    }
+
+    /// What a socket says of TLS; `nil` for plain text.
+    private static func context(
+        of socket: XDSCluster.TransportSocket
+    ) throws(ResourceMistake) -> XDSUpstreamTlsContext? {
+        guard socket.hasTypedConfig else {
+            // xDS v2 says it in JSON.
+            guard socket.hasConfig, socket.name == "tls" || socket.name == "envoy.transport_sockets.tls" else {
+                return nil
+            }
+            return try socket.config.read(XDSUpstreamTlsContext.self, of: "transport_socket")
+        }
+        let type = socket.typedConfig.typeURL
+        guard type.hasSuffix(".tls.v3.UpstreamTlsContext") || type.hasSuffix(".api.v2.auth.UpstreamTlsContext") else {
+            if !type.hasSuffix(".raw_buffer.v3.RawBuffer"), !type.hasSuffix(".raw_buffer.v2.RawBuffer") {
                 throw ResourceMistake("transport_socket \(socket.name) is unknown")
             }
             return nil
         }
-        let context: XDSUpstreamTlsContext
         do {
-            context = try XDSUpstreamTlsContext(serializedBytes: socket.typedConfig.value)
+            return try XDSUpstreamTlsContext(serializedBytes: socket.typedConfig.value)
         } catch {
             throw ResourceMistake("the bytes of transport_socket are no UpstreamTlsContext")
         }
+    }
+
+    private static func tls(
+        _ context: XDSUpstreamTlsContext, _ options: XDSHttpProtocolOptions?, _ host: String?,
+        _ gaps: inout [String]
+    ) throws(ResourceMistake) -> MeshTLS {
         let common = context.commonTlsContext
         let certificate = common.tlsCertificateSdsSecretConfigs.first?.name ?? ""
         var (authorities, names): (String, [String]) = ("", [])
@@ -82,15 +107,19 @@ struct HeldTransport: Sendable, Equatable {
             if names.isEmpty, automatic.autoSanValidation, !serverName.isEmpty { names = [serverName] }
         }
         return MeshTLS(
-            try Self.credentials(certificate, authorities, &gaps), serverName: serverName, names: names)
+            try Self.credentials(certificate, authorities, common.tlsCertificates.first, &gaps),
+            serverName: serverName, names: names)
     }
 
     /// Istio names the secrets of its agent, and files.
+    ///
+    /// - Parameter written: A certificate that is named as such, as xDS v2 does it.
     private static func credentials(
-        _ certificate: String, _ authorities: String, _ gaps: inout [String]
+        _ certificate: String, _ authorities: String, _ written: XDSTlsCertificate?, _ gaps: inout [String]
     ) throws(ResourceMistake) -> MeshTLS.Credentials {
         if certificate == "default" || authorities == "ROOTCA" { return .identity }
-        var (chain, key) = ("", "")
+        var chain = written?.certificateChain.filename ?? ""
+        var key = written?.privateKey.filename ?? ""
         if let files = Self.rest(of: certificate, after: "file-cert:") {
             let parts = files.split(separator: "~", omittingEmptySubsequences: false)
             guard parts.count == 2 else { throw ResourceMistake("\(certificate) names no two files") }
@@ -117,7 +146,7 @@ struct HeldTransport: Sendable, Equatable {
         let exact = matchers.compactMap { matcher -> String? in
             if case .exact(let name)? = matcher.matchPattern { name } else { nil }
         }
-        guard exact.count < matchers.count else { return exact }
+        guard exact.count < matchers.count else { return exact + validation.verifySubjectAltName }
         gaps.append("a name of certificates that is no whole name is not compared: it is nobody's")
         // Nothing that a certificate can have.
         return exact.isEmpty ? ["://"] : exact

@@ -3,6 +3,23 @@
 import FoundationEssentials
 import SwiftProtobuf
 
+extension Google_Protobuf_Struct {
+    /// The message that xDS v2 writes in its form in JSON.
+    ///
+    /// - Parameter what: What it is, for people.
+    func read<Message: SwiftProtobuf.Message>(
+        _ type: Message.Type, of what: String
+    ) throws(ResourceMistake) -> Message {
+        var options = JSONDecodingOptions()
+        options.ignoreUnknownFields = true
+        do {
+            return try Message(jsonString: self.jsonString(), options: options)
+        } catch {
+            throw ResourceMistake("\(what) cannot be read")
+        }
+    }
+}
+
 extension ResourceUpdate.Resource {
     /// What it says.
     func read<Message: SwiftProtobuf.Message>(

@@ -117,7 +117,7 @@ extension RouteCompiler {
         case .prefix(let prefix): return .bytes(length: prefix.utf8.count, replacement: Array(replacement.utf8))
         case .pathSeparatedPrefix(let prefix):
             return .bytes(length: prefix.utf8.count, replacement: Array(replacement.utf8))
-        case .path, .safeRegex: return .whole(Array(replacement.utf8))
+        case .path, .safeRegex, .regex: return .whole(Array(replacement.utf8))
         case nil: return nil
         }
     }

@@ -9,21 +9,32 @@ extension RouteCompiler {
     /// Of a weighted cluster, the route, its host or its table: whichever says something first.
     ///
     /// - Parameter cluster: The name of the cluster that the requests go to; `nil` for those that are answered.
-    /// - Parameter target: What the weighted cluster says.
+    /// - Parameter target: The weighted cluster.
     mutating func fault(
-        _ route: XDSRoute, to cluster: String?, _ target: [String: Google_Protobuf_Any] = [:]
+        _ route: XDSRoute, to cluster: String?, _ target: XDSWeightedCluster.ClusterWeight? = nil
     ) throws(ResourceMistake) -> RouteFault? {
-        for level in [
-            target, route.typedPerFilterConfig, self.host.typedPerFilterConfig, self.table.typedPerFilterConfig,
-        ] {
-            guard let said = try Self.filter("envoy.filters.http.fault", in: level) else { continue }
-            guard case .on(let any) = said else { return nil }
-            guard any.typeURL.hasSuffix("/envoy.extensions.filters.http.fault.v3.HTTPFault") else {
-                self.note("a fault of the type \(any.typeURL) is not injected")
-                return nil
-            }
-            guard let message = try? XDSHTTPFault(serializedBytes: any.value) else {
-                throw ResourceMistake("the fault cannot be read")
+        let levels: [(typed: [String: Google_Protobuf_Any], plain: [String: Google_Protobuf_Struct])] = [
+            (target?.typedPerFilterConfig ?? [:], target?.perFilterConfig ?? [:]),
+            (route.typedPerFilterConfig, route.perFilterConfig),
+            (self.host.typedPerFilterConfig, self.host.perFilterConfig),
+            (self.table.typedPerFilterConfig, [:]),
+        ]
+        for (typed, plain) in levels {
+            let message: XDSHTTPFault
+            if let said = try Self.filter("envoy.filters.http.fault", or: Self.oldFault, in: typed) {
+                guard case .on(let any) = said else { return nil }
+                guard Self.faultTypes.contains(where: { any.typeURL.hasSuffix($0) }) else {
+                    self.note("a fault of the type \(any.typeURL) is not injected")
+                    return nil
+                }
+                guard let read = try? XDSHTTPFault(serializedBytes: any.value) else {
+                    throw ResourceMistake("the fault cannot be read")
+                }
+                message = read
+            } else if let said = plain[Self.oldFault] {
+                message = try said.read(XDSHTTPFault.self, of: "the fault")
+            } else {
+                continue
             }
             // Of a fault for another cluster nothing is left, and of one for this cluster all.
             let fault = try self.fault(message)
@@ -31,6 +42,12 @@ extension RouteCompiler {
         }
         return nil
     }
+
+    /// What xDS v2 calls the filter.
+    private static let oldFault = "envoy.fault"
+    private static let faultTypes = [
+        "/envoy.extensions.filters.http.fault.v3.HTTPFault", "/envoy.config.filter.http.fault.v2.HTTPFault",
+    ]
 
     private mutating func fault(_ message: XDSHTTPFault) throws(ResourceMistake) -> RouteFault? {
         var fault = RouteFault()

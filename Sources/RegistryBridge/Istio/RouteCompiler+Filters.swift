@@ -13,10 +13,12 @@ extension RouteCompiler {
     }
 
     /// The settings of a filter at one level; `nil` where nothing is said.
+    ///
+    /// - Parameter old: Another name of it, which counts where that is not there.
     static func filter(
-        _ name: String, in level: [String: Google_Protobuf_Any]
+        _ name: String, or old: String? = nil, in level: [String: Google_Protobuf_Any]
     ) throws(ResourceMistake) -> FilterSettings? {
-        guard let any = level[name] else { return nil }
+        guard let any = level[name] ?? old.flatMap({ level[$0] }) else { return nil }
         guard any.typeURL.hasSuffix("/envoy.config.route.v3.FilterConfig") else { return .on(any) }
         guard let wrapper = try? XDSFilterConfig(serializedBytes: any.value) else {
             throw ResourceMistake("the settings of \(name) cannot be read")
@@ -103,11 +105,7 @@ private struct CORSLevel {
     init(_ message: XDSRouteCorsPolicy) throws(ResourceMistake) {
         for origin in message.allowOriginStringMatch { self.origins.append(try RouteCompiler.text(origin)) }
         for origin in message.allowOrigin { self.origins.append(.exact(.init(origin))) }
-        for regex in message.allowOriginRegex {
-            var matcher = XDSRegexMatcher()
-            matcher.regex = regex
-            self.origins.append(try RouteCompiler.whole(matcher))
-        }
+        for regex in message.allowOriginRegex { self.origins.append(try RouteCompiler.whole(regex)) }
         self.methods = message.allowMethods
         self.headers = message.allowHeaders
         self.exposed = message.exposeHeaders

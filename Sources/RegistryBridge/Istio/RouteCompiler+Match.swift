@@ -15,7 +15,8 @@ extension RouteCompiler {
         case .prefix(let prefix):
             if prefix != "/" { match.paths = [.prefix(.init(prefix, ignoresCase: ignoresCase))] }
         case .path(let path): match.paths = [.exact(.init(path, ignoresCase: ignoresCase))]
-        case .safeRegex(let regex): match.paths = [try Self.whole(regex)]
+        case .safeRegex(let regex): match.paths = [try Self.whole(regex.regex)]
+        case .regex(let regex): match.paths = [try Self.whole(regex)]
         case .pathSeparatedPrefix(let prefix):
             guard prefix.hasPrefix("/"), !prefix.hasSuffix("/"), !prefix.contains("?"), !prefix.contains("#") else {
                 throw ResourceMistake("path_separated_prefix \"\(prefix)\"")
@@ -48,10 +49,11 @@ extension RouteCompiler {
         return .never
     }
 
-    static func whole(_ message: XDSRegexMatcher) throws(ResourceMistake) -> TextMatch {
-        if message.regex.isEmpty { throw ResourceMistake("a regular expression is empty") }
+    /// A text that an expression matches as a whole.
+    static func whole(_ regex: String) throws(ResourceMistake) -> TextMatch {
+        if regex.isEmpty { throw ResourceMistake("a regular expression is empty") }
         do throws(ConfigMistake) {
-            return .regex(try RegularExpression("\\A(?:\(message.regex))\\z"))
+            return .regex(try RegularExpression("\\A(?:\(regex))\\z"))
         } catch {
             throw ResourceMistake(error.problem)
         }
@@ -65,7 +67,8 @@ extension RouteCompiler {
         case .prefix(let text): return .prefix(.init(text, ignoresCase: ignoresCase))
         case .suffix(let text): return .suffix(.init(text, ignoresCase: ignoresCase))
         case .contains(let text): return .contains(.init(text, ignoresCase: ignoresCase))
-        case .safeRegex(let regex): return try Self.whole(regex)
+        case .safeRegex(let regex): return try Self.whole(regex.regex)
+        case .regex(let regex): return try Self.whole(regex)
         case nil: throw ResourceMistake("a match of a text says nothing")
         }
     }
@@ -80,7 +83,8 @@ extension RouteCompiler {
         case .prefixMatch(let text): operators = [.prefix(.init(text))]
         case .suffixMatch(let text): operators = [.suffix(.init(text))]
         case .containsMatch(let text): operators = [.contains(.init(text))]
-        case .safeRegexMatch(let regex): operators = [try Self.whole(regex)]
+        case .safeRegexMatch(let regex): operators = [try Self.whole(regex.regex)]
+        case .regexMatch(let regex): operators = [try Self.whole(regex)]
         case .stringMatch(let text): operators = [try Self.text(text)]
         case .rangeMatch(let range): operators = [.number(.noLess, Int(range.start)), .number(.less, Int(range.end))]
         case .presentMatch(let present): isPresent = present
@@ -95,8 +99,11 @@ extension RouteCompiler {
         if message.name.isEmpty { throw ResourceMistake("a match of a parameter has no name") }
         switch message.queryParameterMatchSpecifier {
         case .stringMatch(let text): return ParameterMatch(message.name, [try Self.text(text)])
-        case .presentMatch(true), nil: return ParameterMatch(message.name, [])
-        case .presentMatch(false): return ParameterMatch(message.name, [], isPresent: false)
+        case .presentMatch(let isPresent): return ParameterMatch(message.name, [], isPresent: isPresent)
+        case nil:
+            if message.value.isEmpty { return ParameterMatch(message.name, []) }
+            let text = message.regex.value ? try Self.whole(message.value) : .exact(.init(message.value))
+            return ParameterMatch(message.name, [text])
         }
     }
 }

@@ -105,7 +105,7 @@ struct RouteCompiler {
         case .weightedClusters(let weighted):
             var faults: [RouteFault?] = []
             for target in weighted.clusters where target.weight.value > 0 {
-                faults.append(try self.fault(route, to: target.name, target.typedPerFilterConfig))
+                faults.append(try self.fault(route, to: target.name, target))
             }
             // Where they differ, each target has its own.
             let isOneFault = faults.allSatisfy { $0 == faults[0] }
@@ -218,6 +218,7 @@ struct RouteCompiler {
         where upgrade.upgradeType.lowercased() == "websocket" && upgrade.hasEnabled {
             draft.extras.refusesUpgrades = !upgrade.enabled.value
         }
+        if action.useWebsocket.value { draft.extras.refusesUpgrades = false }
         switch action.clusterNotFoundResponseCode {
         case .notFound: draft.missingStatus = 404
         case .internalServerError: draft.missingStatus = 500

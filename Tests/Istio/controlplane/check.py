@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks a proxy the scenarios by hand. Run in Tests/Istio:
 
-python -m controlplane.check [--envoy | --mesher BINARY] [--form delta|sotw] [--record] [--log FILE] [SCENARIO …]
+python -m controlplane.check [--envoy | --mesher BINARY] [--form delta|sotw|v2] [--record] [--log FILE] [SCENARIO …]
 
 Says where the sidecar does something else than Envoy has done; with --envoy, where Envoy does something else than its
 recording says. --record writes the recordings anew, if Envoy does the same in both forms. --log keeps what is said
@@ -63,7 +63,7 @@ def main():
     parser.add_argument("scenarios", nargs="*", help="names, or files")
     parser.add_argument("--mesher", metavar="BINARY")
     parser.add_argument("--envoy", action="store_true")
-    parser.add_argument("--form", choices=["delta", "sotw"], default="delta")
+    parser.add_argument("--form", choices=["delta", "sotw", "v2"], default="delta")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--log", metavar="FILE")
     options = parser.parse_args()

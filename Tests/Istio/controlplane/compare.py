@@ -183,7 +183,7 @@ def kept(run):
 
 def differences(run):
     """What the sidecar has done otherwise than Envoy without being meant to, as texts."""
-    recorded = recording(run.name)
+    recorded, form = recording(run.name), "delta" if run.form == "delta" else "sotw"
     out = [f"{run.name}: against the protocol: {each}" for each in run.violations]
     for (phase, _), result in zip(scenario.phases(scenario.read(run.name)), run.phases, strict=False):
         where = f"{run.name} ({run.form}) / {result.name}"
@@ -199,7 +199,7 @@ def differences(run):
             record = result.records[probe["name"]]
             reasons, old = judged(probe, record), None
             differs = probe.get("differs")
-            if differs and run.form in differs.get("only", [run.form]):
+            if differs and form in differs.get("only", [form]):
                 reasons += meant(differs, record)
             elif old := recorded[result.name].get(probe["name"]):
                 got = stripped(probe, record)

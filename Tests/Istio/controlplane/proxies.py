@@ -95,8 +95,9 @@ class Mesher(harness.Sidecar):
     # What else chassis.yaml says below `mesher`.
     settings = ""
 
-    def __init__(self):
+    def __init__(self, form="delta"):
         super().__init__(9, {})
+        self.kind = "pilotv2" if form == "v2" else "istio"
         self.grpc = free_port("127.0.0.1", "127.0.0.2")
         self.environment = {
             "POD_NAME": "web-0",
@@ -125,6 +126,6 @@ class Mesher(harness.Sidecar):
             f'    grpc: {{listenAddress: "127.0.0.2:{self.grpc}"}}\n'
             f'    rest-admin: {{listenAddress: "127.0.0.1:{self.admin}"}}\n'
             "  service:\n    registry:\n      registrator: {disabled: true}\n"
-            f'      serviceDiscovery: {{type: istio, address: "{plane.url}"}}\n'
+            f'      serviceDiscovery: {{type: {self.kind}, address: "{plane.url}"}}\n'
             f"mesher:\n  stateDirectory: {directory}\n{self.settings}"
         )

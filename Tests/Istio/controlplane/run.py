@@ -34,7 +34,7 @@ class Phase:
 
 
 class Run:
-    """A scenario, a proxy (`envoy` or `mesher`), and a form of the protocol (`delta` or `sotw`)."""
+    """A scenario, a proxy (`envoy` or `mesher`), and a form of the protocol (`delta`, `sotw` or `v2`)."""
 
     def __init__(self, name, proxy, form, log=None):
         self.name, self.proxy_name, self.form = name, proxy, form
@@ -47,7 +47,7 @@ class Run:
         steps = list(scenario.phases(body))
         with Backends(body.get("backends", ["a"])) as backends:
             tables = [scenario.Mesh(state, backends.ports, {}).tables() for _, state in steps]
-            proxy = Envoy(tables, self.form) if self.proxy_name == "envoy" else Mesher()
+            proxy = Envoy(tables, self.form) if self.proxy_name == "envoy" else Mesher(self.form)
 
             def resources(state):
                 return scenario.Mesh(state, backends.ports, proxy.listeners).resources()

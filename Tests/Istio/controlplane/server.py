@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The aggregated discovery service of xDS v3, in its delta and its state-of-the-world form, within the test's process.
+"""The aggregated discovery service of xDS v3, in its delta and its state-of-the-world form, and of v2, within the test's
+process.
 
 It writes down every request, what it meant, and every rule that the client has broken.
 """
@@ -14,6 +15,7 @@ import grpc
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2, json_format
 
+from . import version2
 from .messages import CLUSTER, ENDPOINT, LISTENER, MESSAGES, ROUTE, SHORT, WILDCARD
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -86,6 +88,8 @@ class Subscription:
 class Stream:
     """One stream. All but `read` and `tell` runs on the thread of its call."""
 
+    service = SERVICE
+
     def __init__(self, plane, number, context):
         self.plane, self.number, self.context = plane, number, context
         self.queue, self.work, self.subscriptions = queue.Queue(), 0, {}
@@ -135,7 +139,7 @@ class Stream:
 
     def asked(self, request):
         node = self.note_node(request)
-        url = request.type_url
+        url = self.kind(request.type_url)
         if url not in SHORT:
             if not url:
                 self.violation("request without type_url")
@@ -161,6 +165,11 @@ class Stream:
         for name in clusters & set(endpoints.sent):
             del endpoints.sent[name]
             endpoints.count = None
+
+    @staticmethod
+    def kind(type_url):
+        """What v3 calls a type."""
+        return type_url
 
     def note_node(self, request):
         if not request.HasField("node") or not request.node.id:
@@ -386,15 +395,41 @@ class StateOfTheWorld(Stream):
         subscription.nonce, subscription.is_answered = self.next_nonce(url), False
         nonce, version = subscription.nonce, subscription.version
         self.record("response", type=SHORT[url], version=version, nonce=nonce, names=sorted(items))
+        return [self.made(version, nonce, url, items)]
+
+    def made(self, version, nonce, url, items):
+        """The response with these resources."""
         resources = [any_pb2.Any(type_url=url, value=octets) for _, octets in sorted(items.items())]
-        return [discovery_pb2.DiscoveryResponse(version_info=version, nonce=nonce, type_url=url, resources=resources)]
+        return self.response(version_info=version, nonce=nonce, type_url=url, resources=resources)
 
 
-FORMS = {"delta": Delta, "sotw": StateOfTheWorld}
+class Version2(StateOfTheWorld):
+    """The same in xDS v2. Istio 1.0 needs to know in each request who asks."""
+
+    request, response, service = version2.REQUEST, version2.RESPONSE, version2.SERVICE
+
+    @staticmethod
+    def kind(type_url):
+        return version2.NEW.get(type_url, "")
+
+    def note_node(self, request):
+        if self.node_id is not None and not request.node.id:
+            self.violation("request without node")
+        return super().note_node(request)
+
+    def made(self, version, nonce, url, items):
+        resources = [
+            any_pb2.Any(type_url=version2.OLD[url], value=version2.octets(url, octets))
+            for _, octets in sorted(items.items())
+        ]
+        return self.response(version_info=version, nonce=nonce, type_url=version2.OLD[url], resources=resources)
+
+
+FORMS = {"delta": Delta, "sotw": StateOfTheWorld, "v2": Version2}
 
 
 class ControlPlane:
-    """Serves what `serve` was given last. Of the two forms only those named are there, as with an older Istio."""
+    """Serves what `serve` was given last. Of the forms only those named are there, as with an older Istio."""
 
     def __init__(self, resources, forms=("delta", "sotw"), address="127.0.0.1:0", log=None):
         self.log, self.snapshot = log or Log(), Snapshot(resources)
@@ -411,8 +446,9 @@ class ControlPlane:
     def listen(self):
         """Begins to serve, again at the same address."""
         self.server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
-        handlers = {FORMS[form].method: self._handler(FORMS[form]) for form in self.forms}
-        self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
+        for form in map(FORMS.get, self.forms):
+            handlers = {form.method: self._handler(form)}
+            self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(form.service, handlers)])
         self.port = self.open(self.server)
         self.address = f"{self.address.rpartition(':')[0]}:{self.port}"
         self.server.start()

@@ -24,12 +24,16 @@ struct DiscoveryClientTests {
     private let status = ControlPlaneStatus()
     private let heard = Heard()
 
-    private func client(_ servers: [String], patience: Duration = .seconds(30)) throws -> DiscoveryClient {
+    private func client(
+        _ servers: [String], patience: Duration = .seconds(30), allowsVersion2: Bool = false
+    ) throws -> DiscoveryClient {
         let heard = self.heard
+        var config = IstioConfig()
+        config.allowsVersion2 = allowsVersion2
         return DiscoveryClient(
             try servers.map { try ServerAddress(discovery: $0) },
             node: NodeIdentity(environment: ["POD_NAME": "a", "INSTANCE_IP": "10.0.0.1"], host: "a", address: nil),
-            status: self.status, pace: .usual.scaled(by: 0.02), patience: patience,
+            config: config, status: self.status, pace: .usual.scaled(by: 0.02), patience: patience,
             loops: .singletonMultiThreadedEventLoopGroup, logger: self.log.logger,
             receive: { update in
                 heard.updates.withLock { $0.append(update) }
@@ -139,6 +143,51 @@ struct DiscoveryClientTests {
             })
         #expect(self.log.lines.contains { $0.contains("warning the control plane cannot be reached") })
         #expect(self.log.lines.contains { $0.contains("does not know delta") })
+    }
+
+    @Test("asks by xDS v2 where v3 is not known and that is allowed, and remembers it")
+    func asksVersion2() async throws {
+        let plane = ScriptedControlPlane(
+            version: "v2",
+            world: { request in
+                guard request.responseNonce.isEmpty, request.typeURL == ResourceKind.cluster.oldTypeURL else {
+                    return request.responseNonce.isEmpty ? .nothing : .end
+                }
+                return .send(
+                    .with {
+                        $0.typeURL = request.typeURL
+                        $0.versionInfo = "7"
+                        $0.nonce = "n"
+                    })
+            })
+        try await plane.serving { port in
+            let running = Task {
+                await (try self.client(["127.0.0.1:\(port)"], allowsVersion2: true)).run()
+            }
+            // The first stream ends with its acknowledgement.
+            #expect(await eventually { plane.world.withLock { $0.count >= 4 } })
+            running.cancel()
+            try await running.value
+            #expect(plane.world.withLock { $0.allSatisfy { $0.node.id.hasPrefix("sidecar~10.0.0.1~a.default~") } })
+            #expect(self.status.current.form == .version2)
+            #expect(self.heard.updates.withLock { $0.first?.kind } == .cluster)
+        }
+        #expect(self.log.lines.count { $0.contains("the control plane does not know xDS v3, and is asked by v2") } == 1)
+        #expect(self.log.lines.count { $0.contains("does not know delta") } == 1)
+    }
+
+    @Test(
+        "says which versions are not spoken",
+        arguments: [(false, "the server does not speak xDS v3"), (true, "neither")])
+    func speaksNone(allowsVersion2: Bool, text: String) async throws {
+        let plane = ScriptedControlPlane()
+        try await plane.serving { port in
+            let client = try self.client(["127.0.0.1:\(port)"], allowsVersion2: allowsVersion2)
+            let running = Task { await client.run() }
+            #expect(await eventually { self.status.current.failure?.contains(text) == true })
+            running.cancel()
+            await running.value
+        }
     }
 
     @Test("a refusal is told of until its resource is said again, whatever else is said")

@@ -17,8 +17,7 @@ final class ScriptedControlPlane: RegistrableRPCService {
         case end
     }
 
-    private static let service = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-
+    private let service: String
     /// Every request of state of the world so far.
     let world = Mutex<[XDSDiscoveryRequest]>([])
     /// Every delta request so far.
@@ -26,35 +25,38 @@ final class ScriptedControlPlane: RegistrableRPCService {
     private let onWorld: (@Sendable (XDSDiscoveryRequest) -> Reply<XDSDiscoveryResponse>)?
     private let onDelta: (@Sendable (XDSDeltaDiscoveryRequest) -> Reply<XDSDeltaDiscoveryResponse>)?
 
+    /// - Parameter version: Which version of xDS it speaks, and no other.
     init(
+        version: String = "v3",
         world: (@Sendable (XDSDiscoveryRequest) -> Reply<XDSDiscoveryResponse>)? = nil,
         delta: (@Sendable (XDSDeltaDiscoveryRequest) -> Reply<XDSDeltaDiscoveryResponse>)? = nil
     ) {
+        self.service = "envoy.service.discovery.\(version).AggregatedDiscoveryService"
         self.onWorld = world
         self.onDelta = delta
     }
 
     func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
         if let answer = self.onWorld {
-            Self.register(WorldStream.method, with: &router) { (request: XDSDiscoveryRequest) in
+            self.register(WorldStream.method, with: &router) { (request: XDSDiscoveryRequest) in
                 self.world.withLock { $0.append(request) }
                 return answer(request)
             }
         }
         if let answer = self.onDelta {
-            Self.register(DeltaStream.method, with: &router) { (request: XDSDeltaDiscoveryRequest) in
+            self.register(DeltaStream.method, with: &router) { (request: XDSDeltaDiscoveryRequest) in
                 self.delta.withLock { $0.append(request) }
                 return answer(request)
             }
         }
     }
 
-    private static func register<Transport: ServerTransport, Request: Message, Response: Message>(
+    private func register<Transport: ServerTransport, Request: Message, Response: Message>(
         _ method: String, with router: inout RPCRouter<Transport>,
         answer: @escaping @Sendable (Request) -> Reply<Response>
     ) {
         router.registerHandler(
-            forMethod: MethodDescriptor(fullyQualifiedService: Self.service, method: method),
+            forMethod: MethodDescriptor(fullyQualifiedService: self.service, method: method),
             deserializer: WholeBytes(), serializer: WholeBytes()
         ) { request, _ in
             StreamingServerResponse<[UInt8]> { writer in

@@ -94,6 +94,32 @@ struct WorldStreamTests {
         #expect(answers.map(\.responseNonce) == ["o", "o"])
     }
 
+    @Test("in xDS v2 kinds have other names, and every request says who asks")
+    func version2() throws {
+        var stream = WorldStream(node: .with { $0.id = "me" }, isVersion2: true)
+        let requests = stream.begin([.endpoints: ["a"], .route: ["80"]], versions: [:])
+        #expect(
+            requests.map(\.typeURL)
+                == ["Cluster", "ClusterLoadAssignment", "RouteConfiguration"].map {
+                    "type.googleapis.com/envoy.api.v2.\($0)"
+                })
+        #expect(requests.map(\.node.id) == ["me", "me", "me"])
+        let response = XDSDiscoveryResponse.with {
+            $0.typeURL = ResourceKind.cluster.oldTypeURL
+            $0.nonce = "n"
+            $0.resources = [ResourceKind.cluster.oldTypeURL, ResourceKind.route.oldTypeURL].map { url in
+                .with { $0.typeURL = url }
+            }
+        }
+        let read = try #require(try stream.read(response.serializedBytes()))
+        #expect(read.update.resources.map(\.typeURL) == [ResourceKind.cluster.typeURL, ResourceKind.route.oldTypeURL])
+        let answer = stream.answer(read, [])
+        #expect(answer.map(\.node.id) == ["me"])
+        #expect(answer.map(\.typeURL) == [ResourceKind.cluster.oldTypeURL])
+        let newer = XDSDiscoveryResponse.with { $0.typeURL = ResourceKind.cluster.typeURL }
+        #expect(try stream.read(newer.serializedBytes()) == nil)
+    }
+
     @Test("reads clusters as a whole, other kinds as parts, and nothing that was not asked for")
     mutating func reads() throws {
         _ = self.stream.begin([.endpoints: ["a"]], versions: [:])

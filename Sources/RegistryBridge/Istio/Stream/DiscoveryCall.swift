@@ -6,10 +6,10 @@ import GRPCCore
 ///
 /// - Source: a response with all clusters of a large mesh is tens of MiB, while gRPC takes 4 unless told otherwise.
 struct DiscoveryCall: Sendable {
-    private static let service = "envoy.service.discovery.v3.AggregatedDiscoveryService"
     private static let largestResponse = 256 << 20
 
     let channel: ControlPlaneChannel
+    let service: String
     let method: String
 
     /// Sends requests as they come, and hands over responses one after the other, until the call ends.
@@ -29,7 +29,7 @@ struct DiscoveryCall: Sendable {
             }
             try await client.bidirectionalStreaming(
                 request: request,
-                descriptor: MethodDescriptor(fullyQualifiedService: Self.service, method: self.method),
+                descriptor: MethodDescriptor(fullyQualifiedService: self.service, method: self.method),
                 serializer: WholeBytes(), deserializer: WholeBytes(), options: options
             ) { response in
                 for try await message in response.messages { try await receive(message) }

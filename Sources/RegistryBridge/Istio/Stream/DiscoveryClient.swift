@@ -10,7 +10,8 @@ import SwiftProtobuf
 /// Follows Istio's control plane: one stream at a time, which is opened again whenever it ends.
 ///
 /// Responses are handed over one after the other, in the order in which they came, and acknowledged by what came of them.
-/// A control plane that does not know delta is asked in state of the world for as long as the process lives.
+/// A control plane that does not know delta is asked in state of the world, and one that does not know xDS v3 by v2 where that is
+/// allowed, for as long as the process lives.
 package actor DiscoveryClient {
     /// Takes what a response says; what it returns is refused, and all else counts as taken.
     package typealias Receiver = @Sendable (ResourceUpdate) async -> [ResourceRefusal]
@@ -22,6 +23,7 @@ package actor DiscoveryClient {
     private let node: NodeIdentity
     private let access: ControlPlaneAccess
     private let status: ControlPlaneStatus
+    private let allowsVersion2: Bool
     private let receive: Receiver
     private let versions: Versions
     private let loops: any EventLoopGroup
@@ -50,6 +52,7 @@ package actor DiscoveryClient {
         self.patience = patience
         self.node = node
         self.access = ControlPlaneAccess(config: config)
+        self.allowsVersion2 = config.allowsVersion2
         self.status = status
         self.loops = loops
         self.logger = logger
@@ -71,20 +74,25 @@ package actor DiscoveryClient {
             var failure = CallFailure("the control plane has ended the stream")
             do {
                 try await self.follow(turn)
-            } catch let error as RPCError where error.code == .unimplemented && self.form == .delta {
-                self.logger.notice(
-                    "the control plane does not know delta, and is asked in state of the world",
-                    metadata: ["server": "\(place)"])
-                self.status.update {
-                    $0.form = .stateOfTheWorld
-                    $0.isConnected = false
-                }
-                await self.servers.succeeded(place)
-                continue
             } catch let error as RPCError where error.code == .unimplemented {
+                if let form = self.nextForm {
+                    self.logger.notice(
+                        form == .version2
+                            ? "the control plane does not know xDS v3, and is asked by v2"
+                            : "the control plane does not know delta, and is asked in state of the world",
+                        metadata: ["server": "\(place)"])
+                    self.status.update {
+                        $0.form = form
+                        $0.isConnected = false
+                    }
+                    await self.servers.succeeded(place)
+                    continue
+                }
                 // It may become another one.
                 self.status.update { $0.form = .delta }
-                failure = CallFailure("the server does not speak xDS v3")
+                failure = CallFailure(
+                    self.allowsVersion2
+                        ? "the server speaks neither xDS v3 nor v2" : "the server does not speak xDS v3")
             } catch is Silence {
                 failure = CallFailure("no answer within \(DurationText.write(self.patience))")
             } catch {
@@ -99,19 +107,30 @@ package actor DiscoveryClient {
 
     private var form: ControlPlaneStatus.Form { self.status.current.form }
 
+    /// What to ask a server in that does not know the form; `nil` when all were tried.
+    private var nextForm: ControlPlaneStatus.Form? {
+        switch self.form {
+        case .delta: .stateOfTheWorld
+        case .stateOfTheWorld: self.allowsVersion2 ? .version2 : nil
+        case .version2: nil
+        }
+    }
+
     /// One stream, from its beginning to its end.
     private func follow(_ turn: ControlPlaneServers.Turn) async throws {
         guard let address = turn.address else { throw UnknownHost() }
         var held: [ResourceKind: [String: String]] = [:]
         for kind in ResourceKind.allCases { held[kind] = await self.versions(kind) }
         let node = self.node.message(version: BuildInfo.sourceVersion)
-        let isDelta = self.form == .delta
+        let form = self.form
         let call = DiscoveryCall(
             channel: ControlPlaneChannel(server: turn.server, address: address, access: self.access, loops: self.loops),
-            method: isDelta ? DeltaStream.method : WorldStream.method)
+            service: "envoy.service.discovery.\(form == .version2 ? "v2" : "v3").AggregatedDiscoveryService",
+            method: form == .delta ? DeltaStream.method : WorldStream.method)
         let (stream, continuation) = AsyncStream.makeStream(of: [UInt8].self)
         self.requests = continuation
-        self.stream = isDelta ? DeltaStream(node: node) : WorldStream(node: node)
+        self.stream =
+            form == .delta ? DeltaStream(node: node) : WorldStream(node: node, isVersion2: form == .version2)
         defer {
             continuation.finish()
             self.requests = nil

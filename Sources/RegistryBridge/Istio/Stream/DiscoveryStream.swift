@@ -9,7 +9,7 @@ import SwiftProtobuf
 protocol DiscoveryStream: Sendable {
     associatedtype Request: SwiftProtobuf.Message
 
-    /// The method of `envoy.service.discovery.v3.AggregatedDiscoveryService` that the stream is a call of.
+    /// The method of `AggregatedDiscoveryService` that the stream is a call of.
     static var method: String { get }
 
     /// The first request of every kind that something is wanted of, in order.

@@ -20,6 +20,15 @@ package enum ResourceKind: Int, CaseIterable, Sendable {
         }
     }
 
+    /// What xDS v2 calls them.
+    var oldTypeURL: String {
+        switch self {
+        case .cluster: "type.googleapis.com/envoy.api.v2.Cluster"
+        case .endpoints: "type.googleapis.com/envoy.api.v2.ClusterLoadAssignment"
+        case .route: "type.googleapis.com/envoy.api.v2.RouteConfiguration"
+        }
+    }
+
     /// A word for logs and operators.
     package var name: String {
         switch self {

@@ -5,6 +5,9 @@ import SwiftProtobuf
 
 /// State of the world: each request names everything that is wanted of a kind.
 ///
+/// In xDS v2 kinds have other names, and every request says who asks: Istio 1.0 looks for that in each. What is read has the
+/// names of v3, as the messages are the same.
+///
 /// - Source: xDS, "Basic protocol"; Istio records no names that come with a refusal.
 struct WorldStream: DiscoveryStream {
     private struct Subscription {
@@ -20,10 +23,16 @@ struct WorldStream: DiscoveryStream {
     static let method = "StreamAggregatedResources"
 
     private var node: XDSNode?
+    private let isVersion2: Bool
     private var subscriptions: [ResourceKind: Subscription] = [:]
 
     /// - Parameter node: Who asks, which the first request says.
-    init(node: XDSNode) { self.node = node }
+    init(node: XDSNode, isVersion2: Bool = false) {
+        self.node = node
+        self.isVersion2 = isVersion2
+    }
+
+    private func typeURL(_ kind: ResourceKind) -> String { self.isVersion2 ? kind.oldTypeURL : kind.typeURL }
 
     mutating func begin(
         _ wanted: [ResourceKind: Set<String>], versions: [ResourceKind: [String: String]]
@@ -45,10 +54,14 @@ struct WorldStream: DiscoveryStream {
 
     mutating func read(_ bytes: [UInt8]) throws -> ReadResponse? {
         let response = try XDSDiscoveryResponse(serializedBytes: bytes)
-        guard let kind = ResourceKind(typeURL: response.typeURL), self.subscriptions[kind] != nil else { return nil }
+        guard let kind = ResourceKind.allCases.first(where: { self.typeURL($0) == response.typeURL }),
+            self.subscriptions[kind] != nil
+        else { return nil }
         self.subscriptions[kind]?.isReading = true
         let resources = response.resources.map {
-            ResourceUpdate.Resource(name: nil, version: response.versionInfo, typeURL: $0.typeURL, bytes: $0.value)
+            ResourceUpdate.Resource(
+                name: nil, version: response.versionInfo,
+                typeURL: $0.typeURL == response.typeURL ? kind.typeURL : $0.typeURL, bytes: $0.value)
         }
         let update = ResourceUpdate(kind: kind, resources: resources, removed: [], isWhole: kind == .cluster)
         return ReadResponse(update: update, version: response.versionInfo, nonce: response.nonce)
@@ -74,8 +87,8 @@ struct WorldStream: DiscoveryStream {
         self.subscriptions[kind] = subscription
         var request = XDSDiscoveryRequest()
         if let node = self.node { request.node = node }
-        self.node = nil
-        request.typeURL = kind.typeURL
+        if !self.isVersion2 { self.node = nil }
+        request.typeURL = self.typeURL(kind)
         request.resourceNames = subscription.sent.sorted()
         request.versionInfo = subscription.accepted
         request.responseNonce = subscription.nonce
