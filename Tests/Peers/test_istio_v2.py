@@ -59,4 +59,12 @@ def test_routes_for_services_of_another_registry(plane, infra):
     files = {"services": "service: [{name: istioserver, instance: ['rest://127.0.0.1:9']}]\n"}
     router = f'router: {{infra: {infra}, address: "http://127.0.0.1:<plane>"}}\n'
     with Sidecar(plane, "{type: file, address: services.yaml}", **files, router=router) as sidecar:
-        eventually(lambda: '"state of the world, xDS v2"' in sidecar.ask("/v1/mesher/health").body.decode(), "v2")
+        eventually(lambda: b'"state of the world, xDS v2"' in sidecar.ask("/v1/mesher/health").body, "it is not v2")
+
+
+def test_address_of_the_environment(plane):
+    """As the Kubernetes sample of the Go mesher has it."""
+    sidecar = Sidecar(plane, "{registrator: {disabled: true}, serviceDiscovery: {type: pilotv2}}")
+    sidecar.environment["CSE_SERVICE_CENTER"] = f"http://127.0.0.1:{plane.port}"
+    with sidecar:
+        assert sidecar.shares("istioserver:8080", 4, x_user="jason") == {"v2": 4}

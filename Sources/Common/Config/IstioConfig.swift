@@ -19,6 +19,9 @@ package struct IstioConfig: Sendable, Equatable {
     /// Whether a control plane that does not know xDS v3 is asked by v2; the kind of registry says so.
     package var allowsVersion2 = false
 
+    /// Whether the control plane is asked again and again by Istio's first API; the kind of registry says so.
+    package var isPolled = false
+
     /// What incoming connections speak.
     package enum InboundTLS: String, Sendable, CaseIterable {
         /// Mutual TLS of the mesh, or plain text.

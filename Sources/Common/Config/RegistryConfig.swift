@@ -12,7 +12,7 @@ package struct RegistryConfig: Sendable, Equatable {
         case istio
         /// The same by another name.
         case pilotV3 = "pilotv3"
-        /// Istio's first discovery API.
+        /// Istio by its first discovery API.
         case pilot
         /// The same, and where the control plane does not know that API, by the second version of it.
         case pilotV2 = "pilotv2"
@@ -22,8 +22,8 @@ package struct RegistryConfig: Sendable, Equatable {
         /// Whether this version can ask it for services.
         package var isActive: Bool {
             switch self {
-            case .serviceCenter, .file, .istio, .pilotV3, .pilotV2: true
-            case .pilot, .kube: false
+            case .serviceCenter, .file, .istio, .pilotV3, .pilotV2, .pilot: true
+            case .kube: false
             }
         }
     }
@@ -144,9 +144,12 @@ package struct RegistryConfig: Sendable, Equatable {
         let isVersion2 = configured?.contains(.pilotV2) == true || infra == "pilotv2"
         // Rules of `pilot` have always come by it.
         self.istio.allowsVersion2 = isVersion2 || infra == "pilot"
+        self.istio.isPolled = configured?.contains(.pilot) == true
         self.istioUse =
             switch (self.kinds.contains(.istio), hasIstioRoutes) {
             case (true, false): .services
+            // As it was.
+            case (true, nil) where self.istio.isPolled: .services
             case (true, _): .everything
             case (false, true) where !self.kinds.isEmpty: .routes
             case (false, _): nil
@@ -190,7 +193,7 @@ package struct RegistryConfig: Sendable, Equatable {
 
     /// The kinds without other names of one.
     private static func usual(_ kinds: [Kind]) -> [Kind] {
-        kinds.map { $0 == .pilotV3 || $0 == .pilotV2 ? .istio : $0 }.reduce(into: []) {
+        kinds.map { [.pilotV3, .pilotV2, .pilot].contains($0) ? Kind.istio : $0 }.reduce(into: []) {
             if !$0.contains($1) { $0.append($1) }
         }
     }
@@ -203,7 +206,8 @@ package struct RegistryConfig: Sendable, Equatable {
         let routes = reader.readServers(Keys.routerAddress, allowsPath: false, isControlPlane: true)
         let key = discovery.isEmpty && self.kinds == [.istio] ? Keys.address : Keys.discoveryAddress
         let found =
-            self.istioUse == .routes ? routes : reader.readServers(key, allowsPath: false, isControlPlane: true)
+            self.istioUse == .routes
+            ? routes : reader.readServers(key, allowsPath: false, isControlPlane: !self.istio.isPolled)
         if self.istioUse != .routes, !routes.isEmpty, routes != found,
             let entry = reader.store.entry(Keys.routerAddress.name)
         {
@@ -212,6 +216,9 @@ package struct RegistryConfig: Sendable, Equatable {
                     .warning, at: entry.value.location, key: entry.key,
                     "it has no effect: services and routes come from the control plane at \(key.name)",
                     remedy: "leave it out"))
+        }
+        if found.isEmpty, self.istio.isPolled, self.istioUse != .routes {
+            return (try? ServerAddress("http://istio-pilot.istio-system:8080")).map { [$0] } ?? []
         }
         let name = isVersion2 ? "istio-pilot.istio-system" : "istiod.istio-system"
         if found.isEmpty, let usual = try? ServerAddress(discovery: name) { return [usual] }
@@ -266,7 +273,7 @@ package struct RegistryConfig: Sendable, Equatable {
         static let kind = ConfigKey(
             "cse.service.registry.type", .several(.oneOf(Kind.self, "registry type"), isOptional: false),
             default: [.serviceCenter],
-            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. `istio`, also `pilotv3`: in Istio, which says what becomes of requests too. `pilotv2`: the same, also of Istio up to 1.6. The others are not active yet. Several with commas: a service belongs to the first one that has it."
+            "Where services are found. `file`: in the file that `address` names. `servicecenter`: in Apache ServiceComb service-center, where the local service is registered too. `istio`, also `pilotv3`: in Istio, which says what becomes of requests too. `pilotv2`: the same, also of Istio up to 1.6. `pilot`: in Istio up to 0.8, asked again at each `refreshInterval`. `kube` is not active yet. Several with commas: a service belongs to the first one that has it."
         )
         static let discovery = ConfigKey(
             "cse.service.registry.serviceDiscovery.type",
@@ -274,7 +281,7 @@ package struct RegistryConfig: Sendable, Equatable {
             "Where services are found, in place of `type`.")
         static let discoveryAddress = ConfigKey(
             "cse.service.registry.serviceDiscovery.address", .text, default: "",
-            "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent (for `pilotv2`: `grpc://istio-pilot.istio-system:15010`), or `grpcs://istiod.istio-system:15012` for TLS with a token; several with commas are tried in turn. Without a port 15010 is meant, for `grpcs` 15012."
+            "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent (for `pilotv2`: `grpc://istio-pilot.istio-system:15010`, for `pilot`: `http://istio-pilot.istio-system:8080`), or `grpcs://istiod.istio-system:15012` for TLS with a token; several with commas are tried in turn. Without a port 15010 is meant, for `grpcs` 15012."
         )
         static let infra = ConfigKey(
             "router.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",

@@ -15,6 +15,8 @@ package final class ControlPlaneStatus: Sendable {
         case stateOfTheWorld = "state of the world"
         /// The same in the second version of the protocol, which Istio up to 1.6 speaks.
         case version2 = "state of the world, xDS v2"
+        /// Questions again and again, which Istio up to 0.8 answers.
+        case version1 = "REST v1"
     }
 
     /// What is known of one kind of resources.

@@ -105,6 +105,7 @@ struct RegistryFeature: Feature {
         let identity = self.wiring.config.identity
         let (wiring, status, logger) = (self.wiring, self.wiring.controlPlane, self.wiring.logger)
         let (loops, config) = (wiring.controlLoops, wiring.config.registry.istio)
+        let refresh = wiring.config.registry.refresh
         let file = StateFile(
             "istio", of: [identity.app, identity.name, "\(wiring.config.listeners.outgoing.port)"],
             in: StateDirectory.path(wiring.config.registry.stateDirectory), type: "pb")
@@ -113,7 +114,12 @@ struct RegistryFeature: Feature {
             status: status, secrets: wiring.tls.secrets,
             cache: ControlPlaneCache(file, servers: servers, node: node, logger: logger),
             connect: { receive, versions in
-                DiscoveryClient(
+                if config.isPolled {
+                    return PolledControlPlane(
+                        servers, node: node, interval: refresh, status: status, loops: loops, logger: logger,
+                        receive: receive, versions: versions)
+                }
+                return DiscoveryClient(
                     servers, node: node, config: config, status: status, loops: loops, logger: logger, receive: receive,
                     versions: versions)
             },

@@ -20,7 +20,7 @@ actor IstioKeeper {
     /// Of which state of the routes.
     private var toldOf = -1
     private var routes: ControlPlaneRoutes?
-    private var client: DiscoveryClient?
+    private var client: (any ControlPlaneClient)?
     /// What was taken and still counts, as it came.
     private var taken: ControlPlaneCache.Resources = [:]
     private let cache: ControlPlaneCache
@@ -66,7 +66,7 @@ actor IstioKeeper {
     }
 
     /// The control plane is asked by `client` from now on.
-    func begin(_ client: DiscoveryClient) async {
+    func begin(_ client: any ControlPlaneClient) async {
         self.client = client
         self.restore(self.cache.load(), at: .now())
         // Requests wait for the control plane, and not for nobody.

@@ -9,7 +9,7 @@ package import TLS
 package struct IstioRegistry: Registry {
     /// What the control plane is asked over.
     package typealias Connect =
-        @Sendable (@escaping DiscoveryClient.Receiver, @escaping DiscoveryClient.Versions) -> DiscoveryClient
+        @Sendable (@escaping DiscoveryClient.Receiver, @escaping DiscoveryClient.Versions) -> any ControlPlaneClient
 
     private enum News: Sendable { case names, unsaved }
 

@@ -112,7 +112,7 @@ package actor DiscoveryClient {
         switch self.form {
         case .delta: .stateOfTheWorld
         case .stateOfTheWorld: self.allowsVersion2 ? .version2 : nil
-        case .version2: nil
+        case .version2, .version1: nil
         }
     }
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Istio up to 0.8 as control plane, which is asked again and again by REST."""
+
+import copy
+import os
+
+import pytest
+
+import istio  # noqa: F401  finds the control plane for tests
+from controlplane import scenario
+from controlplane.backends import Backends
+from controlplane.rest import RestPlane
+from harness import eventually
+from test_istio_beside import NAMES, Sidecar
+
+REGISTRY = (
+    "{registrator: {disabled: true}, refreshInterval: 300ms, "
+    'serviceDiscovery: {type: pilot, address: "http://127.0.0.1:<plane>"}}'
+)
+
+
+@pytest.fixture(scope="module")
+def backends():
+    with Backends(NAMES) as backends:
+        yield backends
+
+
+@pytest.fixture
+def plane(backends):
+    _, state = next(scenario.phases(scenario.read("split")))
+    with RestPlane(scenario.Mesh(copy.deepcopy(state), backends.ports, {})) as plane:
+        yield plane
+
+
+def test_routes(plane):
+    """Three versions have 25, 25 and 50 percent, and a field goes first."""
+    with Sidecar(plane, REGISTRY, router="router: {infra: pilot}\n") as sidecar:
+        assert sidecar.shares("istioserver:8080", 20, x_user="jason") == {"v2": 20}
+        count, loops = 4_000, len(os.sched_getaffinity(0))
+        shares = sidecar.shares("istioserver:8080", count)
+        versions = {"v1": shares["v1"], "v2": shares["v2"], "v3": shares["v3"] + shares["v3b"]}
+        wanted = {"v1": count // 4, "v2": count // 4, "v3": count // 2}
+        assert {name: each for name, each in versions.items() if abs(each - wanted[name]) > loops} == {}, shares
+
+
+def test_faults_stand_in_listeners(plane):
+    name = "out.istioserver.default.svc.cluster.local|http|version=v2"
+    plane.faults.append({"abort": {"abort_percent": 100, "http_status": 555}, "upstream_cluster": name})
+    with Sidecar(plane, REGISTRY, router="router: {infra: pilot}\n") as sidecar:
+        assert sidecar.get("istioserver:8080", x_user="jason").status == 555
+        assert set(sidecar.shares("istioserver:8080", 40)) == {"none", "v1", "v3", "v3b"}
+
+
+def test_services_with_rules_of_files(plane):
+    """An empty answer takes endpoints away, one that fails does not."""
+    rules = "routeRule: {istioserver: [{precedence: 1, route: [{tags: {version: v3}}]}]}\n"
+    with Sidecar(plane, REGISTRY, router=rules) as sidecar:
+        assert sidecar.shares("istioserver", 10) == {"v3": 5, "v3b": 5}
+        plane.status = 503
+        asked = len(plane.asked)
+        eventually(lambda: len(plane.asked) > asked + 1, "it asks no more")
+        assert sidecar.shares("istioserver", 10) == {"v3": 5, "v3b": 5}
+        plane.mesh.services[0]["endpoints"] = [{"backend": "v3b", "labels": {"version": "v3"}}]
+        plane.status = 200
+        eventually(lambda: sidecar.shares("istioserver", 4) == {"v3b": 4}, "the endpoint is still there", seconds=15)
+        plane.mesh.services[0]["endpoints"] = []
+        eventually(lambda: sidecar.get("istioserver").error == "no_endpoint", "the endpoints are there", seconds=15)
