@@ -51,9 +51,7 @@ package struct SidecarTemplate: Sendable {
         self.annotations = reader.annotations
         self.labels = reader.labels
         self.settings = reader.settings
-        self.digest = SHA256.hash(data: yaml).prefix(6).map { byte in
-            (byte < 0x10 ? "0" : "") + String(byte, radix: 16)
-        }.joined()
+        self.digest = Self.digest(of: yaml)
     }
 
     /// The same with settings of a command line.
@@ -69,8 +67,14 @@ package struct SidecarTemplate: Sendable {
         let words = [changed.settings.discoveryType.rawValue, changed.settings.placement.rawValue]
         if words != [self.settings.discoveryType.rawValue, self.settings.placement.rawValue] {
             let text = ([self.digest] + words).joined(separator: " ")
-            changed.digest = String(SHA256.digits(of: Array(text.utf8)).prefix(12))
+            changed.digest = Self.digest(of: Array(text.utf8))
         }
         return changed
+    }
+
+    private static func digest(of bytes: [UInt8]) -> String {
+        SHA256.hash(data: bytes).prefix(6).map { byte in
+            (byte < 0x10 ? "0" : "") + String(byte, radix: 16)
+        }.joined()
     }
 }
