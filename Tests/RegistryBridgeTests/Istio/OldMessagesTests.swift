@@ -124,7 +124,7 @@ struct OldMessagesTests {
         #expect(gaps.isEmpty)
     }
 
-    @Test("a mirror is told, and a route that wants WebSockets takes them")
+    @Test("a mirror gets copies, and a route that wants WebSockets takes them")
     func actions() throws {
         let (route, gaps) = try self.compile {
             $0.route.requestMirrorPolicy.cluster = "two"
@@ -136,7 +136,8 @@ struct OldMessagesTests {
                 }
             ]
         }
-        #expect(gaps == ["requests are not mirrored yet"])
+        #expect(route.mirrors.map(\.share) == [RouteFault.all])
+        #expect(gaps.isEmpty)
         #expect(route.action?.extras.refusesUpgrades == false)
     }
 
