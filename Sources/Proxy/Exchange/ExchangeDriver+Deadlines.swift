@@ -81,6 +81,12 @@ extension ExchangeDriver {
         self.arm(limit)
     }
 
+    /// A connection is waited for no longer than this.
+    func giveUpWaiting(at deadline: NIODeadline) {
+        self.call.idleDeadline = deadline
+        self.arm(max(.milliseconds(1), deadline - self.worker.now))
+    }
+
     private var idleLimit: TimeAmount? {
         let settings = self.plan.settings
         switch self.phase {

@@ -15,7 +15,8 @@ extension ExchangeDriver {
 
     // MARK: Connecting
 
-    func connect() {
+    /// - Parameter until: When a try gives up to wait that has waited for a connection before, and lost it.
+    func connect(until: NIODeadline = .distantFuture) {
         guard let endpoint = self.exchange.endpoint else {
             self.fail(ProxyError(.internal, "no stage chose an endpoint"))
             return
@@ -31,8 +32,10 @@ extension ExchangeDriver {
         // After a connection that went stale only a fresh one will do: its siblings are likely stale too.
         let mayReuse = self.exchange.attempts == 1
         switch self.worker.pool.open(endpoint, for: self.currentTicket, mayReuse: mayReuse) {
-        case .ready(let upstream): self.send(on: upstream)
-        case .pending: self.armIdle()
+        case .ready(let upstream): self.send(on: upstream, until: until)
+        case .pending:
+            self.armIdle()
+            if until < self.call.idleDeadline { self.giveUpWaiting(at: until) }
         case .refused(let error):
             self.exchange.attempt.isCrowdedOut = error.reason == .bulkheadFull
             self.attemptFailed(error)
@@ -43,9 +46,10 @@ extension ExchangeDriver {
     package func connected(_ upstream: any Upstream, _ number: UInt64) {
         assert(self.worker.isInEvent)
         guard self.ticket == number, self.phase == .connecting else { return }
+        let until = self.call.idleDeadline
         self.waitNoLonger()
         self.disarmIdle()
-        self.send(on: upstream)
+        self.send(on: upstream, until: until)
     }
 
     /// The pool has none.
@@ -55,7 +59,8 @@ extension ExchangeDriver {
         self.attemptFailed(error)
     }
 
-    private func send(on upstream: any Upstream) {
+    /// - Parameter until: When it gives up to wait, if the connection is lost and another one has to be waited for.
+    private func send(on upstream: any Upstream, until: NIODeadline) {
         self.phase = .waiting
         if self.exchange.request.method == .connect {
             self.connectTunnel(upstream)
@@ -74,7 +79,7 @@ extension ExchangeDriver {
         case .lost:
             self.call.pendingBody = body
             if self.exchange.attempts <= Self.mostRefusals {
-                self.connect()
+                self.connect(until: until)
             } else {
                 // Closed before a byte could be sent, again and again.
                 self.attemptFailed(ProxyError(.connectFailed, self.connectFailure))
@@ -311,8 +316,8 @@ extension ExchangeDriver {
             self.connect()
             return
         }
-        // It waited for the client's body, and gave up.
-        if self.isClientSilent { return self.fail(error, outcome: .clientFault) }
+        // It waited for the client's body, and gave up. One that has not looked at the request has waited for nothing.
+        if wasSent, self.isClientSilent { return self.fail(error, outcome: .clientFault) }
         self.attemptFailed(error)
     }
 

@@ -67,6 +67,28 @@ import Testing
         #expect(bench.tickets?.isInUse == false)
     }
 
+    @Test("who gets a connection that is lost, and waits again, waits no longer than one who got none")
+    func lost() throws {
+        let bench = try ClusterBench("{connections: 1}")
+        let clients = ["/1a", "/1b", "/1c"].map { bench.begin($0) }
+        let loop = bench.loops[0]
+        let upstream = loop.connect(0)
+        loop.loop.advanceTime(by: .seconds(20))
+        // Its place goes to the second one, which finds it closed, and to the third then.
+        upstream.fail()
+        let dial = loop.connector.dials[1]
+        let dead = FakeUpstream(loop.worker, dial.group)
+        dead.isLost = true
+        dial.then(.success(.single(dead)))
+        loop.worker.event { dead.close() }
+        #expect(loop.dialled.count == 3)
+        #expect(clients[1].news() == [])
+        loop.loop.advanceTime(by: .seconds(9))
+        #expect(clients[1].news() == [])
+        loop.loop.advanceTime(by: .seconds(2))
+        #expect(clients[1].news() == Self.crowded)
+    }
+
     @Test("an idle connection to another endpoint makes room")
     func otherEndpoint() throws {
         let bench = try ClusterBench("{connections: 2}")

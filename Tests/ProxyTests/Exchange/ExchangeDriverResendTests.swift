@@ -144,4 +144,14 @@ import Testing
         #expect(sending.news() == ["reply 502 upstream_reset", "ended"])
         #expect(bench.outcomes == [.clientFault, .upstreamFailed])
     }
+
+    @Test("an upstream that has not looked at the request has waited for nobody")
+    func refusedBeforeTheBody() throws {
+        let bench = try Bench(["mesher.timeouts.requestBody": "10s"])
+        bench.begin(["POST /a HTTP/1.1", "Content-Length: 4"], body: "ab", isComplete: false)
+        let upstream = bench.connect()
+        bench.pass(.milliseconds(1500))
+        upstream.fail(wasSent: false)
+        #expect(bench.outcomes == [.upstreamFailed])
+    }
 }
