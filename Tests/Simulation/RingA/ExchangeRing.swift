@@ -72,13 +72,13 @@ package struct ExchangeRing {
             case 4, 5: world.changeRules()
             case 6:
                 world.note("idle connections are closed")
-                world.worker.closeIdleConnections()
+                world.change { world.worker.closeIdleConnections() }
             default:
                 world.note("other limits of idle connections hold")
                 var settings = world.outgoing.settings
                 settings.maxIdleUpstream = 1
                 settings.upstreamIdle = .seconds(2)
-                world.worker.apply(settings)
+                world.change { world.worker.apply(settings) }
             }
         default:
             let amount = Self.times[min(schedule.draw(Self.times.count), schedule.draw(Self.times.count))]

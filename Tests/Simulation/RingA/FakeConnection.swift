@@ -10,7 +10,8 @@ final class FakeConnection: FakeUpstream, SingleConnection, DeadlineOwner, Event
     let group: ConnectionPool.Group
     var deadline = NIODeadline.distantFuture
     var slot: DeadlineTable.Slot?
-    private var served = 0
+    private(set) var served = 0
+    let madeAt: NIODeadline
     private(set) var isIdle = false
     private(set) var isClosed = false
     /// Whether the pool has been told that it is closed.
@@ -18,6 +19,7 @@ final class FakeConnection: FakeUpstream, SingleConnection, DeadlineOwner, Event
 
     init(_ world: RingWorld, _ name: String, _ group: ConnectionPool.Group) {
         self.group = group
+        self.madeAt = world.worker.now
         super.init(world, name)
         world.worker.deadlines.add(self)
         world.connections.append(self)

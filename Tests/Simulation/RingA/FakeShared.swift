@@ -19,6 +19,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
     /// In the order in which they were opened.
     private(set) var streams: [FakeStream] = []
     fileprivate(set) var served = 0
+    private let madeAt: NIODeadline
     private let mostStreams: Int
     private let http2Streams: Int
 
@@ -26,6 +27,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
         self.world = world
         self.name = name
         self.group = group
+        self.madeAt = world.worker.now
         self.mostStreams = world.schedule.pick([100, 1, 2])
         self.http2Streams = settings.http2Streams
         world.worker.deadlines.add(self)
@@ -46,11 +48,20 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
     private var knowsLimits: Bool { self.hasSettings || self.isPatienceOver || self.group.hasBeenSilent }
     var isOpen: Bool { !self.isClosed }
     var isAvailable: Bool {
-        !self.isRetired && !self.isClosed
+        !self.isRetired && !self.isClosed && self.idleTime != nil
             && self.streams.count < (self.knowsLimits ? min(self.mostStreams, self.http2Streams) : 1)
     }
     var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed }
     var isUnused: Bool { self.streams.isEmpty }
+
+    /// How long it may wait for the next request; `nil` when its cluster wants another one for that.
+    private var idleTime: TimeAmount? {
+        self.group.idleTime(.seconds(15), since: self.madeAt, served: self.served)
+    }
+
+    private func waitIdle() {
+        if let time = self.idleTime { self.setDeadline(time) } else { self.retire() }
+    }
 
     func start() { self.setDeadline(.seconds(1)) }
 
@@ -76,7 +87,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
         self.world.worker.event {
             if self.isPending {
                 self.isPatienceOver = true
-                if self.streams.isEmpty { self.setDeadline(.seconds(15)) }
+                if self.streams.isEmpty { self.waitIdle() }
                 self.world.worker.pool.settingsReceived(self)
             } else if self.streams.isEmpty {
                 self.shut()
@@ -93,7 +104,14 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
     fileprivate func remove(_ stream: FakeStream) {
         self.streams.removeAll { $0 === stream }
         guard self.streams.isEmpty, !self.isClosed else { return }
-        if self.isRetired { self.shut() } else if !self.isPending { self.setDeadline(.seconds(15)) }
+        if self.isRetired {
+            self.shut()
+        } else if !self.isPending {
+            self.waitIdle()
+        } else if self.deadline == .distantFuture {
+            // The settings of another connection have it waited for again.
+            self.setDeadline(.seconds(1))
+        }
     }
 
     /// The connection ends; its streams learn it at the end of the event.
@@ -149,7 +167,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
         guard !self.hasSettings, !self.isClosed else { return }
         self.world.event("\(self.name): SETTINGS, \(self.mostStreams) streams", .upstreams) {
             self.hasSettings = true
-            if self.streams.isEmpty, !self.isRetired { self.setDeadline(.seconds(15)) }
+            if self.streams.isEmpty, !self.isRetired { self.waitIdle() }
             self.world.worker.pool.settingsReceived(self)
         }
     }

@@ -124,10 +124,20 @@ final class RingWorld: @unchecked Sendable {
     /// One event of the loop, which somebody begins.
     func event(_ text: @autoclosure () -> String, _ cause: Cause, _ body: () -> Void) {
         self.note(text())
+        self.nextEvent(cause)
+        self.worker.event(body)
+    }
+
+    /// What begins by itself an event that nobody but the operator has caused: it may leave others a place.
+    func change(_ body: () -> Void) {
+        self.nextEvent(.upstreams)
+        body()
+    }
+
+    private func nextEvent(_ cause: Cause) {
         self.cause = cause
         self.eventNumber += 1
         self.retriesBefore = self.worker.metrics.retries.current
-        self.worker.event(body)
     }
 
     /// A rule is broken; the first one counts.
@@ -140,9 +150,7 @@ final class RingWorld: @unchecked Sendable {
     /// Lets the loop do everything that it can do now.
     func settle() throws {
         while self.loop.hasDueTask {
-            self.cause = .time
-            self.eventNumber += 1
-            self.retriesBefore = self.worker.metrics.retries.current
+            self.nextEvent(.time)
             self.loop.step()
             try self.check()
         }

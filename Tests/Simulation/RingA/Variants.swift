@@ -89,6 +89,19 @@ enum Variants {
             "cse.transport.failure.rest": "http_503", "cse.isolation.Consumer.timeoutInMilliseconds": "2000",
         ],
         [
+            "mesh.clusters": """
+            - {name: few, service: cart, limits: {connections: 2, pending: 3}, connections: {requests: 2, age: 3s}}
+            - {name: any, service: cart, connections: {requests: 1, idle: 1s}}
+            """,
+            "mesh.hosts": "[{name: cart, routes: [{targets: [{cluster: few, weight: 2}, {cluster: any, weight: 1}]}]}]",
+            "cse.loadbalance.retryEnabled": "true", "cse.loadbalance.retryOnNext": "2",
+            "cse.transport.failure.rest": "http_503",
+        ],
+        [
+            "mesh.clusters": "[{name: few, service: cart, limits: {connections: 1}, protocol: client}]",
+            "mesh.hosts": "[{name: cart, routes: [{targets: [{cluster: few}]}]}]",
+        ],
+        [
             "mesh.clusters": "[{name: all, service: cart}, {name: copy, service: cart, tags: {lane: a}}]",
             "mesh.hosts": """
             - name: cart
