@@ -21,6 +21,8 @@ class Service(grpc.GenericRpcHandler):
     def __init__(self, name="cart", port=None):
         self.name, self.calls, self.cancelled = name, [], threading.Event()
         self.remaining, self.release = None, threading.Event()
+        # Connections that calls of `Name` have come by.
+        self.peers = set()
         # Calls of `Sleep` and `PingPong` that their method has seen: a call may be cancelled before that.
         self.begun = 0
         options = [("grpc.max_receive_message_length", 32 << 20), ("grpc.max_send_message_length", 32 << 20)]
@@ -48,7 +50,7 @@ class Service(grpc.GenericRpcHandler):
         unary, stream = grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
         handlers = {
             "Echo": unary(self.echo),
-            "Name": unary(lambda request, context: self.name.encode()),
+            "Name": unary(self.tell_name),
             "Large": unary(lambda request, context: bytes(int(request))),
             "Status": unary(self.status),
             "Sleep": unary(self.sleep),
@@ -70,6 +72,10 @@ class Service(grpc.GenericRpcHandler):
             context.set_trailing_metadata((("x-trailing-bin", metadata["x-trailing-bin"]),))
         self.remaining = context.time_remaining()
         return request
+
+    def tell_name(self, request, context):
+        self.peers.add(context.peer())
+        return self.name.encode()
 
     def status(self, request, context):
         code, _, text = request.decode().partition(" ")

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+import grpc_world
 import secure
 from authority import Authority
 from governance import Instance, World
@@ -87,6 +88,33 @@ def test_most_connections_of_a_cluster():
         assert max(origin.most for origin in origins) <= 2
         assert {each.body for each in answers} == {b"one", b"two"}
         assert "of 2 connections" in explain(world)
+
+
+def test_how_long_connections_are_used():
+    """So many requests each, and no longer than they may wait; what is under way is not cut."""
+    origin = Counting("one")
+    text = small([origin.port], "{}", ", connections: {requests: 3, idle: 60s}")
+    with World({}, mesh=text, mesher="mesher.workers: 1\n") as world:
+        assert [world.ask("shop").status for _ in range(9)] == [200] * 9
+        origin.until(lambda: all(each.ended for each in origin.connections))
+        assert len(origin.connections) == 3
+        assert world.sidecar.metric('mesher_limit_hits_total{limit="connection_life"}') == 3
+
+
+def test_what_a_cluster_says_of_connections_of_grpc():
+    """HTTP/2 for what came by it, HTTP/1.1 for the rest; a connection that has had its calls is not used for more."""
+    origin = Counting("one")
+    with grpc_world.Service() as service:
+        far = f"{{name: far, protocol: client, endpoints: ['127.0.0.1:{service.port}'], connections: {{requests: 2}}}}"
+        near = f"{{name: near, protocol: client, endpoints: ['127.0.0.1:{origin.port}']}}"
+        routes = "{match: [{path: {exact: /plain}}], targets: [{cluster: near}]}, {targets: [{cluster: far}]}"
+        text = f"mesh: {{clusters: [{far}, {near}], hosts: [{{name: shop, routes: [{routes}]}}]}}\n"
+        with World({}, mesh=text, mesher="mesher.workers: 1\n") as world:
+            target, authority = f"127.0.0.1:{world.sidecar.port}", ("grpc.default_authority", "shop")
+            with grpc_world.Channel(target, authority) as channel:
+                assert [channel.unary("Name") for _ in range(6)] == [b"cart"] * 6
+            assert len(service.peers) == 3
+            assert world.ask("shop", path="/plain").body == b"one"
 
 
 def test_clients_that_leave_at_the_limit_take_no_place_along():

@@ -105,6 +105,9 @@ def examples():
         typed = re.findall(r"^\$ cat > (?:\S*/)?(\w+\.yaml) <<'END'\n(.*?)^> END$", text, re.S | re.M)
         for number, (file, lines) in enumerate(typed, 1):
             block = re.sub(r"^> ?", "", lines, flags=re.M)
+            # A manifest of Kubernetes is no file of mesher.
+            if re.search("^apiVersion:", block, re.M):
+                continue
             yield pytest.param(file, block, id=f"{page.stem}-typed-{number}-{file}")
 
 

@@ -76,6 +76,13 @@ package final class EndpointSet: Sendable {
     package let entries: [ClusterEntry]?
     /// What each place takes of the requests; empty where places do not count.
     package let localityWeights: [LocalityWeight]
+    /// How much more than its share of them the endpoints of a priority are trusted with, in percent.
+    package let overprovisioning: Int
+
+    /// What holds where nobody says it.
+    ///
+    /// - Source: `overprovisioning_factor` of Envoy's assignments.
+    package static let usualOverprovisioning = 140
 
     /// What instances were asked to be.
     package struct Tags: Sendable, Equatable {
@@ -102,8 +109,9 @@ package final class EndpointSet: Sendable {
     /// A set.
     package init(
         _ endpoints: [Endpoint], tags: Tags, otherProtocols: String? = nil, entries: [ClusterEntry]? = nil,
-        localityWeights: [LocalityWeight] = []
+        localityWeights: [LocalityWeight] = [], overprovisioning: Int = EndpointSet.usualOverprovisioning
     ) {
+        self.overprovisioning = overprovisioning
         self.endpoints = endpoints
         self.tags = tags
         self.otherProtocols = otherProtocols
@@ -183,7 +191,8 @@ package final class Service: Sendable {
     /// A cluster of these members, whose endpoints belong to no other service.
     package init(
         cluster name: String, _ members: [(endpoint: Endpoint, entry: ClusterEntry)],
-        localityWeights: [LocalityWeight] = [], use: UseMark = UseMark()
+        localityWeights: [LocalityWeight] = [], overprovisioning: Int = EndpointSet.usualOverprovisioning,
+        use: UseMark = UseMark()
     ) {
         self.name = name
         self.use = use
@@ -199,7 +208,7 @@ package final class Service: Sendable {
         }
         self.defaultEndpoints = EndpointSet(
             members.map(\.endpoint), tags: .init(version: "", app: ""), entries: members.map(\.entry),
-            localityWeights: localityWeights)
+            localityWeights: localityWeights, overprovisioning: overprovisioning)
     }
 
     /// The instances that `tags` ask for, of the own application unless they name another; all endpoints of a cluster.
@@ -265,5 +274,6 @@ extension Service: Equatable {
             && left.defaultEndpoints.tags == right.defaultEndpoints.tags
             && left.defaultEndpoints.entries == right.defaultEndpoints.entries
             && left.defaultEndpoints.localityWeights == right.defaultEndpoints.localityWeights
+            && left.defaultEndpoints.overprovisioning == right.defaultEndpoints.overprovisioning
     }
 }

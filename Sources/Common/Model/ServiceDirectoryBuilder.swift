@@ -86,7 +86,8 @@ package struct ServiceDirectoryBuilder {
     /// - Returns: Those whose endpoint is none; they are not in the cluster.
     @discardableResult
     package mutating func addCluster(
-        _ name: String, _ entries: [ClusterEntry], localityWeights: [LocalityWeight] = []
+        _ name: String, _ entries: [ClusterEntry], localityWeights: [LocalityWeight] = [],
+        overprovisioning: Int = EndpointSet.usualOverprovisioning
     ) -> [ClusterEntry] {
         let known = self.previous.names[spelled: name]
         var endpoints: [String: Endpoint] = [:]
@@ -105,7 +106,8 @@ package struct ServiceDirectoryBuilder {
             members.append((one, entry))
         }
         let service = Service(
-            cluster: name, members, localityWeights: localityWeights, use: known?.use ?? UseMark())
+            cluster: name, members, localityWeights: localityWeights, overprovisioning: overprovisioning,
+            use: known?.use ?? UseMark())
         self.put(known.flatMap { $0 == service ? $0 : nil } ?? service)
         return refused
     }

@@ -28,13 +28,17 @@ package struct EndpointShares: Sendable {
     private let placeWeights: [Int]
 
     /// How much more than its share of them a level's endpoints are trusted with, in percent.
-    private static let overprovisioning = 140
+    private let overprovisioning: Int
 
     /// Of `entries` in their order; `nil` when they are all the same.
     ///
     /// - Parameter own: Where this process is; `nil` where distances do not count.
     /// - Parameter localities: The weights of places, which take the place of distances.
-    package init?(_ entries: [ClusterEntry], near own: RegionConfig?, localities: [LocalityWeight] = []) {
+    /// - Parameter overprovisioning: How much more than its share of them a level's endpoints are trusted with, in percent.
+    package init?(
+        _ entries: [ClusterEntry], near own: RegionConfig?, localities: [LocalityWeight] = [],
+        overprovisioning: Int = EndpointSet.usualOverprovisioning
+    ) {
         struct Level: Hashable, Comparable {
             let priority: Int
             let distance: Int
@@ -53,6 +57,7 @@ package struct EndpointShares: Sendable {
         let isUniform = entries.allSatisfy { $0.weight == entries.first?.weight }
         let hasDegraded = isDegraded.contains(true)
         guard !isUniform || levels.count > 1 || !isNearFirst || hasDegraded else { return nil }
+        self.overprovisioning = overprovisioning
         self.isDegraded = hasDegraded ? isDegraded : []
         self.weights = entries.map(\.weight)
         self.levels = found.map { levels.firstIndex(of: $0) ?? 0 }
@@ -246,6 +251,6 @@ package struct EndpointShares: Sendable {
             if isEligible(index) { eligible += 1 }
         }
         // One of very many is still better than none.
-        return eligible == 0 ? 0 : max(1, min(100, eligible * Self.overprovisioning / all))
+        return eligible == 0 ? 0 : max(1, min(100, eligible * self.overprovisioning / all))
     }
 }

@@ -81,7 +81,8 @@ package final class EndpointSubset {
         self.hosts = hosts.contains { $0 != nil } ? hosts : []
         let localities = settings?.localityWeights ?? []
         let shares = EndpointShares(
-            entries, near: isAssigned ? nil : own, localities: localities.isEmpty ? set.localityWeights : localities)
+            entries, near: isAssigned ? nil : own, localities: localities.isEmpty ? set.localityWeights : localities,
+            overprovisioning: set.overprovisioning)
         self.shares = shares
         if let shares, let old = turn.shares, old.members.elementsEqual(set.endpoints, by: ===), shares.goesOn(old.turn)
         {

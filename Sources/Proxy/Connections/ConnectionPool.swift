@@ -58,6 +58,10 @@ package final class ConnectionPool {
         let serverNames: [String]?
         /// The service that the endpoint belongs to.
         let service: String
+        /// How long they are used; `nil` where no cluster says it.
+        let life: ConnectionLife?
+        /// Whether its upstream speaks HTTP/2 alone.
+        let isStreamsOnly: Bool
         /// Whose connections these are, where a cluster limits them.
         let share: ClusterShare?
         /// Whether its connections are shared, as far as that is known.
@@ -66,8 +70,10 @@ package final class ConnectionPool {
         var count = 0 {
             didSet { self.shard.connections.add(self.count - oldValue) }
         }
+        /// Whether the pool knows it no more: the next request to its endpoint gets another.
+        fileprivate(set) var isForgotten = false
 
-        fileprivate let key: Key
+        let key: Key
         /// Shows operators how many there are.
         fileprivate let shard: EndpointShard
         fileprivate let pool: ConnectionPool
@@ -80,6 +86,8 @@ package final class ConnectionPool {
         ) {
             self.share = share
             self.missingTag = tag
+            self.life = key.scope.flatMap { $0.life == ConnectionLife() ? nil : $0.life }
+            self.isStreamsOnly = endpoint.protocolName == "grpc" || key.scope?.isStreamsOnly == true
             self.serverName = key.scope?.serverName
             if case .mesh(let mesh)? = key.scope?.security {
                 self.serverNames = mesh.names
@@ -93,16 +101,13 @@ package final class ConnectionPool {
             self.tls = tls
             self.pool = pool
             self.worker = worker
-            if endpoint.protocolName == "grpc" {
+            if self.isStreamsOnly {
                 self.isHTTP2 = true
             } else if tls == nil || self.serverNames != nil {
                 // A control plane says which protocol it is.
                 self.isHTTP2 = false
             }
         }
-
-        /// Whether its upstream speaks HTTP/2 alone.
-        var isStreamsOnly: Bool { self.endpoint.protocolName == "grpc" }
 
         /// Serves those that wait, when the event is over.
         func serveLater() {
@@ -128,11 +133,12 @@ package final class ConnectionPool {
     }
 
     private let connector: any UpstreamConnector
-    private var groups: [Key: Group] = [:]
+    var groups: [Key: Group] = [:]
     /// Those of clusters that limit their connections, by what counts them.
-    private var shares: [ObjectIdentifier: ClusterShare] = [:]
-    /// Those without TLS, for most requests.
-    private var recentGroups = IdentityCache<Group>()
+    var shares: [ObjectIdentifier: ClusterShare] = [:]
+    /// Those that requests have had lately, of clusters that say nothing of their connections: hashing a key with names takes
+    /// longer than all the rest of the look-up.
+    var recentGroups = IdentityCache<Group>()
     /// Connections that wait to be used again.
     package private(set) var idleCount = 0
 
@@ -181,6 +187,11 @@ package final class ConnectionPool {
     /// - Parameter most: How many may wait on all loops.
     func giveBack(_ connection: any SingleConnection, idle: TimeAmount, most: Int) {
         guard connection.isOpen else { return }
+        guard let idle = connection.group.idleTime(idle, since: connection.madeAt, served: connection.served) else {
+            connection.group.worker.metrics.count(.connectionLife)
+            connection.close()
+            return
+        }
         if let share = connection.group.share, share.wantsPlace(of: connection.group) {
             share.giveUp { connection.close() }
             return
@@ -251,69 +262,9 @@ package final class ConnectionPool {
     func forgetIfUnused(_ group: Group) {
         guard group.count == 0, group.waiting.isEmpty else { return }
         self.groups[group.key] = nil
+        group.isForgotten = true
         if let share = group.share, share.forget(group) { self.shares[ObjectIdentifier(share.tickets)] = nil }
         if self.recentGroups[group.endpoint] === group { self.recentGroups[group.endpoint] = nil }
-    }
-
-    private func group(of endpoint: Endpoint, _ driver: ExchangeDriver) -> Group {
-        let worker = driver.exchange.worker
-        if let scope = driver.exchange.balancing.subset?.scope { return self.group(of: endpoint, driver, scope) }
-        let hasTLS = driver.exchange.direction == .outgoing && !worker.tls.all.isEmpty
-        if !hasTLS, let group = self.recentGroups[endpoint], group.endpoint === endpoint { return group }
-        let group = self.knownGroup(of: endpoint, driver, hasTLS: hasTLS)
-        if group.key.service == nil { self.recentGroups[endpoint] = group }
-        return group
-    }
-
-    private func knownGroup(of endpoint: Endpoint, _ driver: ExchangeDriver, hasTLS: Bool) -> Group {
-        let worker = driver.exchange.worker
-        let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? driver.exchange.instanceService : nil)
-        if let group = self.groups[key] { return group }
-        let service = driver.exchange.instanceService ?? ""
-        // The local application is on this side of the network.
-        let tls =
-            !hasTLS
-            ? nil : worker.tls.consumer(service, endpoint.protocolName, isExternal: driver.exchange.chain == .external)
-        let missing = tls == nil && endpoint.usesTLS ? Self.tag(service, endpoint) : nil
-        let group = Group(key, endpoint, service, tls, missing: missing, nil, self, worker)
-        self.groups[key] = group
-        return group
-    }
-
-    /// The same for a cluster that says something of its connections.
-    private func group(of endpoint: Endpoint, _ driver: ExchangeDriver, _ scope: ConnectionScope) -> Group {
-        let worker = driver.exchange.worker
-        let hasTLS = !worker.tls.all.isEmpty
-        let service = driver.exchange.instanceService
-        let scopeKey = scope.key(of: driver.exchange.balancing.index)
-        let key = Key(endpoint: ObjectIdentifier(endpoint), service: hasTLS ? service : nil, scope: scopeKey)
-        if let group = self.groups[key] {
-            group.share?.heed(scope, group)
-            return group
-        }
-        let name = service ?? ""
-        let usual = worker.tls.consumer(name, endpoint.protocolName, isExternal: false)
-        var (tls, missing) = scope.tls(scopeKey, usual: usual, tag: Self.tag(name, endpoint))
-        if tls == nil, scopeKey.security == nil, endpoint.usesTLS { missing = Self.tag(name, endpoint) }
-        let share = scope.tickets.map { self.share(of: $0, worker) }
-        let group = Group(key, endpoint, name, tls, missing: missing, share, self, worker)
-        share?.groups.append(group)
-        share?.heed(scope, group)
-        self.groups[key] = group
-        return group
-    }
-
-    /// Where `tls.yaml` says how TLS is spoken to an endpoint of a service.
-    private static func tag(_ service: String, _ endpoint: Endpoint) -> String {
-        "\(service).\(endpoint.protocolName).Consumer"
-    }
-
-    private func share(of tickets: ClusterTickets, _ worker: Worker) -> ClusterShare {
-        let key = ObjectIdentifier(tickets)
-        if let share = self.shares[key] { return share }
-        let share = ClusterShare(tickets, self, worker)
-        self.shares[key] = share
-        return share
     }
 
     // MARK: Connections of HTTP/1.1

@@ -13,6 +13,9 @@ package final class ConnectionScope {
         let tickets: ObjectIdentifier?
         var security: Security?
         var serverName: String?
+        var life = ConnectionLife()
+        /// Whether HTTP/2 is spoken whatever the endpoint says.
+        var isStreamsOnly = false
     }
 
     /// What is spoken inside connections; `nil` for what holds for the service.
@@ -31,6 +34,8 @@ package final class ConnectionScope {
     /// Of the endpoints that are spoken to in plain text although others are not.
     private let plainKey: Key
     private let isPlain: [Bool]
+    /// Whether HTTP/2 is spoken for requests that came by it.
+    private let followsClient: Bool
     private let tagged: TLSMaterial?
     /// Counts them; `nil` where they are not limited.
     let tickets: ClusterTickets?
@@ -41,6 +46,10 @@ package final class ConnectionScope {
     /// Whether each loop may have one connection to each endpoint that requests share, however many there are: what a control
     /// plane means by a limit.
     let mayShareOne: Bool
+    /// The connections that requests have had lately, by the endpoint's place: nothing is hashed for a request.
+    private var groups: [ConnectionPool.Group?] = []
+    /// The same of requests that came by HTTP/2, where that makes a difference.
+    private var streamGroups: [ConnectionPool.Group?] = []
 
     /// `nil` for a cluster that says nothing of its connections.
     ///
@@ -54,14 +63,19 @@ package final class ConnectionScope {
         if case .fixed(let entries) = cluster.members { isPlain = entries.map(\.isPlain) }
         if let entries { isPlain = entries.map(\.isPlain) }
         let hasPlain = isPlain.contains(true)
-        guard settings.maxConnections != nil || settings.tls != nil || hasPlain else { return nil }
+        guard
+            settings.maxConnections != nil || settings.tls != nil || hasPlain || settings.followsClient
+                || settings.life != ConnectionLife()
+        else { return nil }
         self.name = cluster.name ?? ""
         self.tickets = settings.maxConnections == nil ? nil : tickets
         self.most = settings.maxConnections ?? .max
         self.mostPending = settings.maxPending
         self.mayShareOne = entries != nil
         self.isPlain = hasPlain ? isPlain : []
-        var key = Key(tickets: self.tickets.map { ObjectIdentifier($0) }, serverName: settings.serverName)
+        self.followsClient = settings.followsClient
+        var key = Key(
+            tickets: self.tickets.map { ObjectIdentifier($0) }, serverName: settings.serverName, life: settings.life)
         switch settings.tls {
         case nil: self.tagged = nil
         case .off:
@@ -79,14 +93,17 @@ package final class ConnectionScope {
             self.tagged = tls.secrets.material(mesh.credentials)
         }
         self.key = key
-        self.plainKey = Key(tickets: key.tickets, security: .plain)
+        self.plainKey = Key(tickets: key.tickets, security: .plain, life: key.life)
     }
 
     /// What the connections to an endpoint of the cluster are kept by.
     ///
     /// - Parameter index: The endpoint's place among those of the cluster.
-    func key(of index: Int) -> Key {
-        self.isPlain.indices.contains(index) && self.isPlain[index] ? self.plainKey : self.key
+    /// - Parameter isHTTP2: Whether the request came by HTTP/2.
+    func key(of index: Int, isHTTP2: Bool) -> Key {
+        var key = self.isPlain.indices.contains(index) && self.isPlain[index] ? self.plainKey : self.key
+        key.isStreamsOnly = self.followsClient && isHTTP2
+        return key
     }
 
     /// What is spoken inside, and what has to be written where something must be and nothing says how.
@@ -100,5 +117,32 @@ package final class ConnectionScope {
         case .tag(let tag): (self.tagged, self.tagged == nil ? tag : nil)
         case .mesh: (self.tagged, self.tagged == nil ? tag : nil)
         }
+    }
+
+    /// The connections that the last request to an endpoint has had, if there are any.
+    ///
+    /// The pool may have forgotten them, and another endpoint may have its place.
+    @inline(__always)
+    func recentGroup(at index: Int, isHTTP2: Bool) -> ConnectionPool.Group? {
+        if self.followsClient, isHTTP2 {
+            return self.streamGroups.indices.contains(index) ? self.streamGroups[index] : nil
+        }
+        return self.groups.indices.contains(index) ? self.groups[index] : nil
+    }
+
+    /// The next request to the endpoint at a place goes over these.
+    func remember(_ group: ConnectionPool.Group, at index: Int, isHTTP2: Bool) {
+        if self.followsClient, isHTTP2 {
+            Self.put(group, at: index, of: &self.streamGroups)
+        } else {
+            Self.put(group, at: index, of: &self.groups)
+        }
+    }
+
+    private static func put(
+        _ group: ConnectionPool.Group, at index: Int, of groups: inout [ConnectionPool.Group?]
+    ) {
+        while groups.count <= index { groups.append(nil) }
+        groups[index] = group
     }
 }

@@ -13,6 +13,10 @@ package protocol SingleConnection: Upstream {
     var group: ConnectionPool.Group { get }
     /// Whether it may serve another request.
     var isOpen: Bool { get }
+    /// When it began.
+    var madeAt: NIODeadline { get }
+    /// Requests sent so far.
+    var served: Int { get }
 
     /// Waits in the pool to be used again, so long at most.
     func waitIdle(_ amount: TimeAmount)

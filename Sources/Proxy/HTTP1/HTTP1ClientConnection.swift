@@ -57,7 +57,9 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     /// What the channel has read inside a write that failed; in order before its end.
     private var early: ByteBuffer?
     /// Requests sent so far.
-    var served = 0
+    package var served = 0
+    /// When it began.
+    package let madeAt: NIODeadline
     var hasAnswered = false
 
     /// Whether it was handed to whoever dialled, and has not ended.
@@ -70,6 +72,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     init(worker: Worker, group: ConnectionPool.Group) {
         self.worker = worker
         self.group = group
+        self.madeAt = worker.now
     }
 
     func setDeadline(after amount: TimeAmount) {

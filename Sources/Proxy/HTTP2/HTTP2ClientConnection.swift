@@ -31,11 +31,13 @@ package final class HTTP2ClientConnection: HTTP2Connection {
     private var isPatienceOver = false
     /// Requests sent so far.
     private(set) var served = 0
+    private let madeAt: NIODeadline
 
     init(worker: Worker, group: ConnectionPool.Group, settings: ProxySettings, isSecure: Bool) {
         self.group = group
         self.settings = settings
         self.isSecure = isSecure
+        self.madeAt = worker.now
         super.init(worker: worker, settings: settings)
     }
 
@@ -97,8 +99,17 @@ package final class HTTP2ClientConnection: HTTP2Connection {
         if self.isRetired || self.worker.overload.endsConnections {
             self.sayGoodbye()
         } else {
-            self.setOwnDeadline(self.settings.upstreamIdle)
+            self.waitIdle()
         }
+    }
+
+    /// Waits for the next request, if there may be one.
+    private func waitIdle() {
+        guard let idle = self.group.idleTime(self.settings.upstreamIdle, since: self.madeAt, served: self.served) else {
+            self.worker.metrics.count(.connectionLife)
+            return self.retire()
+        }
+        self.setOwnDeadline(idle)
     }
 
     override func ended() {
@@ -197,8 +208,14 @@ extension HTTP2ClientConnection: SharedConnection {
 
     /// Until the upstream has said how many requests it takes, one may go ahead.
     package var isAvailable: Bool {
-        !self.isRetired && !self.isClosed && self.nextStream < HTTP2.maxStreamID
+        !self.isRetired && !self.isClosed && self.nextStream < HTTP2.maxStreamID && !self.isUsedUp
             && self.streams.count < (self.knowsLimits ? min(self.peerMaxStreams, self.settings.http2Streams) : 1)
+    }
+
+    /// Whether its cluster wants another one for the next request.
+    private var isUsedUp: Bool {
+        guard self.group.life != nil else { return false }
+        return self.group.idleTime(.zero, since: self.madeAt, served: self.served) == nil
     }
 
     package var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed }
@@ -211,7 +228,7 @@ extension HTTP2ClientConnection: SharedConnection {
             (.enablePush, 0), (.initialWindowSize, self.streamWindow),
             (.maxHeaderListSize, self.settings.maxHeaderSection),
         ])
-        self.setOwnDeadline(self.settings.upstreamIdle)
+        self.waitIdle()
         // Not weak: see Worker.startReporting.
         self.worker.eventLoop.assumeIsolated().scheduleTask(in: self.settings.connect) {
             guard self.isPending else { return }

@@ -39,6 +39,8 @@ package enum Limit: String, CaseIterable, Sendable {
     case interimResponses = "interim_responses"
     /// `mesher.limits.idleUpstreamConnections`.
     case idleUpstream = "idle_upstream_connections"
+    /// What a cluster says of the requests and the time of a connection.
+    case connectionLife = "connection_life"
     /// `mesher.limits.http2Streams`.
     case http2Streams = "http2_streams"
     /// CONTINUATION frames of one block.

@@ -28,6 +28,8 @@ struct HeldAssignment: Sendable, Equatable {
     let members: [Member]
     /// What each place takes of the requests, where the cluster goes by that.
     let localityWeights: [LocalityWeight]
+    /// How much more than its share of them the endpoints of a priority are trusted with, in percent.
+    let overprovisioning: Int
     /// What is left out, as logs say it.
     let gaps: [String]
 
@@ -37,6 +39,7 @@ struct HeldAssignment: Sendable, Equatable {
     private init() {
         self.members = []
         self.localityWeights = []
+        self.overprovisioning = EndpointSet.usualOverprovisioning
         self.gaps = []
     }
 
@@ -82,6 +85,12 @@ struct HeldAssignment: Sendable, Equatable {
                         version: Self.version(endpoint)))
             }
         }
+        let factor = message.policy.overprovisioningFactor.value
+        if message.policy.hasOverprovisioningFactor, factor == 0 {
+            throw ResourceMistake("overprovisioning_factor must be positive")
+        }
+        self.overprovisioning =
+            message.policy.hasOverprovisioningFactor ? Int(factor) : EndpointSet.usualOverprovisioning
         self.members = members
         self.localityWeights = weights
         self.gaps = gaps.sorted()

@@ -45,7 +45,7 @@ struct HeldCluster: Sendable, Equatable {
         var settings = try Self.settings(message, &gaps)
         settings.tls = self.transport.tls.map { .mesh($0) }
         self.settings = settings
-        self.gaps = gaps + self.transport.gaps + Self.gapsOfConnections(message)
+        self.gaps = gaps + self.transport.gaps
     }
 
     private static func source(_ message: XDSCluster) throws(ResourceMistake) -> Source {
@@ -101,6 +101,8 @@ struct HeldCluster: Sendable, Equatable {
         if thresholds.hasRetryBudget { settings.retryBudget = try Self.budget(thresholds.retryBudget) }
         if message.hasOutlierDetection { settings.outliers = try Self.outliers(message.outlierDetection) }
         settings.isHTTP2 = Self.speaksHTTP2(message)
+        settings.followsClient = Self.followsClient(message, &gaps)
+        settings.life = try Self.life(message)
         return settings
     }
 
@@ -178,22 +180,34 @@ struct HeldCluster: Sendable, Equatable {
         return value >= UInt32(Int32.max) ? nil : Int(value)
     }
 
-    /// What it says of its connections and is not done.
-    private static func gapsOfConnections(_ message: XDSCluster) -> [String] {
-        guard let options = XDSHttpProtocolOptions.of(message) else {
-            return message.hasMaxRequestsPerConnection ? ["max_requests_per_connection is not kept to"] : []
+    /// How long its connections are used.
+    ///
+    /// - Source: Envoy's `common_http_protocol_options`, and the older `max_requests_per_connection`.
+    private static func life(_ message: XDSCluster) throws(ResourceMistake) -> ConnectionLife {
+        var life = ConnectionLife()
+        let common = XDSHttpProtocolOptions.of(message)?.commonHTTPProtocolOptions ?? XDSCommonHttpProtocolOptions()
+        let requests =
+            common.hasMaxRequestsPerConnection
+            ? common.maxRequestsPerConnection.value : message.maxRequestsPerConnection.value
+        // None is no limit.
+        if requests > 0 { life.requests = Int(requests) }
+        if common.hasIdleTimeout { life.idle = try Duration(common.idleTimeout, of: "idle_timeout") }
+        if common.hasMaxConnectionDuration {
+            let age = try Duration(common.maxConnectionDuration, of: "max_connection_duration")
+            if age > .zero { life.age = age }
         }
-        let common = options.commonHTTPProtocolOptions
-        var gaps: [String] = []
-        if common.hasMaxRequestsPerConnection || message.hasMaxRequestsPerConnection {
-            gaps.append("max_requests_per_connection is not kept to")
+        return life
+    }
+
+    /// Whether HTTP/2 is spoken for requests that came by it alone.
+    private static func followsClient(_ message: XDSCluster, _ gaps: inout [String]) -> Bool {
+        switch XDSHttpProtocolOptions.of(message)?.upstreamProtocolOptions {
+        case .useDownstreamProtocolConfig?: return true
+        case .autoConfig?:
+            gaps.append("auto_config is not followed: HTTP/1.1 is spoken")
+            return false
+        case .explicitHTTPConfig?, nil: return false
         }
-        if common.hasIdleTimeout { gaps.append("idle_timeout of connections is that of mesher.timeouts") }
-        if common.hasMaxConnectionDuration { gaps.append("max_connection_duration is not kept to") }
-        if case .useDownstreamProtocolConfig? = options.upstreamProtocolOptions {
-            gaps.append("use_downstream_protocol_config is not followed: HTTP/1.1 is spoken")
-        }
-        return gaps
     }
 
     /// Whether HTTP/2 is spoken to it, as to services of gRPC.

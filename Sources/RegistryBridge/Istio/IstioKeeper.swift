@@ -236,7 +236,8 @@ actor IstioKeeper {
                 known.insert(ServiceDemand(app: app, name: cluster.name))
                 builder.addCluster(
                     cluster.name, entries,
-                    localityWeights: cluster.weighsLocalities ? assignment?.localityWeights ?? [] : [])
+                    localityWeights: cluster.weighsLocalities ? assignment?.localityWeights ?? [] : [],
+                    overprovisioning: assignment?.overprovisioning ?? EndpointSet.usualOverprovisioning)
             }
             builder.known = known
         }

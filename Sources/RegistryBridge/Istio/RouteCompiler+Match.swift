@@ -80,6 +80,8 @@ extension RouteCompiler {
         switch message.headerMatchSpecifier {
         // An empty text is any value.
         case .exactMatch(let text): operators = [text.isEmpty ? .prefix(.init("")) : .exact(.init(text))]
+        case .prefixMatch(""), .suffixMatch(""), .containsMatch(""):
+            throw ResourceMistake("a match of the header \"\(message.name)\" has no text")
         case .prefixMatch(let text): operators = [.prefix(.init(text))]
         case .suffixMatch(let text): operators = [.suffix(.init(text))]
         case .containsMatch(let text): operators = [.contains(.init(text))]

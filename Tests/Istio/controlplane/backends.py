@@ -8,6 +8,7 @@ has one for each backend that is not to answer 200. A step is a mapping of
 * `status`, `headers` and `body` of the answer, instead of 200 and what was received;
 * `wait`: seconds before the answer;
 * `end`: `reset` or `close`, instead of an answer;
+* `tell: true` has the answer say by which version of HTTP the request came, and as which of its connection;
 * `grpc`: a status of gRPC; `late: true` has it in the trailers, after a message, instead of in the only head.
 """
 
@@ -103,7 +104,9 @@ class Backends:
         return step, saw
 
     def _http1(self, name, peer):
+        count = 0
         while request := wire.read_request(peer.reader):
+            count += 1
             fields = [(key, value.decode("latin-1")) for key, value in request.fields]
             step, saw = self.step(name, request.method, request.target.decode("latin-1"), fields, bytes(request.body))
             if step.get("end") == "reset":
@@ -113,6 +116,7 @@ class Backends:
                 return
             payload = step.get("body", "").encode("latin-1")
             told = [("x-backend", name), ("x-saw", encoded(saw)), ("content-length", str(len(payload)))]
+            told += tale(step, "HTTP/1.1", count)
             lines = [f"{key}: {value}\r\n" for key, value in [*pairs(step.get("headers")), *told]]
             head = f"HTTP/1.1 {step.get('status', 200)} Echo\r\n{''.join(lines)}\r\n"
             peer.send(head.encode("latin-1") + (b"" if request.method == "HEAD" else payload))
@@ -142,7 +146,7 @@ class Backends:
         if step.get("end"):
             peer.reset_stream(number, 2)
             return
-        told = [("x-backend", name), ("x-saw", encoded(saw))]
+        told = [("x-backend", name), ("x-saw", encoded(saw)), *tale(step, "HTTP/2", (number + 1) // 2)]
         told = [(":status", str(step.get("status", 200))), *pairs(step.get("headers")), *told]
         if "grpc" not in step:
             peer.send_headers(number, told)
@@ -156,6 +160,11 @@ class Backends:
         peer.send_headers(number, told)
         peer.send_data(number, b"\x00\x00\x00\x00\x02ok")
         peer.send_headers(number, status, end_stream=True)
+
+
+def tale(step, version, number):
+    """What a request was to the backend, where the step wants it told."""
+    return [("x-version", version), ("x-number", str(number))] if step.get("tell") else []
 
 
 def pairs(headers):

@@ -31,7 +31,7 @@ HTTP2 = {
     }
 }
 SERVICE = {"host", "port", "endpoints", "subsets", "routes", "aliases", "namespace", "sniffed", "http2"}
-SERVICE |= {"cluster", "subset_cluster", "virtual_host", "locality_weights"}
+SERVICE |= {"cluster", "subset_cluster", "virtual_host", "locality_weights", "policy"}
 STEP = {"services", "outbound_policy", "route_config", "resources", "remove", "corrupt", "old_domains"}
 PHASE = {"name", "set", "control", "refused", "envoy_refused", "probes", "settle"}
 
@@ -186,7 +186,8 @@ class Mesh:
             if locality:
                 entry["locality"] = dict(zip(("region", "zone", "sub_zone"), locality.split("/"), strict=False))
             out.append(entry)
-        return {"cluster_name": cluster_name(service, subset), "endpoints": out}
+        policy = {"policy": service["policy"]} if "policy" in service else {}
+        return {"cluster_name": cluster_name(service, subset), "endpoints": out, **policy}
 
     def endpoint(self, service, endpoint):
         name, namespace = service["host"].split(".")[0], service.get("namespace", "default")

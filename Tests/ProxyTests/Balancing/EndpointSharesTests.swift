@@ -59,6 +59,16 @@ import Testing
         #expect(Self.shares([]) == nil)
     }
 
+    @Test(
+        "a control plane says how much more than its share a priority takes",
+        arguments: [(100, 50.0), (180, 90), (300, 100)])
+    func overprovisioning(percent: Int, first: Double) throws {
+        let entries = (0..<8).map { ClusterEntry("rest://10.0.0.\($0 + 1):80", priority: $0 < 4 ? 0 : 1) }
+        let shares = try #require(EndpointShares(entries, near: nil, overprovisioning: percent))
+        let found = Self.percent(shares, of: 8) { $0 >= 2 }
+        #expect(abs(found[2] + found[3] - first) <= 2)
+    }
+
     @Test("weights are relative to the sum of those that may be chosen")
     func weights() throws {
         let shares = try #require(Self.shares([(1, 0), (3, 0), (6, 0)]))

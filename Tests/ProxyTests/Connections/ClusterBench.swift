@@ -15,6 +15,7 @@ final class ClusterBench {
         let loop = EmbeddedEventLoop()
         let connector = FakeConnector()
         let worker: Worker
+        private let metrics = MetricsRegistry(startTime: 0, own: MetricLabels())
         private let mesh: Snapshot<Mesh>
 
         init(_ index: Int, of count: Int, _ rules: MeshRules, _ governance: Governance) {
@@ -22,7 +23,7 @@ final class ClusterBench {
             self.loop.advanceTime(by: .seconds(1000))
             self.worker = Worker(
                 eventLoop: self.loop, index: index, loopCount: count,
-                mesh: self.mesh, governance: governance, metrics: MetricsRegistry(startTime: 0, own: MetricLabels()),
+                mesh: self.mesh, governance: governance, metrics: self.metrics,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, overload: Overload(),
                 connector: self.connector)
         }
@@ -50,6 +51,9 @@ final class ClusterBench {
         }
 
         func refuse(_ index: Int) { self.connector.dials[index].then(.failure(ChannelError.eof)) }
+
+        /// How often a limit was met.
+        func hits(_ limit: Limit) -> Int { self.metrics.hits(limit) }
 
         /// Where each that was dialled leads to.
         var dialled: [String] { self.connector.dials.map(\.group.endpoint.host) }
@@ -112,7 +116,7 @@ final class ClusterBench {
 
     /// A request on a loop, for the endpoint that the first digit of its path says.
     @discardableResult
-    func begin(_ path: String = "/1", on loop: Int = 0) -> FakeClient {
+    func begin(_ path: String = "/1", on loop: Int = 0, isHTTP2: Bool = false) -> FakeClient {
         let worker = self.loops[loop].worker
         let driver = worker.takeDriver()
         let client = FakeClient(driver)
@@ -121,6 +125,7 @@ final class ClusterBench {
             let bytes = Array("GET \(path) HTTP/1.1\r\nHost: shop\r\n\r\n".utf8)
             let result = driver.exchange.scanRequest(bytes.rawSpan, &scanner, limits: HeadLimits())
             precondition(result == .complete(length: bytes.count), "malformed request of a test")
+            if isHTTP2 { driver.exchange.request.flags.insert(.http2) }
             driver.begin(client, plan: self.plan, body: nil, isComplete: true)
         }
         return client

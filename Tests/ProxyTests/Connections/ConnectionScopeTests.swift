@@ -36,23 +36,25 @@ import Testing
             { ($0.tls, $0.serverName) = (.tag("a"), "x") }, { ($0.tls, $0.serverName) = (.tag("a"), "y") },
             { $0.maxConnections = 5 },
         ]
-        let keys = try settings.map { try #require(self.scope([], tickets, $0)).key(of: 0) }
+        let keys = try settings.map { try #require(self.scope([], tickets, $0)).key(of: 0, isHTTP2: false) }
         #expect(Set(keys).count == settings.count)
-        let again = try settings.map { try #require(self.scope([], tickets, $0)).key(of: 0) }
+        let again = try settings.map { try #require(self.scope([], tickets, $0)).key(of: 0, isHTTP2: false) }
         #expect(again == keys)
         // Another limit is the same connections.
-        #expect(try #require(self.scope([], tickets) { $0.maxConnections = 6 }).key(of: 0) == keys[6])
-        #expect(try #require(self.scope([], ClusterTickets()) { $0.maxConnections = 5 }).key(of: 0) != keys[6])
+        #expect(try #require(self.scope([], tickets) { $0.maxConnections = 6 }).key(of: 0, isHTTP2: false) == keys[6])
+        #expect(
+            try #require(self.scope([], ClusterTickets()) { $0.maxConnections = 5 }).key(of: 0, isHTTP2: false)
+                != keys[6])
     }
 
     @Test("an endpoint may do without TLS, and where it has to be there and is not something is missing")
     func endpoints() throws {
         let scope = try #require(self.scope(Self.entries) { $0.tls = .tag("far.rest.Consumer") })
-        let found = (0..<2).map { scope.tls(scope.key(of: $0), usual: nil, tag: "usual").missing }
+        let found = (0..<2).map { scope.tls(scope.key(of: $0, isHTTP2: false), usual: nil, tag: "usual").missing }
         #expect(found == ["far.rest.Consumer", nil])
         let on = try #require(self.scope { $0.tls = .on })
-        #expect(on.tls(on.key(of: 0), usual: nil, tag: "usual").missing == "usual")
+        #expect(on.tls(on.key(of: 0, isHTTP2: false), usual: nil, tag: "usual").missing == "usual")
         let limited = try #require(self.scope([], ClusterTickets()) { $0.maxConnections = 5 })
-        #expect(limited.tls(limited.key(of: 0), usual: nil, tag: "usual").missing == nil)
+        #expect(limited.tls(limited.key(of: 0, isHTTP2: false), usual: nil, tag: "usual").missing == nil)
     }
 }

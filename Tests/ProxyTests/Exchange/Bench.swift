@@ -119,14 +119,10 @@ final class Bench {
     }
 
     /// How often a limit was met.
-    func hits(_ limit: Limit) -> Int { self.count("mesher_limit_hits", ["limit": limit.rawValue]) }
+    func hits(_ limit: Limit) -> Int { self.metrics.hits(limit) }
 
     /// What a series counts; 0 while there is none.
-    func count(_ name: String, _ labels: [String: String] = [:]) -> Int {
-        let wanted = MetricLabels(labels).text
-        let family = self.metrics.families().first { $0.name == "\(name)_total" }
-        return Int(family?.samples.first { $0.labels.text == wanted }?.value ?? 0)
-    }
+    func count(_ name: String, _ labels: [String: String] = [:]) -> Int { self.metrics.count(name, labels) }
 
     /// How the tries ended.
     var outcomes: [Outcome] { self.stage.seen.outcomes }
@@ -155,5 +151,17 @@ extension FakeClient {
             }
             driver.requestBody(text.map { ByteBuffer(string: $0) }, isComplete: isComplete)
         }
+    }
+}
+
+extension MetricsRegistry {
+    /// How often a limit was met.
+    func hits(_ limit: Limit) -> Int { self.count("mesher_limit_hits", ["limit": limit.rawValue]) }
+
+    /// What a series counts; 0 while there is none.
+    func count(_ name: String, _ labels: [String: String] = [:]) -> Int {
+        let wanted = MetricLabels(labels).text
+        let family = self.families().first { $0.name == "\(name)_total" }
+        return Int(family?.samples.first { $0.labels.text == wanted }?.value ?? 0)
     }
 }

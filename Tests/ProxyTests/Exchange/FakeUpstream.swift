@@ -27,9 +27,12 @@ final class FakeUpstream: SingleConnection, EventTail {
     private let isConnection: Bool
     private(set) var idleLimit: TimeAmount?
     private let worker: Worker
+    let madeAt: NIODeadline
+    private(set) var served = 0
 
     init(_ worker: Worker, _ group: ConnectionPool.Group, isStream: Bool = false) {
         self.worker = worker
+        self.madeAt = worker.now
         self.group = group
         self.isConnection = !isStream
         self.mayRefuse = isStream
@@ -107,6 +110,7 @@ final class FakeUpstream: SingleConnection, EventTail {
     func sendRequest(_ ticket: Ticket, body: ByteBuffer?, isComplete: Bool) -> SentRequest {
         if self.isLost { return .lost }
         self.ticket = ticket
+        self.served += 1
         self.fields = ticket.driver.exchange.requestHeaders.dictionary
         let path = ticket.driver.exchange.requestHeaders.string(in: ticket.driver.exchange.request.path)
         self.events.append(

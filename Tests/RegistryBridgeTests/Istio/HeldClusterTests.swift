@@ -9,11 +9,12 @@ import Testing
 
 /// What clusters of the control plane become.
 struct HeldClusterTests {
-    private static func settings(_ edit: (inout XDSCluster) -> Void) throws -> (ClusterSettings, gaps: [String]) {
+    private static func settings(_ edit: (inout XDSCluster) throws -> Void) throws -> (ClusterSettings, gaps: [String])
+    {
         var cluster = XDSCluster()
         cluster.name = "c"
         cluster.type = .static
-        edit(&cluster)
+        try edit(&cluster)
         let held = try HeldCluster(cluster)
         return (held.settings, held.gaps)
     }
@@ -73,7 +74,7 @@ struct HeldClusterTests {
         #expect([0, 15, 19, 20, 100].map { budget.most(of: $0) } == [3, 3, 3, 4, 20])
     }
 
-    @Test("what a cluster says of its connections and is not kept to is told")
+    @Test("how long connections are used, and whether they follow the client")
     func connections() throws {
         var options = XDSHttpProtocolOptions()
         options.useDownstreamProtocolConfig = .init()
@@ -88,11 +89,27 @@ struct HeldClusterTests {
         var any = Google_Protobuf_Any()
         any.value = try options.serializedBytes()
         cluster.typedExtensionProtocolOptions[key] = any
-        let words = try HeldCluster(cluster).gaps.map { String($0.prefix { $0 != " " }) }
-        #expect(
-            words == [
-                "max_requests_per_connection", "idle_timeout", "max_connection_duration",
-                "use_downstream_protocol_config",
-            ])
+        let held = try HeldCluster(cluster)
+        #expect(held.settings.life == ConnectionLife(requests: 1, idle: .seconds(5), age: .seconds(5)))
+        #expect(held.settings.followsClient)
+        #expect(held.gaps.isEmpty)
+    }
+
+    @Test("no requests and no time are no limits; the older field of a cluster counts too")
+    func connectionsWithoutEnd() throws {
+        var (settings, gaps) = try Self.settings { cluster in
+            cluster.maxRequestsPerConnection.value = 7
+            var options = XDSHttpProtocolOptions()
+            options.commonHTTPProtocolOptions.idleTimeout = .init()
+            options.commonHTTPProtocolOptions.maxConnectionDuration = .init()
+            options.autoConfig = .init()
+            var any = Google_Protobuf_Any()
+            any.value = try options.serializedBytes()
+            cluster.typedExtensionProtocolOptions["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] = any
+        }
+        #expect(settings.life == ConnectionLife(requests: 7, idle: .zero))
+        #expect(gaps.count == 1 && gaps[0].contains("auto_config"))
+        settings = try Self.settings { $0.maxRequestsPerConnection.value = 0 }.0
+        #expect(settings.life == ConnectionLife())
     }
 }

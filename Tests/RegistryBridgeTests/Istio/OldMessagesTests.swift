@@ -60,6 +60,9 @@ struct OldMessagesTests {
         #expect(throws: ResourceMistake.self) {
             try self.compile { $0.match.headers = [.with { ($0.name, $0.regexMatch) = ("h", "(") }] }
         }
+        #expect(throws: ResourceMistake.self) {
+            try self.compile { $0.match.headers = [.with { ($0.name, $0.prefixMatch) = ("h", "") }] }
+        }
     }
 
     private static let fault = Google_Protobuf_Struct(fields: [

@@ -253,11 +253,22 @@ struct MeshReader {
                     remedy: "write connections as well")
             }
         }
+        if let connections = tree["connections"] {
+            self.problems.allowOnly(Self.connectionsShape, in: connections)
+            settings.life.requests = self.number(connections["requests"], 1...Int(Int32.max))
+            settings.life.idle = self.duration(connections["idle"])
+            settings.life.age = self.duration(connections["age"])
+            if let age = connections["age"], settings.life.age == .zero {
+                self.refuse(age, "such a connection takes no request", "write one such as 10m, or take it out")
+            }
+        }
         settings.port = self.number(tree["port"], 1...65_535).map { UInt16($0) }
         switch self.problems.text(tree["protocol"]) {
         case nil, "http1": break
         case "http2": settings.isHTTP2 = true
-        case let name?: self.refuse(tree["protocol"] ?? tree, "\"\(name)\" is no protocol", "write http1 or http2")
+        case "client": settings.followsClient = true
+        case let name?:
+            self.refuse(tree["protocol"] ?? tree, "\"\(name)\" is no protocol", "write http1, http2 or client")
         }
         return settings
     }

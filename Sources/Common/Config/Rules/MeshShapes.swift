@@ -24,8 +24,13 @@ extension MeshReader {
                 "Percent of the endpoints: with fewer left, those that fail are chosen as well. 0: never."),
             .init("connectTimeout", .duration(hasZero: false), "How long a connection may take."),
             .init("limits", .map(Self.limitsShape), "How much the cluster gets at a time, in all routes."),
+            .init(
+                "connections", .map(Self.connectionsShape),
+                "How long connections are used. What is under way is never cut."),
             .init("port", .integer(1...65_535), "The port to call in the place of the endpoints' own."),
-            .init("protocol", .choice(["http1", "http2"], anyCase: false), "What is spoken there; http1."),
+            .init(
+                "protocol", .choice(["http1", "http2", "client"], anyCase: false),
+                "What is spoken there; http1. client: HTTP/2 for requests that came by it."),
             .init(
                 "tls", .either([.choice(["off", "on"], anyCase: false), .map(Self.tlsShape)]),
                 "Whether TLS is spoken; as for the service or host."),
@@ -38,6 +43,13 @@ extension MeshReader {
         [
             .init("tag", .text, "The tag of tls.yaml that says how: cart.rest.Consumer."),
             .init("serverName", .text, "The name that endpoints are asked for, and have to prove."),
+        ], isStrict: true)
+
+    static let connectionsShape = MapShape(
+        [
+            .init("requests", .integer(1...Int(Int32.max)), "Most requests of one connection."),
+            .init("idle", .duration(hasZero: true), "How long one waits for the next request; 0: for ever."),
+            .init("age", .duration(hasZero: false), "How long after its beginning it takes requests."),
         ], isStrict: true)
 
     /// Places of a table of Maglev.

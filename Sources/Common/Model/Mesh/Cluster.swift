@@ -120,6 +120,10 @@ package struct ClusterSettings: Sendable, Hashable {
     package var port: UInt16?
     /// Whether HTTP/2 is spoken without TLS.
     package var isHTTP2 = false
+    /// Whether HTTP/2 is spoken for requests that came by it, and HTTP/1.1 for the others.
+    package var followsClient = false
+    /// How long connections are used.
+    package var life = ConnectionLife()
 
     /// When an endpoint is left alone; `nil` for what holds for the virtual host, and for endpoints that a control plane has
     /// assigned: never.
