@@ -44,10 +44,14 @@ struct DestinationStage: Stage {
         case .outgoing where exchange.request.method == .connect: return .reject(Self.unlisted(exchange))
         case .admin where exchange.request.method == .connect: return .reject(Self.unlisted(exchange))
         case .outgoing:
-            return .reject(ProxyError(.destinationUnresolved, "uri format must be: http://serviceName/api"))
+            return .reject(Self.unnamed(exchange))
         case .admin:
             return .reject(ProxyError(.destinationRefused, "destination refused: the sidecar's own admin API"))
         case .incoming, nil: break
+        }
+        if exchange.request.flags.contains(.hostTarget), self.own.isOutgoing(port: exchange.request.authority.port) {
+            // The client has it from its address of the sidecar: of the service it says nothing.
+            exchange.dropPort()
         }
         let rules = exchange.worker.rules
         if rules.hasHosts, let verdict = self.findHost(&exchange, rules) { return verdict }
@@ -168,6 +172,10 @@ struct DestinationStage: Stage {
             isReachable = demands.allSatisfy { directory.absence(of: $0, at: now) == .unknown }
         }
         guard isReachable else { return .reject(ProxyError(.notReady)) }
+        if exchange.request.flags.contains(.hostTarget) {
+            return .reject(
+                ProxyError(.destinationUnresolved, "Invalid uri, please check: Host names no service: [\(text)]"))
+        }
         let authority = exchange.request.authority
         let port = authority.portDigits.isEmpty ? 80 : authority.port
         // A control plane that has services at the port has no routes for this host.
@@ -194,6 +202,15 @@ struct DestinationStage: Stage {
                         + "could end; write http://\(service.name)/, and mesher sees to TLS between sidecars"))
         }
         return .reply(.established)
+    }
+
+    /// Why a request for the outgoing listener itself leads nowhere.
+    private static func unnamed(_ exchange: borrowing Exchange) -> ProxyError {
+        let text =
+            exchange.request.flags.contains(.hostTarget)
+            ? "Invalid uri, please check: Host names the sidecar, and no service"
+            : "uri format must be: http://serviceName/api"
+        return ProxyError(.destinationUnresolved, text)
     }
 
     /// Why CONNECT does not lead to what is no service.

@@ -41,7 +41,8 @@ package actor EgressComponent: Component {
             direction: .outgoing, chain: StageChain(stages.inOrder, external: stages.external),
             settings: config.proxy, trust: config.trust, failureStatuses: config.governance.failureStatuses,
             marks: marks, records: ExchangeRecord.Uses(config.governance.chains.outgoing, config),
-            mirrors: StageChain(stages.mirrors), isDraining: previous?.isDraining ?? false)
+            mirrors: StageChain(stages.mirrors), routesByHost: config.resolvers.readsHost,
+            isDraining: previous?.isDraining ?? false)
     }
 
     package func run() async throws {

@@ -104,6 +104,11 @@ package struct OwnListeners: Sendable {
         return nil
     }
 
+    /// Whether outgoing requests are taken at this port.
+    func isOutgoing(port: UInt16) -> Bool {
+        self.hasPort(Int(port)) && self.places.contains { $0.listener == .outgoing && $0.port == Int(port) }
+    }
+
     /// Whether `host` is `localhost` or ends in `.localhost`, which stands for loopback everywhere.
     ///
     /// - Source: RFC 6761 §6.3.

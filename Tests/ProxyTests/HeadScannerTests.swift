@@ -59,6 +59,28 @@ func scanRequest(_ text: String, limits: HeadLimits = HeadLimits()) -> (HeadScan
     }
 
     @Test(
+        "one dot at the end of a host is none of its name",
+        arguments: [
+            ("GET http://cart./x HTTP/1.1", "cart", "cart", false),
+            ("GET http://cart.:80/x HTTP/1.1", "cart", "cart.:80", true),
+            ("GET http://cart../x HTTP/1.1", "cart.", "cart.", false), ("GET http://./x HTTP/1.1", ".", ".", false),
+            ("GET http://127.0.0.1./ HTTP/1.1", "127.0.0.1", "127.0.0.1", false),
+            ("GET http://[::1]/ HTTP/1.1", "::1", "[::1]", false),
+            ("CONNECT cart.:80 HTTP/1.1", "cart", "cart.:80", true),
+            ("GET /x HTTP/1.1", "other.example", "other.example", false),
+        ])
+    func hostWithDot(line: String, host: String, whole: String, isDotted: Bool) {
+        var scanner = HeadScanner()
+        var head = RequestHead()
+        var block = HeaderBlock()
+        let text = "\(line)\r\nHost: other.example.\r\n\r\n"
+        let result = scanner.scanRequest(Array(text.utf8).rawSpan, limits: HeadLimits(), into: &head, &block)
+        #expect(result == .complete(length: text.utf8.count))
+        #expect(block.string(in: head.authority.host) == host && block.string(in: head.authority.whole) == whole)
+        #expect(head.authority.isDotted == isDotted)
+    }
+
+    @Test(
         "refuses a start line that is malformed or ambiguous",
         arguments: [
             ("GET  / HTTP/1.1", HeadViolation.target), ("GET / HTTP/1.1 ", .startLine), ("GET /", .startLine),

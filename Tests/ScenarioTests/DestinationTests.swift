@@ -32,11 +32,71 @@ import Testing
                 connection, "GET http://\(own):\(port)/x HTTP/1.1\r\nHost: a", until: "serviceName/api")
             #expect(refused.hasPrefix("HTTP/1.1 400 "), "\(own)")
         }
-        let direct = try await self.answer(connection, "GET /x HTTP/1.1\r\nHost: a", until: "http_proxy=")
+        let direct = try await self.answer(connection, "GET /x HTTP/1.1\r\nHost: a", until: "routeByHost")
         #expect(direct.hasPrefix("HTTP/1.1 400 ") && direct.contains("Invalid uri, please check:"))
         await connection.close()
         try await sidecar.stop()
         await origin.stop()
+    }
+
+    @Test("Host names the service of a request that was not sent as to a proxy, once that is asked for")
+    func byHost() async throws {
+        let origin = try await TestOrigin.start { _ in TestOrigin.response("hello") }
+        let port = try await TestSidecar.freePort()
+        let sidecar = try await TestSidecar.start(
+            services: ["cart": [origin.port]], ["cse.protocols.http.listenAddress": "127.0.0.2:\(port)"])
+        let connection = try await sidecar.connectOutgoing()
+        let named = "GET /x HTTP/1.1\r\nHost: cart"
+        let refused = try await self.answer(connection, named, until: "routeByHost")
+        #expect(refused.hasPrefix("HTTP/1.1 400 ") && origin.heads.isEmpty)
+        try await sidecar.change(["mesher.egress.routeByHost": "true"])
+        for host in ["cart", "CART", "cart.", "cart:\(port)", "cart.:\(port)"] {
+            let hello = try await self.answer(connection, "GET /x HTTP/1.1\r\nHost: \(host)", until: "hello")
+            #expect(hello.hasPrefix("HTTP/1.1 200 "), "\(host)")
+            let head = try #require(origin.heads.last).lowercased()
+            #expect(head.hasPrefix("get /x http/1.1\r\n") && head.contains("\r\nhost: cart\r\n"))
+            #expect(!head.contains("x-forwarded-port") && head.contains("x-cse-context: "))
+        }
+        _ = try await self.answer(connection, "GET /x HTTP/1.1\r\nHost: cart.:8080", until: "hello")
+        let head = try #require(origin.heads.last).lowercased()
+        #expect(head.contains("\r\nhost: cart:8080\r\n") && head.contains("\r\nx-forwarded-port: 8080\r\n"))
+        // What is refused in a URL is refused here; a name that nobody has is answered as before.
+        let own = "Host names the sidecar"
+        for (host, status, text) in [
+            ("crat", 400, "names no service: [crat]"), ("127.0.0.1:\(port)", 400, own), ("localhost:\(port)", 400, own),
+            ("127.0.0.1:\(origin.port)", 403, "is no service"), ("localhost.", 403, "is no service"),
+            ("169.254.169.254", 403, "is no service"), ("[::1]:1", 403, "is no service"),
+        ] {
+            let answer = try await self.answer(connection, "GET /x HTTP/1.1\r\nHost: \(host)", until: text)
+            #expect(answer.hasPrefix("HTTP/1.1 \(status) "), "\(host)")
+        }
+        try await sidecar.change(["mesher.egress.routeByHost": "false"])
+        #expect(try await self.answer(connection, named, until: "routeByHost").hasPrefix("HTTP/1.1 400 "))
+        await connection.close()
+        try await sidecar.stop()
+        await origin.stop()
+    }
+
+    @Test("a request that was routed by Host and comes back is ended")
+    func loopByHost() async throws {
+        let port = try await TestSidecar.freePort()
+        let proxy = try await TestOrigin.start { head in
+            guard let back = try? await TestConnection.open(try .init(ipAddress: "127.0.0.1", port: port)),
+                (try? await back.send(head)) != nil
+            else { return "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n" }
+            let answer = await back.read(until: "before")
+            await back.close()
+            return answer
+        }
+        let sidecar = try await TestSidecar.start(
+            services: ["cart": [proxy.port]],
+            ["cse.protocols.http.listenAddress": "127.0.0.2:\(port)", "mesher.egress.routeByHost": "true"])
+        let connection = try await sidecar.connectOutgoing()
+        let answer = try await self.answer(connection, "GET /x HTTP/1.1\r\nHost: cart", until: "before")
+        #expect(answer.hasPrefix("HTTP/1.1 508 ") && proxy.heads.count == 1)
+        await connection.close()
+        try await sidecar.stop()
+        await proxy.stop()
     }
 
     @Test("the configured resolver is asked, also after it was changed")

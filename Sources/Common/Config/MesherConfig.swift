@@ -167,6 +167,7 @@ package struct MesherConfig: Sendable {
         config.governance.region = self.governance.region
         config.rules = new.rules
         config.logs = new.logs
+        config.resolvers.readsHost = new.resolvers.readsHost
         return config
     }
 

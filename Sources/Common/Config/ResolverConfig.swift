@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which resolver finds the service that a request names, by protocol: `plugin.destinationResolver` of `mesher.yaml`.
+/// What finds the service that a request names: `plugin.destinationResolver` of `mesher.yaml`, by protocol, and whether
+/// `Host` may stand for a URL.
 package struct ResolverConfig: Sendable, Equatable {
     /// The resolver of HTTP requests.
     package var http: String
     /// The resolver of gRPC requests.
     package var grpc: String
+    /// Whether a request that was sent as to a server is for whom its `Host` names.
+    package var readsHost: Bool
 
     /// The resolvers that there are.
     ///
@@ -16,12 +19,14 @@ package struct ResolverConfig: Sendable, Equatable {
     package init() {
         self.http = "host"
         self.grpc = "host"
+        self.readsHost = false
     }
 
     /// Reads the resolvers; an empty name stands for the default.
     package init(_ reader: inout ConfigReader) {
         self.http = reader.read(Keys.http)
         self.grpc = reader.read(Keys.grpc)
+        self.readsHost = reader.read(Keys.readsHost)
     }
 
     /// The keys of ``ResolverConfig``.
@@ -32,9 +37,13 @@ package struct ResolverConfig: Sendable, Equatable {
         static let grpc = ConfigKey(
             "plugin.destinationResolver.grpc", .resolver, default: "host",
             "What finds the service that a gRPC request names.")
+        static let readsHost = ConfigKey(
+            "mesher.egress.routeByHost", .bool, default: false, reload: .live,
+            "Whether a request that was not sent as to a proxy is for the service or host that its `Host` names; otherwise it is answered 400."
+        )
 
         /// All of them, in the order of the reference.
-        package static let all: [any AnyConfigKey] = [Self.http, Self.grpc]
+        package static let all: [any AnyConfigKey] = [Self.http, Self.grpc, Self.readsHost]
     }
 }
 

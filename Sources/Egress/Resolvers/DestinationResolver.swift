@@ -44,7 +44,8 @@ extension Resolution {
                 .destinationUnresolved,
                 """
                 Invalid uri, please check: (1) a mesher on the provider's side must listen on an external IP; \
-                (2) the client must use the sidecar as its proxy: export http_proxy=http://127.0.0.1:30101
+                (2) the client must use the sidecar as its proxy: set http_proxy to the address that it has called here, \
+                or mesher.egress.routeByHost to true
                 """))
     }
 }

@@ -8,13 +8,18 @@ extension Exchange {
     /// Makes the request one that may be forwarded: no field that concerns the client's connection only, and the `Host`
     /// of the target.
     ///
+    /// - Parameter byHost: Whether `Host` names the target where the request was sent as to a server.
     /// - Source: RFC 9110 §7.6.1, RFC 9112 §3.2.2; promises S4 and S5.
-    mutating func prepareForForwarding() {
+    mutating func prepareForForwarding(byHost: Bool) {
         self.requestHeaders.removeHopByHop()
         self.removeUntrustedClaims()
         // HTTP/1.0 knows no interim answers.
         if self.request.minorVersion == 0 { self.requestHeaders.remove(.expect) }
-        guard self.request.flags.contains(.absoluteTarget) else { return }
+        if !self.request.flags.contains(.absoluteTarget) {
+            guard byHost, self.request.form == .origin, self.request.flags.contains(.host) else { return }
+            self.request.flags.formUnion([.absoluteTarget, .hostTarget])
+        }
+        if self.request.authority.isDotted { return self.writeHostWithoutDot() }
         let authority = self.request.authority.whole
         if let index = self.requestHeaders.firstIndex(of: .host),
             self.requestHeaders.value(at: index, equals: authority)
@@ -23,6 +28,26 @@ extension Exchange {
         }
         self.requestHeaders.remove(.host)
         self.requestHeaders.append(.host, "Host", valueFrom: authority)
+    }
+
+    /// Makes `name:port` of a target that says `name.:port`.
+    private mutating func writeHostWithoutDot() {
+        let (host, port) = (self.request.authority.host, self.request.authority.portDigits)
+        let text = "\(self.requestHeaders.string(in: host)):\(self.requestHeaders.string(in: port))"
+        self.requestHeaders.remove(.host)
+        let whole = self.requestHeaders.appendHost(Array(text.utf8).rawSpan)
+        if let authority = self.requestHeaders.authority(in: whole) { self.request.authority = authority }
+    }
+
+    /// Takes the port out of the target, and of `Host`.
+    package mutating func dropPort() {
+        let old = self.request.authority
+        guard !old.portDigits.isEmpty else { return }
+        self.request.authority = Authority()
+        self.request.authority.whole = ByteRange(Int(old.whole.lower), Int(old.portDigits.lower) - 1)
+        self.request.authority.host = old.host
+        self.requestHeaders.remove(.host)
+        self.requestHeaders.append(.host, "Host", valueFrom: self.request.authority.whole)
     }
 
     /// Says in a response of HTTP/2 that has ended with its head what HTTP/1.1 must be told: that there is no body.

@@ -12,7 +12,7 @@ extension Exchange {
         // CONNECT names its target as an absolute one does.
         if self.request.method == .connect { self.request.flags.insert(.absoluteTarget) }
         if let reply = self.takeFirstReply(direction: plan.direction) { return reply }
-        self.prepareForForwarding()
+        self.prepareForForwarding(byHost: plan.routesByHost)
         return nil
     }
 }

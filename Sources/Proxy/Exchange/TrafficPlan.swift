@@ -37,16 +37,20 @@ package final class TrafficPlan: Sendable {
     let mirrors: TrafficPlan?
     /// Whether it is what is done with copies: nobody waits for their answers, and they are counted apart.
     let isMirror: Bool
+    /// Whether a request that was sent as to a server is for whom its `Host` names.
+    let routesByHost: Bool
 
     /// A plan.
     ///
     /// - Parameter mirrors: The stages of copies of requests; `nil` where there are none.
+    /// - Parameter routesByHost: Whether a request that was sent as to a server is for whom its `Host` names.
     package init(
         direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
         failureStatuses: Set<Int> = [], marks: Marks? = nil, provider: ProviderPolicy? = nil,
         records: ExchangeRecord.Uses = [],
-        mirrors: StageChain? = nil, isMirror: Bool = false, isDraining: Bool = false
+        mirrors: StageChain? = nil, isMirror: Bool = false, routesByHost: Bool = false, isDraining: Bool = false
     ) {
+        self.routesByHost = routesByHost
         self.mirrors = mirrors.map {
             TrafficPlan(direction: direction, chain: $0, settings: settings, isMirror: true)
         }
@@ -73,7 +77,7 @@ package final class TrafficPlan: Sendable {
         TrafficPlan(
             direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust,
             failureStatuses: self.failureStatuses, marks: self.marks, provider: self.provider, records: self.records,
-            mirrors: self.mirrors?.chain, isDraining: true)
+            mirrors: self.mirrors?.chain, routesByHost: self.routesByHost, isDraining: true)
     }
 
     /// Whether an answer with this status counts as a failure.

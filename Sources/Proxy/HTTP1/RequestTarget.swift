@@ -213,6 +213,11 @@ extension Authority {
         self.init()
         self.whole = ByteRange(range.lowerBound, range.upperBound)
         self.host = hostRange
+        // The dot of a complete name, which means the same with and without.
+        if input.byte(at: index &- 1) == .dot, hostRange.count > 1 {
+            self.host = ByteRange(range.lowerBound, index &- 1)
+            if index == range.upperBound { self.whole = self.host } else { self.isDotted = true }
+        }
         guard index < range.upperBound else { return }
         guard input.byte(at: index) == .colon, range.upperBound - index <= 6 else { return nil }
         var port = 0

@@ -46,14 +46,16 @@ package enum TargetForm: UInt8, Sendable {
 
 /// Where a host and a port are in the bytes of a head.
 package struct Authority: Sendable, Equatable {
-    /// Host and port, as written; what a forwarded `Host` says.
+    /// Host and port, as written but for ``isDotted``; what a forwarded `Host` says.
     package var whole = ByteRange()
-    /// The host, without the brackets of an IPv6 address.
+    /// The host, without the brackets of an IPv6 address, and without the dot that may end a name.
     package var host = ByteRange()
     /// The digits of the port; empty when none is written.
     package var portDigits = ByteRange()
     /// The port; 0 when none is written.
     package var port: UInt16 = 0
+    /// Whether a dot that ends the host is left in `whole`, since the port stands behind it.
+    package var isDotted = false
 
     /// No host.
     package init() {}
@@ -96,6 +98,8 @@ package struct RequestHead: Sendable {
         package static var http2: Self { Self(rawValue: 4096) }
         /// The target is a URL of the scheme `ws`.
         package static var websocketTarget: Self { Self(rawValue: 8192) }
+        /// It was sent as to a server, and `Host` stands for a target that names the authority.
+        package static var hostTarget: Self { Self(rawValue: 16_384) }
     }
 
     /// The method.
