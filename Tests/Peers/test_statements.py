@@ -115,10 +115,6 @@ def nobody_says_unauthenticated(_):
     ] == []
 
 
-def egress_infra(_):
-    assert state("egress.infra") == "later"
-
-
 def keys_wait(_):
     """There are keys that are not active yet, as the pages say that list or mark them."""
     assert any(row["state"] == "later" for row in catalogue())
@@ -143,7 +139,6 @@ NOT_YET = [
     ("docs/kubernetes.md", "Certificates of the injector's own making are not there yet", [no_certificates_of_its_own]),
     ("docs/infrastructure.md", "type `kube` is not active yet", [registries]),
     ("docs/admin-api.md", "with a type that is [not active yet]", [registries]),
-    ("docs/migration.md", "egress.infra: not active yet", [egress_infra]),
     ("docs/migration.md", "Whatever this version cannot do", [keys_wait]),
     ("docs/migration.md", "Kubernetes is not active yet", [registries]),
     ("docs/errors.md", "which nothing in this version gives: `unauthenticated`", [nobody_says_unauthenticated]),

@@ -22,6 +22,9 @@ package struct IstioConfig: Sendable, Equatable {
     /// Whether the control plane is asked again and again by Istio's first API; the kind of registry says so.
     package var isPolled = false
 
+    /// Whether a control plane says which external hosts may be called, in place of the rules of files.
+    package var tellsExternalHosts = false
+
     /// What incoming connections speak.
     package enum InboundTLS: String, Sendable, CaseIterable {
         /// Mutual TLS of the mesh, or plain text.

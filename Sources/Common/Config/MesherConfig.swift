@@ -56,6 +56,7 @@ package struct MesherConfig: Sendable {
         self.tracing = TracingConfig(&reader)
         self.governance = GovernanceConfig(&reader, identity: self.identity)
         self.rules = RuleConfig(&reader, self.governance.balancing)
+        if self.registry.istio.tellsExternalHosts { self.rules.forgetExternalHosts() }
         self.noteIdlePorts(&reader)
         self.noteIdleHandlers(&reader)
         self.noteIdleMesh(&reader)

@@ -83,6 +83,8 @@ package struct RegistryConfig: Sendable, Equatable {
         case services
         /// What becomes of requests for services that another registry has.
         case routes
+        /// Neither of both; the hosts outside the mesh are asked for.
+        case externalHosts
     }
 
     /// Who may call a service.
@@ -139,11 +141,12 @@ package struct RegistryConfig: Sendable, Equatable {
         self.centers = []
         self.controlPlanes = []
         self.istio = IstioConfig(&reader)
-        let infra = reader.readIfPresent(Keys.infra)
-        let hasIstioRoutes = infra.map { ["pilot", "pilotv2", "istio"].contains($0) }
-        let isVersion2 = configured?.contains(.pilotV2) == true || infra == "pilotv2"
+        let (infra, egress) = (reader.readIfPresent(Keys.infra), reader.readIfPresent(Keys.egressInfra))
+        let hasIstioRoutes = infra.map { Keys.ofIstio.contains($0) }
+        self.istio.tellsExternalHosts = egress.map { Keys.ofIstio.contains($0) } ?? false
+        let isVersion2 = configured?.contains(.pilotV2) == true || [infra, egress].contains("pilotv2")
         // Rules of `pilot` have always come by it.
-        self.istio.allowsVersion2 = isVersion2 || infra == "pilot"
+        self.istio.allowsVersion2 = isVersion2 || [infra, egress].contains("pilot")
         self.istio.isPolled = configured?.contains(.pilot) == true
         self.istioUse =
             switch (self.kinds.contains(.istio), hasIstioRoutes) {
@@ -152,7 +155,7 @@ package struct RegistryConfig: Sendable, Equatable {
             case (true, nil) where self.istio.isPolled: .services
             case (true, _): .everything
             case (false, true) where !self.kinds.isEmpty: .routes
-            case (false, _): nil
+            case (false, _): self.istio.tellsExternalHosts && !isDisabled ? .externalHosts : nil
             }
         if self.istioUse != nil, !isWrong { self.controlPlanes = self.controlPlanes(&reader, isVersion2: isVersion2) }
         if self.kinds.contains(.serviceCenter), !isWrong {
@@ -203,21 +206,30 @@ package struct RegistryConfig: Sendable, Equatable {
     /// - Parameter isVersion2: Whether Istio up to 1.6 is meant, which has another name.
     private func controlPlanes(_ reader: inout ConfigReader, isVersion2: Bool) -> [ServerAddress] {
         let discovery = reader.read(Keys.discoveryAddress)
-        let routes = reader.readServers(Keys.routerAddress, allowsPath: false, isControlPlane: true)
-        let key = discovery.isEmpty && self.kinds == [.istio] ? Keys.address : Keys.discoveryAddress
-        let found =
-            self.istioUse == .routes
-            ? routes : reader.readServers(key, allowsPath: false, isControlPlane: !self.istio.isPolled)
-        if self.istioUse != .routes, !routes.isEmpty, routes != found,
-            let entry = reader.store.entry(Keys.routerAddress.name)
-        {
+        let services = discovery.isEmpty && self.kinds == [.istio] ? Keys.address : Keys.discoveryAddress
+        let key: ConfigKey<String>
+        switch self.istioUse {
+        case .everything, .services: key = services
+        case .routes:
+            let isElsewhere = reader.store.entry(Keys.routerAddress.name) == nil
+            key = isElsewhere && self.istio.tellsExternalHosts ? Keys.egressAddress : Keys.routerAddress
+        case .externalHosts, nil: key = Keys.egressAddress
+        }
+        let isPolled = self.istio.isPolled && key.name == services.name
+        let found = reader.readServers(key, allowsPath: false, isControlPlane: !isPolled)
+        for other in [Keys.routerAddress, Keys.egressAddress] where other.name != key.name {
+            let isMeant =
+                other.name == Keys.egressAddress.name ? self.istio.tellsExternalHosts : self.istioUse == .everything
+            guard isMeant, let entry = reader.store.entry(other.name) else { continue }
+            let servers = reader.readServers(other, allowsPath: false, isControlPlane: true)
+            guard !servers.isEmpty, servers != found else { continue }
             reader.note(
                 ConfigProblem(
                     .warning, at: entry.value.location, key: entry.key,
-                    "it has no effect: services and routes come from the control plane at \(key.name)",
+                    "it has no effect: all that Istio says comes from the control plane at \(key.name)",
                     remedy: "leave it out"))
         }
-        if found.isEmpty, self.istio.isPolled, self.istioUse != .routes {
+        if found.isEmpty, isPolled {
             return (try? ServerAddress("http://istio-pilot.istio-system:8080")).map { [$0] } ?? []
         }
         let name = isVersion2 ? "istio-pilot.istio-system" : "istiod.istio-system"
@@ -282,6 +294,18 @@ package struct RegistryConfig: Sendable, Equatable {
         static let discoveryAddress = ConfigKey(
             "cse.service.registry.serviceDiscovery.address", .text, default: "",
             "Address of Istio's control plane: `grpc://istiod.istio-system:15010`, which is meant when absent (for `pilotv2`: `grpc://istio-pilot.istio-system:15010`, for `pilot`: `http://istio-pilot.istio-system:8080`), or `grpcs://istiod.istio-system:15012` for TLS with a token; several with commas are tried in turn. Without a port 15010 is meant, for `grpcs` 15012."
+        )
+        /// The values of ``infra`` and ``egressInfra`` that mean Istio.
+        static let ofIstio = ["pilot", "pilotv2", "istio"]
+
+        static let egressInfra = ConfigKey(
+            "egress.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",
+            reload: .restart,
+            "Who says which external hosts may be called. `cse`, also `servicecomb`: the rules of this file. `istio`: Istio's control plane, whose ServiceEntries they are. `pilot`, `pilotv2`: the same, also of Istio up to 1.6."
+        )
+        static let egressAddress = ConfigKey(
+            "egress.address", .text, default: "", reload: .restart,
+            "Address of Istio's control plane, where neither services nor routes come from there: `http://istiod.istio-system:15010`, which is meant when absent (for `pilotv2`: `http://istio-pilot.istio-system:15010`)."
         )
         static let infra = ConfigKey(
             "router.infra", .choice("cse", "servicecomb", "pilot", "pilotv2", "istio"), default: "cse",

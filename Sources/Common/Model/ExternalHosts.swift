@@ -61,6 +61,27 @@ package struct ExternalHosts: Sendable {
         self.allowsLoopback = allowsLoopback
     }
 
+    /// Whether a text, in lower case, can be a host or a pattern: at most 255 characters; labels of at most 63 letters, digits
+    /// and inner hyphens; `*` may begin the first one.
+    package static func isHost(_ name: String) -> Bool {
+        guard (1...255).contains(name.utf8.count) else { return false }
+        let labels = name.split(separator: ".", omittingEmptySubsequences: false)
+        for (index, label) in labels.enumerated() {
+            var label = label
+            if index == 0, label.hasPrefix("*") {
+                label = label.dropFirst()
+                if label.isEmpty, labels.count > 1 { continue }
+            }
+            guard (1...63).contains(label.utf8.count), label.first != "-", label.last != "-",
+                label.utf8.allSatisfy({ byte in
+                    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
+                })
+            else { return false }
+        }
+        return true
+    }
+
     /// Whether no host may be called.
     package var isEmpty: Bool { self.rules.isEmpty }
 

@@ -20,7 +20,7 @@ struct MeshSources: Sendable {
             let saved = kind == .serviceCenter ? saved?.directory(app: app) : nil
             return MeshSource(kind.rawValue, place: place, part: saved ?? .empty, inbox: inbox)
         }
-        if config.istioUse == .routes {
+        if config.istioUse == .routes || config.istioUse == .externalHosts {
             // Nobody waits for services of it.
             let part = ServiceDirectory([], isSynced: true)
             all.append(MeshSource(RegistryConfig.Kind.istio.rawValue, place: all.count, part: part, inbox: inbox))

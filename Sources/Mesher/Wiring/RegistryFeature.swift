@@ -110,8 +110,8 @@ struct RegistryFeature: Feature {
             "istio", of: [identity.app, identity.name, "\(wiring.config.listeners.outgoing.port)"],
             in: StateDirectory.path(wiring.config.registry.stateDirectory), type: "pb")
         return IstioRegistry(
-            node, app: identity.app, use: use, inbox: wiring.mailboxes.istio, mesh: wiring.mesh,
-            status: status, secrets: wiring.tls.secrets,
+            node, app: identity.app, use: use, tellsExternalHosts: config.tellsExternalHosts,
+            inbox: wiring.mailboxes.istio, mesh: wiring.mesh, status: status, secrets: wiring.tls.secrets,
             cache: ControlPlaneCache(file, servers: servers, node: node, logger: logger),
             connect: { receive, versions in
                 if config.isPolled {

@@ -64,6 +64,21 @@ struct HeldCluster: Sendable, Equatable {
         }
     }
 
+    /// What its name says, if it is of a host outside the mesh that is found by that name: as Istio has it for ServiceEntries
+    /// without endpoints of their own, and for services that Kubernetes gives no address.
+    func externalHost(in place: MeshPlace) -> ClusterName? {
+        guard let key = self.key, key.subset.isEmpty else { return nil }
+        switch self.source {
+        case .request: return key
+        case .written(let assignment) where !key.host.hasSuffix(".svc.\(place.domain)"):
+            let isItself = assignment.members.allSatisfy {
+                $0.name?.lowercased() == key.host.lowercased() && $0.port == Int(key.port)
+            }
+            return isItself && !assignment.members.isEmpty ? key : nil
+        case .written, .assignments: return nil
+        }
+    }
+
     /// The endpoints that stand in the cluster, which xDS v2 has as bare addresses too.
     private static func written(_ message: XDSCluster) -> XDSClusterLoadAssignment {
         guard !message.hasLoadAssignment, !message.hosts.isEmpty else { return message.loadAssignment }

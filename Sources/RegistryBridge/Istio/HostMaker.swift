@@ -18,12 +18,15 @@ struct HostMaker {
     private var revision = -1
     private let app: String
     private let hasIdentity: Bool
+    private let tellsExternalHosts: Bool
     private var number = 0
 
     /// - Parameter hasIdentity: Whether mutual TLS can be spoken.
-    init(app: String, hasIdentity: Bool = false) {
+    /// - Parameter tellsExternalHosts: Whether to say which external hosts there are.
+    init(app: String, hasIdentity: Bool = false, tellsExternalHosts: Bool = false) {
         self.app = app
         self.hasIdentity = hasIdentity
+        self.tellsExternalHosts = tellsExternalHosts
     }
 
     /// The hosts of all tables, as requests find them.
@@ -57,13 +60,15 @@ struct HostMaker {
         self.made = kept
         // Rules, and all that event loops have made of them, are renewed for another object only.
         let servedPorts = ports.intersection(state.servedPorts)
+        let external = self.external(state)
         if let last = self.last, last.ports == ports, last.servedPorts == servedPorts, last.domains.domains == domains,
-            last.hosts.count == hosts.count, hosts.allSatisfy({ last.hosts[$0.key] === $0.value })
+            last.hosts.count == hosts.count, hosts.allSatisfy({ last.hosts[$0.key] === $0.value }),
+            last.external == external
         {
             return last
         }
         let routes = ControlPlaneRoutes(
-            hosts, domains: DomainTable(domains), ports: ports, servedPorts: servedPorts)
+            hosts, domains: DomainTable(domains), ports: ports, servedPorts: servedPorts, external: external)
         self.last = routes
         return routes
     }
@@ -93,14 +98,31 @@ struct HostMaker {
             }
         }
         self.made = kept
+        let external = self.external(state)
         if let last = self.last, last.services.count == services.count,
-            services.allSatisfy({ last.services[$0.key] === $0.value })
+            services.allSatisfy({ last.services[$0.key] === $0.value }), last.external == external
         {
             return last
         }
-        let routes = ControlPlaneRoutes(ofServices: services)
+        let routes = ControlPlaneRoutes(ofServices: services, external: external)
         self.last = routes
         return routes
+    }
+
+    /// The external hosts and nothing else; `nil` where they are not asked for.
+    mutating func makeExternalHosts(_ state: IstioState) -> ControlPlaneRoutes? {
+        if let last = self.last, self.revision == state.revision { return last }
+        self.revision = state.revision
+        guard let external = self.external(state) else { return nil }
+        if let last = self.last, last.external == external { return last }
+        let routes = ControlPlaneRoutes(ofServices: [:], external: external)
+        self.last = routes
+        return routes
+    }
+
+    /// Nothing may be called before the control plane has said so.
+    private func external(_ state: IstioState) -> [ExternalHosts.Rule]? {
+        self.tellsExternalHosts ? state.externalHosts : nil
     }
 
     /// The instances of a subset: those whose version has its name.

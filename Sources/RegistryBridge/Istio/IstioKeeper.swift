@@ -40,20 +40,22 @@ actor IstioKeeper {
     /// How long the control plane may take for its first word while something older is at hand.
     static let grace = TimeAmount.seconds(1)
 
+    /// - Parameter tellsExternalHosts: Whether it says which external hosts may be called.
     /// - Parameter names: Looks up the names of endpoints.
     /// - Parameter mesh: What requests have used.
     /// - Parameter secrets: Told what TLS to endpoints needs.
     /// - Parameter cache: Where what is taken is saved.
     /// - Parameter unsaved: Called when there is something new to save.
     init(
-        _ place: MeshPlace, app: String, use: RegistryConfig.IstioUse, names: NameBook, directory: DirectoryPublisher,
-        mesh: Snapshot<Mesh>,
+        _ place: MeshPlace, app: String, use: RegistryConfig.IstioUse, tellsExternalHosts: Bool = false,
+        names: NameBook, directory: DirectoryPublisher, mesh: Snapshot<Mesh>,
         status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache,
         unsaved: @escaping @Sendable () -> Void, logger: Logger
     ) {
         self.state = IstioState(place, app: app, use: use)
         self.use = use
-        self.maker = HostMaker(app: app, hasIdentity: secrets.hasIdentity)
+        self.maker = HostMaker(
+            app: app, hasIdentity: secrets.hasIdentity, tellsExternalHosts: tellsExternalHosts)
         self.secrets = secrets
         self.app = app
         self.names = names
@@ -207,7 +209,7 @@ actor IstioKeeper {
             switch self.use {
             case .everything: self.maker.make(self.state, ports: ports)
             case .routes: self.maker.makeForServices(self.state)
-            case .services: nil
+            case .services, .externalHosts: self.maker.makeExternalHosts(self.state)
             }
         let used = self.state.usedClusters(at: now)
         self.tell(used)
@@ -218,7 +220,7 @@ actor IstioKeeper {
         if waiting != self.status.current.waiting { self.status.update { $0.waiting = waiting } }
         self.directory.publish(routes: routes) { builder in
             // Whoever has services elsewhere waits for nothing here.
-            if self.use == .routes { return }
+            if self.use == .routes || self.use == .externalHosts { return }
             builder.isSynced = self.state.isSynced
             builder.isComplete = false
             builder.absences = self.state.absences(at: now)

@@ -16,6 +16,7 @@ package struct IstioRegistry: Registry {
     private let place: MeshPlace
     private let app: String
     private let use: RegistryConfig.IstioUse
+    private let tellsExternalHosts: Bool
     private let inbox: Mailbox<RegistryMessage>
     private let mesh: Snapshot<Mesh>
     private let cache: ControlPlaneCache
@@ -29,20 +30,22 @@ package struct IstioRegistry: Registry {
     /// - Parameter node: Who asks, and where from.
     /// - Parameter app: Whose names those of services are.
     /// - Parameter use: What of it counts.
+    /// - Parameter tellsExternalHosts: Whether it says which external hosts may be called.
     /// - Parameter inbox: What requests ask for.
     /// - Parameter mesh: What requests have used.
     /// - Parameter status: Where it says what it waits for.
     /// - Parameter secrets: What TLS to endpoints is spoken with.
     /// - Parameter cache: What an earlier process has saved, and where this one saves.
     package init(
-        _ node: NodeIdentity, app: String, use: RegistryConfig.IstioUse, inbox: Mailbox<RegistryMessage>,
-        mesh: Snapshot<Mesh>,
+        _ node: NodeIdentity, app: String, use: RegistryConfig.IstioUse, tellsExternalHosts: Bool,
+        inbox: Mailbox<RegistryMessage>, mesh: Snapshot<Mesh>,
         status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache, connect: @escaping Connect,
         logger: Logger
     ) {
         self.place = MeshPlace(namespace: node.namespace, domain: node.domain)
         self.app = app
         self.use = use
+        self.tellsExternalHosts = tellsExternalHosts
         self.inbox = inbox
         self.mesh = mesh
         self.cache = cache
@@ -58,8 +61,8 @@ package struct IstioRegistry: Registry {
         defer { names.use([]) }
         let saves = Mailbox<News>("istio saves", capacity: 1, whenFull: .dropNewest)
         let keeper = IstioKeeper(
-            self.place, app: self.app, use: self.use, names: names, directory: directory, mesh: self.mesh,
-            status: self.status, secrets: self.secrets, cache: self.cache,
+            self.place, app: self.app, use: self.use, tellsExternalHosts: self.tellsExternalHosts, names: names,
+            directory: directory, mesh: self.mesh, status: self.status, secrets: self.secrets, cache: self.cache,
             unsaved: { saves.send(.unsaved) }, logger: self.logger)
         let client = self.connect({ await keeper.take($0) }, { await keeper.held($0) })
         await keeper.begin(client)

@@ -32,6 +32,19 @@ struct IstioState {
     /// Whether the clusters have been told.
     private(set) var isSynced = false
 
+    /// The hosts outside the mesh that may be called: whose names, looked up, lead where they are.
+    var externalHosts: [ExternalHosts.Rule] {
+        let ports = self.clusters.values.reduce(into: [String: Set<UInt16>]()) { ports, cluster in
+            guard let key = cluster.externalHost(in: self.place) else { return }
+            ports[key.host.lowercased(), default: []].insert(key.port)
+        }
+        return ports.sorted { $0.key < $1.key }.filter { ExternalHosts.isHost($0.key) }.map { host, ports in
+            // Clusters do not say what is spoken; nobody speaks plain HTTP there.
+            ExternalHosts.Rule(
+                host, ports.sorted().map { ExternalHosts.Port($0, protocolName: $0 == 443 ? "HTTPS" : "HTTP") })
+        }
+    }
+
     /// When something was used last, and since when what it needs is asked for.
     private struct Use {
         var last: NIODeadline
@@ -164,7 +177,7 @@ struct IstioState {
     /// The tables that are asked for: that of each port, and those of hosts that it has none of, since Istio has tables of
     /// their own for services whose protocol nobody has said.
     var wantedTables: Set<String> {
-        if self.use == .services { return [] }
+        if self.use == .services || self.use == .externalHosts { return [] }
         return self.ports.keys.reduce(into: []) { names, port in
             guard let hosts = self.hosts[port], !hosts.isEmpty else { return }
             names.insert("\(port)")
@@ -233,7 +246,7 @@ struct IstioState {
             if let key = cluster.key { hosts[key.port, default: []].insert(key.host) }
         }
         switch self.use {
-        case .everything: break
+        case .everything, .externalHosts: break
         case .routes: for port in self.hosts.keys { self.use(port, at: now) }
         case .services:
             self.subsets = self.clusters.values.reduce(into: [:]) { subsets, cluster in

@@ -156,8 +156,8 @@ import Testing
                 "f:1:58: warning: servicecomb.isolation.Consumer.a.b.timeoutInMiliseconds: unknown key; did you mean servicecomb.isolation.Consumer.a.b.timeoutInMilliseconds?"
             ),
             (
-                "egress.address: a",
-                "f:1:17: note: egress.address: not active yet"
+                "mesher.ingress.type: servicecomb",
+                "f:1:22: note: mesher.ingress.type: not active yet"
             ),
             (
                 "proxyedProtocol: dubbo",

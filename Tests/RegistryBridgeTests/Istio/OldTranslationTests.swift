@@ -29,6 +29,7 @@ struct OldTranslationTests {
                "outlier_detection": {"consecutive_5xx": 3, "interval_ms": 2000, "max_ejection_percent": 50}},
               {"name": "out.\(Self.host)|http", "service_name": "\(Self.host)|http", "type": "sds"},
               {"name": "out.elsewhere", "type": "strict_dns", "hosts": [{"url": "tcp://a.test:81"}]},
+              {"name": "out.api.test|http-82", "type": "strict_dns", "hosts": [{"url": "tcp://api.test:82"}]},
               {"name": "out.db", "service_name": "db.default.svc.cluster.local|tcp", "type": "sds"}]}
             """)
         let table = try self.read(
@@ -56,7 +57,9 @@ struct OldTranslationTests {
     func clusters() throws {
         let (translation, _) = try self.translation()
         let (whole, subset) = ("outbound|8080||\(Self.host)", "outbound|8080|v1|\(Self.host)")
-        #expect(translation.clusters.map(\.name) == ["out.elsewhere", subset, whole].sorted())
+        #expect(
+            translation.clusters.map(\.name)
+                == ["out.elsewhere", "outbound|82||api.test", subset, whole].sorted())
         #expect(translation.keys == [whole: "\(Self.host)|http", subset: "\(Self.host)|http|version=v1"])
         let cluster = try HeldCluster(#require(translation.clusters.first { $0.name == subset }))
         #expect(cluster.source == .assignments(subset))

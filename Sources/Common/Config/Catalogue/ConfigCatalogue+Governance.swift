@@ -70,8 +70,7 @@ extension ConfigCatalogue {
     static let egress = KeyGroup(
         "External hosts", in: "egress.yaml",
         [
-            .later("egress.infra", .choice("cse", "pilot"), default: "cse", reload: .restart, "Where rules come from."),
-            .later("egress.address", .text, reload: .restart, "Address of Istio."),
+            KnownKey(RegistryConfig.Keys.egressInfra), KnownKey(RegistryConfig.Keys.egressAddress),
             .rules(
                 "egressRule.<name>", "list of {hosts, ports}", "External hosts that may be called.",
                 ExternalHostReader.shape),

@@ -4,13 +4,14 @@
 extension EffectReview {
     mutating func reviewControlPlane() {
         let registry = self.config.registry
-        if registry.istioUse == nil || registry.istioUse == .services,
+        if registry.istioUse == nil || registry.istioUse == .services || registry.istioUse == .externalHosts,
             let entry = self.store.entry(RegistryConfig.Keys.routerAddress.name)
         {
             self.warn(
                 entry, "has no effect: no routes come from Istio",
                 "write \(RegistryConfig.Keys.infra.name): istio, or leave it out")
         }
+        self.reviewExternalHosts()
         guard registry.istioUse == .everything || registry.istioUse == .routes else { return }
         var keys = ["routeRule", "cse.routeRule", "cse.darklaunch.policy"]
         // Those of services that another registry has count.
@@ -22,5 +23,18 @@ extension EffectReview {
         self.warn(
             first, "has no effect on services of Istio\(others): Istio says where their requests go\(whole)",
             "say it in a VirtualService or DestinationRule, or write \(RegistryConfig.Keys.infra.name): cse")
+    }
+
+    private mutating func reviewExternalHosts() {
+        if !self.config.registry.istio.tellsExternalHosts {
+            guard let entry = self.store.entry(RegistryConfig.Keys.egressAddress.name) else { return }
+            self.warn(
+                entry, "has no effect: no external hosts come from Istio",
+                "write \(RegistryConfig.Keys.egressInfra.name): istio, or leave it out")
+        } else if let first = self.entries(below: "egressRule").first {
+            self.warn(
+                first.entry, "has no effect: Istio says which external hosts may be called",
+                "say it in a ServiceEntry, or write \(RegistryConfig.Keys.egressInfra.name): cse")
+        }
     }
 }

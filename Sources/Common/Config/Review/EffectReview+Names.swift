@@ -29,6 +29,7 @@ extension EffectReview {
     func isNamed(_ name: String) -> Bool {
         self.isKnown(name) || name == self.config.identity.name || self.config.rules.routes.hosts[name] != nil
             || self.config.rules.externalHosts.rules.contains { $0.pattern == name.lowercased() }
+            || self.config.registry.istio.tellsExternalHosts && name.contains(".")
     }
 
     /// The keys that name a service that is called.

@@ -57,7 +57,7 @@ enum ExternalHostReader {
                 tree.location, ConfigMistake("the rule has no hosts", remedy: "write hosts: [api.example.org]"))
         }
         return hosts.compactMap { host in
-            guard let name = host.text?.lowercased(), Self.isHost(name) else {
+            guard let name = host.text?.lowercased(), ExternalHosts.isHost(name) else {
                 problems.note(
                     host.location,
                     ConfigMistake(
@@ -68,26 +68,6 @@ enum ExternalHostReader {
             }
             return ExternalHosts.Rule(name, ports)
         }
-    }
-
-    /// At most 255 characters; labels of at most 63 letters, digits and inner hyphens; `*` may begin the first one.
-    private static func isHost(_ name: String) -> Bool {
-        guard (1...255).contains(name.utf8.count) else { return false }
-        let labels = name.split(separator: ".", omittingEmptySubsequences: false)
-        for (index, label) in labels.enumerated() {
-            var label = label
-            if index == 0, label.hasPrefix("*") {
-                label = label.dropFirst()
-                if label.isEmpty, labels.count > 1 { continue }
-            }
-            guard (1...63).contains(label.utf8.count), label.first != "-", label.last != "-",
-                label.utf8.allSatisfy({ byte in
-                    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
-                        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "-")
-                })
-            else { return false }
-        }
-        return true
     }
 
     /// The keys.

@@ -27,6 +27,12 @@ package struct RuleConfig: Sendable {
         self.externalHosts = externalHosts
     }
 
+    /// Somebody else says which external hosts may be called.
+    mutating func forgetExternalHosts() {
+        self.externalHosts = ExternalHosts(allowsLoopback: self.externalHosts.allowsLoopback)
+        self.routes = RouteTable(self.routes.services, hosts: self.routes.hosts, domains: self.routes.domains)
+    }
+
     /// The keys that are no rules themselves.
     package static let keys: [any AnyConfigKey] = [ExternalHostReader.Keys.loopback]
 }

@@ -18,10 +18,15 @@ package final class ControlPlaneRoutes: Sendable {
     package let services: [String: VirtualHost]
     /// Whether there are no others than ``services``.
     package let isOfServices: Bool
+    /// The hosts outside the mesh that may be called, in place of those of files; `nil` where the control plane is not asked.
+    package let external: [ExternalHosts.Rule]?
+    /// The same by their patterns.
+    package let externalHosts: [String: VirtualHost]
 
     /// What is said of these ports.
     package init(
-        _ hosts: [String: VirtualHost], domains: DomainTable, ports: Set<UInt16>, servedPorts: Set<UInt16>
+        _ hosts: [String: VirtualHost], domains: DomainTable, ports: Set<UInt16>, servedPorts: Set<UInt16>,
+        external: [ExternalHosts.Rule]? = nil
     ) {
         self.hosts = hosts
         self.domains = domains
@@ -29,16 +34,24 @@ package final class ControlPlaneRoutes: Sendable {
         self.servedPorts = servedPorts
         self.services = [:]
         self.isOfServices = false
+        self.external = external
+        self.externalHosts = Self.externalHosts(external)
+    }
+
+    private static func externalHosts(_ rules: [ExternalHosts.Rule]?) -> [String: VirtualHost] {
+        ExternalHosts(rules ?? []).virtualHosts(at: ConfigLocation("a ServiceEntry"))
     }
 
     /// What is said of services that come from elsewhere.
-    package init(ofServices services: [String: VirtualHost]) {
+    package init(ofServices services: [String: VirtualHost], external: [ExternalHosts.Rule]? = nil) {
         self.hosts = [:]
         self.domains = DomainTable()
         self.ports = []
         self.servedPorts = []
         self.services = services
         self.isOfServices = true
+        self.external = external
+        self.externalHosts = Self.externalHosts(external)
     }
 
     /// What a registry is asked for when a request names a port of which nothing is known.

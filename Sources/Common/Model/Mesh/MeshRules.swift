@@ -23,8 +23,11 @@ package final class MeshRules: Sendable {
     private let ownRoutes: RouteTable
     /// Finds the virtual hosts of `mesh.yaml` and of a control plane.
     package let hosts: HostIndex
-    /// Finds the external hosts that egress rules allow.
+    /// Finds the external hosts that egress rules allow, or a control plane.
     package let externalHosts: HostIndex
+    private let externalRules: [ExternalHosts.Rule]
+    /// Those of files.
+    private let ownExternalHosts: ExternalHosts
     /// Whether there is any host besides services.
     package let hasHosts: Bool
     /// Whether external hosts may have addresses of this machine, its link or its cloud.
@@ -41,26 +44,31 @@ package final class MeshRules: Sendable {
         let routes = config.rules.routes.keeping(previous?.ownRoutes)
         self.init(
             caller: config.identity, config.governance, config.rules.faults, routes, previous?.controlPlane,
-            externalHosts: HostIndex(config.rules.externalHosts, upon: previous?.externalHosts),
-            allowsLoopback: config.rules.externalHosts.allowsLoopback, upon: previous)
+            externalHosts: config.rules.externalHosts, upon: previous)
     }
 
     private init(
         caller: ServiceIdentity, _ governance: GovernanceConfig, _ faults: FaultRules, _ routes: RouteTable,
-        _ controlPlane: ControlPlaneRoutes?, externalHosts: HostIndex, allowsLoopback: Bool,
-        upon previous: MeshRules?
+        _ controlPlane: ControlPlaneRoutes?, externalHosts: ExternalHosts, upon previous: MeshRules?
     ) {
         self.number = Self.count.add(1, ordering: .relaxed).newValue
         self.caller = caller
         self.governance = governance
         self.faults = faults
-        self.allowsLoopback = allowsLoopback
+        self.allowsLoopback = externalHosts.allowsLoopback
         self.ownRoutes = routes
         self.controlPlane = controlPlane
-        let all = routes.joined(by: controlPlane)
+        let all = routes.joined(by: controlPlane, upon: previous?.routes)
         self.routes = all
         self.hosts = HostIndex(all.domains, upon: previous?.hosts)
-        self.externalHosts = externalHosts
+        self.ownExternalHosts = externalHosts
+        let external = controlPlane?.external ?? externalHosts.rules
+        self.externalRules = external
+        if let previous, previous.externalRules == external {
+            self.externalHosts = previous.externalHosts
+        } else {
+            self.externalHosts = HostIndex(ExternalHosts(external), upon: previous?.externalHosts)
+        }
         self.hasHosts =
             !self.hosts.isEmpty || !self.externalHosts.isEmpty || controlPlane.map { !$0.isOfServices } ?? false
         self.demands = Self.demands(all, own: caller.app)
@@ -70,7 +78,7 @@ package final class MeshRules: Sendable {
     package func with(_ controlPlane: ControlPlaneRoutes?) -> MeshRules {
         MeshRules(
             caller: self.caller, self.governance, self.faults, self.ownRoutes, controlPlane,
-            externalHosts: self.externalHosts, allowsLoopback: self.allowsLoopback, upon: self)
+            externalHosts: self.ownExternalHosts, upon: self)
     }
 
     private static func demands(_ routes: RouteTable, own: String) -> [String: [ServiceDemand]] {

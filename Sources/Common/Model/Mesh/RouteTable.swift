@@ -32,26 +32,32 @@ package struct RouteTable: Sendable {
     /// The same, with the very objects of `previous` for what has not changed.
     package func keeping(_ previous: RouteTable?) -> RouteTable {
         guard let previous else { return self }
-        func keep(_ hosts: [String: VirtualHost], _ old: [String: VirtualHost]) -> [String: VirtualHost] {
-            hosts.reduce(into: [:]) { kept, host in
-                let known = old[host.key]
-                kept[host.key] = known?.plain == host.value.plain ? known : host.value
-            }
-        }
         return RouteTable(
-            keep(self.services, previous.services), hosts: keep(self.hosts, previous.hosts), domains: self.domains,
-            externalHosts: keep(self.externalHosts, previous.externalHosts))
+            Self.keep(self.services, previous.services), hosts: Self.keep(self.hosts, previous.hosts),
+            domains: self.domains, externalHosts: Self.keep(self.externalHosts, previous.externalHosts))
+    }
+
+    private static func keep(
+        _ hosts: [String: VirtualHost], _ old: [String: VirtualHost]
+    ) -> [String: VirtualHost] {
+        hosts.reduce(into: [:]) { kept, host in
+            let known = old[host.key]
+            kept[host.key] = known?.plain == host.value.plain ? known : host.value
+        }
     }
 
     /// The same, and what a control plane says; a virtual host that has a name here, or a domain, keeps it, and a service has
     /// the routes of the control plane.
-    func joined(by controlPlane: ControlPlaneRoutes?) -> RouteTable {
+    ///
+    /// - Parameter previous: What held until now: external hosts of which nothing has changed are the same objects.
+    func joined(by controlPlane: ControlPlaneRoutes?, upon previous: RouteTable? = nil) -> RouteTable {
         guard let controlPlane else { return self }
         return RouteTable(
             self.services.merging(controlPlane.services) { $1 },
             hosts: self.hosts.merging(controlPlane.hosts) { own, _ in own },
             domains: DomainTable(self.domains.domains + controlPlane.domains.domains),
-            externalHosts: self.externalHosts)
+            externalHosts: controlPlane.external == nil
+                ? self.externalHosts : Self.keep(controlPlane.externalHosts, previous?.externalHosts ?? [:]))
     }
 
     /// All that are written as routes, by name; where a service and a host of `mesh.yaml` have one name, the host.

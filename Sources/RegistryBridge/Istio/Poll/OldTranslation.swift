@@ -48,10 +48,13 @@ struct OldTranslation {
             message.type = .eds
             message.name = ClusterName(port: port, subset: key.subset, host: key.host).text
             message.edsClusterConfig.serviceName = message.name
-        case "original_dst": message.type = .originalDst
+        case "original_dst":
+            message.type = .originalDst
+            message.name = Self.name(of: cluster, ports)
         case "static", "strict_dns":
             message.type = cluster.type == "static" ? .static : .strictDns
             message.hosts = (cluster.hosts ?? []).compactMap { Self.address($0.url) }
+            message.name = Self.name(of: cluster, ports)
         default: return nil
         }
         if let time = cluster.connectTimeoutMs { message.connectTimeout = .init(milliseconds: time) }
@@ -81,6 +84,16 @@ struct OldTranslation {
         }
         if let tls = cluster.sslContext { message.tlsContext = Self.context(tls) }
         return message
+    }
+
+    /// The name of a cluster whose endpoints nobody is asked for, such as those of hosts outside the mesh: it has the key too.
+    private static func name(of cluster: OldAnswers.Cluster, _ ports: [String: UInt16]) -> String {
+        guard cluster.name.hasPrefix("out."), let key = ServiceKey(String(cluster.name.dropFirst("out.".count))) else {
+            return cluster.name
+        }
+        let written = cluster.hosts?.first.flatMap { Self.address($0.url) }?.socketAddress.portValue
+        guard let port = ports[key.service] ?? written.flatMap({ UInt16(exactly: $0) }) else { return cluster.name }
+        return ClusterName(port: port, subset: key.subset, host: key.host).text
     }
 
     private static func context(_ tls: OldAnswers.Cluster.TLS) -> XDSUpstreamTlsContext {

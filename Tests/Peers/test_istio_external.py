@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Istio says which hosts outside the mesh may be called."""
+
+import copy
+
+import pytest
+
+import harness
+import istio  # noqa: F401  finds the control plane for tests
+from controlplane import scenario
+from controlplane.backends import Backends
+from controlplane.server import ControlPlane, Log
+from harness import eventually
+from test_istio_beside import NAMES, Sidecar
+
+EGRESS = 'egress: {infra: %s, address: "http://127.0.0.1:<plane>"}\n'
+LOOPBACK = "mesher.egress.allowLoopback: true\n"
+FILES = ("{type: file, address: services.yaml}", {"services": "service: []\n"})
+ISTIO = ('{registrator: {disabled: true}, serviceDiscovery: {type: istio, address: "grpc://127.0.0.1:<plane>"}}', {})
+RULES = (ISTIO[0], {"router": "router: {infra: cse}\n"})
+
+
+@pytest.fixture(scope="module")
+def backends():
+    with Backends(NAMES) as backends:
+        yield backends
+
+
+def resources(backends, *clusters):
+    _, state = next(scenario.phases(scenario.read("split")))
+    state = copy.deepcopy(state)
+    state["resources"] = {"CDS": list(clusters)}
+    return scenario.Mesh(state, backends.ports, {}).resources()
+
+
+def outside(host, port):
+    """What Istio makes of a ServiceEntry without resolution."""
+    return {
+        "name": f"outbound|{port}||{host}",
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "1s",
+    }
+
+
+def tunnel(sidecar, port):
+    """What is said through a tunnel; or the status of the answer, if there is none."""
+    with harness.Client(("127.0.0.1", sidecar.port)) as client:
+        client.send(f"CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        answer = client.head()
+        if answer.status != 200:
+            return answer.status
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return dict(client.response().fields)["x-backend"]
+
+
+@pytest.mark.parametrize("registry, files", [FILES, ISTIO, RULES], ids=["file", "istio", "rules of files"])
+@pytest.mark.parametrize("form", ["delta", "v2"])
+def test_external_hosts(backends, registry, files, form):
+    """Those of its clusters, and no others; what it said last holds when it is gone."""
+    port, infra = backends.ports["v1"], "pilotv2" if form == "v2" else "istio"
+    listed, none = resources(backends, outside("localhost", port)), resources(backends)
+    rule = "egressRule: {apis: [{hosts: [elsewhere]}]}\n"
+    with ControlPlane(none, [form], log=Log()) as plane:
+        with Sidecar(plane, registry, **files, egress=EGRESS % infra + rule, mesher=LOOPBACK) as sidecar:
+            assert tunnel(sidecar, port) in (403, 405)
+            plane.serve(listed)
+            eventually(lambda: tunnel(sidecar, port) == b"v1", "there is no tunnel")
+            assert sidecar.shares(f"localhost:{port}", 4) == {"v1": 4}
+            assert tunnel(sidecar, port + 1) == 403
+            assert sidecar.get("elsewhere").status != 200
+            plane.serve(none)
+            eventually(lambda: tunnel(sidecar, port) in (403, 405), "the tunnel is still there")
+            plane.serve(listed)
+            eventually(lambda: tunnel(sidecar, port) == b"v1", "there is no tunnel")
+            plane.leave()
+            assert sidecar.shares(f"localhost:{port}", 4) == {"v1": 4}
+        assert plane.log.violations == []
