@@ -48,6 +48,7 @@ extension OrderedJSON {
         if let controlPlane = state.views.controlPlane() {
             members.append(("controlPlane", Self.body(of: controlPlane)))
         }
+        if let streams = state.views.streams() { members.append(("controlPlaneOfRoutes", Self.body(of: streams))) }
         let shares = state.mesh().shares
         if shares.count > 1 {
             let sources = shares.map { share in

@@ -36,6 +36,8 @@ package struct AdminState: Sendable {
         package var registrationFailure: @Sendable () -> String?
         /// How things stand with Istio's control plane; `nil` where there is none.
         package var controlPlane: @Sendable () -> ControlPlaneStatus.Value? = { nil }
+        /// The same of a second one, which is asked by streams where services come by Istio's first API.
+        package var streams: @Sendable () -> ControlPlaneStatus.Value? = { nil }
         /// Says what would become of a request; throws when the question is none.
         package var explain: @Sendable (ExplainQuestion) throws -> Explanation
 

@@ -2,6 +2,7 @@
 """Istio up to 0.8 as control plane, which is asked again and again by REST."""
 
 import copy
+import json
 import os
 
 import pytest
@@ -10,6 +11,7 @@ import istio  # noqa: F401  finds the control plane for tests
 from controlplane import scenario
 from controlplane.backends import Backends
 from controlplane.rest import RestPlane
+from controlplane.server import ControlPlane, Log
 from harness import eventually
 from test_istio_beside import NAMES, Sidecar
 
@@ -65,3 +67,57 @@ def test_services_with_rules_of_files(plane):
         eventually(lambda: sidecar.shares("istioserver", 4) == {"v3b": 4}, "the endpoint is still there", seconds=15)
         plane.mesh.services[0]["endpoints"] = []
         eventually(lambda: sidecar.get("istioserver").error == "no_endpoint", "the endpoints are there", seconds=15)
+
+
+STREAMS = {
+    "pilot": 'router: {infra: pilot, address: "http://127.0.0.1:<streams>"}\n',
+    "pilotv2": 'router: {infra: pilotv2, address: "http://127.0.0.1:<streams>"}\n',
+}
+
+
+@pytest.mark.parametrize("infra", STREAMS)
+def test_routes_by_streams(backends, plane, infra):
+    """Services by REST and routes by xDS v2, as the Go mesher asked for them: 25, 25 and 50 percent, a field first."""
+    _, state = next(scenario.phases(scenario.read("split")))
+    resources = scenario.Mesh(copy.deepcopy(state), backends.ports, {}).resources()
+    with ControlPlane(resources, ["v2"], log=Log()) as streams:
+        router = STREAMS[infra].replace("<streams>", str(streams.port))
+        with Sidecar(plane, REGISTRY, router=router) as sidecar:
+            eventually(lambda: set(sidecar.shares("istioserver", 4, x_user="jason")) == {"v2"}, "no routes")
+            count, loops = 4_000, len(os.sched_getaffinity(0))
+            shares = sidecar.shares("istioserver:8080", count)
+            versions = {"v1": shares["v1"], "v2": shares["v2"], "v3": shares["v3"] + shares["v3b"]}
+            wanted = {"v1": count // 4, "v2": count // 4, "v3": count // 2}
+            assert {name: each for name, each in versions.items() if abs(each - wanted[name]) > loops} == {}, shares
+            health = json.loads(sidecar.ask("/v1/mesher/health").body)
+            assert health["controlPlane"]["protocol"] == "REST v1"
+            assert health["controlPlaneOfRoutes"]["protocol"] == "state of the world, xDS v2"
+            # Endpoints are those that REST tells.
+            plane.mesh.services[0]["endpoints"] = [{"backend": "v3b", "labels": {"version": "v3"}}]
+            eventually(lambda: set(sidecar.shares("istioserver", 4)) <= {"v3b", "none"}, "it has others", seconds=15)
+        assert streams.log.violations == []
+
+
+def test_addresses_in_turn(plane):
+    """One that fails gives way to the next, and nothing is lost meanwhile."""
+    registry = REGISTRY.replace('<plane>"', '<plane>,http://127.0.0.1:<other>"')
+    with RestPlane(plane.mesh) as other:
+        with Sidecar(plane, registry.replace("<other>", str(other.port))) as sidecar:
+            assert sidecar.shares("istioserver", 4) == {name: 1 for name in NAMES}
+            assert other.asked == []
+            plane.status = 503
+            eventually(lambda: len(other.asked) > 3, "the other one is not asked")
+            plane.mesh.services[0]["endpoints"] = [{"backend": "v3b", "labels": {"version": "v3"}}]
+            eventually(lambda: sidecar.shares("istioserver", 4) == {"v3b": 4}, "the endpoint is still there", seconds=15)
+
+
+def test_many_services_are_asked_for_at_once(plane):
+    """To know who is at which address: by one listing of all."""
+    services = [{**copy.deepcopy(plane.mesh.services[0]), "host": f"s{k}.default.svc.cluster.local"} for k in range(12)]
+    plane.mesh.services += services
+    registry = REGISTRY.replace("{registrator", "{autoIPIndex: true, registrator", 1)
+    with Sidecar(plane, registry) as sidecar:
+        assert sidecar.shares("istioserver", 4) == {name: 1 for name in NAMES}
+        eventually(lambda: "/v1/registration" in plane.asked, "it does not list them")
+        assert [each for each in plane.asked if each.startswith("/v1/registration/s")] == []
+        assert sidecar.shares("s3", 4) == {name: 1 for name in NAMES}

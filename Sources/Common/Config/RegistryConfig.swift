@@ -40,6 +40,8 @@ package struct RegistryConfig: Sendable, Equatable {
     package var controlPlanes: [ServerAddress]
     /// What of Istio counts; `nil` for nothing.
     package var istioUse: IstioUse?
+    /// What is asked for by streams where services come by Istio's first API; `nil` for nothing.
+    package var streams: Streams?
     /// How it and this workload prove to each other who they are.
     package var istio: IstioConfig
     /// Whose services are seen.
@@ -85,6 +87,22 @@ package struct RegistryConfig: Sendable, Equatable {
         case routes
         /// Neither of both; the hosts outside the mesh are asked for.
         case externalHosts
+    }
+
+    /// A second control plane, or the second API of the same.
+    package struct Streams: Sendable, Equatable {
+        /// What of it counts.
+        package let use: IstioUse
+        /// Its addresses, in the order in which they are tried.
+        package let servers: [ServerAddress]
+    }
+
+    /// The addresses of all control planes.
+    package var allControlPlanes: [ServerAddress] { self.controlPlanes + (self.streams?.servers ?? []) }
+
+    /// Whether what becomes of requests is Istio's business.
+    package var hasIstioRoutes: Bool {
+        self.istioUse == .everything || [self.istioUse, self.streams?.use].contains(.routes)
     }
 
     /// Who may call a service.
@@ -157,7 +175,10 @@ package struct RegistryConfig: Sendable, Equatable {
             case (false, true) where !self.kinds.isEmpty: .routes
             case (false, _): self.istio.tellsExternalHosts && !isDisabled ? .externalHosts : nil
             }
-        if self.istioUse != nil, !isWrong { self.controlPlanes = self.controlPlanes(&reader, isVersion2: isVersion2) }
+        if self.istioUse != nil, !isWrong {
+            let name = isVersion2 ? "istio-pilot.istio-system" : "istiod.istio-system"
+            self.findControlPlanes(&reader, infra, egress, name: name)
+        }
         if self.kinds.contains(.serviceCenter), !isWrong {
             let addresses = reader.readServers(Keys.address, allowsPath: false)
             self.centers = addresses.map(\.text)
@@ -201,40 +222,69 @@ package struct RegistryConfig: Sendable, Equatable {
         }
     }
 
-    /// The addresses of Istio's control plane, of which there is one.
+    /// Whether streams tell what Istio's control plane is asked for beside its first API, as they always have: where they are
+    /// asked for by name, or at an address of their own.
+    private func isStreamed(
+        _ infra: String?, at key: ConfigKey<String>, beside services: ConfigKey<String>, _ store: ConfigStore
+    ) -> Bool {
+        guard self.istio.isPolled, self.kinds.contains(.istio), let infra, Keys.ofIstio.contains(infra) else {
+            return false
+        }
+        let address = store.entry(key.name)?.value.text ?? ""
+        return infra != "pilot" || !address.isEmpty && address != store.entry(services.name)?.value.text
+    }
+
+    /// Finds out which control planes of Istio are asked for what, and where they are.
     ///
-    /// - Parameter isVersion2: Whether Istio up to 1.6 is meant, which has another name.
-    private func controlPlanes(_ reader: inout ConfigReader, isVersion2: Bool) -> [ServerAddress] {
+    /// - Parameter name: That of the control plane where nobody writes an address.
+    private mutating func findControlPlanes(
+        _ reader: inout ConfigReader, _ infra: String?, _ egress: String?, name: String
+    ) {
         let discovery = reader.read(Keys.discoveryAddress)
         let services = discovery.isEmpty && self.kinds == [.istio] ? Keys.address : Keys.discoveryAddress
-        let key: ConfigKey<String>
-        switch self.istioUse {
-        case .everything, .services: key = services
-        case .routes:
-            let isElsewhere = reader.store.entry(Keys.routerAddress.name) == nil
-            key = isElsewhere && self.istio.tellsExternalHosts ? Keys.egressAddress : Keys.routerAddress
-        case .externalHosts, nil: key = Keys.egressAddress
+        let tellsHosts = self.istio.tellsExternalHosts
+        let streamsRoutes = self.isStreamed(infra, at: Keys.routerAddress, beside: services, reader.store)
+        if streamsRoutes { self.istioUse = .services }
+        let mayStreamHosts = self.istioUse == .services && !streamsRoutes
+        let streamsHosts =
+            tellsHosts
+            && (streamsRoutes
+                || mayStreamHosts && self.isStreamed(egress, at: Keys.egressAddress, beside: services, reader.store))
+        func servers(_ key: ConfigKey<String>, isPolled: Bool, name: String) -> [ServerAddress] {
+            let found = reader.readServers(key, allowsPath: false, isControlPlane: !isPolled)
+            let usual = isPolled ? "http://istio-pilot.istio-system:8080" : name
+            guard found.isEmpty else { return found }
+            return (try? isPolled ? ServerAddress(usual) : ServerAddress(discovery: usual)).map { [$0] } ?? []
         }
-        let isPolled = self.istio.isPolled && key.name == services.name
-        let found = reader.readServers(key, allowsPath: false, isControlPlane: !isPolled)
-        for other in [Keys.routerAddress, Keys.egressAddress] where other.name != key.name {
-            let isMeant =
-                other.name == Keys.egressAddress.name ? self.istio.tellsExternalHosts : self.istioUse == .everything
-            guard isMeant, let entry = reader.store.entry(other.name) else { continue }
-            let servers = reader.readServers(other, allowsPath: false, isControlPlane: true)
-            guard !servers.isEmpty, servers != found else { continue }
+        func address(routes: Bool, hosts: Bool) -> ConfigKey<String> {
+            let isOfHosts = !routes || hosts && reader.store.entry(Keys.routerAddress.name) == nil
+            return isOfHosts ? Keys.egressAddress : Keys.routerAddress
+        }
+        let hasServices = self.istioUse == .everything || self.istioUse == .services
+        let first = hasServices ? services : address(routes: self.istioUse == .routes, hosts: tellsHosts)
+        self.controlPlanes = servers(first, isPolled: hasServices && self.istio.isPolled, name: name)
+        var second: ConfigKey<String>?
+        if streamsRoutes || streamsHosts {
+            let key = address(routes: streamsRoutes, hosts: streamsHosts)
+            second = key
+            self.streams = Streams(
+                use: streamsRoutes ? .routes : .externalHosts,
+                servers: servers(key, isPolled: false, name: "istio-pilot.istio-system"))
+        }
+        let hasRoutes = self.istioUse == .everything || self.istioUse == .routes || streamsRoutes
+        for (key, isMeant, isSecond) in [
+            (Keys.routerAddress, hasRoutes, streamsRoutes), (Keys.egressAddress, tellsHosts, streamsHosts),
+        ] where isMeant && key.name != first.name && key.name != second?.name {
+            let found = reader.readServers(key, allowsPath: false, isControlPlane: true)
+            guard !found.isEmpty, found != (isSecond ? self.streams?.servers : self.controlPlanes),
+                let entry = reader.store.entry(key.name)
+            else { continue }
             reader.note(
                 ConfigProblem(
                     .warning, at: entry.value.location, key: entry.key,
-                    "it has no effect: all that Istio says comes from the control plane at \(key.name)",
+                    "it has no effect: the control plane at \((isSecond ? second : nil)?.name ?? first.name) is asked",
                     remedy: "leave it out"))
         }
-        if found.isEmpty, isPolled {
-            return (try? ServerAddress("http://istio-pilot.istio-system:8080")).map { [$0] } ?? []
-        }
-        let name = isVersion2 ? "istio-pilot.istio-system" : "istiod.istio-system"
-        if found.isEmpty, let usual = try? ServerAddress(discovery: name) { return [usual] }
-        return found
     }
 
     /// Whether services are found in this kind of registry.

@@ -66,10 +66,11 @@ struct AdminFeature: Feature {
             explain: { question in
                 try Explainer(
                     wiring.config, plan: plans.current, mesh: mesh.current, wiring.governance, now: .now(),
-                    held: wiring.controlPlane.current.resources
+                    held: (wiring.sources.streams == nil ? wiring.controlPlane : wiring.streams).current.resources
                 ).explain(question)
             })
         if wiring.config.registry.istioUse != nil { views.controlPlane = { wiring.controlPlane.current } }
+        if wiring.sources.streams != nil { views.streams = { wiring.streams.current } }
         return views
     }
 

@@ -7,6 +7,8 @@ import RegistryBridge
 struct MeshSources: Sendable {
     /// In their order.
     let all: [MeshSource]
+    /// That of a second control plane.
+    let streams: MeshSource?
     /// Those that have services.
     private let kinds: [RegistryConfig.Kind]
 
@@ -25,6 +27,10 @@ struct MeshSources: Sendable {
             let part = ServiceDirectory([], isSynced: true)
             all.append(MeshSource(RegistryConfig.Kind.istio.rawValue, place: all.count, part: part, inbox: inbox))
         }
+        self.streams = config.streams.map { _ in
+            MeshSource("istio-streams", place: all.count, part: ServiceDirectory([], isSynced: true), inbox: inbox)
+        }
+        if let streams = self.streams { all.append(streams) }
         self.all = all
     }
 

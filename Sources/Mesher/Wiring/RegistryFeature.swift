@@ -20,9 +20,9 @@ struct RegistryFeature: Feature {
             RegistryMetrics(status: wiring.registryStatus).register(with: wiring.metrics)
         }
         if let use = wiring.config.registry.istioUse, let publisher = self.publisher(.istio) {
-            let (node, servers) = (self.workload(), wiring.config.registry.controlPlanes)
-            let registry = self.istio(use, servers, node)
-            supervisor.add("istio") { RegistryComponent(registry, directory: publisher) }
+            let node = self.workload()
+            self.installIstio(use, publisher, node, into: &supervisor)
+            let servers = wiring.config.registry.allControlPlanes
             self.installIdentity(servers, node, into: &supervisor)
             ControlPlaneMetrics(status: wiring.controlPlane).register(with: wiring.metrics)
         }
@@ -52,9 +52,11 @@ struct RegistryFeature: Feature {
     }
 
     private func publisher(_ kind: RegistryConfig.Kind) -> DirectoryPublisher? {
-        self.wiring.sources[kind].map { source in
-            DirectoryPublisher(source, sharing: self.wiring.mesh, ownApp: self.wiring.config.identity.app)
-        }
+        self.wiring.sources[kind].map { self.publisher($0) }
+    }
+
+    private func publisher(_ source: MeshSource) -> DirectoryPublisher {
+        DirectoryPublisher(source, sharing: self.wiring.mesh, ownApp: self.wiring.config.identity.app)
     }
 
     private func installRegistrar(_ center: Center, into supervisor: inout Supervisor) {
@@ -99,29 +101,64 @@ struct RegistryFeature: Feature {
         return node
     }
 
-    private func istio(
-        _ use: RegistryConfig.IstioUse, _ servers: [ServerAddress], _ node: NodeIdentity
-    ) -> IstioRegistry {
+    /// A control plane, and what is asked of it.
+    private struct ControlPlane {
+        let part: IstioRegistry.Part
+        let servers: [ServerAddress]
+        let isPolled: Bool
+        /// Of the file that keeps what it has said.
+        let name: String
+        let inbox: Mailbox<RegistryMessage>
+        let status: ControlPlaneStatus
+    }
+
+    /// - Parameter use: What counts of the first control plane, or of the only one.
+    private func installIstio(
+        _ use: RegistryConfig.IstioUse, _ publisher: DirectoryPublisher, _ node: NodeIdentity,
+        into supervisor: inout Supervisor
+    ) {
+        let (wiring, config) = (self.wiring, self.wiring.config.registry)
+        let hasServices = use == .everything || use == .services
+        let first = self.istio(
+            ControlPlane(
+                part: .init(
+                    use, tellsExternalHosts: config.istio.tellsExternalHosts && config.streams == nil,
+                    isIndexing: config.isIndexing && hasServices),
+                servers: config.controlPlanes, isPolled: config.istio.isPolled && hasServices, name: "istio",
+                inbox: wiring.mailboxes.istio, status: wiring.controlPlane), node)
+        supervisor.add("istio") { RegistryComponent(first, directory: publisher) }
+        guard let streams = config.streams, let source = wiring.sources.streams else { return }
+        let second = self.istio(
+            ControlPlane(
+                part: .init(streams.use, tellsExternalHosts: config.istio.tellsExternalHosts),
+                servers: streams.servers, isPolled: false, name: "istio-streams",
+                // Nobody asks it for services.
+                inbox: Mailbox("istio-streams", capacity: 1, whenFull: .dropNewest), status: wiring.streams), node)
+        let other = self.publisher(source)
+        supervisor.add("istio-streams") { RegistryComponent(second, directory: other) }
+    }
+
+    private func istio(_ plane: ControlPlane, _ node: NodeIdentity) -> IstioRegistry {
         let identity = self.wiring.config.identity
-        let (wiring, status, logger) = (self.wiring, self.wiring.controlPlane, self.wiring.logger)
+        let (wiring, logger) = (self.wiring, self.wiring.logger)
         let (loops, config) = (wiring.controlLoops, wiring.config.registry.istio)
         let refresh = wiring.config.registry.refresh
         let file = StateFile(
-            "istio", of: [identity.app, identity.name, "\(wiring.config.listeners.outgoing.port)"],
+            plane.name, of: [identity.app, identity.name, "\(wiring.config.listeners.outgoing.port)"],
             in: StateDirectory.path(wiring.config.registry.stateDirectory), type: "pb")
         return IstioRegistry(
-            node, app: identity.app, use: use, tellsExternalHosts: config.tellsExternalHosts,
-            inbox: wiring.mailboxes.istio, mesh: wiring.mesh, status: status, secrets: wiring.tls.secrets,
-            cache: ControlPlaneCache(file, servers: servers, node: node, logger: logger),
+            node, app: identity.app, part: plane.part, inbox: plane.inbox, mesh: wiring.mesh,
+            status: plane.status, secrets: wiring.tls.secrets,
+            cache: ControlPlaneCache(file, servers: plane.servers, node: node, logger: logger),
             connect: { receive, versions in
-                if config.isPolled {
+                if plane.isPolled {
                     return PolledControlPlane(
-                        servers, node: node, interval: refresh, status: status, loops: loops, logger: logger,
-                        receive: receive, versions: versions)
+                        plane.servers, node: node, interval: refresh, status: plane.status, loops: loops,
+                        logger: logger, receive: receive, versions: versions)
                 }
                 return DiscoveryClient(
-                    servers, node: node, config: config, status: status, loops: loops, logger: logger, receive: receive,
-                    versions: versions)
+                    plane.servers, node: node, config: config, status: plane.status, loops: loops, logger: logger,
+                    receive: receive, versions: versions)
             },
             logger: logger)
     }

@@ -48,6 +48,8 @@ struct Wiring: Sendable {
     let health = LocalHealth()
     let registryStatus = RegistryStatus()
     let controlPlane = ControlPlaneStatus()
+    /// That of a second control plane.
+    let streams = ControlPlaneStatus()
     /// Who this sidecar is in a mesh of Istio, as its authority proves it.
     let identity = IdentitySlot()
     /// What callers of that mesh speak to listeners that have no TLS of their own; `nil` where there is no mesh.
@@ -69,7 +71,7 @@ struct Wiring: Sendable {
         self.controlLoops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         self.center = try Center.of(config, loops: self.controlLoops, logger: logger)
         self.serverTLS = try ControlTLS.of(config.configServer?.tls, logger: logger)
-        let hasIdentity = config.registry.controlPlanes.contains { $0.isSecure && !$0.isMutual }
+        let hasIdentity = config.registry.allControlPlanes.contains { $0.isSecure && !$0.isMutual }
         self.tls = try TLSContexts(
             config.tls, secrets: MeshSecrets(identity: hasIdentity ? self.identity : nil))
         let isMutual = hasIdentity && config.registry.istio.inboundTLS != .off

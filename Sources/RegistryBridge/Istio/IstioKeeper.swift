@@ -10,7 +10,7 @@ actor IstioKeeper {
     private var state: IstioState
     private var maker: HostMaker
     private let app: String
-    private let use: RegistryConfig.IstioUse
+    private let part: IstioRegistry.Part
     private let names: NameBook
     private let directory: DirectoryPublisher
     private let mesh: Snapshot<Mesh>
@@ -20,6 +20,10 @@ actor IstioKeeper {
     /// Of which state of the routes.
     private var toldOf = -1
     private var routes: ControlPlaneRoutes?
+    /// Every service, for its addresses; empty unless they are indexed.
+    private var indexed: [Service] = []
+    /// Of which state of the endpoints.
+    private var indexedOf = 0
     private var client: (any ControlPlaneClient)?
     /// What was taken and still counts, as it came.
     private var taken: ControlPlaneCache.Resources = [:]
@@ -40,22 +44,22 @@ actor IstioKeeper {
     /// How long the control plane may take for its first word while something older is at hand.
     static let grace = TimeAmount.seconds(1)
 
-    /// - Parameter tellsExternalHosts: Whether it says which external hosts may be called.
+    /// - Parameter part: What of its words counts.
     /// - Parameter names: Looks up the names of endpoints.
     /// - Parameter mesh: What requests have used.
     /// - Parameter secrets: Told what TLS to endpoints needs.
     /// - Parameter cache: Where what is taken is saved.
     /// - Parameter unsaved: Called when there is something new to save.
     init(
-        _ place: MeshPlace, app: String, use: RegistryConfig.IstioUse, tellsExternalHosts: Bool = false,
+        _ place: MeshPlace, app: String, part: IstioRegistry.Part,
         names: NameBook, directory: DirectoryPublisher, mesh: Snapshot<Mesh>,
         status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache,
         unsaved: @escaping @Sendable () -> Void, logger: Logger
     ) {
-        self.state = IstioState(place, app: app, use: use)
-        self.use = use
+        self.state = IstioState(place, app: app, use: part.use, isIndexing: part.isIndexing)
+        self.part = part
         self.maker = HostMaker(
-            app: app, hasIdentity: secrets.hasIdentity, tellsExternalHosts: tellsExternalHosts)
+            app: app, hasIdentity: secrets.hasIdentity, tellsExternalHosts: part.tellsExternalHosts)
         self.secrets = secrets
         self.app = app
         self.names = names
@@ -206,7 +210,7 @@ actor IstioKeeper {
         self.names.use(self.state.wantedNames)
         let ports = self.state.knownPorts(at: now)
         let routes: ControlPlaneRoutes? =
-            switch self.use {
+            switch self.part.use {
             case .everything: self.maker.make(self.state, ports: ports)
             case .routes: self.maker.makeForServices(self.state)
             case .services, .externalHosts: self.maker.makeExternalHosts(self.state)
@@ -218,9 +222,11 @@ actor IstioKeeper {
         self.routes = routes
         let waiting = self.state.waiting(used)
         if waiting != self.status.current.waiting { self.status.update { $0.waiting = waiting } }
+        self.index()
         self.directory.publish(routes: routes) { builder in
+            builder.indexed = self.indexed
             // Whoever has services elsewhere waits for nothing here.
-            if self.use == .routes || self.use == .externalHosts { return }
+            if self.part.use == .routes || self.part.use == .externalHosts { return }
             builder.isSynced = self.state.isSynced
             builder.isComplete = false
             builder.absences = self.state.absences(at: now)
@@ -230,7 +236,7 @@ actor IstioKeeper {
                 known.insert(ServiceDemand(app: app, name: service.name))
                 builder.add(service.name, instances, spansVersions: true)
             }
-            for (cluster, members) in used where self.use == .everything {
+            for (cluster, members) in used where self.part.use == .everything {
                 guard case .known(let assignment) = members,
                     let entries = self.entries(of: assignment, cluster)
                         ?? self.state.outgoing(cluster.name).flatMap({ self.entries(of: $0, cluster) })
@@ -244,6 +250,23 @@ actor IstioKeeper {
             builder.known = known
         }
         await self.ask()
+    }
+
+    /// Makes the services that are found by the addresses of their endpoints.
+    private func index() {
+        guard self.part.isIndexing, self.indexedOf != self.state.endpointsRevision else { return }
+        self.indexedOf = self.state.endpointsRevision
+        var builder = ServiceDirectoryBuilder(upon: ServiceDirectory(self.indexed, isSynced: true), ownApp: self.app)
+        for (name, members) in self.state.indexedServices {
+            let instances = members.compactMap { member -> Instance? in
+                guard let endpoint = try? builder.endpoint("rest://\(member.place)") else { return nil }
+                return Instance(
+                    id: member.place, version: member.version ?? "", app: self.app, status: .up, properties: [:],
+                    endpoints: [endpoint], region: member.locality?.region ?? "", zone: member.locality?.zone ?? "")
+            }
+            builder.add(name, instances)
+        }
+        self.indexed = builder.added
     }
 
     /// Has the control plane asked for what is used.
@@ -303,7 +326,7 @@ actor IstioKeeper {
 
     /// Has what TLS to endpoints needs made before an event loop looks for it.
     private func prepareTLS(_ clusters: [HeldCluster]) {
-        guard self.use == .everything else { return }
+        guard self.part.use == .everything else { return }
         var needed = Set(clusters.compactMap { $0.transport.tls?.credentials })
         if !self.secrets.hasIdentity, needed.remove(.identity) != nil {
             self.tell(["mutual TLS: this workload has no identity, and calls in plain text"])

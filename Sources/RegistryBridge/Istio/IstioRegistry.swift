@@ -11,12 +11,26 @@ package struct IstioRegistry: Registry {
     package typealias Connect =
         @Sendable (@escaping DiscoveryClient.Receiver, @escaping DiscoveryClient.Versions) -> any ControlPlaneClient
 
+    /// What of a control plane's words counts.
+    package struct Part: Sendable {
+        let use: RegistryConfig.IstioUse
+        let tellsExternalHosts: Bool
+        let isIndexing: Bool
+
+        /// - Parameter tellsExternalHosts: Whether it says which external hosts may be called.
+        /// - Parameter isIndexing: Whether to know who is at each address, of all services that there are.
+        package init(_ use: RegistryConfig.IstioUse, tellsExternalHosts: Bool = false, isIndexing: Bool = false) {
+            self.use = use
+            self.tellsExternalHosts = tellsExternalHosts
+            self.isIndexing = isIndexing
+        }
+    }
+
     private enum News: Sendable { case names, unsaved }
 
     private let place: MeshPlace
     private let app: String
-    private let use: RegistryConfig.IstioUse
-    private let tellsExternalHosts: Bool
+    private let part: Part
     private let inbox: Mailbox<RegistryMessage>
     private let mesh: Snapshot<Mesh>
     private let cache: ControlPlaneCache
@@ -29,23 +43,20 @@ package struct IstioRegistry: Registry {
     ///
     /// - Parameter node: Who asks, and where from.
     /// - Parameter app: Whose names those of services are.
-    /// - Parameter use: What of it counts.
-    /// - Parameter tellsExternalHosts: Whether it says which external hosts may be called.
+    /// - Parameter part: What of it counts.
     /// - Parameter inbox: What requests ask for.
     /// - Parameter mesh: What requests have used.
     /// - Parameter status: Where it says what it waits for.
     /// - Parameter secrets: What TLS to endpoints is spoken with.
     /// - Parameter cache: What an earlier process has saved, and where this one saves.
     package init(
-        _ node: NodeIdentity, app: String, use: RegistryConfig.IstioUse, tellsExternalHosts: Bool,
-        inbox: Mailbox<RegistryMessage>, mesh: Snapshot<Mesh>,
+        _ node: NodeIdentity, app: String, part: Part, inbox: Mailbox<RegistryMessage>, mesh: Snapshot<Mesh>,
         status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache, connect: @escaping Connect,
         logger: Logger
     ) {
         self.place = MeshPlace(namespace: node.namespace, domain: node.domain)
         self.app = app
-        self.use = use
-        self.tellsExternalHosts = tellsExternalHosts
+        self.part = part
         self.inbox = inbox
         self.mesh = mesh
         self.cache = cache
@@ -61,7 +72,7 @@ package struct IstioRegistry: Registry {
         defer { names.use([]) }
         let saves = Mailbox<News>("istio saves", capacity: 1, whenFull: .dropNewest)
         let keeper = IstioKeeper(
-            self.place, app: self.app, use: self.use, tellsExternalHosts: self.tellsExternalHosts, names: names,
+            self.place, app: self.app, part: self.part, names: names,
             directory: directory, mesh: self.mesh, status: self.status, secrets: self.secrets, cache: self.cache,
             unsaved: { saves.send(.unsaved) }, logger: self.logger)
         let client = self.connect({ await keeper.take($0) }, { await keeper.held($0) })

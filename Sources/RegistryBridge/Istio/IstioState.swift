@@ -20,6 +20,11 @@ struct IstioState {
 
     let place: MeshPlace
     private let use: RegistryConfig.IstioUse
+    private let isIndexing: Bool
+    /// The names of the endpoints of all services, when it is to be known who is at each address.
+    private var indexed: Set<String> = []
+    /// Another number whenever endpoints may be others.
+    private(set) var endpointsRevision = 0
     private(set) var clusters: [String: HeldCluster] = [:]
     /// The clusters of each port, one for each host.
     private var hosts: [UInt16: Set<String>] = [:]
@@ -65,8 +70,9 @@ struct IstioState {
     /// The subsets of a service at a port, likewise.
     private var subsets: [ClusterName: [String]] = [:]
 
-    init(_ place: MeshPlace, app: String, use: RegistryConfig.IstioUse = .everything) {
+    init(_ place: MeshPlace, app: String, use: RegistryConfig.IstioUse = .everything, isIndexing: Bool = false) {
         self.place = place
+        self.isIndexing = isIndexing
         self.app = app
         self.use = use
     }
@@ -198,7 +204,7 @@ struct IstioState {
 
     /// The names of the endpoints that are asked for.
     var wantedEndpoints: Set<String> {
-        self.used.keys.reduce(into: []) { names, cluster in
+        self.used.keys.reduce(into: self.indexed) { names, cluster in
             if case .assignments(let name)? = self.clusters[cluster]?.source { names.insert(name) }
         }
     }
@@ -255,6 +261,12 @@ struct IstioState {
             }
             for name in self.services { _ = self.wantService(name, at: now) }
         }
+        if self.isIndexing {
+            self.indexed = self.clusters.values.reduce(into: []) { names, cluster in
+                if cluster.key?.subset == "", case .assignments(let name) = cluster.source { names.insert(name) }
+            }
+            self.endpointsRevision += 1
+        }
         self.isSynced = true
         self.absent.removeAll()
         self.renew()
@@ -306,6 +318,7 @@ struct IstioState {
                 guard named.insert(message.clusterName).inserted else { throw ResourceMistake("it is there twice") }
                 let held = try HeldAssignment(message)
                 if wanted.contains(message.clusterName) { self.assignments[message.clusterName] = held }
+                self.endpointsRevision += 1
             } catch {
                 refusals.append(
                     ResourceRefusal(name: resource.refusedName, reason: error.reason))
@@ -417,6 +430,22 @@ struct IstioState {
             return FoundService(
                 name: name, members: members ?? .empty, subsets: places,
                 isHTTP2: self.clusters[whole]?.settings.isHTTP2 ?? false)
+        }
+    }
+
+    /// All services with their endpoints, by what callers are known as; of those whose endpoints are known.
+    var indexedServices: [(name: String, members: [HeldAssignment.Member])] {
+        let services = self.clusters.values.reduce(into: [String: [String: HeldAssignment.Member]]()) { all, cluster in
+            guard let key = cluster.key, key.subset.isEmpty, case .assignments(let name) = cluster.source,
+                let assignment = self.assignments[name]
+            else { return }
+            // At several ports it has the same addresses.
+            for member in assignment.members {
+                all[self.place.label(of: key.host), default: [:]][member.place] = member
+            }
+        }
+        return services.sorted { $0.key < $1.key }.map { name, members in
+            (name, members.sorted { $0.key < $1.key }.map(\.value))
         }
     }
 

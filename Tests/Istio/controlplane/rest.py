@@ -67,6 +67,8 @@ class RestPlane:
     def answer(self, parts):
         """What a path is answered with; `None` for none of the API."""
         match parts:
+            case ["v1", "registration"]:
+                return [{"service-key": key(each), "hosts": self.hosts(key(each))} for each in self.services]
             case ["v1", "registration", name]:
                 return {"hosts": self.hosts(name)}
             case ["v1", kind, *names, _, node] if node.count("~") == 3:

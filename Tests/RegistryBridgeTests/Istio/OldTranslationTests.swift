@@ -108,6 +108,13 @@ struct OldTranslationTests {
 
     @Test(
         "a key has a subset",
-        arguments: [("a|http", ""), ("a|http|version=v1", "v1"), ("a|http|env=x,version=v1", "env=x,version=v1")])
-    func keys(text: String, subset: String) { #expect(ServiceKey(text)?.subset == subset) }
+        arguments: [
+            ("a|http", ""), ("a|http|version=v1", "v1"), ("a|http|env=x,version=v1", "env=x,version=v1"),
+            ("outbound|http|v1|a", "v1"), ("outbound|http||a", ""),
+        ])
+    func keys(text: String, subset: String) {
+        let key = ServiceKey(text)
+        #expect(key?.subset == subset)
+        #expect(key?.service == "a|http")
+    }
 }

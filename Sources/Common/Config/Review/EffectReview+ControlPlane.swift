@@ -4,18 +4,16 @@
 extension EffectReview {
     mutating func reviewControlPlane() {
         let registry = self.config.registry
-        if registry.istioUse == nil || registry.istioUse == .services || registry.istioUse == .externalHosts,
-            let entry = self.store.entry(RegistryConfig.Keys.routerAddress.name)
-        {
+        if !registry.hasIstioRoutes, let entry = self.store.entry(RegistryConfig.Keys.routerAddress.name) {
             self.warn(
                 entry, "has no effect: no routes come from Istio",
                 "write \(RegistryConfig.Keys.infra.name): istio, or leave it out")
         }
         self.reviewExternalHosts()
-        guard registry.istioUse == .everything || registry.istioUse == .routes else { return }
+        guard registry.hasIstioRoutes else { return }
         var keys = ["routeRule", "cse.routeRule", "cse.darklaunch.policy"]
         // Those of services that another registry has count.
-        if registry.kinds == [.istio] { keys.append("cse.loadbalance") }
+        if registry.kinds == [.istio], registry.istioUse == .everything { keys.append("cse.loadbalance") }
         let entries = keys.flatMap { self.entries(below: $0).map(\.entry) }
         guard let first = entries.first else { return }
         let others = entries.count > 1 ? ", nor have \(entries.count - 1) other keys" : ""

@@ -11,6 +11,16 @@ enum OldAnswers {
         let hosts: [Host]?
     }
 
+    /// An entry of `/v1/registration`.
+    struct Service: Decodable {
+        enum CodingKeys: String, CodingKey {
+            case key = "service-key"
+            case hosts
+        }
+        let key: String
+        let hosts: [Host]?
+    }
+
     struct Host: Decodable {
         struct Tags: Decodable {
             /// `zone/region`.

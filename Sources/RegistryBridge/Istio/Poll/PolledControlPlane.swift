@@ -73,6 +73,9 @@ package actor PolledControlPlane: ControlPlaneClient {
         await self.client.close()
     }
 
+    /// From so many services on they are asked for all at once, with those that nobody wants.
+    private static let manyServices = 10
+
     /// Asks for everything.
     ///
     /// - Returns: Whether all of it was answered.
@@ -117,11 +120,30 @@ package actor PolledControlPlane: ControlPlaneClient {
     private func tellWanted(isAgain: Bool = false) async -> Bool {
         guard let translation = self.translation else { return false }
         var isAnswered = true
-        for name in (self.wanted[.endpoints] ?? []).sorted() where isAgain || self.told[.endpoints]?[name] == nil {
+        let asked = (self.wanted[.endpoints] ?? []).sorted().filter { name in
+            translation.keys[name] != nil && (isAgain || self.told[.endpoints]?[name] == nil)
+        }
+        var listed: [String: [OldAnswers.Host]] = [:]
+        if asked.count(where: { ClusterName($0)?.subset == "" }) >= Self.manyServices {
+            do {
+                for service in try await self.get("registration", [OldAnswers.Service].self) {
+                    listed[service.key] = service.hosts ?? []
+                }
+            } catch {
+                self.failed(error)
+                return false
+            }
+        }
+        for name in asked {
             guard let key = translation.keys[name] else { continue }
             do {
-                let hosts =
-                    try await self.get("registration/\(key.percentEncoded())", OldAnswers.Hosts.self).hosts ?? []
+                let hosts: [OldAnswers.Host]
+                if let known = listed[key] {
+                    hosts = known
+                } else {
+                    hosts =
+                        try await self.get("registration/\(key.percentEncoded())", OldAnswers.Hosts.self).hosts ?? []
+                }
                 await self.tell(.endpoints, [(name, OldTranslation.assignment(name, hosts))], isWhole: false)
             } catch {
                 self.failed(error)

@@ -17,7 +17,7 @@ import Testing
             ),
             ("servicecomb.registry.tena", ["servicecomb.registry.tenant"]),
             // Not active yet, without effect, unknown.
-            ("egress.addr", []), ("cse.noRefresh", []), ("nonsense", []),
+            ("mesher.ingress.ty", []), ("cse.noRefresh", []), ("nonsense", []),
         ])
     func beginning(text: String, expected: [String]) { #expect(KeyNames.beginning(text) == expected) }
 
