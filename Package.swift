@@ -139,8 +139,8 @@ let package = Package(
         .target(
             name: "Injector",
             dependencies: [
-                "Common", "Serving", "TLS", crypto, httpTypes, hummingbird, logging, nioCore, nioHTTP1, nioHTTPTypes,
-                nioSSL,
+                "Common", "Serving", "TLS", asyncHTTPClient, crypto, httpTypes, hummingbird, logging, nioCore, nioHTTP1,
+                nioHTTPTypes, nioSSL, swiftASN1, x509,
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -200,7 +200,8 @@ let package = Package(
             dependencies: ["AdminAPI", "Common", "Mesher", "TestSupport", argumentParser, coreMetrics],
             swiftSettings: settings),
         .testTarget(
-            name: "InjectorTests", dependencies: ["Common", "Injector", "TestSupport", httpTypes, logging],
+            name: "InjectorTests",
+            dependencies: ["Common", "Injector", "TestSupport", crypto, httpTypes, logging, swiftASN1, x509],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],

@@ -27,7 +27,7 @@ package struct InjectionPolicy: Sendable {
 
     /// What sidecars are made of.
     package let template: SidecarTemplate
-    private let cluster: Cluster
+    let cluster: Cluster
     private let build: String
     private let mark: String
 
@@ -42,6 +42,13 @@ package struct InjectionPolicy: Sendable {
     /// The same with another template.
     func with(_ template: SidecarTemplate) -> InjectionPolicy {
         InjectionPolicy(template, self.cluster, build: self.build)
+    }
+
+    /// The same for another version of the API server.
+    func with(_ version: Version) -> InjectionPolicy {
+        var cluster = self.cluster
+        cluster.version = version
+        return InjectionPolicy(self.template, cluster, build: self.build)
     }
 
     /// Namespaces of the cluster itself.

@@ -18,12 +18,15 @@ struct InjectorCommand: AsyncParsableCommand {
         discussion: """
             Serves POST /webhookmutation and /inject over TLS. A pod of which
             sidecar.mesher.io/inject is yes gets a sidecar; each decision is one line
-            of the log, with the number of the rule that it follows. Files of
-            certificate, key and template are read again when they change. Options
-            may be written with one dash; those of klog are ignored.
+            of the log, with the number of the rule that it follows. Without files of
+            a certificate it makes its own, keeps it in a Secret that all replicas
+            share, and writes its authority into the webhook's configuration. Files
+            are read again when they change. Options may be written with one dash;
+            those of klog are ignored.
 
             Examples:
               mesher injector --healthPort=8080
+              mesher injector --kubeconfigfile=$HOME/.kube/config --namespace=mesh
               mesher injector --tlsCertFile=tls.crt --tlsKeyFile=tls.key --port=9443
               mesher injector --image=registry.example.org/mesher:0.1.0
               mesher injector --printTemplate > sidecar_k8s_spec.yaml
@@ -46,27 +49,6 @@ struct InjectorCommand: AsyncParsableCommand {
     var address: String?
 
     @Option(
-        name: .customLong("tlsCertFile"),
-        help: ArgumentHelp(
-            "Certificate chain, PEM; default: \(InjectorCommand.folder)/certs/ca-cert.pem, else tls.crt there.",
-            valueName: "file"))
-    var certFile: String?
-
-    @Option(
-        name: .customLong("tlsKeyFile"),
-        help: ArgumentHelp(
-            "Its key, PEM; default: \(InjectorCommand.folder)/certs/ca-key.pem, else tls.key there.", valueName: "file")
-    )
-    var keyFile: String?
-
-    @Option(
-        name: .customLong("clientCAFile"),
-        help: ArgumentHelp(
-            "Authorities, PEM: only clients with a certificate of one are served; default: all clients are.",
-            valueName: "file"))
-    var clientCAFile: String?
-
-    @Option(
         name: .customLong("sidecarCfgFile"),
         help: ArgumentHelp(
             "The template of sidecars; default: \(InjectorCommand.folder)/config/sidecar_k8s_spec.yaml, else a built-in one.",
@@ -87,7 +69,7 @@ struct InjectorCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("kubernetesVersion"),
         help: ArgumentHelp(
-            "Of the API server: from 1.32 on, sidecars are native ones where nobody says otherwise.",
+            "Of the API server: from 1.32 on, sidecars are native ones where nobody says otherwise; default: as it says, if it may be asked.",
             valueName: "version"))
     var kubernetesVersion: String?
 
@@ -104,17 +86,7 @@ struct InjectorCommand: AsyncParsableCommand {
     @Flag(name: .customLong("printTemplate"), help: "Print the built-in template, and end.")
     var printTemplate = false
 
-    // What the original used to write its CA into the webhook's configuration.
-    @Option(name: .customLong("kubeconfigfile"), help: ArgumentHelp("Not used.", visibility: .hidden))
-    var kubeconfigFile: String?
-    @Option(name: .customLong("caFile"), help: ArgumentHelp("Not used.", visibility: .hidden))
-    var caFile: String?
-    @Option(name: .customLong("webhookConfigName"), help: ArgumentHelp("Not used.", visibility: .hidden))
-    var webhookConfigName: String?
-    @Option(name: .customLong("webhookName"), help: ArgumentHelp("Not used.", visibility: .hidden))
-    var webhookName: String?
-    @Option(name: .customLong("manageCABundle"), help: ArgumentHelp("Not used.", visibility: .hidden))
-    var managesCABundle: String?
+    @OptionGroup(title: "Certificate and API server") var certificates: InjectorCertificates
 
     func run() async throws {
         if self.printTemplate { return print(BuiltInTemplate.yaml(image: self.image), terminator: "") }
@@ -129,25 +101,30 @@ struct InjectorCommand: AsyncParsableCommand {
             try self.healthPort.map { try Self.address(self.address, $0, "--healthPort") }
         )
         let healthFileInterval = try self.healthFileInterval
-        let (policy, contexts) = (try self.policy(logger), try self.contexts())
-        guard let material = contexts.incoming else { throw Exit.because("there is no certificate") }
+        let policy = try self.policy(logger)
         try await Port.check(self.port, of: address.host, option: "--port")
         if let healthAddress {
             try await Port.check(healthAddress.port, of: healthAddress.host, option: "--healthPort")
         }
+        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let certificates = try self.certificates.source(
+            namespace: self.ownNamespace, address: self.address, loops: loops, logger: logger)
+        let material = certificates.material
         let registry = MetricsRegistry(startTime: ProcessClock.startTime, own: MetricLabels())
         let metrics = InjectorMetrics(registry)
         metrics.showExpiry { material.expiry }
-        let state = InjectorState(policy, metrics: metrics, logger: logger)
-        let loops = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let state = InjectorState(
+            policy, metrics: metrics, logger: logger, waitsFor: certificates.files == nil ? [.certificate] : [])
         var supervisor = Supervisor(logger: logger)
         // Stopped in the reverse order: probes are answered to the last.
         if let healthAddress {
             self.serve(.health, at: healthAddress, state, registry, loops, &supervisor)
         }
         self.serve(.webhook(material), at: address, state, registry, loops, &supervisor)
-        supervisor.add("tls") { TLSComponent(contexts, logger: logger) }
-        supervisor.add("expiry") { ExpiryComponent(contexts, state: state) }
+        certificates.addComponents(state, &supervisor)
+        if let client = certificates.client, self.kubernetesVersion == nil {
+            supervisor.add("version") { VersionComponent(client: client, state: state) }
+        }
         let templatePath = self.templatePath
         supervisor.add("template") { TemplateComponent(templatePath, state: state) }
         if let path = self.healthCheckFile, let healthFileInterval {
@@ -159,8 +136,10 @@ struct InjectorCommand: AsyncParsableCommand {
         do {
             try await group.run()
         } catch MesherError.restartLimit {
+            await certificates.client?.close()
             throw Exit.because("cannot listen on \(address); choose another port with --port or --healthPort")
         }
+        await certificates.client?.close()
         try await loops.shutdownGracefully()
         logger.notice("stopped")
     }
@@ -214,39 +193,18 @@ struct InjectorCommand: AsyncParsableCommand {
             "template",
             metadata: ["file": "\(content == nil ? "built in" : self.templatePath)", "template": "\(template.digest)"])
         var cluster = InjectionPolicy.Cluster()
-        cluster.ownNamespace = self.namespace ?? Self.podNamespace
+        cluster.ownNamespace = self.ownNamespace
         cluster.version = self.kubernetesVersion.map { Version($0.hasPrefix("v") ? String($0.dropFirst()) : $0) }
         return InjectionPolicy(
             template, cluster, build: BuildInfo(executableDirectory: Executable.directory).version)
     }
 
-    /// That of the pod; the original's where it cannot be known.
-    private static var podNamespace: String {
+    /// That of the pod, where none is named; the original's where it cannot be known.
+    private var ownNamespace: String {
+        if let namespace = self.namespace { return namespace }
         let file = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
         let content = FileManager.default.contents(atPath: file).map { String(decoding: $0, as: UTF8.self).trimmed }
         return ProcessInfo.processInfo.environment["POD_NAMESPACE"] ?? content ?? "servicecomb"
-    }
-
-    private func contexts() throws -> TLSContexts {
-        func path(_ chosen: String?, _ names: [String]) -> String {
-            let paths = names.map { "\(Self.folder)/certs/\($0)" }
-            return chosen ?? paths.first(where: FileManager.default.fileExists) ?? paths[0]
-        }
-        var tag = TLSTag("injector", .provider, verifiesPeer: self.clientCAFile != nil)
-        tag.certFile = path(self.certFile, ["ca-cert.pem", "tls.crt"])
-        tag.keyFile = path(self.keyFile, ["ca-key.pem", "tls.key"])
-        tag.caFile = self.clientCAFile ?? ""
-        var config = TrafficTLSConfig()
-        config.incoming = tag
-        do throws(MesherError) {
-            return try TLSContexts(config)
-        } catch {
-            guard case .configuration(let problems) = error, let problem = problems.first else {
-                throw Exit.because("not started: \(error)")
-            }
-            throw Exit.because(
-                "not started: \(problem.problem); \(problem.remedy) (--tlsCertFile, --tlsKeyFile, --clientCAFile)")
-        }
     }
 
     private var healthFileInterval: Duration? {
@@ -265,7 +223,8 @@ enum InjectorArguments {
         "port", "healthPort", "address", "tlsCertFile", "tlsKeyFile", "clientCAFile", "caFile", "sidecarCfgFile",
         "image",
         "namespace", "kubernetesVersion", "healthCheckInterval", "healthCheckFile", "printTemplate", "kubeconfigfile",
-        "webhookConfigName", "webhookName", "manageCABundle", "help",
+        "webhookConfigName", "webhookName", "manageCABundle", "certificateSecret", "serviceName",
+        "certificateValidity", "authorityValidity", "lookInterval", "help",
     ]
     /// Of klog: those with a value.
     private static let ignored = [

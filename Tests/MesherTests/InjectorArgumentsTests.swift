@@ -20,8 +20,8 @@ import Testing
                 "--healthCheckInterval=1s",
             ])
         let command = try InjectorCommand.parse(Array(normalized.dropFirst()))
-        #expect(command.port == 443 && command.certFile == "/a" && command.keyFile == "/b")
-        #expect(command.healthCheckInterval == "1s" && command.webhookConfigName == "cfg")
+        #expect(command.port == 443 && command.certificates.certFile == "/a" && command.certificates.keyFile == "/b")
+        #expect(command.healthCheckInterval == "1s" && command.certificates.webhookConfiguration == "cfg")
     }
 
     @Test("what nobody knows is refused")

@@ -89,12 +89,6 @@ def no_gateway_api(_):
     assert [row["key"] for row in catalogue() if "gateway" in row["key"].lower()] == []
 
 
-def no_certificates_of_its_own(_):
-    """Without files, the injector does not start."""
-    status, said = mesher("injector", "--manageCABundle=true", "--webhookConfigName=x", "--kubeconfigfile=/nowhere")
-    assert status == 1 and "/etc/webhook/mesher/certs/ca-cert.pem cannot be read" in said
-
-
 def no_authentication(tmp_path):
     chain = "{chain: {Provider: {incoming: 'basicAuth,jwt,oauth2,transport'}}}"
     status, said = check(tmp_path, f"cse: {{handler: {chain}}}")
@@ -136,7 +130,6 @@ NOT_YET = [
         [registries, no_gateway_api],
     ),
     ("docs/what-is-mesher.md", "lists those in your files that are [not active", [keys_wait]),
-    ("docs/kubernetes.md", "Certificates of the injector's own making are not there yet", [no_certificates_of_its_own]),
     ("docs/infrastructure.md", "type `kube` is not active yet", [registries]),
     ("docs/admin-api.md", "with a type that is [not active yet]", [registries]),
     ("docs/migration.md", "Whatever this version cannot do", [keys_wait]),

@@ -17,6 +17,16 @@ package struct ClientTLSConfig: Sendable, Equatable {
     /// The oldest version: `TLSv1.2` or `TLSv1.3`.
     package var oldest: String
 
+    /// What was found elsewhere than in a configuration: with TLS 1.2 at least.
+    package init(verifiesPeer: Bool = true, caFile: String, certFile: String = "", keyFile: String = "") {
+        self.verifiesPeer = verifiesPeer
+        self.caFile = caFile
+        self.certFile = certFile
+        self.keyFile = keyFile
+        self.passwordFile = ""
+        self.oldest = "TLSv1.2"
+    }
+
     /// Reads the keys of the registry.
     package init(registry reader: inout ConfigReader) { self.init([Keys.registry], of: "the registry", &reader) }
 

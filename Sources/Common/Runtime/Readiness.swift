@@ -15,6 +15,8 @@ package final class Readiness: Sendable {
         case registry
         /// The file registry was read, where there is another registry besides.
         case registryFile = "registry file"
+        /// There is a certificate to serve with.
+        case certificate
     }
 
     private struct State {

@@ -15,6 +15,7 @@ package final class InjectorMetrics: Sendable {
 
     private let counters: Mutex<[Outcome: Counter]> = Mutex([:])
     private let reloadFailures: Counter
+    private let bundleUpdates: Counter
     private let durations = Mutex(LatencyHistogram())
     private let registry: MetricsRegistry
 
@@ -23,6 +24,8 @@ package final class InjectorMetrics: Sendable {
         self.registry = registry
         self.reloadFailures = registry.counter(
             "mesher_injector_template_reload_failures", help: "Changed templates that were of no use.")
+        self.bundleUpdates = registry.counter(
+            "mesher_injector_cabundle_updates", help: "How often caBundle was not what it has to be, and was written.")
         registry.addCollector {
             var family = MetricFamily(
                 "mesher_injector_duration_seconds", help: "From the head of a request to its answer.",
@@ -58,6 +61,9 @@ package final class InjectorMetrics: Sendable {
 
     /// Counts a template that could not be taken.
     func reloadFailed() { self.reloadFailures.addShared() }
+
+    /// Counts that `caBundle` was written.
+    func bundleUpdated() { self.bundleUpdates.addShared() }
 
     /// Shows until when a certificate holds.
     ///
