@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 import authority
+import cluster
 import harness
 from harness import REPOSITORY, binary
 
@@ -117,7 +118,7 @@ def test_the_linters_find_nothing(environment):
             "indentation": {"indent-sequences": True},
         },
     }
-    files = [CHART / "Chart.yaml", CHART / "values.yaml", PLAIN / "base", PLAIN / "overlays"]
+    files = [CHART / "Chart.yaml", CHART / "values.yaml", PLAIN / "base", PLAIN / "overlays", PLAIN / "components"]
     linter = Path(sys.executable).with_name("yamllint")
     done = run(linter, "--strict", "--config-data", json.dumps(rules), *files)
     assert (done.returncode, done.stdout) == (0, "")
@@ -154,19 +155,15 @@ def test_rendering_twice_is_the_same_and_asks_no_cluster(render):
         ({"sidecar": {"runAsUser": 0}}, "/sidecar/runAsUser"),
         ({"image": {"digest": "latest"}}, "/image/digest"),
         (
-            {"injector": {"certificate": {"secretName": "x"}}},
+            {"injector": {"certManager": {"enabled": True}, "certificate": {"secretName": "x"}}},
             "injector.certManager.enabled and injector.certificate.secretName are both set",
         ),
         ({"injector": {"certificate": {"caBundle": "-----BEGIN CERTIFICATE-----"}}}, "secretName, which is not set"),
         (
-            {"injector": {"certManager": {"enabled": False}, "certificate": {"secretName": "x"}}},
+            {"injector": {"certificate": {"secretName": "x"}}},
             "injector.certificate.secretName needs injector.certificate.caBundle: set it to the PEM text",
         ),
-        (
-            {"injector": {"certManager": {"enabled": False}}},
-            "the injector has no certificate: set injector.certManager.enabled=true, or injector.certificate.secretName",
-        ),
-        ({"rbac": {"create": True}}, "additional properties 'rbac' not allowed"),
+        ({"rbac": {"rules": []}}, "additional properties 'rules' not allowed"),
     ],
 )
 def test_a_slip_fails_the_installation(environment, tmp_path, values, told):
@@ -186,7 +183,9 @@ def test_clusters_that_it_is_for(environment, version, fits):
     ("options", "told"),
     [
         ([], "rollout status deployment/sidecar-injector-webhook-mesher-deployment"),
-        ([], f"get certificate {BASE}\n"),
+        ([], f"keeps it in the Secret {BASE}-certs."),
+        (["rbac.create=false"], "It needs rights that this chart has not given"),
+        (["injector.certManager.enabled=true"], f"get certificate {BASE}\n"),
         (["injector.replicaCount=1"], "There is one replica"),
         (["injector.enabled=false"], "No injector was installed"),
     ],
@@ -224,7 +223,7 @@ def test_one_version_everywhere():
     version = re.search(r'sourceVersion = "(.*)"', source)[1]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (version, version)
-    for file in (PLAIN / "base/kustomization.yaml", *PLAIN.glob("overlays/*/kustomization.yaml")):
+    for file in (PLAIN / "base/kustomization.yaml", *PLAIN.glob("*/*/kustomization.yaml")):
         assert set(re.findall(r"(?:version|newTag): ([\d.]\S*)", file.read_text())) == {version}
 
 
@@ -302,50 +301,84 @@ def test_images_have_a_version_and_labels_are_complete(objects, case):
             assert wanted <= set(each["metadata"]["labels"]), each["metadata"]
 
 
+def renamed(value, base):
+    """A value with another base of all names."""
+    return json.loads(json.dumps(value).replace(BASE, base))
+
+
 @pytest.mark.parametrize("case", RENDERINGS)
-def test_the_injector_has_no_rights(objects, case):
+def test_the_injector_has_the_rights_that_it_needs_and_no_others(objects, case):
+    """Those with which it runs beside the API server of the tests, where it makes its certificate; else none."""
     every = objects(case)
-    assert not [each["kind"] for each in every if each["apiVersion"].startswith("rbac.")]
+    base, account = ("mesh-injector" if case == "everything" else BASE), "mesher-sidecar-injector-service-account"
     spec = one(every, "Deployment")["spec"]["template"]["spec"]
-    assert spec["automountServiceAccountToken"] is False
+    rules = [each for each in every if each["apiVersion"].startswith("rbac.")]
     if case == "own-account":
-        assert (spec["serviceAccountName"], named(every, "ServiceAccount")) == ("injector", set())
-    else:
-        account = one(every, "ServiceAccount")
-        assert account["automountServiceAccountToken"] is False
-        assert account["metadata"]["name"] == spec["serviceAccountName"]
+        assert (spec["serviceAccountName"], named(every, "ServiceAccount"), rules) == ("injector", set(), [])
+        assert spec["automountServiceAccountToken"] is True
+        return
+    account = one(every, "ServiceAccount")
+    assert account["automountServiceAccountToken"] is False
+    assert account["metadata"]["name"] == spec["serviceAccountName"]
+    if case in MOUNTED:
+        assert rules == [] and spec["automountServiceAccountToken"] is False
+        return
+    assert spec["automountServiceAccountToken"] is True and len(rules) == 4
+    assert one(every, "Role")["rules"] == renamed(cluster.ROLE, base)
+    assert one(every, "ClusterRole")["rules"] == renamed(cluster.CLUSTER_ROLE, base)
+    subject = {"kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": "servicecomb"}
+    for kind in ("Role", "ClusterRole"):
+        role, binding = one(every, kind), one(every, f"{kind}Binding")
+        assert binding["subjects"] == [subject]
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role["metadata"]["name"]}
+        assert binding["roleRef"] == reference
+        assert role["metadata"].get("namespace") == ("servicecomb" if kind == "Role" else None)
+    # What the options name is what the rules are for.
+    options = dict(option.lstrip("-").split("=", 1) for option in container(every)["args"][1:] if "=" in option)
+    assert options["certificateSecret"] == renamed(cluster.SECRET[1], base)
+    assert options["webhookConfigName"] == renamed(cluster.CONFIGURATION[1], base)
+    assert options["webhookConfigName"] == one(every, "MutatingWebhookConfiguration")["metadata"]["name"]
+    assert options["serviceName"] == one(every, "Service")["metadata"]["name"]
+
+
+# Where the certificate is somebody else's.
+MOUNTED = {"cert-manager", "own-authority", "own-certificates"}
 
 
 @pytest.mark.parametrize("case", RENDERINGS)
 def test_the_certificate_is_somebody_s(objects, case):
-    """It is mounted where the injector looks for it, and the API server is told its authority."""
+    """The injector's own, or one that is mounted where it looks, and whose authority the API server is told."""
     every = objects(case)
-    base = "mesh-injector" if case == "everything" else BASE
     spec = one(every, "Deployment")["spec"]["template"]["spec"]
-    (secret,) = (volume["secret"]["secretName"] for volume in spec["volumes"] if volume["name"] == "certificates")
-    mount = {"name": "certificates", "mountPath": "/etc/webhook/mesher/certs", "readOnly": True}
-    assert mount in container(every)["volumeMounts"]
     webhook = one(every, "MutatingWebhookConfiguration")
     where = webhook["webhooks"][0]["clientConfig"]
     told = webhook["metadata"].get("annotations", {}).get("cert-manager.io/inject-ca-from")
+    mounted = [volume["secret"]["secretName"] for volume in spec["volumes"] if volume["name"] == "certificates"]
+    if case not in MOUNTED:
+        assert (mounted, told) == ([], None) and "caBundle" not in where
+        assert not named(every, "Certificate") | named(every, "Issuer")
+        return
+    (secret,) = mounted
+    mount = {"name": "certificates", "mountPath": "/etc/webhook/mesher/certs", "readOnly": True}
+    assert mount in container(every)["volumeMounts"] and "--manageCABundle=false" in container(every)["args"]
     if case == "own-certificates":
         assert base64.b64decode(where["caBundle"]).startswith(b"-----BEGIN CERTIFICATE-----\nMIIB\n")
         assert (secret, told) == ("mesher-tls", None)
         assert not named(every, "Certificate") | named(every, "Issuer")
         return
-    certificate = one(every, "Certificate", base)
-    assert "caBundle" not in where and told == f"servicecomb/{base}"
+    certificate = one(every, "Certificate", BASE)
+    assert "caBundle" not in where and told == f"servicecomb/{BASE}"
     assert certificate["metadata"]["namespace"] == "servicecomb"
     assert certificate["spec"]["secretName"] == secret
     assert f"{where['service']['name']}.{where['service']['namespace']}.svc" in certificate["spec"]["dnsNames"]
     if case == "cert-manager":
         assert certificate["spec"]["issuerRef"] == {"name": "company", "kind": "ClusterIssuer"}
-        assert not named(every, "Issuer") and named(every, "Certificate") == {base}
+        assert not named(every, "Issuer") and named(every, "Certificate") == {BASE}
         assert not named(every, "PodDisruptionBudget"), "one replica"
         return
     # An authority that signs itself, and this certificate.
     issuer = one(every, "Issuer", certificate["spec"]["issuerRef"]["name"])
-    root = one(every, "Certificate", f"{base}-ca")
+    root = one(every, "Certificate", f"{BASE}-ca")
     assert root["spec"]["isCA"] and root["spec"]["secretName"] == issuer["spec"]["ca"]["secretName"]
     assert one(every, "Issuer", root["spec"]["issuerRef"]["name"])["spec"] == {"selfSigned": {}}
 
@@ -378,6 +411,28 @@ def test_overlay_plain_file_and_chart_are_the_same(environment, render, objects,
     chart = render(None, "--set", f"sidecar.discoveryType={kind}")
     assert overlay == essence(each for each in yaml.safe_load_all(chart) if each)
     assert f"defaultDiscoveryType: {kind}\n" in template(overlay.values())
+
+
+def test_the_component_for_cert_manager_and_the_chart_are_the_same(environment, render, tmp_path):
+    shutil.copytree(PACKAGING, tmp_path / "packaging")
+    document = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": ["packaging/kubernetes/overlays/sc"],
+        "components": ["packaging/kubernetes/components/cert-manager"],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    done = run("kubectl", "kustomize", tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    every = [each for each in yaml.safe_load_all(done.stdout) if each]
+    chart = [each for each in yaml.safe_load_all(render("own-authority")) if each]
+    for each in (*every, *chart):
+        if each["kind"] == "Deployment":
+            for part in (each["spec"]["template"]["spec"], container([each])):
+                part["volumes" if "volumes" in part else "volumeMounts"].sort(key=lambda volume: volume["name"])
+    assert essence(every) == essence(chart)
+    kind = "MutatingWebhookConfiguration"
+    assert one(every, kind)["metadata"]["annotations"] == one(chart, kind)["metadata"]["annotations"]
 
 
 def test_rendering_the_files_anew_changes_no_octet(environment, tmp_path):

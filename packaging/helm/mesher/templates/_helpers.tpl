@@ -10,6 +10,11 @@
 {{- end }}
 {{- end }}
 
+{{/* Of both roles and their bindings. */}}
+{{- define "mesher.role" -}}
+{{- if .Values.fullnameOverride }}{{ include "mesher.base" . }}{{ else }}mesher-sidecar-injector-mesher-system{{ end }}
+{{- end }}
+
 {{- define "mesher.name" -}}
 {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -58,12 +63,12 @@ annotations:
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{/* Where the certificate comes from: "certManager" or "own". */}}
+{{/* Where the certificate comes from: "certManager", "own" of the user, or "injector", which makes it. */}}
 {{- define "mesher.certificates" -}}
 {{- $managed := .Values.injector.certManager.enabled }}
 {{- $own := .Values.injector.certificate }}
 {{- if and $managed $own.secretName }}
-{{- fail "injector.certManager.enabled and injector.certificate.secretName are both set: for a Secret of yours, set injector.certManager.enabled=false" }}
+{{- fail "injector.certManager.enabled and injector.certificate.secretName are both set: take one of them away" }}
 {{- end }}
 {{- if and $own.caBundle (not $own.secretName) }}
 {{- fail "injector.certificate.caBundle is the authority of injector.certificate.secretName, which is not set" }}
@@ -71,10 +76,7 @@ annotations:
 {{- if and $own.secretName (not $own.caBundle) }}
 {{- fail "injector.certificate.secretName needs injector.certificate.caBundle: set it to the PEM text of the authority that signed the certificate" }}
 {{- end }}
-{{- if not (or $managed $own.secretName) }}
-{{- fail "the injector has no certificate: set injector.certManager.enabled=true, or injector.certificate.secretName and injector.certificate.caBundle" }}
-{{- end }}
-{{- ternary "certManager" "own" $managed }}
+{{- if $managed }}certManager{{ else if $own.secretName }}own{{ else }}injector{{ end }}
 {{- end }}
 
 {{/* The file that says what sidecars are made of. */}}
