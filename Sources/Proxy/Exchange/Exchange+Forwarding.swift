@@ -19,7 +19,6 @@ extension Exchange {
             guard byHost, self.request.form == .origin, self.request.flags.contains(.host) else { return }
             self.request.flags.formUnion([.absoluteTarget, .hostTarget])
         }
-        if self.request.authority.isDotted { return self.writeHostWithoutDot() }
         let authority = self.request.authority.whole
         if let index = self.requestHeaders.firstIndex(of: .host),
             self.requestHeaders.value(at: index, equals: authority)
@@ -28,15 +27,6 @@ extension Exchange {
         }
         self.requestHeaders.remove(.host)
         self.requestHeaders.append(.host, "Host", valueFrom: authority)
-    }
-
-    /// Makes `name:port` of a target that says `name.:port`.
-    private mutating func writeHostWithoutDot() {
-        let (host, port) = (self.request.authority.host, self.request.authority.portDigits)
-        let text = "\(self.requestHeaders.string(in: host)):\(self.requestHeaders.string(in: port))"
-        self.requestHeaders.remove(.host)
-        let whole = self.requestHeaders.appendHost(Array(text.utf8).rawSpan)
-        if let authority = self.requestHeaders.authority(in: whole) { self.request.authority = authority }
     }
 
     /// Takes the port out of the target, and of `Host`.

@@ -216,7 +216,6 @@ extension Authority {
         // The dot of a complete name, which means the same with and without.
         if input.byte(at: index &- 1) == .dot, hostRange.count > 1 {
             self.host = ByteRange(range.lowerBound, index &- 1)
-            if index == range.upperBound { self.whole = self.host } else { self.isDotted = true }
         }
         guard index < range.upperBound else { return }
         guard input.byte(at: index) == .colon, range.upperBound - index <= 6 else { return nil }

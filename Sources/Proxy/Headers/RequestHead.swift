@@ -46,7 +46,7 @@ package enum TargetForm: UInt8, Sendable {
 
 /// Where a host and a port are in the bytes of a head.
 package struct Authority: Sendable, Equatable {
-    /// Host and port, as written but for ``isDotted``; what a forwarded `Host` says.
+    /// Host and port, as written; what a forwarded `Host` says.
     package var whole = ByteRange()
     /// The host, without the brackets of an IPv6 address, and without the dot that may end a name.
     package var host = ByteRange()
@@ -54,8 +54,6 @@ package struct Authority: Sendable, Equatable {
     package var portDigits = ByteRange()
     /// The port; 0 when none is written.
     package var port: UInt16 = 0
-    /// Whether a dot that ends the host is left in `whole`, since the port stands behind it.
-    package var isDotted = false
 
     /// No host.
     package init() {}
