@@ -128,7 +128,8 @@ let package = Package(
             dependencies: [
                 "CMesher", "Common", "Serving", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1,
             ],
-            resources: [.embedInCode("Resources/page.html")], swiftSettings: settings),
+            resources: [.embedInCode("Resources/page.html"), .embedInCode("Resources/dev.html")],
+            swiftSettings: settings),
         .target(
             name: "LocalRegistry",
             dependencies: [

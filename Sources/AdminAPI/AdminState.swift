@@ -123,7 +123,7 @@ package struct AdminState: Sendable {
     private static let mostServices = 200
 
     /// What traffic is like right now.
-    func document() -> TrafficDocument {
+    package func document() -> TrafficDocument {
         let recent = self.monitor.recent()
         let now = Date().timeIntervalSince1970
         let missing = self.readiness.missing

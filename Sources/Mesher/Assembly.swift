@@ -49,8 +49,9 @@ package struct Assembly: Sendable {
         let wiring = try Wiring(self.config, self.surroundings)
         let traffic = try await Traffic.open(wiring)
         // Stopped last to first: callers are told first, metrics end last.
+        let admin = AdminFeature(wiring: wiring, traffic: traffic)
         let features: [any Feature] = [
-            AdminFeature(wiring: wiring, traffic: traffic),
+            admin,
             TelemetryFeature(wiring: wiring, traffic: traffic),
             ConfigurationFeature(wiring: wiring),
             TLSFeature(wiring: wiring),
@@ -62,6 +63,6 @@ package struct Assembly: Sendable {
         ]
         var supervisor = Supervisor(logger: self.surroundings.logger)
         for feature in features { feature.install(into: &supervisor) }
-        return Sidecar(wiring: wiring, traffic: traffic, supervisor: supervisor)
+        return Sidecar(wiring: wiring, traffic: traffic, supervisor: supervisor, document: admin.document)
     }
 }

@@ -15,8 +15,8 @@ struct CheckCommand: ParsableCommand {
         discussion: """
             Each line is file:line:column: key: what is wrong; what to write
             instead. A folder is read as a configuration directory; of a file, its
-            folder is read and what stands in the file is told. Without either, the
-            directory is that of a start. With --kubernetes, files are manifests, of
+            folder is read and what stands in the file is told; a file of mesher dev
+            is read alone. Without either, the directory is that of a start. With --kubernetes, files are manifests, of
             which the annotations of pods are read that concern sidecars.
 
             Exits with 0 when nothing is wrong or worth a warning only, with 1 when
@@ -68,19 +68,17 @@ struct CheckCommand: ParsableCommand {
         if FileManager.default.isFolder(path) { return Check(try options.loader(in: path)) }
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let file = path.contains("/") ? path : "./\(path)"
-        let check = Check(try options.loader(in: folder.isEmpty ? "/" : folder), file: file)
-        guard check.isOneOfItsFiles else {
-            let names = check.loader.files.compactMap { $0.path.split(separator: "/").last }
-            throw ValidationError(
-                "\(path) is none of the files that mesher reads: \(names.joined(separator: ", ")), and the registry file"
-            )
-        }
-        return check
+        let loader = try options.loader(in: folder.isEmpty ? "/" : folder)
+        if let check = Check(loader, file: file) { return check }
+        if DevExamination.isDevFile(path) { return Check(DevExamination(path, isStrict: options.strict), of: path) }
+        let names = loader.files.compactMap { $0.path.split(separator: "/").last }.joined(separator: ", ")
+        throw ValidationError(
+            "\(path) is none of the files that mesher reads: \(names), the registry file, and files of mesher dev")
     }
 
     private static func summary(_ checks: [Check]) -> String {
         let files = checks.reduce(0) { $0 + $1.files.count }
-        let places = checks.map { $0.file ?? $0.loader.directory }.joined(separator: ", ")
+        let places = checks.map(\.place).joined(separator: ", ")
         return "\(Self.counts(checks.flatMap(\.problems))) in \(files) file\(files == 1 ? "" : "s") (\(places))"
     }
 
@@ -95,34 +93,43 @@ struct CheckCommand: ParsableCommand {
     }
 }
 
-/// What was found in a configuration directory, or in one file of it.
+/// What was found in a configuration directory, in one file of it, or in a file of `mesher dev`.
 private struct Check {
-    let loader: ConfigLoader
-    let file: String?
-    let result: ConfigLoader.Result
+    /// What was asked for.
+    let place: String
+    let files: [String]
+    /// What others would be told.
+    let endpoints: [String]
     let problems: [ConfigProblem]
 
-    init(_ loader: ConfigLoader, file: String? = nil) {
-        self.loader = loader
-        self.file = file
+    init(_ loader: ConfigLoader) {
         let result = Examination(loader).result
-        self.result = result
-        self.problems = result.problems.filter { file == nil || $0.location.source == file }
+        self.place = loader.directory
+        self.files = loader.files.map(\.path).filter(FileManager.default.fileExists)
+        self.endpoints = result.config.listeners.advertised.map(\.description)
+        self.problems = result.problems
+    }
+
+    /// `nil` when a start does not read the file.
+    init?(_ loader: ConfigLoader, file: String) {
+        let result = Examination(loader).result
+        let registry = result.config.registry
+        let isRegistry = registry.uses(.file) && registry.path(in: loader.directory) == file
+        guard isRegistry || loader.files.contains(where: { $0.path == file }) else { return nil }
+        self.place = file
+        self.files = [file]
+        self.endpoints = result.config.listeners.advertised.map(\.description)
+        self.problems = result.problems.filter { $0.location.source == file }
+    }
+
+    init(_ examination: DevExamination, of file: String) {
+        self.place = file
+        self.files = [file]
+        self.endpoints = []
+        self.problems = examination.problems
     }
 
     var hasErrors: Bool { self.problems.contains { $0.severity == .error } }
-
-    var files: [String] {
-        self.file.map { [$0] } ?? self.loader.files.map(\.path).filter(FileManager.default.fileExists)
-    }
-
-    /// Whether a start reads the file.
-    var isOneOfItsFiles: Bool {
-        guard let file else { return true }
-        let registry = self.result.config.registry
-        let isRegistry = registry.uses(.file) && registry.path(in: self.loader.directory) == file
-        return isRegistry || self.loader.files.contains { $0.path == file }
-    }
 }
 
 /// The document of `mesher check --json`.
@@ -149,7 +156,7 @@ struct CheckReport: Encodable {
     fileprivate init(_ checks: [Check]) {
         self.init(
             files: checks.flatMap(\.files), problems: checks.flatMap(\.problems),
-            endpoints: checks.flatMap { $0.result.config.listeners.advertised.map(\.description) })
+            endpoints: checks.flatMap(\.endpoints))
     }
 
     init(files: [String], problems: [ConfigProblem], endpoints: [String] = []) {

@@ -24,6 +24,7 @@ struct MesherCommand: AsyncParsableCommand {
 
             Examples:
               mesher quickstart   a sidecar and a demo service, to try it out
+              mesher dev dev.yaml sidecars for the services you work on, from one file
               mesher registry     a registry for this machine
               mesher injector     sidecars for the pods of a Kubernetes cluster
               mesher inject -f shop.yaml   a manifest of Kubernetes with sidecars
@@ -41,7 +42,7 @@ struct MesherCommand: AsyncParsableCommand {
         version: "mesher \(BuildInfo.sourceVersion)",
         subcommands: [
             RunCommand.self, CheckCommand.self, ConfigCommand.self, ExplainCommand.self, TopCommand.self,
-            QuickstartCommand.self, RegistryCommand.self, InjectorCommand.self, InjectCommand.self,
+            QuickstartCommand.self, DevCommand.self, RegistryCommand.self, InjectorCommand.self, InjectCommand.self,
             VersionCommand.self, ReferenceCommand.self,
         ],
         defaultSubcommand: RunCommand.self)

@@ -70,39 +70,23 @@ struct QuickstartCommand: AsyncParsableCommand {
     /// Runs the registry and the service, and the sidecars as long as both are there.
     private func run(_ caller: Assembly.Sidecar, _ provider: Assembly.Sidecar, _ logger: Logger) async throws {
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let surroundings = self.surroundings(loops, logger)
-        let sidecars = [caller, provider]
-        let stop = { @Sendable in
-            for sidecar in sidecars { await sidecar.group.triggerGracefulShutdown() }
+        let household = Household([caller, provider], loops: loops, logger: logger) { onServing in
+            self.surroundings(loops, logger, onServing)
         }
-        await SignalWatch(logger: logger) { await stop() }.start()
-        let running = Task {
-            defer { Task { await stop() } }
-            try await surroundings.run()
-        }
-        let announcement = Task {
-            await provider.registered()
-            await caller.readiness.wait(for: .registry)
-            if !Task.isCancelled { Console.write(self.words) }
-        }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for sidecar in sidecars { group.addTask { try await sidecar.run() } }
-            try await group.waitForAll()
-        }
-        announcement.cancel()
-        // Last, so that both could say good-bye.
-        await surroundings.triggerGracefulShutdown()
-        try await running.value
-        try await loops.shutdownGracefully()
+        let words = self.words
+        try await household.run { Console.write(words) }
     }
 
     /// What a sidecar needs around it: a registry, and a service to call.
-    private func surroundings(_ loops: any EventLoopGroup, _ logger: Logger) -> ServiceGroup {
+    private func surroundings(
+        _ loops: any EventLoopGroup, _ logger: Logger, _ onServing: @escaping @Sendable () -> Void
+    ) -> ServiceGroup {
         var supervisor = Supervisor(logger: logger)
         let (servicePort, registryPort) = (self.servicePort, self.registryPort)
         supervisor.add("local-registry", restart: RestartPolicy(limit: 0)) {
             LocalRegistryComponent(
-                address: ListenAddress(loopback: registryPort), version: BuildInfo.sourceVersion, loops: loops)
+                address: ListenAddress(loopback: registryPort), version: BuildInfo.sourceVersion, loops: loops,
+                onServing: { _ in onServing() })
         }
         supervisor.add("demo", restart: RestartPolicy(limit: 0)) {
             DemoService(name: Self.serviceName, port: servicePort, loops: loops)

@@ -20,6 +20,7 @@ COMMANDS = {
     "explain",
     "top",
     "quickstart",
+    "dev",
     "registry",
     "injector",
     "inject",

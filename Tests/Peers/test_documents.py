@@ -47,6 +47,7 @@ WITH_QUICK_START = [
 WITH_WHAT_THEY_START = ["docs/logs.md", "docs/mesh.md", "docs/profile.md", "docs/tracing.md"]
 WITH_MORE = [
     "docs/admin-api.md",
+    "docs/dev.md",
     "docs/life-cycle.md",
     "docs/quickstart.md",
     "examples/grpc/README.md",
@@ -231,6 +232,21 @@ def test_quick_start_with_a_service_of_ones_own():
         assert sidecar.poll() is None
 
 
+def test_several_services_on_a_laptop():
+    """The file's mistake, the words on the screen, and two services in Python that find each other."""
+    type_in(section("docs/dev.md", "A file"))
+    screen = re.search(r"^```\n(mesher dev is running.*?)^```", section("docs/dev.md"), re.S | re.M)[1]
+    process = subprocess.Popen(
+        [binary(), "dev", "examples/dev.yaml"], cwd=REPOSITORY, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "".join(process.stdout.readline() for _ in screen.splitlines()) == screen
+        type_in(section("docs/dev.md", "Start the services"))
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
 def registered():
     """Whether the quick start's service can be found."""
     base = "http://127.0.0.1:30100/v4/default/registry/instances?appId=default&serviceName=RESTServer"
@@ -284,7 +300,7 @@ def test_reference_of_the_keys():
 
 def test_every_option_is_explained():
     page = section("docs/command-line.md")
-    for command in ["run", "check", "config", "explain", "top", "quickstart", "reference"]:
+    for command in ["run", "check", "config", "explain", "top", "quickstart", "dev", "reference"]:
         printed = subprocess.run([binary(), command, "--help"], capture_output=True, text=True, timeout=20).stdout
         options = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", printed, re.M)) - {"--help", "--version"}
         assert [option for option in sorted(options) if option not in page] == []

@@ -36,6 +36,8 @@ package struct ConfigLoader: Sendable {
     private let environment: [String: String]
     /// The directory of the executable, where files are looked for by default.
     private let home: String
+    /// What is read in place of a configuration directory; `nil` for that.
+    let share: Share?
 
     /// A loader.
     ///
@@ -44,6 +46,20 @@ package struct ConfigLoader: Sendable {
         self.arguments = arguments
         self.environment = environment
         self.home = executableDirectory
+        self.share = nil
+    }
+
+    /// A loader of one sidecar's share of a file.
+    ///
+    /// - Parameter environment: What placeholders stand for; nothing else of it counts.
+    /// - Parameter isStrict: Whether an unknown key is an error.
+    package init(_ share: Share, environment: [String: String], isStrict: Bool = false) {
+        self.share = share
+        self.home = share.directory
+        self.environment = environment.merging(["CHASSIS_CONF_DIR": share.directory]) { $1 }
+        var arguments = Arguments()
+        arguments.isStrict = isStrict
+        self.arguments = arguments
     }
 
     /// Reads everything, whatever is wrong with it.
@@ -90,6 +106,7 @@ package struct ConfigLoader: Sendable {
 
     /// The files in the order in which they are read; the first that has a key keeps it.
     package var files: [(path: String, isRequired: Bool)] {
+        if let share { return [(share.file, true)] }
         let optional = [
             "circuit_breaker", "load_balancing", "rate_limiting", "router", "tls", "auth", "monitoring", "tracing",
             "lager", "fault", "mesh",
@@ -146,6 +163,7 @@ package struct ConfigLoader: Sendable {
     }
 
     func readSources(_ problems: inout [ConfigProblem]) -> ConfigStore {
+        if let share { return self.readShare(share, &problems) }
         var files = ConfigSource(.files)
         for (path, isRequired) in self.files {
             guard let bytes = FileManager.default.contents(atPath: path) else {
@@ -161,7 +179,7 @@ package struct ConfigLoader: Sendable {
                     continue
                 }
                 problems += self.placeholderProblems(in: tree, "")
-                files.add(tree.mapTexts { Placeholders.expand($0, environment: self.environment) })
+                files.add(tree.mapTexts { self.expand($0) })
             } catch {
                 problems.append(error)
             }
@@ -188,7 +206,9 @@ package struct ConfigLoader: Sendable {
         return ConfigStore([files, environment, commandLine, fallback])
     }
 
-    private func placeholderProblems(in tree: ConfigTree, _ key: String) -> [ConfigProblem] {
+    func expand(_ text: String) -> String { Placeholders.expand(text, environment: self.environment) }
+
+    func placeholderProblems(in tree: ConfigTree, _ key: String) -> [ConfigProblem] {
         switch tree {
         case .text(let text, let location):
             return Placeholders.mistakes(in: text, environment: self.environment).map {

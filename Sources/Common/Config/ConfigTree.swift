@@ -16,6 +16,13 @@ package indirect enum ConfigTree: Sendable {
         package let location: ConfigLocation
         /// What stands behind it.
         package let value: ConfigTree
+
+        /// An entry.
+        package init(key: String, location: ConfigLocation, value: ConfigTree) {
+            self.key = key
+            self.location = location
+            self.value = value
+        }
     }
 
     /// Files beyond this are refused: configuration may come from a server, and is not trusted to be small.

@@ -13,14 +13,31 @@ import RegistryBridge
 struct AdminFeature: Feature {
     let wiring: Wiring
     let traffic: Traffic
+    /// What is shown, and what watches for it.
+    private let shown: (state: AdminState, monitor: TrafficMonitor)?
 
-    func install(into supervisor: inout Supervisor) {
-        guard let address = self.wiring.config.listeners.admin else { return }
-        let wiring = self.wiring
+    init(wiring: Wiring, traffic: Traffic) {
+        self.wiring = wiring
+        self.traffic = traffic
+        guard wiring.config.listeners.admin != nil else {
+            self.shown = nil
+            return
+        }
         let monitor = TrafficMonitor(metrics: wiring.metrics) {
             TrafficInspector.services(wiring.mesh.current, wiring.governance, now: .now())
         }
-        let state = self.state(monitor)
+        self.shown = (Self.state(wiring, traffic, monitor), monitor)
+    }
+
+    /// What traffic is like right now; `nil` where nobody looks.
+    var document: (@Sendable () -> TrafficDocument)? {
+        guard let state = self.shown?.state else { return nil }
+        return { state.document() }
+    }
+
+    func install(into supervisor: inout Supervisor) {
+        guard let address = self.wiring.config.listeners.admin, let (state, monitor) = self.shown else { return }
+        let wiring = self.wiring
         self.install(.api, as: "admin", on: address, state, into: &supervisor)
         supervisor.add("monitor") { TrafficMonitorComponent(monitor) }
         if let address = wiring.config.admin.profiling {
@@ -44,19 +61,18 @@ struct AdminFeature: Feature {
         }
     }
 
-    private func state(_ monitor: TrafficMonitor) -> AdminState {
-        let wiring = self.wiring
-        return AdminState(
+    private static func state(_ wiring: Wiring, _ traffic: Traffic, _ monitor: TrafficMonitor) -> AdminState {
+        AdminState(
             wiring.config, build: wiring.surroundings.build, readiness: wiring.readiness, health: wiring.health,
             registry: wiring.center == nil ? nil : wiring.registryStatus, configServer: wiring.configServer,
             configState: wiring.configState, metrics: wiring.metrics, overload: wiring.overload, monitor: monitor,
-            telemetry: wiring.telemetry, logLevel: wiring.surroundings.logLevel, views: self.views,
-            listeners: (self.traffic.listeners(.outgoing) + self.traffic.listeners(.incoming)).map { Self.shown($0) },
+            telemetry: wiring.telemetry, logLevel: wiring.surroundings.logLevel,
+            views: Self.views(wiring, traffic),
+            listeners: (traffic.listeners(.outgoing) + traffic.listeners(.incoming)).map { Self.shown($0) },
             startTime: ProcessClock.startTime)
     }
 
-    private var views: AdminState.Views {
-        let (wiring, traffic) = (self.wiring, self.traffic)
+    private static func views(_ wiring: Wiring, _ traffic: Traffic) -> AdminState.Views {
         let (mesh, plans) = (wiring.mesh, wiring.outgoingPlans)
         var views = AdminState.Views(
             mesh: { mesh.current }, routes: { mesh.current.rules.routes },

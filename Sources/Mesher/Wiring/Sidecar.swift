@@ -14,10 +14,15 @@ extension Assembly {
         package let group: ServiceGroup
         /// Starts and stops the components.
         package let supervisor: Supervisor
+        /// What its traffic is like right now; `nil` without an admin API.
+        let document: (@Sendable () -> TrafficDocument)?
         private let wiring: Wiring
         private let traffic: Traffic
 
-        init(wiring: Wiring, traffic: Traffic, supervisor: Supervisor) {
+        init(
+            wiring: Wiring, traffic: Traffic, supervisor: Supervisor, document: (@Sendable () -> TrafficDocument)?
+        ) {
+            self.document = document
             self.wiring = wiring
             self.traffic = traffic
             self.supervisor = supervisor

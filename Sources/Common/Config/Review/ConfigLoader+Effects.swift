@@ -8,7 +8,7 @@ extension ConfigLoader {
     /// What is wrong with that file is no error here: the sidecar starts without it, and takes it once it is mended.
     func effects(of config: MesherConfig, _ store: ConfigStore) -> [ConfigProblem] {
         var problems: [ConfigProblem] = []
-        var services: KnownServices?
+        var services = self.sharedServices
         if config.registry.uses(.file) {
             let path = config.registry.path(in: self.directory)
             if let bytes = FileManager.default.contents(atPath: path) {
