@@ -207,6 +207,17 @@ def test_no_other_name_may_ask_for_the_page(dev):
         assert connection.getresponse().status == 403
 
 
+def test_a_second_one_takes_other_ports(dev, tmp_path):
+    other = Dev(tmp_path, {"web": "web: {port}", "cart": "cart: {port}"})
+    try:
+        assert not {other.page, *other.ports.values()} & {dev.page, *dev.ports.values()}
+        # Each has its own registry.
+        assert other.ask("web", "http://cart/x") == (200, "cart")
+        assert dev.ask("web", "http://cart/x") == (200, "old")
+    finally:
+        other.stop()
+
+
 def test_ctrl_c_ends_everything(tmp_path):
     dev = Dev(tmp_path, {"web": "web: {port}", "job": "job:"})
     ports = [dev.page, *dev.ports.values()]
