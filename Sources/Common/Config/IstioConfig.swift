@@ -12,6 +12,8 @@ package struct IstioConfig: Sendable, Equatable {
     package var tokenFile: String
     /// The folder with `cert-chain.pem`, `key.pem` and `root-cert.pem`, for a control plane that wants a certificate.
     package var certificateDirectory: String
+    /// The folder with the service account's `token` for Kubernetes, and its `ca.crt`.
+    package var serviceAccountDirectory: String
 
     /// Whether callers of the mesh may, or must, use its TLS.
     package var inboundTLS: InboundTLS
@@ -41,6 +43,7 @@ package struct IstioConfig: Sendable, Equatable {
         self.rootCertificate = Keys.rootCertificate.fallback
         self.tokenFile = Keys.tokenFile.fallback
         self.certificateDirectory = Keys.certificateDirectory.fallback
+        self.serviceAccountDirectory = Keys.serviceAccountDirectory.fallback
         self.inboundTLS = Keys.inboundTLS.fallback
     }
 
@@ -50,6 +53,7 @@ package struct IstioConfig: Sendable, Equatable {
         self.rootCertificate = reader.read(Keys.rootCertificate)
         self.tokenFile = reader.read(Keys.tokenFile)
         self.certificateDirectory = reader.read(Keys.certificateDirectory)
+        self.serviceAccountDirectory = reader.read(Keys.serviceAccountDirectory)
         self.inboundTLS = reader.read(Keys.inboundTLS)
     }
 
@@ -83,6 +87,10 @@ package struct IstioConfig: Sendable, Equatable {
             "mesher.istio.certificateDirectory", .text, default: "/etc/certs",
             "Folder with `cert-chain.pem`, `key.pem` and `root-cert.pem`, for Istio's control plane at port 15011. Read for each connection."
         )
+        static let serviceAccountDirectory = ConfigKey(
+            "mesher.istio.serviceAccountDirectory", .text, default: "/var/run/secrets/kubernetes.io/serviceaccount",
+            "Folder with `token` and `ca.crt`, by which Kubernetes is asked for DestinationRules where the labels of subsets count. Without a token nobody is asked. Read for each question."
+        )
 
         static let inboundTLS = ConfigKey(
             "mesher.istio.inboundTLS", .oneOf(InboundTLS.self, "mode"), default: .permissive,
@@ -91,7 +99,8 @@ package struct IstioConfig: Sendable, Equatable {
 
         /// All of them, in the order of the reference.
         static let all: [any AnyConfigKey] = [
-            Self.serverName, Self.rootCertificate, Self.tokenFile, Self.certificateDirectory, Self.inboundTLS,
+            Self.serverName, Self.rootCertificate, Self.tokenFile, Self.certificateDirectory,
+            Self.serviceAccountDirectory, Self.inboundTLS,
         ]
     }
 }

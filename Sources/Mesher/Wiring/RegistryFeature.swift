@@ -146,10 +146,16 @@ struct RegistryFeature: Feature {
         let file = StateFile(
             plane.name, of: [identity.app, identity.name, "\(wiring.config.listeners.outgoing.port)"],
             in: StateDirectory.path(wiring.config.registry.stateDirectory), type: "pb")
+        let labels: @Sendable () -> SubsetReader? = {
+            SubsetReader(
+                environment: ProcessInfo.processInfo.environment, directory: config.serviceAccountDirectory,
+                domain: node.domain, loops: loops, logger: logger)
+        }
         return IstioRegistry(
             node, app: identity.app, part: plane.part, inbox: plane.inbox, mesh: wiring.mesh,
             status: plane.status, secrets: wiring.tls.secrets,
             cache: ControlPlaneCache(file, servers: plane.servers, node: node, logger: logger),
+            subsets: plane.part.needsLabels ? labels : nil,
             connect: { receive, versions in
                 if plane.isPolled {
                     return PolledControlPlane(

@@ -49,6 +49,14 @@ struct MeshPlace: Sendable, Hashable {
         return parts[1] == self.namespace ? String(parts[0]) : "\(parts[0]).\(parts[1])"
     }
 
+    /// The namespace of a service of Kubernetes; `nil` for other hosts.
+    func namespace(of host: String) -> String? {
+        let suffix = ".svc.\(self.domain)"
+        guard host.hasSuffix(suffix) else { return nil }
+        let parts = host.dropLast(suffix.count).split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 2 ? String(parts[1]) : nil
+    }
+
     /// The names under which requests may know a host, longest first.
     func names(of host: String) -> [String] {
         let suffix = ".svc.\(self.domain)"

@@ -14,6 +14,8 @@ struct HostMaker {
 
     private var made: [String: Made] = [:]
     private var last: ControlPlaneRoutes?
+    /// What instances are told by that clusters stand for, by the service and the cluster's name.
+    private var tags: [String: [String: InstanceTags]] = [:]
     /// Which state that was made of.
     private var revision = -1
     private let app: String
@@ -77,17 +79,26 @@ struct HostMaker {
     mutating func makeForServices(_ state: IstioState) -> ControlPlaneRoutes {
         if let last = self.last, self.revision == state.revision { return last }
         self.revision = state.revision
+        let namings = self.tags
+        self.tags = [:]
         var services: [String: VirtualHost] = [:]
         var kept: [String: Made] = [:]
         for table in state.tables.values.sorted(by: { ($0.port ?? 0, $0.name) < ($1.port ?? 0, $1.name) }) {
             for held in table.hosts.values where held.isOfService && services[held.label] == nil {
                 let host: Made
-                if let known = self.made[held.label], known.held === held {
+                let tags = held.clusters.reduce(into: [String: InstanceTags]()) { tags, name in
+                    tags[name] = ClusterName(name).map { key in
+                        let (version, properties) = state.tags(of: key)
+                        return InstanceTags(version: version, properties: properties)
+                    }
+                }
+                self.tags[held.label] = tags
+                if let known = self.made[held.label], known.held === held, namings[held.label] == tags {
                     host = known
                 } else {
                     self.number += 1
                     let routes = held.routes.map { route, names in
-                        (route, names.map { Self.cluster($0, of: held, state.place) })
+                        (route, names.map { Self.cluster($0, tags[$0], of: held, state.place) })
                     }
                     host = Made(
                         held: held, clusters: [:],
@@ -125,10 +136,12 @@ struct HostMaker {
         self.tellsExternalHosts ? state.externalHosts : nil
     }
 
-    /// The instances of a subset: those whose version has its name.
-    private static func cluster(_ name: String, of host: HeldHost, _ place: MeshPlace) -> Cluster {
-        guard let key = ClusterName(name) else { return Cluster(name: name, .fixed([])) }
-        let (tags, service) = (InstanceTags(version: key.subset), place.label(of: key.host))
+    /// The instances of a subset.
+    private static func cluster(
+        _ name: String, _ tags: InstanceTags?, of host: HeldHost, _ place: MeshPlace
+    ) -> Cluster {
+        guard let key = ClusterName(name), let tags else { return Cluster(name: name, .fixed([])) }
+        let service = place.label(of: key.host)
         return service == host.label ? Cluster(tags) : Cluster(name: name, .service(service, tags))
     }
 

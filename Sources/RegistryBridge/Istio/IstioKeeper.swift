@@ -156,6 +156,15 @@ actor IstioKeeper {
         }
     }
 
+    /// Takes what subsets select by.
+    func take(labels: SubsetTable) async {
+        self.state.take(labels: labels)
+        await self.publish()
+    }
+
+    /// The namespaces whose subsets have labels that count.
+    var subsetNamespaces: Set<String> { self.state.subsetNamespaces }
+
     /// What is held of a kind, with its versions.
     func held(_ kind: ResourceKind) -> [String: String] { self.taken[kind]?.mapValues(\.version) ?? [:] }
 
@@ -275,8 +284,8 @@ actor IstioKeeper {
         await self.client?.want(self.state.wantedTables, of: .route)
     }
 
-    /// The members with what rules may ask for: the version of the workload, or else the name of the subset; `nil` while a name
-    /// is being looked up.
+    /// The members with what rules may ask for: the labels and the name of their subset, and as version that of these labels, or
+    /// of the workload, or else the name; `nil` while a name is being looked up.
     private func instances(
         of service: IstioState.FoundService, _ builder: inout ServiceDirectoryBuilder
     ) -> [Instance]? {
@@ -284,15 +293,18 @@ actor IstioKeeper {
         for member in service.members.members {
             guard let places = self.places(of: member) else { return nil }
             let subset = service.subsets[member.place]
+            var properties = subset.flatMap { service.labels[$0] } ?? [:]
+            let version = properties.removeValue(forKey: "version") ?? member.version ?? subset ?? ""
+            properties["subset"] = subset
             for place in places {
                 guard let endpoint = try? builder.endpoint("\(service.isHTTP2 ? "grpc" : "rest")://\(place)") else {
                     continue
                 }
                 instances.append(
                     Instance(
-                        id: place, version: member.version ?? subset ?? "", app: self.app,
+                        id: place, version: version, app: self.app,
                         status: member.condition == .unhealthy ? .down : .up,
-                        properties: subset.map { ["subset": $0] } ?? [:], endpoints: [endpoint],
+                        properties: properties, endpoints: [endpoint],
                         region: member.locality?.region ?? "", zone: member.locality?.zone ?? ""))
             }
         }

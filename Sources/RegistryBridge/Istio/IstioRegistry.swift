@@ -24,6 +24,9 @@ package struct IstioRegistry: Registry {
             self.tellsExternalHosts = tellsExternalHosts
             self.isIndexing = isIndexing
         }
+
+        /// Whether instances are chosen by what subsets select by.
+        package var needsLabels: Bool { self.use == .services || self.use == .routes }
     }
 
     private enum News: Sendable { case names, unsaved }
@@ -36,6 +39,7 @@ package struct IstioRegistry: Registry {
     private let cache: ControlPlaneCache
     private let status: ControlPlaneStatus
     private let secrets: MeshSecrets
+    private let subsets: (@Sendable () -> SubsetReader?)?
     private let connect: Connect
     private let logger: Logger
 
@@ -48,11 +52,12 @@ package struct IstioRegistry: Registry {
     /// - Parameter mesh: What requests have used.
     /// - Parameter status: Where it says what it waits for.
     /// - Parameter secrets: What TLS to endpoints is spoken with.
+    /// - Parameter subsets: Makes what asks for the labels of subsets; `nil` where they do not count.
     /// - Parameter cache: What an earlier process has saved, and where this one saves.
     package init(
         _ node: NodeIdentity, app: String, part: Part, inbox: Mailbox<RegistryMessage>, mesh: Snapshot<Mesh>,
-        status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache, connect: @escaping Connect,
-        logger: Logger
+        status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache,
+        subsets: (@Sendable () -> SubsetReader?)? = nil, connect: @escaping Connect, logger: Logger
     ) {
         self.place = MeshPlace(namespace: node.namespace, domain: node.domain)
         self.app = app
@@ -62,6 +67,7 @@ package struct IstioRegistry: Registry {
         self.cache = cache
         self.status = status
         self.secrets = secrets
+        self.subsets = subsets
         self.connect = connect
         self.logger = logger
     }
@@ -75,10 +81,21 @@ package struct IstioRegistry: Registry {
             self.place, app: self.app, part: self.part, names: names,
             directory: directory, mesh: self.mesh, status: self.status, secrets: self.secrets, cache: self.cache,
             unsaved: { saves.send(.unsaved) }, logger: self.logger)
-        let client = self.connect({ await keeper.take($0) }, { await keeper.held($0) })
+        let subsets = self.subsets?()
+        let client = self.connect(
+            { update in
+                let refusals = await keeper.take(update)
+                if update.kind == .cluster { await subsets?.want(keeper.subsetNamespaces) }
+                return refusals
+            }, { await keeper.held($0) })
         await keeper.begin(client)
+        // Those of an earlier process.
+        await subsets?.want(keeper.subsetNamespaces)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await client.run() }
+            if let subsets {
+                group.addTask { await subsets.run(own: self.place.namespace) { await keeper.take(labels: $0) } }
+            }
             group.addTask {
                 while !Task.isCancelled {
                     let pause = await keeper.nextTime - .now()

@@ -21,7 +21,8 @@ struct IstioState {
     let place: MeshPlace
     private let use: RegistryConfig.IstioUse
     private let isIndexing: Bool
-    /// The names of the endpoints of all services, when it is to be known who is at each address.
+    /// The names of endpoints that are asked for although no request uses them: of all services, when it is to be known who is
+    /// at each address; of subsets, where their versions have to be known.
     private var indexed: Set<String> = []
     /// Another number whenever endpoints may be others.
     private(set) var endpointsRevision = 0
@@ -30,25 +31,14 @@ struct IstioState {
     private var hosts: [UInt16: Set<String>] = [:]
     private(set) var assignments: [String: HeldAssignment] = [:]
     private(set) var tables: [String: HeldTable] = [:]
+    /// What subsets select by, as far as it is known.
+    private(set) var labels = SubsetTable()
     /// Another number whenever clusters or tables may be others.
     private(set) var revision = 0
     /// By port, the names of tables that hosts have for themselves; found again with each revision.
     private var ownTables: [UInt16: Set<String>] = [:]
     /// Whether the clusters have been told.
     private(set) var isSynced = false
-
-    /// The hosts outside the mesh that may be called: whose names, looked up, lead where they are.
-    var externalHosts: [ExternalHosts.Rule] {
-        let ports = self.clusters.values.reduce(into: [String: Set<UInt16>]()) { ports, cluster in
-            guard let key = cluster.externalHost(in: self.place) else { return }
-            ports[key.host.lowercased(), default: []].insert(key.port)
-        }
-        return ports.sorted { $0.key < $1.key }.filter { ExternalHosts.isHost($0.key) }.map { host, ports in
-            // Clusters do not say what is spoken; nobody speaks plain HTTP there.
-            ExternalHosts.Rule(
-                host, ports.sorted().map { ExternalHosts.Port($0, protocolName: $0 == 443 ? "HTTPS" : "HTTP") })
-        }
-    }
 
     /// When something was used last, and since when what it needs is asked for.
     private struct Use {
@@ -261,9 +251,10 @@ struct IstioState {
             }
             for name in self.services { _ = self.wantService(name, at: now) }
         }
-        if self.isIndexing {
+        if self.isIndexing || self.use == .routes {
             self.indexed = self.clusters.values.reduce(into: []) { names, cluster in
-                if cluster.key?.subset == "", case .assignments(let name) = cluster.source { names.insert(name) }
+                guard let key = cluster.key, case .assignments(let name) = cluster.source else { return }
+                if self.use == .routes ? !key.subset.isEmpty : key.subset.isEmpty { names.insert(name) }
             }
             self.endpointsRevision += 1
         }
@@ -328,7 +319,16 @@ struct IstioState {
             self.assignments[name] = .empty
         }
         self.warmed()
+        // Routes lead to versions.
+        if self.use == .routes, !named.isEmpty { self.revision += 1 }
         return refusals
+    }
+
+    /// Takes what subsets select by.
+    mutating func take(labels: SubsetTable) {
+        guard labels != self.labels else { return }
+        self.labels = labels
+        self.revision += 1
     }
 
     /// Takes tables of routes.
@@ -411,6 +411,8 @@ struct IstioState {
         let members: HeldAssignment
         /// The names of subsets, by the place of a member.
         let subsets: [String: String]
+        /// What the subsets select by, by their names, as far as it is known.
+        let labels: [String: [String: String]]
         let isHTTP2: Bool
     }
 
@@ -423,29 +425,15 @@ struct IstioState {
                 return nil
             }
             var places: [String: String] = [:]
+            var labels: [String: [String: String]] = [:]
             for (subset, cluster) in subsets {
+                labels[subset] = ClusterName(cluster).flatMap { self.labels[$0] }
                 guard case .known(let some)? = used[cluster] else { return nil }
                 for member in some?.members ?? [] where places[member.place] == nil { places[member.place] = subset }
             }
             return FoundService(
-                name: name, members: members ?? .empty, subsets: places,
+                name: name, members: members ?? .empty, subsets: places, labels: labels,
                 isHTTP2: self.clusters[whole]?.settings.isHTTP2 ?? false)
-        }
-    }
-
-    /// All services with their endpoints, by what callers are known as; of those whose endpoints are known.
-    var indexedServices: [(name: String, members: [HeldAssignment.Member])] {
-        let services = self.clusters.values.reduce(into: [String: [String: HeldAssignment.Member]]()) { all, cluster in
-            guard let key = cluster.key, key.subset.isEmpty, case .assignments(let name) = cluster.source,
-                let assignment = self.assignments[name]
-            else { return }
-            // At several ports it has the same addresses.
-            for member in assignment.members {
-                all[self.place.label(of: key.host), default: [:]][member.place] = member
-            }
-        }
-        return services.sorted { $0.key < $1.key }.map { name, members in
-            (name, members.sorted { $0.key < $1.key }.map(\.value))
         }
     }
 

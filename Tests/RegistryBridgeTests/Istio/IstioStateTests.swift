@@ -421,7 +421,8 @@ struct IstioStateTests {
             state.take(clusters: try clusters.map { try Self.cluster($0) }, removed: [], isWhole: true, at: self.start)
                 == [])
         state.forget(at: self.start + .minutes(60))
-        #expect(state.wantedTables == ["8080"] && state.wantedEndpoints.isEmpty)
+        #expect(state.wantedTables == ["8080"])
+        #expect(state.wantedEndpoints == [clusters[1]], "they say which version the subset is")
 
         var table = XDSRouteConfiguration()
         table.name = "8080"
@@ -446,50 +447,29 @@ struct IstioStateTests {
         #expect(cart.routes.first?.targets.map(\.weight) == [1, 3])
         // Nothing is made anew for endpoints.
         #expect(maker.makeForServices(state) === made)
-    }
 
-    @Test("hosts outside the mesh are those that are found by their own names")
-    func externalHosts() throws {
-        var state = IstioState(self.place, app: "default", use: .externalHosts)
-        func at(_ host: String, _ port: UInt32) -> (inout XDSCluster) -> Void {
-            {
-                $0.type = .strictDns
-                $0.hosts = [
-                    .with { ($0.socketAddress.address, $0.socketAddress.portValue) = (host, port) }
-                ]
-            }
+        // A subset is the version of its endpoints, if they have one, and what it selects by, if that is known.
+        func subset() -> Cluster.Members? { maker.makeForServices(state).services["cart"]?.clusters.last?.members }
+        func take(_ versions: [String]) throws {
+            let members = versions.enumerated().map { (host: "10.0.0.\($0 + 1)", version: $1) }
+            #expect(state.take(assignments: [try Self.assignment(clusters[1], members)], removed: []) == [])
         }
-        let clusters = try [
-            Self.cluster("outbound|443||*.example.org") { $0.type = .originalDst },
-            Self.cluster("outbound|80||*.example.org") { $0.type = .originalDst },
-            Self.cluster("outbound|80|v1|*.example.org") { $0.type = .originalDst },
-            Self.cluster("outbound|80||api.test", at("api.test", 80)),
-            Self.cluster("outbound|81||api.test", at("api.test", 8081)),
-            Self.cluster("outbound|80||moved.test", at("other.test", 80)),
-            Self.cluster("outbound|80||named.shop.svc.cluster.local", at("named.shop.svc.cluster.local", 80)),
-            Self.cluster("outbound|80||no_host") { $0.type = .originalDst },
-            Self.cluster("outbound|80||\(Self.cart)"), Self.cluster("PassthroughCluster") { $0.type = .originalDst },
-        ]
-        var maker = HostMaker(app: "default", tellsExternalHosts: true)
-        let before = maker.makeExternalHosts(state)
-        #expect(before?.external == [], "nothing may be called yet")
-        #expect(state.take(clusters: clusters, removed: [], isWhole: true, at: self.start) == [])
-        let made = maker.makeExternalHosts(state)
-        let routes = try #require(made)
-        #expect(
-            routes.external == [
-                ExternalHosts.Rule(
-                    "*.example.org",
-                    [ExternalHosts.Port(80, protocolName: "HTTP"), ExternalHosts.Port(443, protocolName: "HTTPS")]),
-                ExternalHosts.Rule("api.test", [ExternalHosts.Port(80, protocolName: "HTTP")]),
-            ])
-        #expect(Set(routes.externalHosts.keys) == ["*.example.org", "api.test"])
-        #expect(state.wantedTables.isEmpty && state.wantedEndpoints.isEmpty)
-        _ = state.take(clusters: [clusters[8]], removed: [], isWhole: false, at: self.start)
-        let again = maker.makeExternalHosts(state)
-        #expect(again === routes)
-        var other = HostMaker(app: "default")
-        let none = other.makeExternalHosts(state)
-        #expect(none == nil)
+        try take(["2.0", "2.0"])
+        #expect(subset() == .own(InstanceTags(version: "2.0")))
+        try take(["2.0", "2.1"])
+        #expect(subset() == .own(InstanceTags(version: "v1")))
+        #expect(state.subsetNamespaces == ["shop"])
+        var labels = SubsetTable()
+        labels.add(
+            DestinationRules(items: [
+                .init(
+                    metadata: .init(name: "cart", creationTimestamp: nil),
+                    spec: .init(host: "cart", subsets: [.init(name: "v1", labels: ["version": "3", "track": "a"])]))
+            ]), namespace: "shop", domain: "cluster.local")
+        state.take(labels: labels)
+        #expect(subset() == .own(InstanceTags(version: "3", properties: ["track": "a"])))
+        let last = maker.makeForServices(state)
+        try take(["2.0"])
+        #expect(maker.makeForServices(state) === last, "what is known is not asked of endpoints")
     }
 }

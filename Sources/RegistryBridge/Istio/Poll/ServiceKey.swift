@@ -32,6 +32,17 @@ struct ServiceKey: Sendable, Hashable {
         self.subset = isVersion ? String(labels.dropFirst("version=".count)) : labels
     }
 
+    /// The labels that stand in the name of a subset which has no other one.
+    ///
+    /// - Returns: `nil` for a name, and where one of several sets of labels is enough.
+    static func labels(named subset: String) -> [String: String]? {
+        guard subset.contains("="), !subset.contains(";") else { return nil }
+        return subset.split(separator: ",").reduce(into: [:]) { labels, label in
+            guard let equals = label.firstIndex(of: "=") else { return }
+            labels[String(label[..<equals])] = String(label[equals...].dropFirst())
+        }
+    }
+
     /// The key of all endpoints.
     var service: String { "\(self.host)|\(self.port)" }
 }
