@@ -104,8 +104,7 @@ struct InjectorCertificates: ParsableArguments {
     /// Finds out where the certificate comes from.
     ///
     /// - Parameter namespace: Where the injector is.
-    /// - Parameter address: The IP address that it is served at, when it is a certain one.
-    func source(namespace: String, address: String?, loops: any EventLoopGroup, logger: Logger) throws -> Source {
+    func source(namespace: String, loops: any EventLoopGroup, logger: Logger) throws -> Source {
         for (option, name) in [
             ("--certificateSecret", self.secret), ("--serviceName", self.service),
             ("--webhookConfigName", self.webhookConfiguration), ("--namespace", namespace),
@@ -117,7 +116,7 @@ struct InjectorCertificates: ParsableArguments {
         }
         return self.hasFiles
             ? try self.fromFiles(interval, loops, logger)
-            : try self.ownSource(namespace, address, interval, loops, logger)
+            : try self.ownSource(namespace, interval, loops, logger)
     }
 
     // MARK: Files
@@ -210,7 +209,7 @@ struct InjectorCertificates: ParsableArguments {
     // MARK: Certificates of its own making
 
     private func ownSource(
-        _ namespace: String, _ address: String?, _ interval: Duration, _ loops: any EventLoopGroup, _ logger: Logger
+        _ namespace: String, _ interval: Duration, _ loops: any EventLoopGroup, _ logger: Logger
     ) throws -> Source {
         let found: ClusterAccess?
         do throws(ConfigProblem) {
@@ -231,7 +230,7 @@ struct InjectorCertificates: ParsableArguments {
         if let file = self.clientCAFile, !FileManager.default.isReadableFile(atPath: file) {
             throw Exit.because("--clientCAFile: \(file) cannot be read; write it, or leave the option out")
         }
-        let plan = try self.plan(namespace, address)
+        let plan = try self.plan(namespace)
         let (client, board, slot) = (
             ClusterClient(access, loops: loops), AuthorityBoard(),
             CertificateSlot(clientAuthorities: self.clientCAFile ?? "")
@@ -253,7 +252,7 @@ struct InjectorCertificates: ParsableArguments {
         }
     }
 
-    private func plan(_ namespace: String, _ address: String?) throws -> CertificatePlan {
+    private func plan(_ namespace: String) throws -> CertificatePlan {
         guard let certificate = DurationText.read(self.certificateValidity), certificate >= .seconds(1) else {
             throw Exit.because("--certificateValidity: \"\(self.certificateValidity)\" is no duration; write 8760h")
         }
@@ -263,7 +262,7 @@ struct InjectorCertificates: ParsableArguments {
             )
         }
         return CertificatePlan(
-            service: self.service, namespace: namespace, address: address, authorityLife: authority,
+            service: self.service, namespace: namespace, authorityLife: authority,
             certificateLife: certificate)
     }
 }

@@ -108,7 +108,7 @@ struct InjectorCommand: AsyncParsableCommand {
         }
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let certificates = try self.certificates.source(
-            namespace: self.ownNamespace, address: self.address, loops: loops, logger: logger)
+            namespace: self.ownNamespace, loops: loops, logger: logger)
         let material = certificates.material
         let registry = MetricsRegistry(startTime: ProcessClock.startTime, own: MetricLabels())
         let metrics = InjectorMetrics(registry)

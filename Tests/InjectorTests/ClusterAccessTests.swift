@@ -22,7 +22,7 @@ struct ClusterAccessTests {
 
     private func root() throws -> String {
         let plan = CertificatePlan(
-            service: "s", namespace: "n", address: nil, authorityLife: .seconds(60), certificateLife: .seconds(20))
+            service: "s", namespace: "n", authorityLife: .seconds(60), certificateLife: .seconds(20))
         return PEM.text(try OwnCertificates(plan, at: Date()).authorities)
     }
 

@@ -13,7 +13,7 @@ struct OwnCertificatesTests {
     private static let day = TimeInterval(86_400)
     private let start = Date(timeIntervalSince1970: 1_800_000_000)
     private let plan = CertificatePlan(
-        service: "svc", namespace: "mesh", address: "10.0.0.7", authorityLife: .seconds(3600 * 24 * 100),
+        service: "svc", namespace: "mesh", authorityLife: .seconds(3600 * 24 * 100),
         certificateLife: .seconds(3600 * 24 * 30))
 
     private func after(_ days: Double) -> Date { self.start.addingTimeInterval(days * Self.day) }
@@ -39,12 +39,11 @@ struct OwnCertificatesTests {
                 .dnsName("svc.mesh.svc"), .dnsName("svc.mesh"), .dnsName("svc"), .dnsName("localhost"),
                 .ipAddress(ASN1OctetString(contentBytes: [127, 0, 0, 1])),
                 .ipAddress(ASN1OctetString(contentBytes: ArraySlice([UInt8](repeating: 0, count: 15) + [1]))),
-                .ipAddress(ASN1OctetString(contentBytes: [10, 0, 0, 7])),
             ])
         #expect(own.authorities.count == 1 && own.certificate.notValidBefore < self.start)
         #expect(try own.authority.root.subject != OwnCertificates(self.plan, at: self.start).authority.root.subject)
         let short = CertificatePlan(
-            service: "svc", namespace: "mesh", address: nil, authorityLife: .seconds(60),
+            service: "svc", namespace: "mesh", authorityLife: .seconds(60),
             certificateLife: .seconds(3600))
         let capped = try OwnCertificates(short, at: self.start)
         #expect(capped.certificate.notValidAfter == capped.authority.root.notValidAfter)
@@ -78,7 +77,7 @@ struct OwnCertificatesTests {
         #expect(await self.verify(own, at: self.after(50), by: own.authorities))
         #expect(try own.renew(self.plan, at: self.after(20.2), isKnown: true) == [])
         let renamed = CertificatePlan(
-            service: "other", namespace: "mesh", address: nil, authorityLife: self.plan.authorityLife,
+            service: "other", namespace: "mesh", authorityLife: self.plan.authorityLife,
             certificateLife: self.plan.certificateLife)
         #expect(try own.renew(renamed, at: self.after(20.3), isKnown: true) == [.certificate])
     }

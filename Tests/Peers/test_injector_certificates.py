@@ -428,6 +428,17 @@ class TestFailures:
         cluster.set_bundle("")
         eventually(cluster.bundle, running.log.read_text, 15)
 
+    def test_an_api_server_that_nobody_vouches_for(self, start, cluster):
+        folder = cluster.folder / "other"
+        folder.mkdir()
+        config = cluster.kubeconfig()
+        other = Authority(folder).certificate
+        config.write_text(config.read_text().replace(str(cluster.authority.certificate), str(other)))
+        running = start(kubeconfig=config)
+        (line,) = eventually(lambda: running.lines("there is no certificate yet"), running.log.read_text)
+        assert f"is not vouched for by anybody in {other}" in line["problem"]
+        assert cluster.asked == []
+
     @pytest.mark.parametrize("code, reason", [(429, "TooManyRequests"), (503, "ServiceUnavailable")])
     def test_an_api_server_in_trouble_is_left_alone(self, start, cluster, code, reason):
         def before(_):

@@ -19,16 +19,13 @@ package struct CertificatePlan: Sendable {
 
     /// Certificates for a Service of Kubernetes, and for whoever is on the same machine.
     ///
-    /// - Parameter address: One more IP address that it is served at; `nil` for none.
+    /// No address of a single replica is among its names: all have the same certificate.
+    ///
     /// - Source: the API server asks for `<service>.<namespace>.svc`, and looks at alternative names only.
-    package init(
-        service: String, namespace: String, address: String?, authorityLife: Duration, certificateLife: Duration
-    ) {
-        var addresses = ["127.0.0.1", "::1"]
-        if let address, !addresses.contains(address) { addresses.append(address) }
+    package init(service: String, namespace: String, authorityLife: Duration, certificateLife: Duration) {
         self.names =
             ["\(service).\(namespace).svc", "\(service).\(namespace)", service, "localhost"].map { .dnsName($0) }
-            + addresses.compactMap(Self.octets).map { .ipAddress(ASN1OctetString(contentBytes: $0[...])) }
+            + ["127.0.0.1", "::1"].compactMap(Self.octets).map { .ipAddress(ASN1OctetString(contentBytes: $0[...])) }
         self.authorityLife = authorityLife
         self.certificateLife = certificateLife
     }
