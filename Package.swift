@@ -234,9 +234,15 @@ if Context.environment["MESHER_FUZZ"] != nil {
         "HTTP2/HPACKTable.swift", "HTTP2/HTTP2Frame.swift", "HTTP2/HTTP2Head.swift", "HTTP2/HeaderBlock+HTTP2.swift",
         "HTTP2/Huffman.swift",
     ]
-    func fuzzer(_ name: String) -> Target {
+    // What decides about a pod: all but the digest of a template, for which there would be cryptography to build.
+    let decisions = [
+        "Decision.swift", "InjectionPolicy.swift", "JSON", "Manifest/OrderedJSON+Patch.swift", "Patch", "Pod", "Review",
+        "Template/BuiltInTemplate.swift", "Template/InjectorSettings.swift", "Template/SidecarTemplate.swift",
+        "Template/TemplateReader.swift",
+    ]
+    func fuzzer(_ name: String, of module: Target.Dependency = "Proxy") -> Target {
         .executableTarget(
-            name: "Fuzz\(name)", dependencies: ["Common", "Proxy", "Support", nioCore], path: "Fuzz/\(name)",
+            name: "Fuzz\(name)", dependencies: ["Common", module, "Support", nioCore], path: "Fuzz/\(name)",
             swiftSettings: settings)
     }
     package.products = []
@@ -248,15 +254,21 @@ if Context.environment["MESHER_FUZZ"] != nil {
         .target(name: "CYAML", linkerSettings: [.linkedLibrary(":libyaml.a")]),
         .target(
             name: "Common", dependencies: ["CYAML"],
-            exclude: ["Bytes/OrderedJSON.swift"],
             sources: [
-                "Bytes", "Config/ConfigProblem.swift", "Config/ConfigTree.swift", "Config/Masked.swift", "Config/YAML",
+                "BuildInfo.swift", "Bytes", "Config/ConfigKey.swift", "Config/ConfigKind.swift",
+                "Config/ConfigProblem.swift", "Config/ConfigTree.swift",
+                "Config/Masked.swift", "Config/ServicePorts.swift", "Config/Schema/Shape.swift",
+                "Config/Spelling.swift", "Config/YAML",
+                "Errors/MesherError.swift", "Logging/LineEscaper.swift", "Logging/UTF8Scalar.swift",
+                "Model/Version.swift",
             ],
             swiftSettings: settings),
         .target(
             name: "Proxy", dependencies: ["Common", basicContainers, nioCore], sources: codecs, swiftSettings: settings),
+        .target(name: "Injector", dependencies: ["Common"], sources: decisions, swiftSettings: settings),
         .target(name: "Support", path: "Fuzz/Support", swiftSettings: settings),
         fuzzer("Head"), fuzzer("Body"), fuzzer("Writer"), fuzzer("HTTP2"), fuzzer("YAML"),
+        fuzzer("Review", of: "Injector"),
     ]
 }
 

@@ -4,7 +4,7 @@ package import Common
 
 extension OrderedJSON {
     /// A value of a document, with numbers as they are written.
-    init(_ value: JSONValue) {
+    package init(_ value: JSONValue) {
         if value.isObject {
             self = .object(value.members.map { ($0.name, OrderedJSON($0.value)) })
         } else if value.isList {
@@ -22,7 +22,7 @@ extension OrderedJSON {
     ///
     /// - Returns: Whether there is a place for it.
     /// - Source: `add` of RFC 6902.
-    mutating func add(_ value: OrderedJSON, at path: ArraySlice<String>) -> Bool {
+    package mutating func add(_ value: OrderedJSON, at path: ArraySlice<String>) -> Bool {
         guard let name = path.first else {
             self = value
             return true

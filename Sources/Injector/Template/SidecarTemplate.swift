@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Common
-import Crypto
 
 /// What every sidecar is made of: plain data, which no request changes.
 package struct SidecarTemplate: Sendable {
@@ -24,17 +23,20 @@ package struct SidecarTemplate: Sendable {
     let annotations: [(String, String)]
     let labels: [(String, String)]
     /// What holds for all sidecars.
-    package private(set) var settings: InjectorSettings
+    package internal(set) var settings: InjectorSettings
     /// The first twelve digits of the SHA-256 of all that it says.
-    package private(set) var digest: String
+    package internal(set) var digest: String
 
     /// What a text says.
     ///
     /// - Parameter yaml: The file's content, YAML or JSON.
     /// - Parameter source: Its path, for messages.
+    /// - Parameter digest: That of the text.
     /// - Parameter problems: What there is to warn of is added.
     /// - Throws: `MesherError.configuration` with every mistake.
-    package init(yaml: [UInt8], source: String, problems: inout [ConfigProblem]) throws(MesherError) {
+    package init(
+        yaml: [UInt8], source: String, digest: String, problems: inout [ConfigProblem]
+    ) throws(MesherError) {
         var reader = TemplateReader(source: source)
         do throws(ConfigProblem) {
             try reader.read(yaml)
@@ -51,30 +53,6 @@ package struct SidecarTemplate: Sendable {
         self.annotations = reader.annotations
         self.labels = reader.labels
         self.settings = reader.settings
-        self.digest = Self.digest(of: yaml)
-    }
-
-    /// The same with settings of a command line.
-    ///
-    /// - Parameter discoveryType: Of pods that do not say; `nil`: as the template has it.
-    /// - Parameter placement: Of their sidecars, likewise.
-    package func with(
-        discoveryType: Wishes.DiscoveryType?, placement: InjectorSettings.Placement?
-    ) -> SidecarTemplate {
-        var changed = self
-        changed.settings.discoveryType = discoveryType ?? self.settings.discoveryType
-        changed.settings.placement = placement ?? self.settings.placement
-        let words = [changed.settings.discoveryType.rawValue, changed.settings.placement.rawValue]
-        if words != [self.settings.discoveryType.rawValue, self.settings.placement.rawValue] {
-            let text = ([self.digest] + words).joined(separator: " ")
-            changed.digest = Self.digest(of: Array(text.utf8))
-        }
-        return changed
-    }
-
-    private static func digest(of bytes: [UInt8]) -> String {
-        SHA256.hash(data: bytes).prefix(6).map { byte in
-            (byte < 0x10 ? "0" : "") + String(byte, radix: 16)
-        }.joined()
+        self.digest = digest
     }
 }
