@@ -303,6 +303,22 @@ class TestRepair:
         # The old authority stays until it ends; the other one signs.
         assert authorities(kept["ca.crt"])[1:] == authorities(old)
 
+    def test_an_authority_that_cannot_be_published_does_not_take_over(self, start, cluster):
+        """However often it is looked: the API server would refuse what it signs."""
+        running = start(OFTEN).ready()
+        eventually(running.answers, running.log.read_text)
+        serial = running.serial()
+        cluster.deny("patch", WEBHOOKS)
+        with traffic(running):
+            cluster.delete(SECRET)
+            eventually(lambda: cluster.get(SECRET), "no Secret")
+            looks = cluster.count("get", SECRETS)
+            eventually(lambda: cluster.count("get", SECRETS) > looks + 5, "it looks no more", 15)
+            assert "ca-next.key" in cluster.get(SECRET)["data"] and running.serial() == serial
+            cluster.rules[-1]["verbs"].append("patch")
+            eventually(lambda: running.serial() != serial, running.log.read_text, 60)
+        assert set(data(cluster.get(SECRET))) == KEYS
+
     @pytest.mark.parametrize("broken", ["tls.crt", "ca.key"])
     def test_a_broken_secret_is_made_anew(self, start, cluster, broken):
         running = start(OFTEN).ready()
