@@ -58,7 +58,7 @@ struct AdminRoutes: Sendable {
             ServedEndpoint(
                 .get, "/v1/mesher/routeRule", "The route rules of all services.", content: "text/vnd.yaml"
             ) { _ in
-                let rules = OrderedJSON.object([("routeRule", .routeRules(self.state.routes()))])
+                let rules = OrderedJSON.object([("routeRule", self.state.rules().body)])
                 return ServedAnswer.bytes(rules.bytes, type: "text/vnd.yaml")
             },
             ServedEndpoint(
@@ -112,13 +112,13 @@ struct AdminRoutes: Sendable {
             endpoints += [
                 ServedEndpoint(.get, path, "Route rules and known instances.") { _ in
                     let all = OrderedJSON.object([
-                        ("routeRule", .routeRules(self.state.routes())),
+                        ("routeRule", self.state.rules().body),
                         ("discovery", .discovery(self.state.directory())),
                     ])
                     return ServedAnswer.bytes(all.bytes, type: "application/json")
                 },
                 ServedEndpoint(.get, "\(path)/route-rule", "Route rules.") { _ in
-                    ServedAnswer.bytes(OrderedJSON.routeRules(self.state.routes()).bytes, type: "application/json")
+                    ServedAnswer.bytes(self.state.rules().body.bytes, type: "application/json")
                 },
                 ServedEndpoint(.get, "\(path)/discovery", "Known instances.") { _ in
                     ServedAnswer.bytes(OrderedJSON.discovery(self.state.directory()).bytes, type: "application/json")
@@ -143,10 +143,10 @@ struct AdminRoutes: Sendable {
     }
 
     private func routeRule(_ service: String) throws -> Response {
-        guard let rules = self.state.routes().all[service] else {
+        guard let rules = self.state.rules()[service] else {
             return try ServedAnswer.json("\(service) routeRule not found", status: .notFound)
         }
-        return ServedAnswer.bytes(OrderedJSON.routeRules(rules).bytes, type: "text/vnd.yaml")
+        return ServedAnswer.bytes(rules.bytes, type: "text/vnd.yaml")
     }
 
     private func explain(_ request: Request) async throws -> Response {

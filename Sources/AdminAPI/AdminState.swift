@@ -116,6 +116,7 @@ package struct AdminState: Sendable {
     func mesh() -> Mesh { self.views.mesh() }
     func directory() -> ServiceDirectory { self.views.mesh().services }
     func routes() -> RouteTable { self.views.routes() }
+    func rules() -> ClassicRules { ClassicRules(self.routes(), self.mesh().rules.controlPlane) }
     func registrationFailure() -> String? { self.views.registrationFailure() }
     func explain(_ question: ExplainQuestion) throws -> Explanation { try self.views.explain(question) }
 

@@ -6,20 +6,17 @@ import Common
 ///
 /// - Source: `/v1/mesher/routeRule` of the original's newest version.
 extension OrderedJSON {
-    /// The rules of all services, by name.
-    static func routeRules(_ table: RouteTable) -> OrderedJSON {
-        .object(table.all.sorted { $0.key < $1.key }.map { ($0.key, Self.routeRules($0.value)) })
-    }
-
     /// The rules of one service, in the order in which they are tried.
     static func routeRules(_ routes: VirtualHost) -> OrderedJSON {
-        .array(
-            routes.routes.map { rule in
-                .object([
-                    ("precedence", .number(rule.precedence)),
-                    ("route", .array(rule.targets.map { Self.target($0, routes) })), ("match", Self.match(rule)),
-                ])
-            })
+        .array(routes.routes.map { Self.routeRule($0, of: routes, precedence: $0.precedence) })
+    }
+
+    /// One of them.
+    static func routeRule(_ rule: Route, of routes: VirtualHost, precedence: Int) -> OrderedJSON {
+        .object([
+            ("precedence", .number(precedence)),
+            ("route", .array(rule.targets.map { Self.target($0, routes) })), ("match", Self.match(rule)),
+        ])
     }
 
     private static func target(_ target: RouteTarget, _ routes: VirtualHost) -> OrderedJSON {
@@ -54,7 +51,10 @@ extension OrderedJSON {
         if case .request(let match) = rule.match {
             source = match.source ?? ""
             tags = match.sourceTags
-            headers = match.headers.sorted { $0.name < $1.name }.map { ($0.name, OrderedJSON($0.operators.written)) }
+            let fields = match.fields.filter(\.isWritable).map { ($0.name, $0.operators) }
+            headers = (match.headers.map { ($0.name, $0.operators) } + fields).sorted { $0.0 < $1.0 }.map {
+                ($0.0, OrderedJSON($0.1.written))
+            }
         }
         // Absent maps are null, as the original's are.
         var members: [(String, OrderedJSON)] = [
@@ -62,7 +62,7 @@ extension OrderedJSON {
             ("sourceTags", tags.isEmpty ? .null : OrderedJSON(tags)), ("httpHeaders", .null),
             ("headers", headers.isEmpty ? .null : .object(headers)),
         ]
-        // What only mesh.yaml can ask for stands there where it is asked for.
+        // What only mesh.yaml and control planes can ask for stands there where it is asked for.
         guard case .request(let match) = rule.match else { return .object(members) }
         if let path = match.paths.first { members.append(("path", OrderedJSON([path].written))) }
         if !match.methods.isEmpty {
@@ -74,7 +74,19 @@ extension OrderedJSON {
             }
             members.append(("queries", .object(queries)))
         }
+        var others = match.fields.filter { !$0.isWritable }.map(\.description)
+        if match.isGRPC { others.append("gRPC") }
+        if let share = match.share { others.append("\(Double(share) * 100 / Double(RequestMatch.all)) % at random") }
+        if !others.isEmpty { members.append(("others", .array(others.map { .string($0) }))) }
         return .object(members)
+    }
+}
+
+extension FieldMatch {
+    /// Whether rules can say the same of a header.
+    fileprivate var isWritable: Bool {
+        guard case .field = self.subject else { return false }
+        return !self.operators.isEmpty && !self.inverts && !self.treatsMissingAsEmpty
     }
 }
 
@@ -103,10 +115,13 @@ extension TextMatch {
         case .suffix(let pattern): return ("suffix", text(pattern), pattern.ignoresCase)
         case .segments(let pattern): return ("below", text(pattern), pattern.ignoresCase)
         case .regex(let expression):
-            // mesh.yaml means the whole path.
+            // mesh.yaml means the whole path, and control planes the whole of any text.
             let text = expression.text
-            let isWhole = text.hasPrefix("^(?:") && text.hasSuffix(")$")
-            return ("regex", isWhole ? String(text.dropFirst(4).dropLast(2)) : text, false)
+            if text.hasPrefix("^(?:"), text.hasSuffix(")$") {
+                return ("regex", String(text.dropFirst(4).dropLast(2)), false)
+            }
+            let isWhole = text.hasPrefix("\\A(?:") && text.hasSuffix(")\\z")
+            return ("regex", isWhole ? String(text.dropFirst(5).dropLast(3)) : text, false)
         case .number(.greater, let number): return ("greater", "\(number)", false)
         case .number(.less, let number): return ("less", "\(number)", false)
         case .number(.noLess, let number): return ("noLess", "\(number)", false)

@@ -92,6 +92,9 @@ def test_routes_by_streams(backends, plane, infra):
             health = json.loads(sidecar.ask("/v1/mesher/health").body)
             assert health["controlPlane"]["protocol"] == "REST v1"
             assert health["controlPlaneOfRoutes"]["protocol"] == "state of the world, xDS v2"
+            rules = json.loads(sidecar.ask("/v1/mesher/routeRule/istioserver").body)
+            assert [each["precedence"] for each in rules] == sorted((each["precedence"] for each in rules), reverse=True)
+            assert [each["tags"]["version"] for each in rules[-1]["route"]] == ["v1", "v2", "v3"]
             # Endpoints are those that REST tells.
             plane.mesh.services[0]["endpoints"] = [{"backend": "v3b", "labels": {"version": "v3"}}]
             eventually(lambda: set(sidecar.shares("istioserver", 4)) <= {"v3b", "none"}, "it has others", seconds=15)

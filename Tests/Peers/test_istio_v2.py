@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Istio up to 1.6 as control plane, which speaks xDS v2: the sidecar does what Envoy does by v3."""
 
+import json
 import os
 
 import pytest
@@ -51,6 +52,15 @@ def test_settings_of_the_go_mesher(plane):
         wanted = {"v1": count // 4, "v2": count // 4, "v3": count // 2}
         assert {name: each for name, each in versions.items() if abs(each - wanted[name]) > loops} == {}, shares
         assert sum(versions.values()) == count
+        rules = json.loads(sidecar.ask("/v1/mesher/routeRule").body)["routeRule"]
+        assert set(rules) == {"istioserver"}
+        assert json.loads(sidecar.ask("/v1/mesher/routeRule/istioserver").body) == rules["istioserver"]
+        first, second = rules["istioserver"]
+        assert first["match"]["headers"] == {"x-user": {"exact": "jason"}}
+        assert first["precedence"] > second["precedence"]
+        shown = [[(each["tags"]["version"], each["weight"]) for each in rule["route"]] for rule in (first, second)]
+        assert shown[0][0][0] == "v2"
+        assert dict(shown[1]) == {"v1": 25, "v2": 25, "v3": 50}
 
 
 @pytest.mark.parametrize("infra", ["pilot", "pilotv2"])
