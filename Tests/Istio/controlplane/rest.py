@@ -28,7 +28,7 @@ def milliseconds(duration):
 class RestPlane:
     """Serves a `scenario.Mesh`. `faults` are the filters of its listeners; with `status` every answer is a failure."""
 
-    def __init__(self, mesh, faults=()):
+    def __init__(self, mesh, faults=(), address=("127.0.0.1", 0)):
         self.mesh, self.faults, self.status, self.asked = mesh, list(faults), 200, []
         plane = self
 
@@ -48,7 +48,7 @@ class RestPlane:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer(address, Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_port
 

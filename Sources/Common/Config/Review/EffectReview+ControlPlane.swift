@@ -26,7 +26,8 @@ extension EffectReview {
     private mutating func reviewExternalHosts() {
         if !self.config.registry.istio.tellsExternalHosts {
             guard let entry = self.store.entry(RegistryConfig.Keys.egressAddress.name) else { return }
-            self.warn(
+            // As the Go mesher's page has it, for whoever changes the other key only.
+            self.note(
                 entry, "has no effect: no external hosts come from Istio",
                 "write \(RegistryConfig.Keys.egressInfra.name): istio, or leave it out")
         } else if let first = self.entries(below: "egressRule").first {
