@@ -7,8 +7,10 @@ import http.server
 import json
 import os
 import threading
+from concurrent import futures
 from pathlib import Path
 
+import grpc
 import pytest
 
 import istio  # noqa: F401  finds the control plane for tests
@@ -90,6 +92,7 @@ class GoSidecar(Sidecar):
     def start(self):
         listeners = (
             f'cse:\n  protocols:\n    http: {{listenAddress: "127.0.0.2:{self.port}"}}\n'
+            f'    grpc: {{listenAddress: "127.0.0.2:{self.grpc}"}}\n'
             f'    rest-admin: {{listenAddress: "127.0.0.1:{self.admin}"}}\n'
         )
         folder = Path(self.directory.name)
@@ -179,6 +182,10 @@ def test_egress(pilot, backends):
         eventually(lambda: sidecar.shares(f"localhost:{port}", 2) == {"v1": 2}, lambda: sidecar.tail())
 
 
+HANDLERS = "router,ratelimiter-consumer,bizkeeper-consumer,loadbalance,port-selector,transport"
+CHAIN = f"  handler: {{chain: {{Consumer: {{outgoing: '{HANDLERS}'}}}}}}\n"
+
+
 @pytest.mark.parametrize("router", [ROUTER, "router: {infra: cse}\n"], ids=["routes of Istio", "rules of files"])
 def test_from_sidecar_to_sidecar(pilot, router):
     """Istio has the ports of applications: `port-selector` takes that of the sidecar beside each."""
@@ -195,10 +202,28 @@ def test_from_sidecar_to_sidecar(pilot, router):
         def log_message(self, *_):
             pass
 
-    chain = "  handler: {chain: {Consumer: {outgoing: 'router,ratelimiter-consumer,bizkeeper-consumer,loadbalance,port-selector,transport'}}}\n"
     with http.server.ThreadingHTTPServer(("127.0.0.1", 30_101), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        with GoSidecar(CHASSIS + chain, router=router) as sidecar:
+        with GoSidecar(CHASSIS + CHAIN, router=router) as sidecar:
             assert sidecar.shares("istioserver:8080", 4, x_user="jason") == {"sidecar": 4}
         server.shutdown()
     assert len(asked) == 4
+
+
+class Echo(grpc.GenericRpcHandler):
+    def service(self, call):
+        return grpc.unary_unary_rpc_method_handler(lambda request, context: request + b" from a sidecar")
+
+
+def test_grpc_from_sidecar_to_sidecar(pilot, backends):
+    pilot.state["services"][0]["http2"] = True
+    pilot.serve(scenario.Mesh(pilot.state, backends.ports, {}).resources())
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers([Echo()])
+    server.add_insecure_port("127.0.0.1:40101")
+    server.start()
+    options = [("grpc.default_authority", "istioserver:8080")]
+    with GoSidecar(CHASSIS + CHAIN, router=ROUTER) as sidecar:
+        with grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc}", options) as channel:
+            assert channel.unary_unary("/shop.Cart/Get")(b"answer", timeout=10) == b"answer from a sidecar"
+    server.stop(0).wait()
