@@ -122,7 +122,7 @@ def test_routes_for_services_of_another_registry(backends, plane, kubernetes):
         eventually(lambda: sidecar.shares("istioserver", 4, x_user="jason") == {"v2": 4}, "there are no labels")
         found = sidecar.shares("istioserver", 400)
         assert {name: count for name, count in found.items() if abs(count - 100) > 4} == {}
-        # Another answer is asked for when clusters have changed, and none takes nothing away.
+        # Another answer is asked for when there are other subsets, and none takes nothing away.
         kubernetes.labels["v2"] = {"track": "stable"}
         plane.serve(plane_with(backends, 1))
         eventually(lambda: sidecar.shares("istioserver", 4, x_user="jason") == {"v1": 4}, "the labels are the old ones")
@@ -133,10 +133,11 @@ def test_routes_for_services_of_another_registry(backends, plane, kubernetes):
 
 
 def plane_with(backends, number):
-    """The same mesh with one cluster more."""
+    """The same mesh with one service more, and a subset of it."""
     _, state = next(scenario.phases(scenario.read("split")))
     state = copy.deepcopy(state)
-    state["services"].append({"host": f"more-{number}.default.svc.cluster.local", "port": 8080})
+    more = {"host": f"more-{number}.default.svc.cluster.local", "port": 8080, "subsets": {"v1": {"version": "v1"}}}
+    state["services"].append(more)
     return scenario.Mesh(state, backends.ports, {}).resources()
 
 

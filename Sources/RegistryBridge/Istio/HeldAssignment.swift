@@ -33,6 +33,12 @@ struct HeldAssignment: Sendable, Equatable {
     /// What is left out, as logs say it.
     let gaps: [String]
 
+    /// The version that all of them have; `nil` where they have several, or nobody says it.
+    var sharedVersion: String? {
+        guard let version = self.members.first?.version else { return nil }
+        return self.members.allSatisfy { $0.version == version } ? version : nil
+    }
+
     /// That of a cluster without endpoints.
     static let empty = HeldAssignment()
 

@@ -162,8 +162,8 @@ actor IstioKeeper {
         await self.publish()
     }
 
-    /// The namespaces whose subsets have labels that count.
-    var subsetNamespaces: Set<String> { self.state.subsetNamespaces }
+    /// The subsets that there are.
+    var subsets: Set<ClusterName> { self.state.subsetKeys }
 
     /// What is held of a kind, with its versions.
     func held(_ kind: ResourceKind) -> [String: String] { self.taken[kind]?.mapValues(\.version) ?? [:] }

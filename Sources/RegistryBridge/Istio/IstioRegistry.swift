@@ -85,12 +85,12 @@ package struct IstioRegistry: Registry {
         let client = self.connect(
             { update in
                 let refusals = await keeper.take(update)
-                if update.kind == .cluster { await subsets?.want(keeper.subsetNamespaces) }
+                if update.kind == .cluster { await subsets?.want(keeper.subsets, in: self.place) }
                 return refusals
             }, { await keeper.held($0) })
         await keeper.begin(client)
         // Those of an earlier process.
-        await subsets?.want(keeper.subsetNamespaces)
+        await subsets?.want(keeper.subsets, in: self.place)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await client.run() }
             if let subsets {

@@ -17,13 +17,9 @@ extension IstioState {
         }
     }
 
-    /// The namespaces of services that have subsets.
-    var subsetNamespaces: Set<String> {
-        self.clusters.values.reduce(into: []) { names, cluster in
-            guard let key = cluster.key, !key.subset.isEmpty else { return }
-            // A rule for it may stand in either.
-            names.formUnion([self.place.namespace, self.place.namespace(of: key.host) ?? self.place.namespace])
-        }
+    /// All subsets.
+    var subsetKeys: Set<ClusterName> {
+        Set(self.clusters.values.lazy.compactMap(\.key).filter { !$0.subset.isEmpty })
     }
 
     /// What instances of a subset are told by: its labels, or else the version that all of its endpoints have, or else the
@@ -35,8 +31,7 @@ extension IstioState {
             return (version, labels)
         }
         if case .assignments(let source)? = self.clusters[key.text]?.source,
-            let members = self.assignments[source]?.members,
-            let version = members.first?.version, members.allSatisfy({ $0.version == version })
+            let version = self.assignments[source]?.sharedVersion
         {
             return (version, [:])
         }

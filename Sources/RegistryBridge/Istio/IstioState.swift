@@ -251,13 +251,7 @@ struct IstioState {
             }
             for name in self.services { _ = self.wantService(name, at: now) }
         }
-        if self.isIndexing || self.use == .routes {
-            self.indexed = self.clusters.values.reduce(into: []) { names, cluster in
-                guard let key = cluster.key, case .assignments(let name) = cluster.source else { return }
-                if self.use == .routes ? !key.subset.isEmpty : key.subset.isEmpty { names.insert(name) }
-            }
-            self.endpointsRevision += 1
-        }
+        self.index()
         self.isSynced = true
         self.absent.removeAll()
         self.renew()
@@ -294,6 +288,17 @@ struct IstioState {
         }
     }
 
+    /// Finds out which endpoints are asked for besides those that requests use.
+    private mutating func index() {
+        guard self.isIndexing || self.use == .routes else { return }
+        self.indexed = self.clusters.values.reduce(into: []) { names, cluster in
+            guard let key = cluster.key, case .assignments(let name) = cluster.source else { return }
+            let isNeeded = self.use == .routes ? !key.subset.isEmpty && self.labels[key] == nil : key.subset.isEmpty
+            if isNeeded { names.insert(name) }
+        }
+        self.endpointsRevision += 1
+    }
+
     /// Takes the endpoints of clusters.
     ///
     /// - Parameter removed: Nobody need wait for these; those that are known stay, as a control plane takes away endpoints
@@ -308,8 +313,11 @@ struct IstioState {
                 guard !message.clusterName.isEmpty else { throw ResourceMistake("it has no cluster_name") }
                 guard named.insert(message.clusterName).inserted else { throw ResourceMistake("it is there twice") }
                 let held = try HeldAssignment(message)
-                if wanted.contains(message.clusterName) { self.assignments[message.clusterName] = held }
+                guard wanted.contains(message.clusterName) else { continue }
+                let old = self.assignments.updateValue(held, forKey: message.clusterName)
                 self.endpointsRevision += 1
+                // Routes lead to versions.
+                if self.use == .routes, old?.sharedVersion != held.sharedVersion { self.revision += 1 }
             } catch {
                 refusals.append(
                     ResourceRefusal(name: resource.refusedName, reason: error.reason))
@@ -319,8 +327,6 @@ struct IstioState {
             self.assignments[name] = .empty
         }
         self.warmed()
-        // Routes lead to versions.
-        if self.use == .routes, !named.isEmpty { self.revision += 1 }
         return refusals
     }
 
@@ -328,6 +334,7 @@ struct IstioState {
     mutating func take(labels: SubsetTable) {
         guard labels != self.labels else { return }
         self.labels = labels
+        self.index()
         self.revision += 1
     }
 

@@ -28,8 +28,10 @@ package actor SubsetReader {
     private static let timeout = Duration.seconds(10)
     /// Between two questions, whatever happens.
     private static let pause = Duration.seconds(1)
-    /// Until everything is asked for again, if all was answered, and if not.
-    private static let (again, soon) = (Duration.seconds(300), Duration.seconds(30))
+    /// Until everything is asked for again.
+    private static let again = Duration.seconds(300)
+    /// The same where not all was answered, and where other clusters have changed.
+    private static let soon = Duration.seconds(30)
 
     private let server: String
     private let directory: String
@@ -38,6 +40,9 @@ package actor SubsetReader {
     private let logger: Logger
     private let news = Mailbox<News>("istio subsets", capacity: 1, whenFull: .dropNewest)
     private var namespaces: Set<String> = []
+    private var subsets: Set<ClusterName> = []
+    /// Whether there are other subsets than were asked for.
+    private var isDue = false
     private var rules: [String: DestinationRules] = [:]
     /// Which version was known last.
     private var version = 0
@@ -60,9 +65,17 @@ package actor SubsetReader {
         self.logger = logger
     }
 
-    /// Asks for the rules of these namespaces from now on.
-    func want(_ namespaces: Set<String>) {
-        self.namespaces = namespaces
+    /// Clusters have changed.
+    ///
+    /// - Parameter subsets: Those that there are, which are asked for at once where they are others.
+    func want(_ subsets: Set<ClusterName>, in place: MeshPlace) {
+        if subsets != self.subsets {
+            self.isDue = true
+            self.subsets = subsets
+            // A rule for a host may stand in either namespace.
+            let others = subsets.compactMap { place.namespace(of: $0.host) }
+            self.namespaces = subsets.isEmpty ? [] : Set(others + [place.namespace])
+        }
         self.news.send(.wanted)
     }
 
@@ -70,17 +83,25 @@ package actor SubsetReader {
     ///
     /// - Parameter own: The namespace whose rules come before those of others, as in Istio.
     func run(own: String, take: @Sendable (SubsetTable) async -> Void) async {
+        var last = ContinuousClock.now
         var next: ContinuousClock.Instant?
         while !Task.isCancelled {
             if let next { _ = await self.news.receiveAll(until: next) } else { _ = await self.news.receive() }
             if Task.isCancelled { break }
+            if let then = next, !self.isDue, .now < then {
+                // A rule may be another one, with the same subsets.
+                next = min(then, last + Self.soon)
+                continue
+            }
+            self.isDue = false
             let isWhole = await self.ask()
             var table = SubsetTable()
             for namespace in [own] + self.rules.keys.sorted() {
                 if let rules = self.rules[namespace] { table.add(rules, namespace: namespace, domain: self.domain) }
             }
             await take(table)
-            next = .now + (isWhole ? Self.again : Self.soon)
+            last = .now
+            next = last + (isWhole ? Self.again : Self.soon)
             try? await Task.sleep(for: Self.pause)
         }
         await self.client.close()
