@@ -75,7 +75,8 @@ final class ClusterShare: EventTail {
     /// A stream for a request, now or when it is its turn.
     func openStream(_ group: ConnectionPool.Group, for ticket: Ticket) -> ConnectionPool.Opening {
         let isFirst = self.mayShareOne && group.count == 0
-        if !group.isGrowing, isFirst ? self.take(most: .max) : !self.hasWaiters && self.take(most: self.most) {
+        let isGrowing = group.isGrowing(for: group.waiting.count + 1)
+        if !isGrowing, isFirst ? self.take(most: .max) : !self.hasWaiters && self.take(most: self.most) {
             self.wait(self.waiter(ticket, isStream: true, isFresh: false), group)
             self.pool.connectShared(group, ConnectionPool.settings(of: ticket.driver))
             return .pending
@@ -225,7 +226,7 @@ final class ClusterShare: EventTail {
         var next: (group: ConnectionPool.Group, isFirst: Bool, number: UInt64)?
         for group in self.hungry {
             guard let waiter = group.waiting.first(where: { $0.ticket.isValid }),
-                !(waiter.isStream && group.isGrowing)
+                !(waiter.isStream && group.isGrowing(for: group.waiting.count))
             else { continue }
             let isFirst = group.count == 0
             if let found = next, (found.isFirst ? 0 : 1, found.number) < (isFirst ? 0 : 1, waiter.number) { continue }
@@ -238,7 +239,8 @@ final class ClusterShare: EventTail {
     private var wanted: Int {
         self.hungry.reduce(0) { sum, group in
             guard let waiter = group.waiting.first(where: { $0.ticket.isValid }) else { return sum }
-            return sum + (waiter.isStream ? (group.isGrowing ? 0 : 1) : group.waiting.count { $0.ticket.isValid })
+            let isCalm = waiter.isStream && group.isGrowing(for: group.waiting.count)
+            return sum + (isCalm ? 0 : waiter.isStream ? 1 : group.waiting.count { $0.ticket.isValid })
         }
     }
 

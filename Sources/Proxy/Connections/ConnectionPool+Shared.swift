@@ -17,7 +17,9 @@ extension ConnectionPool {
         }
         if let share = group.share { return share.openStream(group, for: ticket) }
         group.waiting.append(Waiter(ticket: ticket, isStream: true, isFresh: false, number: 0))
-        if !group.isGrowing { self.connectShared(group, Self.settings(of: ticket.driver)) }
+        if !group.isGrowing(for: group.waiting.count) {
+            self.connectShared(group, Self.settings(of: ticket.driver))
+        }
         return .pending
     }
 
@@ -31,7 +33,7 @@ extension ConnectionPool {
             }
             guard let upstream = self.free(group, for: waiter) else {
                 // A share asks for a place first.
-                if group.share == nil, !group.isGrowing {
+                if group.share == nil, !group.isGrowing(for: group.waiting.count) {
                     self.connectShared(group, Self.settings(of: ticket.driver))
                 }
                 return
@@ -56,7 +58,7 @@ extension ConnectionPool {
     /// A connection takes no more requests.
     func retired(_ connection: any SharedConnection) {
         connection.group.shared.removeAll { $0 === connection }
-        if !connection.hasSettings { connection.group.hasBeenSilent = true }
+        if !connection.hasSettings, !connection.isGivenUp { connection.group.hasBeenSilent = true }
         // Those that waited for its settings wait for another one now.
         connection.group.serveLater()
     }
@@ -69,13 +71,12 @@ extension ConnectionPool {
 
     /// Dials for all that wait.
     func connectShared(_ group: Group, _ settings: ProxySettings) {
-        guard !group.isConnecting else { return }
-        group.isConnecting = true
+        group.connecting += 1
         group.count += 1
         group.worker.metrics.upstreamConnects.add()
         let kind: ConnectionKind = group.tls == nil ? .http2 : .secured(group.isStreamsOnly ? .http2 : .either)
         self.dial(group, kind, settings) { result in
-            group.isConnecting = false
+            group.connecting -= 1
             switch result {
             case .failure(let error):
                 self.leave(group)
@@ -129,8 +130,12 @@ extension ConnectionPool {
 }
 
 extension ConnectionPool.Group {
-    /// Whether others had better wait than open another shared connection.
-    var isGrowing: Bool { self.isConnecting || self.shared.contains { $0.isPending } }
+    /// Whether so many had better wait for shared connections that are coming than open another one.
+    func isGrowing(for waiting: Int) -> Bool {
+        guard let most = self.life?.requests else { return self.connecting > 0 || self.shared.contains { $0.isPending } }
+        let taken = self.shared.reduce(0) { $0 + ($1.isPending ? max(0, most - $1.served) : 0) }
+        return self.connecting * most + taken >= waiting
+    }
 }
 
 extension ConnectionPool.Waiter {

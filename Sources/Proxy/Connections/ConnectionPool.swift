@@ -44,7 +44,8 @@ package final class ConnectionPool {
         var shared: [any SharedConnection] = []
         /// In their order; one whose ticket is over has left.
         var waiting: [Waiter] = []
-        var isConnecting = false
+        /// How many connections that may be shared are being made.
+        var connecting = 0
         /// Whether the HTTP/2 connection before has ended without settings: those that wait go together then, and do not
         /// fail one after the other.
         var hasBeenSilent = false
@@ -87,7 +88,7 @@ package final class ConnectionPool {
             self.share = share
             self.missingTag = tag
             self.life = key.scope.flatMap { $0.life == ConnectionLife() ? nil : $0.life }
-            self.isStreamsOnly = endpoint.protocolName == "grpc" || key.scope?.isStreamsOnly == true
+            self.isStreamsOnly = key.scope?.isHTTP2 ?? (endpoint.protocolName == "grpc")
             self.serverName = key.scope?.serverName
             if case .mesh(let mesh)? = key.scope?.security {
                 self.serverNames = mesh.names
@@ -103,7 +104,7 @@ package final class ConnectionPool {
             self.worker = worker
             if self.isStreamsOnly {
                 self.isHTTP2 = true
-            } else if tls == nil || self.serverNames != nil {
+            } else if tls == nil || key.scope?.isHTTP2 != nil || self.serverNames != nil {
                 // A control plane says which protocol it is.
                 self.isHTTP2 = false
             }

@@ -14,8 +14,8 @@ package final class ConnectionScope {
         var security: Security?
         var serverName: String?
         var life = ConnectionLife()
-        /// Whether HTTP/2 is spoken whatever the endpoint says.
-        var isStreamsOnly = false
+        /// Whether HTTP/2 is spoken, whatever the endpoint says and TLS agrees on; `nil` for what these say.
+        var isHTTP2: Bool?
     }
 
     /// What is spoken inside connections; `nil` for what holds for the service.
@@ -102,7 +102,7 @@ package final class ConnectionScope {
     /// - Parameter isHTTP2: Whether the request came by HTTP/2.
     func key(of index: Int, isHTTP2: Bool) -> Key {
         var key = self.isPlain.indices.contains(index) && self.isPlain[index] ? self.plainKey : self.key
-        key.isStreamsOnly = self.followsClient && isHTTP2
+        key.isHTTP2 = self.followsClient ? isHTTP2 : nil
         return key
     }
 

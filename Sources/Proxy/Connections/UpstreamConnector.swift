@@ -45,6 +45,10 @@ package protocol SharedConnection: AnyObject {
     var isUnused: Bool { get }
     /// Whether the upstream has said its settings.
     var hasSettings: Bool { get }
+    /// Whether it was not the upstream that wanted no more requests.
+    var isGivenUp: Bool { get }
+    /// Requests sent so far.
+    var served: Int { get }
 
     /// The connection is made, and the pool has it.
     func start()

@@ -30,7 +30,9 @@ package final class HTTP2ClientConnection: HTTP2Connection {
     /// The upstream's settings were waited for long enough.
     private var isPatienceOver = false
     /// Requests sent so far.
-    private(set) var served = 0
+    package private(set) var served = 0
+    /// Whether it was not the upstream that wanted no more requests.
+    package private(set) var isGivenUp = false
     private let madeAt: NIODeadline
 
     init(worker: Worker, group: ConnectionPool.Group, settings: ProxySettings, isSecure: Bool) {
@@ -218,7 +220,7 @@ extension HTTP2ClientConnection: SharedConnection {
         return self.group.idleTime(.zero, since: self.madeAt, served: self.served) == nil
     }
 
-    package var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed }
+    package var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed && !self.isUsedUp }
 
     package var isUnused: Bool { self.streams.count == 0 }
 
@@ -244,6 +246,7 @@ extension HTTP2ClientConnection: SharedConnection {
     package func retire() {
         guard !self.isRetired else { return }
         self.isRetired = true
+        self.isGivenUp = true
         self.worker.pool.retired(self)
         if self.streams.count == 0 { self.sayGoodbye() }
     }

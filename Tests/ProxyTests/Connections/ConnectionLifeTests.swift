@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Common
 import NIOCore
 import NIOEmbedded
+import TLS
 import Testing
 
 @testable import Proxy
@@ -85,6 +87,30 @@ import Testing
         bench.begin()
         #expect(shared.streams.count == 2)
         #expect(bench.loops[0].dialled.count == 2)
+    }
+
+    @Test("calls that find no room on connections of one request each do not wait for each other's connection")
+    func streamsOfTheirOwn() throws {
+        let bench = try ClusterBench("{}", more: ", protocol: http2, connections: {requests: 2}")
+        for _ in 0..<5 { bench.begin() }
+        #expect(bench.loops[0].dialled.count == 3)
+        let limited = try ClusterBench("{connections: 2}", more: ", protocol: http2, connections: {requests: 1}")
+        for _ in 0..<5 { limited.begin() }
+        #expect(limited.loops[0].dialled.count == 2 && limited.counts == [2, 4])
+    }
+
+    @Test("HTTP/1.1 stays HTTP/1.1 where a cluster follows its clients, whatever TLS would agree on")
+    func plainOverTLS() throws {
+        let scope = try #require(
+            ConnectionScope(
+                Cluster(
+                    name: "c", .fixed([ClusterEntry("rest://10.0.0.1:80")]),
+                    settings: {
+                        var settings = ClusterSettings()
+                        settings.followsClient = true
+                        return settings
+                    }()), nil, TLSContexts()))
+        #expect([false, true].map { scope.key(of: 0, isHTTP2: $0).isHTTP2 } == [false, true])
     }
 
     @Test("connections that were forgotten are not found again")

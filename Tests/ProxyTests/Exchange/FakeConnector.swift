@@ -31,6 +31,8 @@ final class FakeShared: SharedConnection {
     var isPending = false
     var isUnused = true
     var hasSettings = true
+    private(set) var isGivenUp = false
+    var served: Int { self.streams.count }
     private(set) var isRetired = false
     private(set) var isStarted = false
     private(set) var streams: [FakeUpstream] = []
@@ -60,6 +62,7 @@ final class FakeShared: SharedConnection {
 
     func retire() {
         self.isRetired = true
+        self.isGivenUp = true
         self.isAvailable = false
         self.isPending = false
     }

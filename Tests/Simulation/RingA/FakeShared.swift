@@ -15,10 +15,11 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
     private(set) var hasSettings = false
     private var isPatienceOver = false
     private(set) var isRetired = false
+    private(set) var isGivenUp = false
     private(set) var isClosed = false
     /// In the order in which they were opened.
     private(set) var streams: [FakeStream] = []
-    fileprivate(set) var served = 0
+    private(set) var served = 0
     private let madeAt: NIODeadline
     private let mostStreams: Int
     private let http2Streams: Int
@@ -51,7 +52,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
         !self.isRetired && !self.isClosed && self.idleTime != nil
             && self.streams.count < (self.knowsLimits ? min(self.mostStreams, self.http2Streams) : 1)
     }
-    var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed }
+    var isPending: Bool { !self.knowsLimits && !self.isRetired && !self.isClosed && self.idleTime != nil }
     var isUnused: Bool { self.streams.isEmpty }
 
     /// How long it may wait for the next request; `nil` when its cluster wants another one for that.
@@ -70,6 +71,7 @@ final class FakeShared: SharedConnection, DeadlineOwner, EventTail {
     func retire() {
         guard !self.isRetired else { return }
         self.isRetired = true
+        self.isGivenUp = true
         self.world.worker.pool.retired(self)
         if self.streams.isEmpty { self.shut() }
     }
