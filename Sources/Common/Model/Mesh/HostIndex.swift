@@ -49,13 +49,10 @@ package struct HostIndex: Sendable {
     /// What stands for the host of this name; off the request path.
     package func service(named name: String) -> Service? { self.known[name] }
 
-    /// The host that has a name and a port.
+    /// The host that has a name, without a dot at its end, and a port.
     ///
     /// Cost: one or two passes over the name, and a look at each port that is named.
     package func find(_ host: RawSpan, port: UInt16) -> Service? {
-        var count = host.byteCount
-        if count > 1, host.byte(at: count - 1) == UInt8(ascii: ".") { count -= 1 }
-        let host = host.extracting(0..<count)
         for (own, hosts) in self.ofPorts where own == port {
             if let found = hosts.value(for: host) { return found }
         }
