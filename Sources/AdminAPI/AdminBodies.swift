@@ -80,6 +80,7 @@ extension OrderedJSON {
                 ("connected", .bool(status.isConnected)), ("server", .string(status.server ?? "")),
                 ("protocol", .string(status.form.rawValue)), ("resources", .object(kinds)),
                 ("waitingFor", .array(status.waiting.map { .string($0) })),
+                ("notDone", .array(status.notDone.map { .string($0) })),
             ] + (status.identity.map { [("identity", Self.body(of: $0))] } ?? [])
                 + (status.failure.map { [("error", .string($0))] } ?? []))
     }

@@ -682,6 +682,11 @@ package nonisolated struct XDSRouteAction: @unchecked Sendable {
   /// Clears the value of `requestMirrorPolicy`. Subsequent reads from it will return its default value.
   package mutating func clearRequestMirrorPolicy() {_uniqueStorage()._requestMirrorPolicy = nil}
 
+  package var priority: XDSRouteAction.RoutingPriority {
+    get {_storage._priority}
+    set {_uniqueStorage()._priority = newValue}
+  }
+
   package var hashPolicy: [XDSRouteAction.HashPolicy] {
     get {_storage._hashPolicy}
     set {_uniqueStorage()._hashPolicy = newValue}
@@ -743,6 +748,15 @@ package nonisolated struct XDSRouteAction: @unchecked Sendable {
     get {_storage._upgradeConfigs}
     set {_uniqueStorage()._upgradeConfigs = newValue}
   }
+
+  package var hedgePolicy: XDSHedgePolicy {
+    get {_storage._hedgePolicy ?? XDSHedgePolicy()}
+    set {_uniqueStorage()._hedgePolicy = newValue}
+  }
+  /// Returns true if `hedgePolicy` has been explicitly set.
+  package var hasHedgePolicy: Bool {_storage._hedgePolicy != nil}
+  /// Clears the value of `hedgePolicy`. Subsequent reads from it will return its default value.
+  package mutating func clearHedgePolicy() {_uniqueStorage()._hedgePolicy = nil}
 
   package var requestMirrorPolicies: [XDSRouteAction.RequestMirrorPolicy] {
     get {_storage._requestMirrorPolicies}
@@ -822,6 +836,40 @@ package nonisolated struct XDSRouteAction: @unchecked Sendable {
       .serviceUnavailable,
       .notFound,
       .internalServerError,
+    ]
+
+  }
+
+  package nonisolated enum RoutingPriority: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case `default` // = 0
+    case high // = 1
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .default
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .default
+      case 1: self = .high
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .default: return 0
+      case .high: return 1
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [XDSRouteAction.RoutingPriority] = [
+      .default,
+      .high,
     ]
 
   }
@@ -1123,6 +1171,16 @@ package nonisolated struct XDSWeightedCluster: Sendable {
   package init() {}
 
   fileprivate var _totalWeight: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
+}
+
+package nonisolated struct XDSHedgePolicy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct XDSRetryPolicy: Sendable {
@@ -2425,7 +2483,7 @@ nonisolated extension XDSQueryParameterMatcher: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RouteAction"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{3}request_mirror_policy\0\u{4}\u{5}hash_policy\0\u{3}use_websocket\0\u{1}cors\0\u{4}\u{3}cluster_not_found_response_code\0\u{4}\u{3}max_grpc_timeout\0\u{3}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{3}grpc_timeout_offset\0\u{3}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{4}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{3}cluster_header\0\u{3}weighted_clusters\0\u{4}\u{2}prefix_rewrite\0\u{3}host_rewrite_literal\0\u{3}auto_host_rewrite\0\u{1}timeout\0\u{3}retry_policy\0\u{3}request_mirror_policy\0\u{1}priority\0\u{4}\u{4}hash_policy\0\u{3}use_websocket\0\u{1}cors\0\u{4}\u{3}cluster_not_found_response_code\0\u{4}\u{3}max_grpc_timeout\0\u{3}idle_timeout\0\u{3}upgrade_configs\0\u{4}\u{2}hedge_policy\0\u{3}grpc_timeout_offset\0\u{3}host_rewrite_header\0\u{3}request_mirror_policies\0\u{4}\u{2}regex_rewrite\0\u{4}\u{4}max_stream_duration\0\u{4}\u{2}append_x_forwarded_host\0")
 
   fileprivate class _StorageClass {
     var _clusterSpecifier: XDSRouteAction.OneOf_ClusterSpecifier?
@@ -2434,6 +2492,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _timeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _retryPolicy: XDSRetryPolicy? = nil
     var _requestMirrorPolicy: XDSRouteAction.RequestMirrorPolicy? = nil
+    var _priority: XDSRouteAction.RoutingPriority = .default
     var _hashPolicy: [XDSRouteAction.HashPolicy] = []
     var _useWebsocket: SwiftProtobuf.Google_Protobuf_BoolValue? = nil
     var _cors: XDSRouteCorsPolicy? = nil
@@ -2442,6 +2501,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _grpcTimeoutOffset: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _upgradeConfigs: [XDSRouteAction.UpgradeConfig] = []
+    var _hedgePolicy: XDSHedgePolicy? = nil
     var _requestMirrorPolicies: [XDSRouteAction.RequestMirrorPolicy] = []
     var _regexRewrite: XDSRegexMatchAndSubstitute? = nil
     var _maxStreamDuration: XDSRouteAction.MaxStreamDuration? = nil
@@ -2462,6 +2522,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _timeout = source._timeout
       _retryPolicy = source._retryPolicy
       _requestMirrorPolicy = source._requestMirrorPolicy
+      _priority = source._priority
       _hashPolicy = source._hashPolicy
       _useWebsocket = source._useWebsocket
       _cors = source._cors
@@ -2470,6 +2531,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _grpcTimeoutOffset = source._grpcTimeoutOffset
       _idleTimeout = source._idleTimeout
       _upgradeConfigs = source._upgradeConfigs
+      _hedgePolicy = source._hedgePolicy
       _requestMirrorPolicies = source._requestMirrorPolicies
       _regexRewrite = source._regexRewrite
       _maxStreamDuration = source._maxStreamDuration
@@ -2546,6 +2608,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._timeout) }()
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._retryPolicy) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._requestMirrorPolicy) }()
+        case 11: try { try decoder.decodeSingularEnumField(value: &_storage._priority) }()
         case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._hashPolicy) }()
         case 16: try { try decoder.decodeSingularMessageField(value: &_storage._useWebsocket) }()
         case 17: try { try decoder.decodeSingularMessageField(value: &_storage._cors) }()
@@ -2553,6 +2616,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 23: try { try decoder.decodeSingularMessageField(value: &_storage._maxGrpcTimeout) }()
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._idleTimeout) }()
         case 25: try { try decoder.decodeRepeatedMessageField(value: &_storage._upgradeConfigs) }()
+        case 27: try { try decoder.decodeSingularMessageField(value: &_storage._hedgePolicy) }()
         case 28: try { try decoder.decodeSingularMessageField(value: &_storage._grpcTimeoutOffset) }()
         case 29: try {
           var v: String?
@@ -2616,6 +2680,9 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       try { if let v = _storage._requestMirrorPolicy {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
       } }()
+      if _storage._priority != .default {
+        try visitor.visitSingularEnumField(value: _storage._priority, fieldNumber: 11)
+      }
       if !_storage._hashPolicy.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._hashPolicy, fieldNumber: 15)
       }
@@ -2637,6 +2704,9 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._upgradeConfigs.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._upgradeConfigs, fieldNumber: 25)
       }
+      try { if let v = _storage._hedgePolicy {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+      } }()
       try { if let v = _storage._grpcTimeoutOffset {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 28)
       } }()
@@ -2670,6 +2740,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._timeout != rhs_storage._timeout {return false}
         if _storage._retryPolicy != rhs_storage._retryPolicy {return false}
         if _storage._requestMirrorPolicy != rhs_storage._requestMirrorPolicy {return false}
+        if _storage._priority != rhs_storage._priority {return false}
         if _storage._hashPolicy != rhs_storage._hashPolicy {return false}
         if _storage._useWebsocket != rhs_storage._useWebsocket {return false}
         if _storage._cors != rhs_storage._cors {return false}
@@ -2678,6 +2749,7 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._grpcTimeoutOffset != rhs_storage._grpcTimeoutOffset {return false}
         if _storage._idleTimeout != rhs_storage._idleTimeout {return false}
         if _storage._upgradeConfigs != rhs_storage._upgradeConfigs {return false}
+        if _storage._hedgePolicy != rhs_storage._hedgePolicy {return false}
         if _storage._requestMirrorPolicies != rhs_storage._requestMirrorPolicies {return false}
         if _storage._regexRewrite != rhs_storage._regexRewrite {return false}
         if _storage._maxStreamDuration != rhs_storage._maxStreamDuration {return false}
@@ -2693,6 +2765,10 @@ nonisolated extension XDSRouteAction: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension XDSRouteAction.ClusterNotFoundResponseCode: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SERVICE_UNAVAILABLE\0\u{1}NOT_FOUND\0\u{1}INTERNAL_SERVER_ERROR\0")
+}
+
+nonisolated extension XDSRouteAction.RoutingPriority: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0DEFAULT\0\u{1}HIGH\0")
 }
 
 nonisolated extension XDSRouteAction.RequestMirrorPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -3216,6 +3292,25 @@ nonisolated extension XDSWeightedCluster.ClusterWeight: SwiftProtobuf.Message, S
     if lhs.requestHeadersToRemove != rhs.requestHeadersToRemove {return false}
     if lhs.typedPerFilterConfig != rhs.typedPerFilterConfig {return false}
     if lhs.hostRewriteSpecifier != rhs.hostRewriteSpecifier {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension XDSHedgePolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HedgePolicy"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: XDSHedgePolicy, rhs: XDSHedgePolicy) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -100,6 +100,22 @@ def test_explain_says_how_the_clusters_are_called(world):
     eventually(lambda: "RoundRobin over 4 of 4 instances" in world.explain(), world.explain)
 
 
+def test_what_is_asked_for_and_not_done_is_told_wherever_somebody_looks(world):
+    assert world.health()["notDone"] == []
+    state = copy.deepcopy(world.steps[0][1])
+    route = state["services"][0]["routes"][-1]["route"]
+    route |= {"priority": "HIGH", "hedge_policy": {}, "retry_policy": {"retry_on": "5xx", "per_try_idle_timeout": "1s"}}
+    state["services"][0]["policy"] = {"drop_overloads": [{"category": "all", "drop_percentage": {"numerator": 1}}]}
+    world.plane.serve(scenario.Mesh(state, world.backends.ports, {}).resources())
+    told = ["high priority", "not hedged", "per_try_idle_timeout", "drop_overloads"]
+    eventually(lambda: [word for word in told if word not in str(world.health()["notDone"])] == [], world.health)
+    said = world.explain()
+    assert [word for word in told if word not in said] == [], said
+    page = json.loads(world.sidecar.ask("/v1/mesher/traffic").body)["controlPlane"]
+    assert page["notDone"] == world.health()["notDone"]
+    world.plane.serve(world.resources(0))
+
+
 def test_explain_says_what_was_refused(world):
     assert world.ask().status == 200
     names = [phase["name"] for phase, _ in world.steps]

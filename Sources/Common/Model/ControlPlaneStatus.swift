@@ -63,6 +63,8 @@ package final class ControlPlaneStatus: Sendable {
         package var lastUpdate: Date?
         /// What requests need and was not told yet: names of clusters and tables, sorted; a hundred at most.
         package var waiting: [String] = []
+        /// What it asks for and is not done, in words, since the start; a hundred at most.
+        package var notDone: [String] = []
         /// By a word for the kind: `clusters`, `endpoints`, `routes`.
         package var resources: [String: Resources] = [:]
         /// `nil` where nobody asks for one.

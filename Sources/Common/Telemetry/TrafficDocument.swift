@@ -150,9 +150,11 @@ package struct TrafficDocument: Codable, Sendable {
         package var refused: [Refusal]
         /// What requests need and was not told yet.
         package var waitingFor: [String]
+        /// What it asks for and is not done, in words.
+        package var notDone: [String]
 
         private enum CodingKeys: String, CodingKey {
-            case connected, server, error, held, refused, waitingFor
+            case connected, server, error, held, refused, waitingFor, notDone
             case form = "protocol"
         }
 
@@ -170,6 +172,7 @@ package struct TrafficDocument: Codable, Sendable {
                 }
             }
             self.waitingFor = status.waiting
+            self.notDone = status.notDone
         }
     }
 

@@ -14,7 +14,7 @@ package struct Explainer {
     let marks: Marks
     let mesh: Mesh
     let now: NIODeadline
-    private let held: [String: ControlPlaneStatus.Resources]
+    private let controlPlane: ControlPlaneStatus.Value
 
     /// The question is no request.
     package struct Mistake: Error, CustomStringConvertible {
@@ -27,17 +27,17 @@ package struct Explainer {
     /// - Parameter plan: What outgoing traffic obeys.
     /// - Parameter mesh: The services that are known, and the rules about them.
     /// - Parameter governance: What governs calls.
-    /// - Parameter held: How the resources of a control plane stand, by kind.
+    /// - Parameter controlPlane: How things stand with one.
     package init(
         _ config: MesherConfig, plan: TrafficPlan, mesh: Mesh, _ governance: Governance, now: NIODeadline,
-        held: [String: ControlPlaneStatus.Resources] = [:]
+        controlPlane: ControlPlaneStatus.Value = ControlPlaneStatus.Value()
     ) {
         self.governance = governance
         self.marks = plan.marks ?? Marks(config.rules)
         self.config = config
         self.mesh = mesh
         self.now = now
-        self.held = held
+        self.controlPlane = controlPlane
     }
 
     /// Explains what a sidecar with `config` would do that has just started.
@@ -47,12 +47,12 @@ package struct Explainer {
         self.config = config
         self.mesh = Mesh(directory, MeshRules(config))
         self.now = .now()
-        self.held = [:]
+        self.controlPlane = ControlPlaneStatus.Value()
     }
 
     /// A line for a resource of the control plane that was refused.
     func refusal(of kind: String, _ name: String) -> String? {
-        self.held[kind]?.refusals[name].map { "\(kind) \(name) are refused, what was there before holds: \($0)" }
+        self.controlPlane.resources[kind]?.refusals[name].map { "\(kind) \(name) are refused, what was there before holds: \($0)" }
     }
 
     /// The request as the listener would read it.
@@ -116,13 +116,15 @@ package struct Explainer {
         let port = authority.portDigits.isEmpty ? 80 : authority.port
         if let host = request.headers.withBytes(in: authority.host, { self.rules.hosts.find($0, port: port) }) {
             let target = self.target(host)
-            let source = target.policy.host?.service == nil ? "mesh.yaml" : "the control plane"
+            let isTold = target.policy.host?.service != nil
+            let notDone = isTold ? self.controlPlane.notDone.map { "asked for somewhere, and not done: \($0)" } : []
+            let source = isTold ? "the control plane" : "mesh.yaml"
             explanation.destination = host.name
             // The table of a port, or that of a host at it.
             explanation.steps.append(
                 .init(
                     handler: "destination", summary: "virtual host \(host.name) of \(source), which has \(name)",
-                    details: ["\(port)", host.name].compactMap { self.refusal(of: "routes", $0) }))
+                    details: ["\(port)", host.name].compactMap { self.refusal(of: "routes", $0) } + notDone))
             return target
         }
         let listed = request.headers.withBytes(

@@ -82,7 +82,7 @@ struct AdminFeature: Feature {
             explain: { question in
                 try Explainer(
                     wiring.config, plan: plans.current, mesh: mesh.current, wiring.governance, now: .now(),
-                    held: (wiring.sources.streams == nil ? wiring.controlPlane : wiring.streams).current.resources
+                    controlPlane: (wiring.sources.streams == nil ? wiring.controlPlane : wiring.streams).current
                 ).explain(question)
             })
         if wiring.config.registry.istioUse != nil { views.controlPlane = { wiring.controlPlane.current } }

@@ -91,6 +91,7 @@ struct HeldAssignment: Sendable, Equatable {
                         version: Self.version(endpoint)))
             }
         }
+        if !message.policy.dropOverloads.isEmpty { gaps.insert("drop_overloads: no requests are dropped") }
         let factor = message.policy.overprovisioningFactor.value
         if message.policy.hasOverprovisioningFactor, factor == 0 {
             throw ResourceMistake("overprovisioning_factor must be positive")

@@ -39,6 +39,8 @@ actor IstioKeeper {
 
     /// More gaps than this are not told.
     private static let mostTold = 1_000
+    /// And no more than this are kept for those who look.
+    private static let mostShown = 100
     /// How often it is looked what requests have used.
     static let pace = TimeAmount.seconds(5)
     /// How long the control plane may take for its first word while something older is at hand.
@@ -365,6 +367,7 @@ actor IstioKeeper {
     private func tell(_ gaps: [String]) {
         for gap in gaps where self.told.count < Self.mostTold && self.told.insert(gap).inserted {
             self.logger.warning("Istio asks for what is not done", metadata: ["gap": "\(gap)"])
+            self.status.update { if $0.notDone.count < Self.mostShown { $0.notDone.append(gap) } }
         }
     }
 }

@@ -47,6 +47,7 @@ enum RetryCompiler {
         for name in predicates where name != "envoy.retry_host_predicates.previous_hosts" {
             gaps.insert("the retry predicate \(name) is not known")
         }
+        if policy.hasPerTryIdleTimeout { gaps.insert("per_try_idle_timeout is not kept to") }
         if policy.hasRetryPriority { gaps.insert("retry_priority is not followed") }
         return RouteRetry(
             after: conditions, retries: policy.hasNumRetries ? Int(policy.numRetries.value) : 1,

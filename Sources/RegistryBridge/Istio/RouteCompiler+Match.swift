@@ -29,6 +29,10 @@ extension RouteCompiler {
         guard message.isUnderstood else { return self.never("its match") }
         for header in message.headers {
             guard header.isUnderstood else { return self.never("its match of the header \(header.name)") }
+            if Self.ofEnvoy.contains(header.name.lowercased()) {
+                self.note(
+                    "a condition of the header \(header.name) meets what the client has sent, and not what Envoy adds")
+            }
             match.fields.append(try Self.header(header))
         }
         for parameter in message.queryParameters {
@@ -42,6 +46,12 @@ extension RouteCompiler {
             && match.share == nil
         return isAlways ? .always : .request(match)
     }
+
+    /// Fields that Envoy adds before it looks for a route.
+    private static let ofEnvoy: Set<String> = [
+        "x-request-id", "x-forwarded-proto", "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count",
+        "x-envoy-internal", "x-envoy-external-address", "x-envoy-downstream-service-cluster",
+    ]
 
     /// A condition that is not understood: nobody knows which requests are meant.
     private mutating func never(_ what: String) -> Route.Match {

@@ -43,6 +43,18 @@ import Testing
         return any
     }
 
+    @Test("what is passed over is told")
+    func passedOver() throws {
+        let (routes, gaps) = try self.compile {
+            $0.match.headers = [.with { ($0.name, $0.exactMatch) = ("X-Forwarded-Proto", "http") }]
+            $0.route.priority = .high
+            $0.route.hedgePolicy = .init()
+            $0.route.retryPolicy.retryOn = "5xx"
+            $0.route.retryPolicy.perTryIdleTimeout.seconds = 1
+        }
+        #expect(routes.count == 1 && gaps.count == 4, "\(gaps)")
+    }
+
     // MARK: Pages of other origins
 
     private static let cors = "envoy.filters.http.cors"
