@@ -27,7 +27,7 @@ package struct IngressStages {
     /// The chain that a configuration asks for.
     package init(_ config: MesherConfig, _ policy: ProviderPolicy) {
         let first = LocalApplicationStage(
-            identity: config.identity, servicePorts: config.servicePorts, ownPorts: config.listeners.ports,
+            identity: config.identity, application: policy.application, ownPorts: config.listeners.ports,
             timeout: policy.timeout)
         self.inOrder =
             [first]

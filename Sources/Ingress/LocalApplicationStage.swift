@@ -17,21 +17,16 @@ struct LocalApplicationStage: Stage {
     static let name = "local-application"
 
     private let serviceName: String
-    private let endpoint: Endpoint?
-    private let streamEndpoint: Endpoint?
-    private let others: [Endpoint]
+    private let application: ApplicationEndpoints
     private let ownPorts: [Int]
     private let host: HeaderLine
     private let timeout: TimeAmount?
 
     /// - Parameter timeout: The longest wait for the application; `nil` for the listener's.
-    init(identity: ServiceIdentity, servicePorts: ServicePorts, ownPorts: [Int], timeout: Duration?) {
+    init(identity: ServiceIdentity, application: ApplicationEndpoints, ownPorts: [Int], timeout: Duration?) {
         self.timeout = timeout.map { TimeAmount($0) }
         self.serviceName = identity.name
-        self.endpoint = servicePorts["rest"].map { Endpoint(loopbackPort: $0, protocolName: "rest") }
-        self.streamEndpoint = servicePorts["grpc"].map { Endpoint(loopbackPort: $0, protocolName: "grpc") }
-        self.others = servicePorts.ports.filter { $0.name != "rest" }
-            .map { Endpoint(loopbackPort: $0.port, protocolName: $0.name) }
+        self.application = application
         self.ownPorts = ownPorts
         self.host = HeaderLine("Host", identity.name)
     }
@@ -54,14 +49,14 @@ struct LocalApplicationStage: Stage {
             return self.forward(&exchange, to: self.endpoint(exchange.isGRPC))
         }
         let port = exchange.requestHeaders.withValue(at: index) { Self.firstPort($0) }
-        if self.endpoint == nil, self.others.isEmpty {
+        if self.application.rest == nil, self.application.others.isEmpty {
             guard let port else { return .reject(ProxyError(.badRequest, "X-Forwarded-Port is no port")) }
             guard !self.ownPorts.contains(Int(port)) else {
                 return .reject(ProxyError(.destinationRefused, "X-Forwarded-Port is a port of the sidecar's own"))
             }
             return self.forward(&exchange, to: exchange.worker.localEndpoint(port, isGRPC: exchange.isGRPC))
         }
-        let asked = port.flatMap { port in self.others.first { $0.port == Int(port) } }
+        let asked = port.flatMap { port in self.application.others.first { $0.port == Int(port) } }
         return self.forward(&exchange, to: asked ?? self.endpoint(exchange.isGRPC))
     }
 
@@ -85,7 +80,7 @@ struct LocalApplicationStage: Stage {
         return port
     }
 
-    private func endpoint(_ isGRPC: Bool) -> Endpoint? { isGRPC ? self.streamEndpoint : self.endpoint }
+    private func endpoint(_ isGRPC: Bool) -> Endpoint? { isGRPC ? self.application.grpc : self.application.rest }
 
     private static func log(_ exchange: inout Exchange) {
         let source = exchange.resolveSource()

@@ -10,6 +10,9 @@ package final class ProviderPolicy: Sendable {
     package let resilience: ResiliencePolicy
     /// The longest wait for the local application; `nil` where nothing is written.
     package let timeout: Duration?
+    /// Where the local application listens; the same objects as long as its ports do not change, so that connections to it
+    /// are used on.
+    package let application: ApplicationEndpoints
     /// Marks and their limits.
     package let marks: Marks
     private let limits: [String: Int?]
@@ -22,6 +25,9 @@ package final class ProviderPolicy: Sendable {
         let (name, governance) = (config.identity.name, config.governance)
         let resilience = governance.resilience.policy(for: name, .provider)
         self.resilience = resilience
+        let ports = config.servicePorts
+        self.application =
+            old.flatMap { $0.application.ports == ports ? $0.application : nil } ?? ApplicationEndpoints(ports)
         // The original's: calls of the local application obey the consumer's key.
         self.timeout = governance.resilience.policy(for: name, .consumer).timeout
         if let old, old.resilience.breaker == resilience.breaker {
