@@ -90,6 +90,7 @@ struct DevFile: Sendable {
 
     private mutating func readServices(_ tree: ConfigTree) {
         guard self.isMap("services", tree), case .map(let entries, _) = tree else { return }
+        defer { self.refuseSameLabels() }
         for entry in entries {
             guard case .list(let elements, _) = entry.value else {
                 self.readInstance(entry.key, 0, entry.location, entry.value)
@@ -98,6 +99,17 @@ struct DevFile: Sendable {
             for (number, element) in elements.enumerated() {
                 self.readInstance(entry.key, number, entry.location, element)
             }
+        }
+    }
+
+    /// What a second instance is called may be the name of another service.
+    private mutating func refuseSameLabels() {
+        var labels: Set<String> = []
+        for id in self.instances.map(\.id) where !labels.insert(id.label).inserted {
+            let name = self.instances.first { $0.id.number == 0 && $0.id.label == id.label } ?? self.instances[0]
+            self.note(
+                name.location, "services.\(id.label)", "an instance of another service is called the same",
+                "give it another name")
         }
     }
 
