@@ -144,6 +144,20 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
   /// Clears the value of `outlierDetection`. Subsequent reads from it will return its default value.
   package mutating func clearOutlierDetection() {_uniqueStorage()._outlierDetection = nil}
 
+  package var protocolSelection: XDSCluster.ClusterProtocolSelection {
+    get {_storage._protocolSelection}
+    set {_uniqueStorage()._protocolSelection = newValue}
+  }
+
+  package var commonHTTPProtocolOptions: XDSCommonHttpProtocolOptions {
+    get {_storage._commonHTTPProtocolOptions ?? XDSCommonHttpProtocolOptions()}
+    set {_uniqueStorage()._commonHTTPProtocolOptions = newValue}
+  }
+  /// Returns true if `commonHTTPProtocolOptions` has been explicitly set.
+  package var hasCommonHTTPProtocolOptions: Bool {_storage._commonHTTPProtocolOptions != nil}
+  /// Clears the value of `commonHTTPProtocolOptions`. Subsequent reads from it will return its default value.
+  package mutating func clearCommonHTTPProtocolOptions() {_uniqueStorage()._commonHTTPProtocolOptions = nil}
+
   package var lbConfig: OneOf_LbConfig? {
     get {return _storage._lbConfig}
     set {_uniqueStorage()._lbConfig = newValue}
@@ -359,6 +373,41 @@ package nonisolated struct XDSCluster: @unchecked Sendable {
       .maglev,
       .clusterProvided,
       .loadBalancingPolicyConfig,
+    ]
+
+  }
+
+  /// Of Istio up to 1.9; typed_extension_protocol_options counts more.
+  package nonisolated enum ClusterProtocolSelection: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case useConfiguredProtocol // = 0
+    case useDownstreamProtocol // = 1
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .useConfiguredProtocol
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .useConfiguredProtocol
+      case 1: self = .useDownstreamProtocol
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .useConfiguredProtocol: return 0
+      case .useDownstreamProtocol: return 1
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [XDSCluster.ClusterProtocolSelection] = [
+      .useConfiguredProtocol,
+      .useDownstreamProtocol,
     ]
 
   }
@@ -1108,6 +1157,15 @@ package nonisolated struct XDSCommonHttpProtocolOptions: Sendable {
   /// Clears the value of `maxConnectionDuration`. Subsequent reads from it will return its default value.
   package mutating func clearMaxConnectionDuration() {self._maxConnectionDuration = nil}
 
+  package var maxStreamDuration: SwiftProtobuf.Google_Protobuf_Duration {
+    get {_maxStreamDuration ?? SwiftProtobuf.Google_Protobuf_Duration()}
+    set {_maxStreamDuration = newValue}
+  }
+  /// Returns true if `maxStreamDuration` has been explicitly set.
+  package var hasMaxStreamDuration: Bool {self._maxStreamDuration != nil}
+  /// Clears the value of `maxStreamDuration`. Subsequent reads from it will return its default value.
+  package mutating func clearMaxStreamDuration() {self._maxStreamDuration = nil}
+
   package var maxRequestsPerConnection: SwiftProtobuf.Google_Protobuf_UInt32Value {
     get {_maxRequestsPerConnection ?? SwiftProtobuf.Google_Protobuf_UInt32Value()}
     set {_maxRequestsPerConnection = newValue}
@@ -1123,6 +1181,7 @@ package nonisolated struct XDSCommonHttpProtocolOptions: Sendable {
 
   fileprivate var _idleTimeout: SwiftProtobuf.Google_Protobuf_Duration? = nil
   fileprivate var _maxConnectionDuration: SwiftProtobuf.Google_Protobuf_Duration? = nil
+  fileprivate var _maxStreamDuration: SwiftProtobuf.Google_Protobuf_Duration? = nil
   fileprivate var _maxRequestsPerConnection: SwiftProtobuf.Google_Protobuf_UInt32Value? = nil
 }
 
@@ -1239,9 +1298,20 @@ package nonisolated struct XDSHttpProtocolOptions: Sendable {
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
     // methods supported on all messages.
 
+    package var http2ProtocolOptions: XDSHttp2ProtocolOptions {
+      get {_http2ProtocolOptions ?? XDSHttp2ProtocolOptions()}
+      set {_http2ProtocolOptions = newValue}
+    }
+    /// Returns true if `http2ProtocolOptions` has been explicitly set.
+    package var hasHTTP2ProtocolOptions: Bool {self._http2ProtocolOptions != nil}
+    /// Clears the value of `http2ProtocolOptions`. Subsequent reads from it will return its default value.
+    package mutating func clearHTTP2ProtocolOptions() {self._http2ProtocolOptions = nil}
+
     package var unknownFields = SwiftProtobuf.UnknownStorage()
 
     package init() {}
+
+    fileprivate var _http2ProtocolOptions: XDSHttp2ProtocolOptions? = nil
   }
 
   package nonisolated struct AutoHttpConfig: Sendable {
@@ -1266,7 +1336,7 @@ fileprivate nonisolated let _protobuf_package = "mesher.xds"
 
 nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Cluster"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{4}\u{2}lb_policy\0\u{1}hosts\0\u{4}\u{2}max_requests_per_connection\0\u{3}circuit_breakers\0\u{3}tls_context\0\u{4}\u{3}http2_protocol_options\0\u{4}\u{2}dns_refresh_rate\0\u{3}dns_lookup_family\0\u{4}\u{2}outlier_detection\0\u{4}\u{4}ring_hash_lb_config\0\u{3}transport_socket\0\u{1}metadata\0\u{4}\u{2}common_lb_config\0\u{4}\u{6}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{3}cluster_type\0\u{3}respect_dns_ttl\0\u{4}\u{2}load_balancing_policy\0\u{4}\u{2}transport_socket_matches\0\u{4}\u{9}maglev_lb_config\0\u{4}\u{4}round_robin_lb_config\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{3}eds_cluster_config\0\u{3}connect_timeout\0\u{4}\u{2}lb_policy\0\u{1}hosts\0\u{4}\u{2}max_requests_per_connection\0\u{3}circuit_breakers\0\u{3}tls_context\0\u{4}\u{3}http2_protocol_options\0\u{4}\u{2}dns_refresh_rate\0\u{3}dns_lookup_family\0\u{4}\u{2}outlier_detection\0\u{4}\u{4}ring_hash_lb_config\0\u{3}transport_socket\0\u{1}metadata\0\u{3}protocol_selection\0\u{3}common_lb_config\0\u{4}\u{2}common_http_protocol_options\0\u{4}\u{4}load_assignment\0\u{4}\u{3}typed_extension_protocol_options\0\u{3}least_request_lb_config\0\u{3}cluster_type\0\u{3}respect_dns_ttl\0\u{4}\u{2}load_balancing_policy\0\u{4}\u{2}transport_socket_matches\0\u{4}\u{9}maglev_lb_config\0\u{4}\u{4}round_robin_lb_config\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -1282,6 +1352,8 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     var _dnsRefreshRate: SwiftProtobuf.Google_Protobuf_Duration? = nil
     var _dnsLookupFamily: XDSCluster.DnsLookupFamily = .auto
     var _outlierDetection: XDSOutlierDetection? = nil
+    var _protocolSelection: XDSCluster.ClusterProtocolSelection = .useConfiguredProtocol
+    var _commonHTTPProtocolOptions: XDSCommonHttpProtocolOptions? = nil
     var _lbConfig: XDSCluster.OneOf_LbConfig?
     var _transportSocket: XDSCluster.TransportSocket? = nil
     var _metadata: XDSMetadata? = nil
@@ -1314,6 +1386,8 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       _dnsRefreshRate = source._dnsRefreshRate
       _dnsLookupFamily = source._dnsLookupFamily
       _outlierDetection = source._outlierDetection
+      _protocolSelection = source._protocolSelection
+      _commonHTTPProtocolOptions = source._commonHTTPProtocolOptions
       _lbConfig = source._lbConfig
       _transportSocket = source._transportSocket
       _metadata = source._metadata
@@ -1376,7 +1450,9 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         }()
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._transportSocket) }()
         case 25: try { try decoder.decodeSingularMessageField(value: &_storage._metadata) }()
+        case 26: try { try decoder.decodeSingularEnumField(value: &_storage._protocolSelection) }()
         case 27: try { try decoder.decodeSingularMessageField(value: &_storage._commonLbConfig) }()
+        case 29: try { try decoder.decodeSingularMessageField(value: &_storage._commonHTTPProtocolOptions) }()
         case 33: try { try decoder.decodeSingularMessageField(value: &_storage._loadAssignment) }()
         case 36: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.Google_Protobuf_Any>.self, value: &_storage._typedExtensionProtocolOptions) }()
         case 37: try {
@@ -1494,8 +1570,14 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       try { if let v = _storage._metadata {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
       } }()
+      if _storage._protocolSelection != .useConfiguredProtocol {
+        try visitor.visitSingularEnumField(value: _storage._protocolSelection, fieldNumber: 26)
+      }
       try { if let v = _storage._commonLbConfig {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+      } }()
+      try { if let v = _storage._commonHTTPProtocolOptions {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 29)
       } }()
       try { if let v = _storage._loadAssignment {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 33)
@@ -1551,6 +1633,8 @@ nonisolated extension XDSCluster: SwiftProtobuf.Message, SwiftProtobuf._MessageI
         if _storage._dnsRefreshRate != rhs_storage._dnsRefreshRate {return false}
         if _storage._dnsLookupFamily != rhs_storage._dnsLookupFamily {return false}
         if _storage._outlierDetection != rhs_storage._outlierDetection {return false}
+        if _storage._protocolSelection != rhs_storage._protocolSelection {return false}
+        if _storage._commonHTTPProtocolOptions != rhs_storage._commonHTTPProtocolOptions {return false}
         if _storage._lbConfig != rhs_storage._lbConfig {return false}
         if _storage._transportSocket != rhs_storage._transportSocket {return false}
         if _storage._metadata != rhs_storage._metadata {return false}
@@ -1575,6 +1659,10 @@ nonisolated extension XDSCluster.DiscoveryType: SwiftProtobuf._ProtoNameProvidin
 
 nonisolated extension XDSCluster.LbPolicy: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROUND_ROBIN\0\u{1}LEAST_REQUEST\0\u{1}RING_HASH\0\u{1}RANDOM\0\u{1}ORIGINAL_DST_LB\0\u{1}MAGLEV\0\u{1}CLUSTER_PROVIDED\0\u{1}LOAD_BALANCING_POLICY_CONFIG\0")
+}
+
+nonisolated extension XDSCluster.ClusterProtocolSelection: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0USE_CONFIGURED_PROTOCOL\0\u{1}USE_DOWNSTREAM_PROTOCOL\0")
 }
 
 nonisolated extension XDSCluster.DnsLookupFamily: SwiftProtobuf._ProtoNameProviding {
@@ -2370,7 +2458,7 @@ nonisolated extension XDSHttp2ProtocolOptions: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension XDSCommonHttpProtocolOptions: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CommonHttpProtocolOptions"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}idle_timeout\0\u{4}\u{2}max_connection_duration\0\u{4}\u{3}max_requests_per_connection\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}idle_timeout\0\u{4}\u{2}max_connection_duration\0\u{3}max_stream_duration\0\u{4}\u{2}max_requests_per_connection\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2380,6 +2468,7 @@ nonisolated extension XDSCommonHttpProtocolOptions: SwiftProtobuf.Message, Swift
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._idleTimeout) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._maxConnectionDuration) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._maxStreamDuration) }()
       case 6: try { try decoder.decodeSingularMessageField(value: &self._maxRequestsPerConnection) }()
       default: break
       }
@@ -2397,6 +2486,9 @@ nonisolated extension XDSCommonHttpProtocolOptions: SwiftProtobuf.Message, Swift
     try { if let v = self._maxConnectionDuration {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     } }()
+    try { if let v = self._maxStreamDuration {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
     try { if let v = self._maxRequestsPerConnection {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     } }()
@@ -2406,6 +2498,7 @@ nonisolated extension XDSCommonHttpProtocolOptions: SwiftProtobuf.Message, Swift
   package static func ==(lhs: XDSCommonHttpProtocolOptions, rhs: XDSCommonHttpProtocolOptions) -> Bool {
     if lhs._idleTimeout != rhs._idleTimeout {return false}
     if lhs._maxConnectionDuration != rhs._maxConnectionDuration {return false}
+    if lhs._maxStreamDuration != rhs._maxStreamDuration {return false}
     if lhs._maxRequestsPerConnection != rhs._maxRequestsPerConnection {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -2610,18 +2703,33 @@ nonisolated extension XDSHttpProtocolOptions.ExplicitHttpConfig: SwiftProtobuf.M
 
 nonisolated extension XDSHttpProtocolOptions.UseDownstreamHttpConfig: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = XDSHttpProtocolOptions.protoMessageName + ".UseDownstreamHttpConfig"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}http2_protocol_options\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._http2ProtocolOptions) }()
+      default: break
+      }
+    }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._http2ProtocolOptions {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: XDSHttpProtocolOptions.UseDownstreamHttpConfig, rhs: XDSHttpProtocolOptions.UseDownstreamHttpConfig) -> Bool {
+    if lhs._http2ProtocolOptions != rhs._http2ProtocolOptions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -66,6 +66,7 @@ extension ConnectionPool {
         let share = scope.tickets.map { self.share(of: $0, worker) }
         let group = Group(key, endpoint, name, tls, missing: missing, share, self, worker)
         share?.groups.append(group)
+        if group.life?.idle != nil { self.lasting += 1 }
         self.groups[key] = group
         return group
     }

@@ -132,7 +132,9 @@ extension ConnectionPool {
 extension ConnectionPool.Group {
     /// Whether so many had better wait for shared connections that are coming than open another one.
     func isGrowing(for waiting: Int) -> Bool {
-        guard let most = self.life?.requests else { return self.connecting > 0 || self.shared.contains { $0.isPending } }
+        guard let most = self.life?.requests else {
+            return self.connecting > 0 || self.shared.contains { $0.isPending }
+        }
         let taken = self.shared.reduce(0) { $0 + ($1.isPending ? max(0, most - $1.served) : 0) }
         return self.connecting * most + taken >= waiting
     }

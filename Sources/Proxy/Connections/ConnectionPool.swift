@@ -71,13 +71,15 @@ package final class ConnectionPool {
         var count = 0 {
             didSet { self.shard.connections.add(self.count - oldValue) }
         }
+        /// How many clusters have its connections; others may come.
+        var scopes = 0
         /// Whether the pool knows it no more: the next request to its endpoint gets another.
         fileprivate(set) var isForgotten = false
 
         let key: Key
         /// Shows operators how many there are.
         fileprivate let shard: EndpointShard
-        fileprivate let pool: ConnectionPool
+        let pool: ConnectionPool
         let worker: Worker
         private var isPutOff = false
 
@@ -137,6 +139,8 @@ package final class ConnectionPool {
     var groups: [Key: Group] = [:]
     /// Those of clusters that limit their connections, by what counts them.
     var shares: [ObjectIdentifier: ClusterShare] = [:]
+    /// How many wait for as long as their clusters say.
+    var lasting = 0
     /// Those that requests have had lately, of clusters that say nothing of their connections: hashing a key with names takes
     /// longer than all the rest of the look-up.
     var recentGroups = IdentityCache<Group>()
@@ -224,6 +228,8 @@ package final class ConnectionPool {
     func limitIdle(to count: Int, for amount: TimeAmount? = nil) {
         var surplus = self.idleCount - count / self.loopCount
         for group in Array(self.groups.values) {
+            // What a cluster says of them goes on to hold.
+            let amount = group.life?.idle == nil ? amount : nil
             for connection in group.shared {
                 if count == 0, connection.isUnused {
                     connection.retire()
@@ -241,6 +247,14 @@ package final class ConnectionPool {
             }
         }
     }
+
+    /// Lets the idle connections of a group wait no longer than the longest time that clusters do not say.
+    func limitIdle(_ group: Group) {
+        for connection in group.shared { connection.limitIdle(Self.lastWait) }
+        for connection in group.idle { connection.limitIdle(Self.lastWait) }
+    }
+
+    private static var lastWait: TimeAmount { .seconds(15) }
 
     /// An idle connection is about to be closed: it must not be chosen any more.
     func removeIdle(_ connection: any SingleConnection) {
@@ -264,6 +278,7 @@ package final class ConnectionPool {
         guard group.count == 0, group.waiting.isEmpty else { return }
         self.groups[group.key] = nil
         group.isForgotten = true
+        if group.life?.idle != nil { self.lasting -= 1 }
         if let share = group.share, share.forget(group) { self.shares[ObjectIdentifier(share.tickets)] = nil }
         if self.recentGroups[group.endpoint] === group { self.recentGroups[group.endpoint] = nil }
     }

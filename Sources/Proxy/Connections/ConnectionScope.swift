@@ -143,6 +143,10 @@ package final class ConnectionScope {
         _ group: ConnectionPool.Group, at index: Int, of groups: inout [ConnectionPool.Group?]
     ) {
         while groups.count <= index { groups.append(nil) }
+        groups[index]?.scopeLeft()
+        group.scopes += 1
         groups[index] = group
     }
+
+    deinit { for group in self.groups + self.streamGroups { group?.scopeLeft() } }
 }

@@ -33,7 +33,7 @@ package final class HTTP2ClientConnection: HTTP2Connection {
     package private(set) var served = 0
     /// Whether it was not the upstream that wanted no more requests.
     package private(set) var isGivenUp = false
-    private let madeAt: NIODeadline
+    private var madeAt: NIODeadline
 
     init(worker: Worker, group: ConnectionPool.Group, settings: ProxySettings, isSecure: Bool) {
         self.group = group
@@ -211,7 +211,11 @@ extension HTTP2ClientConnection: SharedConnection {
     /// Until the upstream has said how many requests it takes, one may go ahead.
     package var isAvailable: Bool {
         !self.isRetired && !self.isClosed && self.nextStream < HTTP2.maxStreamID && !self.isUsedUp
-            && self.streams.count < (self.knowsLimits ? min(self.peerMaxStreams, self.settings.http2Streams) : 1)
+            && self.streams.count < (self.knowsLimits ? self.mostStreams : 1)
+    }
+
+    private var mostStreams: Int {
+        min(self.peerMaxStreams, self.group.life?.streams ?? self.settings.http2Streams, self.settings.http2Streams)
     }
 
     /// Whether its cluster wants another one for the next request.
@@ -225,6 +229,8 @@ extension HTTP2ClientConnection: SharedConnection {
     package var isUnused: Bool { self.streams.count == 0 }
 
     package func start() {
+        // What connecting and TLS have taken does not count.
+        self.madeAt = self.worker.now
         self.output.writeStaticString(HTTP2.preface)
         self.writeSettings([
             (.enablePush, 0), (.initialWindowSize, self.streamWindow),

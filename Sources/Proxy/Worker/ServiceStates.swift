@@ -67,7 +67,10 @@ struct ServiceStates {
         return state
     }
 
-    private mutating func forget(_ isThere: (Service) -> Bool) {
+    /// Drops the states of services that are gone.
+    ///
+    /// - Parameter isThere: Whether there still is a service of this name.
+    mutating func forget(_ isThere: (Service) -> Bool) {
         for slot in self.states.indices {
             guard let state = self.states[slot], !isThere(state.service) else { continue }
             self.states[slot] = nil

@@ -350,6 +350,13 @@ package final class Worker {
     /// Smaller ones are not what memory is short for.
     private static let worthCutting = 64 * 1024
 
+    /// Another mesh has come to this loop.
+    func arrived(_ mesh: Mesh) {
+        self.waits.arrived(mesh.services)
+        // Else what is gone keeps its connections until many others have come.
+        if self.pool.lasting > 0 { self.states.forget { mesh.has($0) } }
+    }
+
     /// What this loop keeps about a service or a host from one request to the next.
     ///
     /// Cost: a look into an array; a new state when there is a new value for the service, or when something else governs

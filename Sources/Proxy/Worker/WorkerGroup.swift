@@ -39,8 +39,8 @@ package final class WorkerGroup: Sendable {
                     eventLoop: loop, index: index, loopCount: count, mesh: mesh, governance: governance,
                     metrics: metrics, logger: logger, overload: overload, tls: tls, slot: slot, records: records,
                     ask: ask)
-                let waits = worker.waits
-                mesh.observe(on: loop) { waits.arrived($0.services) }
+                // Not weak: both live as long as the process.
+                mesh.observe(on: loop) { worker.arrived($0) }
                 worker.startReporting()
                 return NIOLoopBound(worker, eventLoop: loop)
             }.get()

@@ -117,7 +117,7 @@ struct HeldCluster: Sendable, Equatable {
         if message.hasOutlierDetection { settings.outliers = try Self.outliers(message.outlierDetection) }
         settings.isHTTP2 = Self.speaksHTTP2(message)
         settings.followsClient = Self.followsClient(message, &gaps)
-        settings.life = try Self.life(message)
+        settings.life = try Self.life(message, &gaps)
         return settings
     }
 
@@ -198,9 +198,11 @@ struct HeldCluster: Sendable, Equatable {
     /// How long its connections are used.
     ///
     /// - Source: Envoy's `common_http_protocol_options`, and the older `max_requests_per_connection`.
-    private static func life(_ message: XDSCluster) throws(ResourceMistake) -> ConnectionLife {
+    private static func life(_ message: XDSCluster, _ gaps: inout [String]) throws(ResourceMistake) -> ConnectionLife {
         var life = ConnectionLife()
-        let common = XDSHttpProtocolOptions.of(message)?.commonHTTPProtocolOptions ?? XDSCommonHttpProtocolOptions()
+        let options = XDSHttpProtocolOptions.of(message)
+        // The older place counts where the newer one is empty.
+        let common = options?.commonHTTPProtocolOptions ?? message.commonHTTPProtocolOptions
         let requests =
             common.hasMaxRequestsPerConnection
             ? common.maxRequestsPerConnection.value : message.maxRequestsPerConnection.value
@@ -211,12 +213,23 @@ struct HeldCluster: Sendable, Equatable {
             let age = try Duration(common.maxConnectionDuration, of: "max_connection_duration")
             if age > .zero { life.age = age }
         }
+        if common.hasMaxStreamDuration { gaps.append("max_stream_duration of a cluster is not kept to") }
+        let http2 = options?.http2 ?? message.http2ProtocolOptions
+        if http2.hasMaxConcurrentStreams {
+            guard http2.maxConcurrentStreams.value > 0 else {
+                throw ResourceMistake("max_concurrent_streams must be positive")
+            }
+            life.streams = Int(http2.maxConcurrentStreams.value)
+        }
         return life
     }
 
     /// Whether HTTP/2 is spoken for requests that came by it alone.
     private static func followsClient(_ message: XDSCluster, _ gaps: inout [String]) -> Bool {
-        switch XDSHttpProtocolOptions.of(message)?.upstreamProtocolOptions {
+        guard let options = XDSHttpProtocolOptions.of(message) else {
+            return message.protocolSelection == .useDownstreamProtocol
+        }
+        switch options.upstreamProtocolOptions {
         case .useDownstreamProtocolConfig?: return true
         case .autoConfig?:
             gaps.append("auto_config is not followed: HTTP/1.1 is spoken")
@@ -227,11 +240,23 @@ struct HeldCluster: Sendable, Equatable {
 
     /// Whether HTTP/2 is spoken to it, as to services of gRPC.
     private static func speaksHTTP2(_ message: XDSCluster) -> Bool {
-        if message.hasHTTP2ProtocolOptions { return true }
-        guard let options = XDSHttpProtocolOptions.of(message),
-            case .explicitHTTPConfig(let explicit)? = options.upstreamProtocolOptions,
+        guard let options = XDSHttpProtocolOptions.of(message) else {
+            return message.hasHTTP2ProtocolOptions && message.protocolSelection != .useDownstreamProtocol
+        }
+        guard case .explicitHTTPConfig(let explicit)? = options.upstreamProtocolOptions,
             case .http2ProtocolOptions? = explicit.protocolConfig
         else { return false }
         return true
+    }
+}
+
+extension XDSHttpProtocolOptions {
+    /// What it says of HTTP/2, wherever that stands.
+    fileprivate var http2: XDSHttp2ProtocolOptions {
+        switch self.upstreamProtocolOptions {
+        case .explicitHTTPConfig(let explicit)?: explicit.http2ProtocolOptions
+        case .useDownstreamProtocolConfig(let config)?: config.http2ProtocolOptions
+        case .autoConfig?, nil: XDSHttp2ProtocolOptions()
+        }
     }
 }

@@ -60,6 +60,33 @@ import Testing
         #expect(upstream.idleLimit == .seconds(seconds))
     }
 
+    @Test(
+        "what is said of idle connections holds when the listener's time changes, until the cluster says something else"
+    )
+    func idleOfChangedClusters() throws {
+        let bench = try ClusterBench("{}", more: ", connections: {idle: 60s}")
+        let loop = bench.loops[0]
+        bench.begin()
+        let upstream = loop.connect(0)
+        self.answer(upstream)
+        loop.worker.apply(ProxySettings())
+        #expect(upstream.idleLimit == .seconds(60))
+        try bench.configure("{}", more: ", connections: {idle: 0s}")
+        bench.begin()
+        bench.settle()
+        #expect(loop.dialled.count == 2 && upstream.idleLimit == .seconds(15))
+    }
+
+    @Test("a connection whose age is over before it is made takes one request")
+    func oldAtOnce() throws {
+        let bench = try ClusterBench("{}", more: ", protocol: http2, connections: {age: 10us}")
+        let client = bench.begin()
+        bench.loops[0].loop.advanceTime(by: .seconds(1))
+        let shared = bench.loops[0].connectShared(0, most: 1)
+        shared.stream(0).answer(["HTTP/1.1 200 OK"])
+        #expect(client.ends == 1 && bench.loops[0].dialled.count == 1)
+    }
+
     @Test("requests have what holds now")
     func changes() throws {
         let bench = try ClusterBench("{connections: 9}")

@@ -95,6 +95,19 @@ struct HeldClusterTests {
         #expect(held.gaps.isEmpty)
     }
 
+    @Test("what Istio up to 1.9 says of connections stands in the cluster itself")
+    func connectionsOfOldClusters() throws {
+        let (settings, gaps) = try Self.settings { cluster in
+            cluster.http2ProtocolOptions.maxConcurrentStreams.value = 7
+            cluster.protocolSelection = .useDownstreamProtocol
+            cluster.commonHTTPProtocolOptions.idleTimeout = .init(seconds: 5)
+            cluster.commonHTTPProtocolOptions.maxStreamDuration = .init(seconds: 5)
+        }
+        #expect(settings.followsClient && !settings.isHTTP2)
+        #expect(settings.life == ConnectionLife(idle: .seconds(5), streams: 7))
+        #expect(gaps.count == 1 && gaps[0].contains("max_stream_duration"))
+    }
+
     @Test("no requests and no time are no limits; the older field of a cluster counts too")
     func connectionsWithoutEnd() throws {
         var (settings, gaps) = try Self.settings { cluster in

@@ -91,8 +91,7 @@ final class RingWorld: @unchecked Sendable {
             connector: self.connector)
         self.worker.random = FastRandom(seed: schedule.seed())
         self.connector.world = self
-        let waits = self.worker.waits
-        self.mesh.observe(on: self.loop) { waits.arrived($0.services) }
+        self.mesh.observe(on: self.loop) { [worker] in worker.arrived($0) }
         self.changePlan()
         self.changeDirectory()
     }

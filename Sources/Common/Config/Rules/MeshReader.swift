@@ -257,6 +257,7 @@ struct MeshReader {
             self.problems.allowOnly(Self.connectionsShape, in: connections)
             settings.life.requests = self.number(connections["requests"], 1...Int(Int32.max))
             settings.life.idle = self.duration(connections["idle"])
+            settings.life.streams = self.number(connections["streams"], 1...Int(Int32.max))
             settings.life.age = self.duration(connections["age"])
             if let age = connections["age"], settings.life.age == .zero {
                 self.refuse(age, "such a connection takes no request", "write one such as 10m, or take it out")

@@ -50,6 +50,7 @@ extension MeshReader {
             .init("requests", .integer(1...Int(Int32.max)), "Most requests of one connection."),
             .init("idle", .duration(hasZero: true), "How long one waits for the next request; 0: for ever."),
             .init("age", .duration(hasZero: false), "How long after its beginning it takes requests."),
+            .init("streams", .integer(1...Int(Int32.max)), "Most requests at a time of one of HTTP/2."),
         ], isStrict: true)
 
     /// Places of a table of Maglev.

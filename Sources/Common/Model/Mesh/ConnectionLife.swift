@@ -13,9 +13,12 @@ package struct ConnectionLife: Sendable, Hashable {
     package var idle: Duration?
     /// The longest time from its beginning; `nil` for any length of time.
     package var age: Duration?
+    /// Most requests at a time of one connection of HTTP/2, from 1; `nil` for what the listener and the upstream allow.
+    package var streams: Int?
 
     /// - Parameter requests: See ``requests``.
-    package init(requests: Int? = nil, idle: Duration? = nil, age: Duration? = nil) {
+    package init(requests: Int? = nil, idle: Duration? = nil, age: Duration? = nil, streams: Int? = nil) {
+        self.streams = streams
         self.requests = requests
         self.idle = idle
         self.age = age

@@ -66,6 +66,7 @@ enum OldAnswers {
         let type: String
         let serviceName: String?
         let connectTimeoutMs: Int?
+        let maxRequestsPerConnection: UInt32?
         let lbType: String?
         let hosts: [Place]?
         let features: String?

@@ -66,6 +66,7 @@ struct OldTranslation {
         default: message.lbPolicy = .roundRobin
         }
         if cluster.features?.contains("http2") == true { message.http2ProtocolOptions = XDSHttp2ProtocolOptions() }
+        if let most = cluster.maxRequestsPerConnection { message.maxRequestsPerConnection.value = most }
         if let limits = cluster.circuitBreakers?.default {
             var thresholds = XDSCircuitBreakers.Thresholds()
             if let most = limits.maxConnections { thresholds.maxConnections.value = most }
