@@ -22,7 +22,7 @@ package struct OwnListeners: Sendable {
     private struct Place: Sendable {
         let listener: Listener
         let port: Int
-        /// The listener's address, or every one of the machine when it listens on all.
+        /// The listener's addresses, or every one of the machine when it listens on all.
         let addresses: [IPAddress]
         let isWildcard: Bool
 
@@ -58,9 +58,10 @@ package struct OwnListeners: Sendable {
             (.outgoing, config.grpcOutgoing), (.incoming, config.grpcIncoming),
         ]
         self.places = listeners.compactMap { listener, address in
-            guard let address, let ip = IPAddress(address.socketAddress) else { return nil }
+            guard let address else { return nil }
+            let own = ([address] + config.otherPlaces(of: address)).compactMap { IPAddress($0.socketAddress) }
             return Place(
-                listener: listener, port: address.port, addresses: address.isWildcard ? machine : [ip],
+                listener: listener, port: address.port, addresses: address.isWildcard ? machine : own,
                 isWildcard: address.isWildcard)
         }
     }

@@ -29,12 +29,30 @@ enum Descriptors {
 }
 
 /// Stopped first: from the first moment of a shutdown on, `/readyz` says so.
+///
+/// Where there is a limit, it also ends the wait for the registry: the application of a pod does not start before its
+/// sidecar is ready, and an outage of the registry must not stop every roll-out.
 actor ReadinessComponent: Component {
     private let readiness: Readiness
+    private let limit: Duration
+    private let logger: Logger
 
-    init(_ readiness: Readiness) { self.readiness = readiness }
+    /// - Parameter limit: How long to wait for the registry; zero for as long as it takes.
+    init(_ readiness: Readiness, limit: Duration, logger: Logger) {
+        self.readiness = readiness
+        self.limit = limit
+        self.logger = logger
+    }
 
     func run() async throws {
+        if self.limit > .zero {
+            try await Task.sleep(for: self.limit)
+            let missing = self.readiness.forgetRegistries().map(\.rawValue)
+            if !missing.isEmpty {
+                self.logger.warning(
+                    "ready without what is still missing", metadata: ["missing": "\(missing.joined(separator: ", "))"])
+            }
+        }
         while true { try await Task.sleep(for: .seconds(24 * 3600)) }
     }
 

@@ -69,11 +69,11 @@ import Testing
         arguments: [
             ("127.0.0.1:30101", 400), ("localhost:30101", 400), ("127.1:30101", 400), ("0:30101", 400),
             ("[::ffff:127.0.0.1]:30101", 400), ("127.0.0.1:30102", 403), ("localhost:30102", 403),
-            ("10.1.2.3:30101", 403),
+            ("10.1.2.3:30101", 403), ("[::1]:30101", 400), ("[fd00::3]:30101", 403),
         ])
     func own(authority: String, status: Int) throws {
         let values = [
-            "cse.protocols.http.listenAddress": "10.1.2.3:30101",
+            "cse.protocols.http.listenAddress": "10.1.2.3:30101", "mesher.instanceIPs": "10.1.2.3,fd00::3",
             "cse.protocols.rest-admin.listenAddress": "127.0.0.1:30102",
         ]
         let result = try self.ask("http://\(authority)/", services: ["localhost": ["rest://10.0.0.5:1"]], values)
@@ -99,7 +99,7 @@ import Testing
         arguments: [
             ("127.0.0.1:30101", true), ("0.0.0.0:30101", true), ("[::ffff:127.0.0.1]:30101", true),
             ("[64:ff9b::7f00:1]:30101", true), ("[64:ff9b::a00:5]:30101", false),
-            ("127.0.0.1:30102", true), ("127.0.0.1:30103", false), ("10.0.0.5:30101", false),
+            ("[::1]:30101", true), ("127.0.0.1:30102", true), ("127.0.0.1:30103", false), ("10.0.0.5:30101", false),
             // Its own service, as others call it.
             ("10.1.2.3:30101", false),
         ])

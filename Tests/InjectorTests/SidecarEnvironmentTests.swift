@@ -87,6 +87,18 @@ import Testing
         #expect(Injected.variables(sidecar)["mesher_listenIP"] == "$(INSTANCE_IP)")
     }
 
+    @Test("it is done before a pod with a grace of its own is killed")
+    func grace() throws {
+        func drain(_ seconds: Int?) throws -> String? {
+            let spec = seconds.map { ["terminationGracePeriodSeconds": $0] } ?? [:]
+            return try Injected(SamplePod(spec: spec)).variables["mesher_timeouts_drain"]
+        }
+        #expect(try drain(nil) == nil)
+        #expect(try drain(30) == nil)
+        #expect(try drain(90) == "85s")
+        #expect(try drain(3) == "1s")
+    }
+
     @Test("variables of the template win, but for the name by label and the ports")
     func template() throws {
         let yaml = """

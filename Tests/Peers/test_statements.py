@@ -233,8 +233,8 @@ RESTART = {
         "cse.protocols", "cse.service.registry", "ssl", "tracing", "localHealthCheck", "plugin", "cse.config",
     ],
 }  # fmt: skip
-# Said apart on the page of the registry, or of a stop: when the process ends, and how it leaves.
-AT_THE_END = {"mesher.timeouts.drain", "mesher.timeouts.farewell"}
+# Said apart on the page of the registry, or of a stop: when the process ends, how it leaves, and when it is there.
+AT_THE_END = {"mesher.timeouts.drain", "mesher.timeouts.farewell", "mesher.timeouts.notice", "mesher.timeouts.ready"}
 
 
 @pytest.mark.parametrize("change, rows", [("live", LIVE), ("restart", RESTART)])
@@ -258,7 +258,7 @@ def test_metrics_of_pages_are_on_the_page_of_metrics():
     known = set(re.findall(r"`(mesher_\w+)", text("docs/metrics.md")))
     known |= set(re.findall(r"`(mesher_injector_\w+)", text("docs/injector.md")))
     named = {(word, page) for page in PAGES for word in re.findall(r"`(mesher_[a-z0-9_]+)[`{]", prose(page))}
-    variables = {"mesher_listenIP", "mesher_timeouts_connect"}
+    variables = {"mesher_listenIP", "mesher_timeouts_connect", "mesher_timeouts_drain"}
     assert {each for each in named if each[0] not in known | variables} == set()
 
 

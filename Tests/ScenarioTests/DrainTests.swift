@@ -38,6 +38,24 @@ import Testing
         await origin.stop()
     }
 
+    @Test("others are served as before until they have learned of it, and only they")
+    func notice() async throws {
+        let origin = try await TestOrigin.start { _ in TestOrigin.response("here") }
+        let sidecar = try await TestSidecar.start(
+            services: [:], applicationPort: origin.port, ["mesher.timeouts.notice": "1s"])
+        let old = try await sidecar.connectIncoming()
+        let stopping = Task { try await sidecar.stop() }
+        #expect(await eventually { sidecar.sidecar.readiness.missing == ["draining"] })
+        for connection in [old, try await sidecar.connectIncoming()] {
+            try await connection.send("GET /x HTTP/1.1\r\nHost: cart\r\n\r\n")
+            let answer = await connection.read(until: "here")
+            #expect(answer.hasSuffix("here") && !answer.contains("Connection: close"))
+        }
+        #expect(await old.readToEnd().hasSuffix("here"), "an idle connection is closed at its end")
+        try await stopping.value
+        await origin.stop()
+    }
+
     @Test("what is still in flight when the time is over is cut, and the log says how much")
     func cut() async throws {
         let gate = Gate()

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import NIOCore
+
 /// An environment variable that stands for keys of the configuration.
 ///
 /// Those of the original and of the start script of its container, which this program needs no shell for.
@@ -74,6 +76,13 @@ package struct EnvironmentVariable: Sendable {
         Self(
             "HOSTING_SERVER_IP", overrides: true, ["service_description.instance_properties.nodeIP"],
             "Address of the node, published as the instance property `nodeIP`."),
+        Self("INSTANCE_IPS", overrides: true, ["mesher.instanceIPs"], "All addresses of the pod."),
+        Self("MESHER_ZONE", overrides: false, ["region.availableZone"], "Zone of the pod; may be empty."),
+        Self(
+            "KUBERNETES_SERVICE_HOST", overrides: false,
+            ["mesher.timeouts.notice", "mesher.timeouts.ready", "mesher.timeouts.drain", "mesher.workers"],
+            "Kubernetes sets it in every pod. Whatever its value, they are 5s, 10s and 25s then, and the CPU limit of the container, or 2 without one.",
+            values: Self.pod),
         Self(
             "MD", overrides: true, ["service_description.instance_properties.*"],
             "Instance properties, as `name=value|name=value`.", values: Self.properties),
@@ -95,24 +104,27 @@ package struct EnvironmentVariable: Sendable {
     }
 
     /// Those that are read elsewhere, and set no key.
-    private static let others = ["CHASSIS_CONF_DIR", "CHASSIS_HOME", "CSE_PROJECT_ID"]
+    private static let others = ["CHASSIS_CONF_DIR", "CHASSIS_HOME", "CSE_PROJECT_ID", "INSTANCE_IP"]
+    /// Where a zone is said by the pod.
+    static let zone = ConfigLocation("environment variable MESHER_ZONE")
+    /// What Kubernetes sets to nothing where the pod does not have it.
+    private static let mayBeEmpty: Set = ["MESHER_ZONE", "INSTANCE_IP", "INSTANCE_IPS"]
 
     /// What there is to say of variables that nobody reads, or that say nothing.
     static func problems(in environment: [String: String]) -> [ConfigProblem] {
         let known = Self.all.map(\.name) + Self.others
         // What is more common is set by any program, or by an image.
-        let own = known.filter { $0.count >= 8 && $0.contains("_") }
+        let own = known.filter { $0.count >= 8 && $0.contains("_") && !$0.hasPrefix("KUBERNETES_") }
         let families = Set(own.map { $0.prefix { $0 != "_" } })
         return environment.sorted { $0.key < $1.key }.compactMap { name, value in
             let location = ConfigLocation("environment variable \(name)")
             if own.contains(name), value.isEmpty {
+                if Self.mayBeEmpty.contains(name) { return nil }
                 return ConfigProblem(.note, at: location, "it is empty, which counts as not set")
             }
             guard !known.contains(name) else { return Self.strange(name, value, location) }
-            let meant =
-                families.contains(name.prefix { $0 != "_" })
-                ? own.first { Self.isSlip(name, of: $0) } : Self.key(inCapitals: name)
-            guard let meant, environment[meant] == nil else { return nil }
+            let slip = families.contains(name.prefix { $0 != "_" }) ? own.first { Self.isSlip(name, of: $0) } : nil
+            guard let meant = Self.key(inCapitals: name) ?? slip, environment[meant] == nil else { return nil }
             return ConfigProblem(.warning, at: location, "nobody reads it", remedy: "did you mean \(meant)?")
         }
     }
@@ -153,6 +165,19 @@ package struct EnvironmentVariable: Sendable {
         let parts = text.filter { !$0.isWhitespace }.split(separator: ":", omittingEmptySubsequences: false)
         // What is no ip:port goes on as it is, and is refused as a list of ports.
         return [("mesher.servicePorts", parts.count == 2 ? "rest:\(parts[1])" : text)]
+    }
+
+    /// What fits the life of a pod.
+    ///
+    /// Kubernetes needs a moment to tell others that it leaves, does not start the application
+    /// before the sidecar is ready, and ends the process 30 seconds after its signal. Without a limit of its own it sees all
+    /// processors of a node, which are there for others.
+    private static func pod(_: String) -> [(key: String, value: String)] {
+        let loops = ProcessorQuota.current.map { Int($0.rounded(.up)) } ?? 2
+        return [
+            ("mesher.timeouts.notice", "5s"), ("mesher.timeouts.ready", "10s"), ("mesher.timeouts.drain", "25s"),
+            ("mesher.workers", "\(min(max(1, loops), System.coreCount))"),
+        ]
     }
 
     private static func properties(_ text: String) -> [(key: String, value: String)] {

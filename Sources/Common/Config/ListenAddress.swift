@@ -12,6 +12,9 @@ package struct ListenAddress: Sendable, Equatable {
     package let socketAddress: SocketAddress
 
     /// Reads `ip:port` or `[ip]:port`.
+    ///
+    /// Also an IPv6 address without brackets, as `${INSTANCE_IP}:30101` becomes one: what is behind the last colon is the
+    /// port.
     package init(_ text: String) throws(ConfigMistake) {
         guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
             (0...65535).contains(port)
@@ -19,7 +22,7 @@ package struct ListenAddress: Sendable, Equatable {
         var host = text[..<colon]
         let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
         if isBracketed { host = host.dropFirst().dropLast() }
-        guard isBracketed == host.contains(":"),
+        guard !isBracketed || host.contains(":"),
             let address = try? SocketAddress(ipAddress: String(host), port: port)
         else { throw Self.mistake(in: text, "IP format error, input is [\(text)]") }
         self.host = String(host)
@@ -65,9 +68,11 @@ extension ListenAddress: CustomStringConvertible {
 }
 
 extension ConfigKind {
-    /// Four numbers, or IPv6 in brackets, and a port.
+    /// Four numbers, or IPv6 with or without brackets, and a port.
     static var addressShape: Shape {
-        .matching("(?:[0-9]{1,3}(?:\\.[0-9]{1,3}){3}|\\[[0-9a-fA-F:.]+(?:%[^\\]]+)?\\]):[+]?[0-9]+")
+        .matching(
+            "(?:[0-9]{1,3}(?:\\.[0-9]{1,3}){3}|\\[[0-9a-fA-F:.]+(?:%[^\\]]+)?\\]|[0-9a-fA-F:]+:[0-9a-fA-F:.]*(?:%[^\\]]+)?):[+]?[0-9]+"
+        )
     }
 }
 

@@ -18,10 +18,13 @@ package struct ListenerConfig: Sendable, Equatable {
     package var admin: ListenAddress?
     /// What a registry publishes of this instance.
     package var advertised: [AdvertisedEndpoint]
+    /// All addresses of the pod; whatever listens at one of them listens at all.
+    private let instanceHosts: [String]
 
     /// Reads the addresses.
     package init(_ reader: inout ConfigReader) {
         self.mode = reader.read(Keys.mode)
+        self.instanceHosts = Self.instanceHosts(&reader)
         let override = Self.listenIP(&reader)
         let http = (reader.read(Keys.http) ?? Self.standard).moved(to: override)
         let configuredGRPC = reader.read(Keys.grpc)
@@ -76,6 +79,33 @@ package struct ListenerConfig: Sendable, Equatable {
             return text
         }
         return reader.machineAddress()
+    }
+
+    /// The addresses of the pod, without brackets.
+    private static func instanceHosts(_ reader: inout ConfigReader) -> [String] {
+        let hosts = reader.read(Keys.instanceIPs).split(separator: ",").map { $0.filter { !$0.isWhitespace } }
+        if let host = hosts.first(where: { (try? ListenAddress("\($0.asHost):0")) == nil }) {
+            Self.note(
+                &reader, Keys.instanceIPs.name, "\"\(host)\" is no IP address",
+                remedy: "write the pod's addresses, with commas between them")
+        }
+        return hosts
+    }
+
+    /// Where else than at `address` the same is served: on the other addresses of the pod, and on the loopback of IPv6
+    /// where it is that of IPv4.
+    ///
+    /// A machine that is shared by applications is listened on just as it is told.
+    package func otherPlaces(of address: ListenAddress) -> [ListenAddress] {
+        // Whoever wants the kernel to choose a port cannot have the same one twice.
+        if address.port == 0 || self.mode == .perHost { return [] }
+        let isOutgoing = address == self.outgoing || address == self.grpcOutgoing
+        let hosts = isOutgoing ? ["127.0.0.1", "::1"] : self.instanceHosts
+        guard hosts.contains(address.host) else { return [] }
+        let configured = [self.outgoing, self.incoming, self.grpcOutgoing, self.grpcIncoming, self.admin]
+        return hosts.map { address.moved(to: $0) }.filter { place in
+            !configured.contains { $0.map(place.collides) ?? false }
+        }
     }
 
     private func noteCollisions(_ reader: inout ConfigReader) {
@@ -168,11 +198,16 @@ package struct ListenerConfig: Sendable, Equatable {
             "Replaces the IP address of every listenAddress; `auto`: by that of the interface of the default route, as containers need it."
         )
 
+        static let instanceIPs = ConfigKey(
+            "mesher.instanceIPs", .text, default: "",
+            "All IP addresses of the pod, with commas between them: listeners for others that have one of them are there on each. Also the environment variable `INSTANCE_IPS`."
+        )
+
         /// All of them, in the order of the reference.
         package static let all: [any AnyConfigKey] = [
             Self.mode, Self.http, Self.httpAdvertised, Self.grpc, Self.grpcAdvertised, Self.admin, Self.adminAdvertised,
             Self.adminEnable,
-            Self.listenIP,
+            Self.listenIP, Self.instanceIPs,
         ]
     }
 }

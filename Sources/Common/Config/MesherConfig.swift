@@ -89,6 +89,8 @@ package struct MesherConfig: Sendable {
                 "write \(RegistryConfig.Keys.scope.name): full, so that other applications may call this service")
         }
         let region = self.governance.region
+        // A pod says its zone in any case, to be of use where the files say the region.
+        if reader.store.entry(RegionConfig.Keys.zone.name)?.value.location == EnvironmentVariable.zone { return }
         guard !(region.name.isEmpty && region.region.isEmpty && region.zone.isEmpty), !region.isComplete else { return }
         let (present, missing) =
             region.zone.isEmpty

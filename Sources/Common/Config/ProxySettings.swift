@@ -58,6 +58,10 @@ package struct ProxySettings: Sendable, Equatable {
     package var linger: TimeAmount
     /// How long a graceful stop waits for requests in flight.
     package var drain: TimeAmount
+    /// How long incoming requests are taken as before when the stop begins, as a part of `drain`.
+    package var notice: TimeAmount
+    /// How long the sidecar is not ready for want of the registry's first answer; zero: as long as it takes.
+    package var ready: TimeAmount
 
     /// The defaults.
     package init() {
@@ -92,6 +96,8 @@ package struct ProxySettings: Sendable, Equatable {
         self.halfClosed = TimeAmount(reader.read(Keys.halfClosed))
         self.linger = TimeAmount(reader.read(Keys.linger))
         self.drain = TimeAmount(reader.read(Keys.drain))
+        self.notice = TimeAmount(reader.read(Keys.notice))
+        self.ready = TimeAmount(reader.read(Keys.ready))
     }
 
     /// The keys of ``ProxySettings``.
@@ -175,7 +181,14 @@ package struct ProxySettings: Sendable, Equatable {
             "How long a connection is read from after an error was answered, so that the client sees the answer.")
         static let drain = ConfigKey(
             "mesher.timeouts.drain", .duration(Self.times), default: .seconds(30),
-            "How long a graceful stop waits for requests in flight before it cuts them.")
+            "How long a graceful stop waits for requests in flight before it cuts them; in a pod 25s.")
+        static let notice = ConfigKey(
+            "mesher.timeouts.notice", .duration(.zero...(.seconds(60))), default: .zero,
+            "How long others are served as before when a graceful stop begins, half of `drain` at most, since they learn of it with a delay; in a pod 5s. Only where there are `servicePorts`."
+        )
+        static let ready = ConfigKey(
+            "mesher.timeouts.ready", .duration(.zero...(.seconds(3600))), default: .zero,
+            "How long `/readyz` waits for the first answer of the registry; 0s: as long as it takes; in a pod 10s.")
 
         /// The limits, in the order of the reference.
         package static let limits: [any AnyConfigKey] = [
@@ -188,6 +201,7 @@ package struct ProxySettings: Sendable, Equatable {
         package static let timeouts: [any AnyConfigKey] = [
             Self.requestHead, Self.keepAlive, Self.requestBody, Self.connect, Self.firstByte, Self.stream,
             Self.upstreamIdle, Self.http2Ping, Self.tunnel, Self.halfClosed, Self.linger, Self.drain,
+            Self.notice, Self.ready,
         ]
     }
 }

@@ -21,7 +21,7 @@ package final class Readiness: Sendable {
 
     private struct State {
         var isMet: [Condition: Bool]
-        var isDraining = false
+        var drainingSince: ContinuousClock.Instant?
         var lastWaiterID = 0
         var waiters: [Int: (Condition, CheckedContinuation<Void, Never>)] = [:]
     }
@@ -46,16 +46,29 @@ package final class Readiness: Sendable {
     }
 
     /// From now on not ready, since the process is stopping; load balancers look elsewhere.
-    package func beginDraining() { self.state.withLock { $0.isDraining = true } }
+    package func beginDraining() { self.state.withLock { $0.drainingSince = $0.drainingSince ?? .now } }
 
     /// Whether the process is stopping.
-    package var isDraining: Bool { self.state.withLock { $0.isDraining } }
+    package var isDraining: Bool { self.drainingSince != nil }
+    /// Since when it is stopping; `nil` when it is not.
+    package var drainingSince: ContinuousClock.Instant? { self.state.withLock { $0.drainingSince } }
+
+    /// Stops waiting for what others have to say.
+    ///
+    /// - Returns: What was missing of it.
+    package func forgetRegistries() -> [Condition] {
+        let missing = self.state.withLock { state in
+            [Condition.registry, .registryFile].filter { state.isMet[$0] == false }
+        }
+        for condition in missing { self.set(condition) }
+        return missing
+    }
 
     /// What is missing, in a fixed order; empty when ready.
     package var missing: [String] {
         self.state.withLock { state in
             let unmet = Condition.allCases.filter { state.isMet[$0] == false }.map(\.rawValue)
-            return state.isDraining ? unmet + ["draining"] : unmet
+            return state.drainingSince != nil ? unmet + ["draining"] : unmet
         }
     }
 

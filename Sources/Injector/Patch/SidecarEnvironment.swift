@@ -85,6 +85,10 @@ struct SidecarEnvironment {
             ("cse_protocols_http_listenAddress", Self.value("127.0.0.1:30101")),
             ("cse_protocols_rest-admin_listenAddress", Self.value("127.0.0.1:30102")),
         ]
+        // Kubernetes ends the process at the end of the pod's grace; the usual one is 30 s.
+        if let grace = self.pod.grace, grace != 30 {
+            computed.append(("mesher_timeouts_drain", Self.value("\(max(1, grace - 5))s")))
+        }
         let ports = try? self.wishes.servicePorts.map { text throws(ConfigMistake) in try ServicePorts(text) }
         if ports?.ports.contains(where: { $0.name == "grpc" || $0.name.hasPrefix("grpc-") }) ?? false {
             computed.append(("cse_protocols_grpc_listenAddress", Self.value("127.0.0.1:40101")))

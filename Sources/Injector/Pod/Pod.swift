@@ -69,6 +69,9 @@ package struct Pod: Sendable {
     /// Whether it is done when its containers have ended, as that of a Job.
     var ends: Bool { ["Never", "OnFailure"].contains(self.spec("restartPolicy")?.text ?? "") }
 
+    /// Seconds from its end on after which what still runs is killed, if it says so.
+    var grace: Int? { self.spec("terminationGracePeriodSeconds")?.integer }
+
     /// Whether limits or requests hold for all containers together.
     var hasResources: Bool {
         ["limits", "requests"].contains { self.spec("resources")?[$0].map { !$0.isEmpty } ?? false }

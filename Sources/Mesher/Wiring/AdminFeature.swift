@@ -39,6 +39,9 @@ struct AdminFeature: Feature {
         guard let address = self.wiring.config.listeners.admin, let (state, monitor) = self.shown else { return }
         let wiring = self.wiring
         self.install(.api, as: "admin", on: address, state, into: &supervisor)
+        for (index, place) in wiring.config.listeners.otherPlaces(of: address).enumerated() {
+            self.install(.api, as: "admin \(index + 2)", on: place, state, into: &supervisor)
+        }
         supervisor.add("monitor") { TrafficMonitorComponent(monitor) }
         if let address = wiring.config.admin.profiling {
             self.install(.profiles, as: "profiling", on: address, state, into: &supervisor)

@@ -7,7 +7,8 @@ struct ReadinessFeature: Feature {
     let wiring: Wiring
 
     func install(into supervisor: inout Supervisor) {
-        let readiness = self.wiring.readiness
-        supervisor.add("readiness") { ReadinessComponent(readiness) }
+        let (readiness, logger) = (self.wiring.readiness, self.wiring.logger)
+        let limit = self.wiring.readyLimit
+        supervisor.add("readiness") { ReadinessComponent(readiness, limit: limit, logger: logger) }
     }
 }

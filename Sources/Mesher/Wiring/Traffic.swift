@@ -35,8 +35,11 @@ struct Traffic: Sendable {
         let setup = Listener.Setup(workers: workers, metrics: wiring.metrics, logger: wiring.logger)
         let main = try await Listener.open(plan.main, setup)
         var listeners = [main]
-        for spec in plan.others {
-            if let listener = try await plan.open(spec, setup) { listeners.append(listener) }
+        for group in plan.others {
+            for spec in group {
+                guard let listener = try await plan.open(spec, setup) else { break }
+                listeners.append(listener)
+            }
         }
         wiring.readiness.set(.listeners)
         plan.report(listeners)

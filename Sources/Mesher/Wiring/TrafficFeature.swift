@@ -30,7 +30,16 @@ struct TrafficFeature: Feature {
     private func control(_ direction: Direction, _ budget: ConnectionBudget) -> TrafficControl {
         TrafficControl(
             listeners: self.traffic.listeners(direction), budgets: [budget], workers: self.traffic.workers,
-            logger: self.wiring.logger)
+            logger: self.wiring.logger, notice: self.notice(direction))
+    }
+
+    /// What is left of the time in which callers learn that this instance is leaving: the end of a registration has taken
+    /// its part of it.
+    private func notice(_ direction: Direction) -> @Sendable () -> Duration {
+        let (readiness, limit) = (self.wiring.readiness, self.wiring.notice)
+        // Without ports there is nothing that anybody calls.
+        if direction == .outgoing || self.wiring.config.servicePorts.ports.isEmpty { return { .zero } }
+        return { limit - (readiness.drainingSince.map { .now - $0 } ?? .zero) }
     }
 
     private func installMemory(into supervisor: inout Supervisor) {

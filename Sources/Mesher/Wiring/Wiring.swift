@@ -95,6 +95,10 @@ struct Wiring: Sendable {
     var logger: Logger { self.surroundings.logger }
     /// How long the graceful stop may take.
     var stopLimit: Duration { Duration(self.config.proxy.drain) }
+    /// How long others are served as before when it begins.
+    var notice: Duration { min(Duration(self.config.proxy.notice), self.stopLimit / 2) }
+    /// How long to wait for the registry before saying to be ready; zero for as long as it takes.
+    var readyLimit: Duration { Duration(self.config.proxy.ready) }
 
     /// Asks the registry for a service; `nil` where there is none to ask.
     var ask: (@Sendable (RegistryMessage) -> Bool)? {

@@ -170,11 +170,17 @@ import Testing
         #expect(try ListenAddress("0.0.0.0:1").isWildcard)
         let address = try ListenAddress("[fe80::1]:80")
         #expect(address.host == "fe80::1" && address.description == "[fe80::1]:80")
+        // As a placeholder of a pod's address leaves it.
+        let bare = try ListenAddress("fd00:10:244::5:30101")
+        #expect(bare.host == "fd00:10:244::5" && bare.description == "[fd00:10:244::5]:30101")
+        #expect(try ListenAddress("::1:80").isLoopback)
     }
 
     @Test(
         "refuses what is none",
-        arguments: ["127.0.0.0.1:6060", "localhost:80", "127.0.0.1", "1.1.1.1:x", "::1:80", ":80"])
+        arguments: [
+            "127.0.0.0.1:6060", "localhost:80", "127.0.0.1", "1.1.1.1:x", "fd00::1", "[1.1.1.1]:80", "::1:", ":80",
+        ])
     func refuses(text: String) { #expect(throws: ConfigMistake.self) { try ListenAddress(text) } }
 }
 

@@ -30,6 +30,40 @@ import Testing
         #expect(config.outgoing.description == outgoing && config.incoming?.description == incoming)
     }
 
+    @Test(
+        "what listens at one address of the pod listens at all; outgoing requests are taken on both loopbacks",
+        arguments: [
+            ("10.1.2.3:81", "10.1.2.3,fd00::1", ["[fd00::1]:81"]),
+            ("[fd00::1]:81", " fd00::1, 10.1.2.3 ", ["10.1.2.3:81"]), ("10.1.2.3:81", "10.1.2.3", []),
+            ("10.1.2.4:81", "10.1.2.3,fd00::1", []), ("10.1.2.3:0", "10.1.2.3,fd00::1", []),
+        ] as [(String, String, [String])])
+    func instanceAddresses(address: String, all: String, others: [String]) throws {
+        let (config, problems) = self.read([
+            Self.http: address, Self.admin: "127.0.0.1:82", "mesher.instanceIPs": all,
+        ])
+        #expect(problems.isEmpty)
+        #expect(config.otherPlaces(of: try #require(config.incoming)).map(\.description) == others)
+        #expect(config.otherPlaces(of: try #require(config.admin)).isEmpty)
+        let loopback = config.outgoing.port == 0 ? [] : ["[::1]:\(config.outgoing.port)"]
+        #expect(config.otherPlaces(of: config.outgoing).map(\.description) == loopback)
+        // What others are told is one address.
+        #expect(config.advertised.map(\.description) == ["rest://\(try #require(config.incoming))"])
+    }
+
+    @Test("a place that something else is told to take is left to it")
+    func takenPlaces() {
+        let (config, problems) = self.read([Self.http: "[::1]:81"])
+        #expect(problems.isEmpty && config.otherPlaces(of: config.outgoing).isEmpty)
+    }
+
+    @Test("per-host listens where it is told alone")
+    func perHostPlaces() {
+        let (config, _) = self.read([
+            Self.http: "10.1.2.3:81", "mesher.mode": "per-host", "mesher.instanceIPs": "10.1.2.3,fd00::1",
+        ])
+        #expect(config.otherPlaces(of: config.outgoing).isEmpty)
+    }
+
     @Test("a sidecar listens on no wildcard", arguments: ["0.0.0.0:81", "[::]:81"])
     func wildcard(address: String) {
         let (_, problems) = self.read([Self.http: address])
@@ -79,6 +113,7 @@ import Testing
             ([Self.http: "127.0.0.1:81", Self.admin: "127.0.0.1:81"], "127.0.0.1:81 is taken by the listener of HTTP"),
             ([Self.http: "10.1.2.3:81", Self.admin: "0.0.0.0:81"], "0.0.0.0:81 is taken by the listener of HTTP"),
             (["mesher.listenIP": "nowhere"], "\"nowhere\" is no IP address"),
+            (["mesher.instanceIPs": "10.1.2.3;fd00::1"], "\"10.1.2.3;fd00::1\" is no IP address"),
             (["mesher.mode": "edge"], "the mode edge is not active yet"), (["mesher.mode": "x"], "\"x\" is no mode"),
         ])
     func refuses(values: [String: String], text: String) {
@@ -108,6 +143,11 @@ import Testing
             ("REFRESH_INTERVAL", "5s", "cse.service.registry.refreshInterval", "5s"),
             ("MD", "a=1|b = 2", "service_description.instance_properties.b", " 2"),
             ("TLS_ENABLE", "true", "ssl.mesher.Provider.certFile", "/etc/ssl/meshercert/kubecfg.crt"),
+            ("INSTANCE_IPS", "10.1.2.3,fd00::1", "mesher.instanceIPs", "10.1.2.3,fd00::1"),
+            ("MESHER_ZONE", "z1", "region.availableZone", "z1"),
+            ("KUBERNETES_SERVICE_HOST", "10.96.0.1", "mesher.timeouts.notice", "5s"),
+            ("KUBERNETES_SERVICE_HOST", "10.96.0.1", "mesher.timeouts.ready", "10s"),
+            ("KUBERNETES_SERVICE_HOST", "10.96.0.1", "mesher.timeouts.drain", "25s"),
             ("SERVICE_NAME", "web", "service_description.name", "web"), ("APP_ID", "shop", "APPLICATION_ID", "shop"),
             ("CAS_INSTANCE_VERSION", "2", "service_description.version", "2"),
             ("cse_protocols_http_listenAddress", "1.1.1.1:1", "cse.protocols.http.listenAddress", "1.1.1.1:1"),

@@ -62,4 +62,31 @@ import Testing
     func limit(groups: String, files: [String: String], expected: Int?) {
         #expect(ProcessMemory.limit(groups: groups) { files[$0] } == expected)
     }
+
+    @Test(
+        "finds the smallest quota of processors likewise",
+        arguments: [
+            (
+                "0::/a/b\n",
+                ["/sys/fs/cgroup/a/b/cpu.max": "max 100000\n", "/sys/fs/cgroup/a/cpu.max": "150000 100000\n"], 1.5
+            ),
+            ("0::/\n", ["/sys/fs/cgroup/cpu.max": "50000 100000\n"], 0.5),
+            ("0::/\n", ["/sys/fs/cgroup/cpu.max": "max 100000\n"], nil),
+            (
+                "5:cpu,cpuacct:/x\n",
+                [
+                    "/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us": "200000\n",
+                    "/sys/fs/cgroup/cpu/x/cpu.cfs_period_us": "100000\n",
+                ],
+                2
+            ),
+            (
+                "5:cpu:/\n",
+                ["/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n"], nil
+            ),
+            ("0::/\n", ["/sys/fs/cgroup/cpu.max": "nonsense"], nil), ("", [:], nil),
+        ] as [(String, [String: String], Double?)])
+    func quota(groups: String, files: [String: String], expected: Double?) {
+        #expect(ProcessorQuota.processors(groups: groups) { files[$0] } == expected)
+    }
 }

@@ -181,6 +181,17 @@ private actor Reader: Component {
         #expect(readiness.missing.isEmpty)
         readiness.beginDraining()
         #expect(readiness.missing == ["draining"])
+        let since = readiness.drainingSince
+        readiness.beginDraining()
+        #expect(since != nil && readiness.drainingSince == since)
+    }
+
+    @Test("registries may be given up on, listeners may not")
+    func forgets() {
+        let readiness = Readiness([.listeners, .registry])
+        #expect(readiness.forgetRegistries() == [.registry])
+        #expect(readiness.missing == ["listeners"])
+        #expect(readiness.forgetRegistries().isEmpty)
     }
 
     @Test("a wait ends when its condition is met, or when it is cancelled")

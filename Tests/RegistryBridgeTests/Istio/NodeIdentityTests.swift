@@ -13,7 +13,8 @@ struct NodeIdentityTests {
     func pod() {
         let node = NodeIdentity(
             environment: [
-                "POD_NAME": "shop-1", "POD_NAMESPACE": "eu", "INSTANCE_IP": "10.1.2.3", "ISTIO_META_NETWORK": "n1",
+                "POD_NAME": "shop-1", "POD_NAMESPACE": "eu", "INSTANCE_IP": "10.1.2.3",
+                "INSTANCE_IPS": "10.1.2.3,fd00::3", "ISTIO_META_NETWORK": "n1", "NODE_NAME": "node-7",
                 "ISTIO_VERSION": "1.26.1", "SERVICE_ACCOUNT": "shop", "ISTIO_METAJSON_LABELS": #"{"app":"shop"}"#,
             ], host: "machine", address: "10.9.9.9", labels: ["app": "other", "version": "v1"],
             locality: Locality(region: "r", zone: "z"))
@@ -29,7 +30,8 @@ struct NodeIdentityTests {
         let texts = fields.filter { $0.key != "LABELS" }.mapValues(\.stringValue)
         #expect(
             texts == [
-                "NAME": "shop-1", "NAMESPACE": "eu", "INSTANCE_IPS": "10.1.2.3", "NETWORK": "n1",
+                "NAME": "shop-1", "NAMESPACE": "eu", "INSTANCE_IPS": "10.1.2.3,fd00::3", "NETWORK": "n1",
+                "NODE_NAME": "node-7",
                 "ISTIO_VERSION": "1.26.1", "SERVICE_ACCOUNT": "shop", "CLUSTER_ID": "Kubernetes",
                 "INTERCEPTION_MODE": "NONE",
             ])
@@ -44,6 +46,7 @@ struct NodeIdentityTests {
         #expect(message.cluster == "mesher.default")
         #expect(message.hasLocality == false)
         #expect(message.metadata.fields["LABELS"] == nil)
+        #expect(message.metadata.fields["INSTANCE_IPS"]?.stringValue == "10.9.9.9")
         #expect(message.metadata.fields["ISTIO_VERSION"]?.stringValue == "1.24.0")
         let alone = NodeIdentity(environment: [:], host: "machine", address: nil)
         #expect(alone.id == "sidecar~127.0.0.1~machine.default~default.svc.cluster.local")

@@ -17,6 +17,8 @@ package struct NodeIdentity: Sendable, Equatable {
     package let namespace: String
     /// Under which others reach the workload; without brackets.
     package let address: String
+    /// All of its addresses, with commas between them.
+    package let addresses: String
     /// What names of services end with.
     package let domain: String
     /// Whose mesh it is: the first part of all identities.
@@ -39,7 +41,7 @@ package struct NodeIdentity: Sendable, Equatable {
     private static let prefix = "ISTIO_META_"
     private static let usual = ["ISTIO_VERSION": "1.24.0", "CLUSTER_ID": "Kubernetes", "INTERCEPTION_MODE": "NONE"]
 
-    /// Reads `POD_NAME`, `POD_NAMESPACE`, `INSTANCE_IP`, `TRUST_DOMAIN`, `SERVICE_ACCOUNT`, `ISTIO_META_…`, and `ISTIO_METAJSON_LABELS`.
+    /// Reads `POD_NAME`, `POD_NAMESPACE`, `INSTANCE_IP`, `INSTANCE_IPS`, `TRUST_DOMAIN`, `SERVICE_ACCOUNT`, `ISTIO_META_…`, and `ISTIO_METAJSON_LABELS`.
     ///
     /// - Parameter host: What the pod is called where `POD_NAME` is not set.
     /// - Parameter address: Its address where `INSTANCE_IP` is not set.
@@ -52,6 +54,7 @@ package struct NodeIdentity: Sendable, Equatable {
         self.name = text("POD_NAME") ?? host
         self.namespace = text("POD_NAMESPACE") ?? "default"
         self.address = text("INSTANCE_IP") ?? address ?? "127.0.0.1"
+        self.addresses = text("INSTANCE_IPS") ?? self.address
         self.missing = text("INSTANCE_IP") == nil ? "INSTANCE_IP" : nil
         self.domain = domain
         self.trustDomain = text("TRUST_DOMAIN") ?? "cluster.local"
@@ -81,7 +84,7 @@ package struct NodeIdentity: Sendable, Equatable {
         var fields = self.metadata.mapValues { Google_Protobuf_Value(stringValue: $0) }
         fields["NAME"] = Google_Protobuf_Value(stringValue: self.name)
         fields["NAMESPACE"] = Google_Protobuf_Value(stringValue: self.namespace)
-        fields["INSTANCE_IPS"] = Google_Protobuf_Value(stringValue: self.address)
+        fields["INSTANCE_IPS"] = Google_Protobuf_Value(stringValue: self.addresses)
         if !self.labels.isEmpty {
             let labels = self.labels.mapValues { Google_Protobuf_Value(stringValue: $0) }
             fields["LABELS"] = Google_Protobuf_Value(structValue: Google_Protobuf_Struct(fields: labels))
