@@ -7,6 +7,7 @@ import Common
 @main
 enum Program {
     static func main() async {
+        NameResolver.adaptToPod()
         let arguments = CommandLineText.normalized(Array(CommandLine.arguments.dropFirst()))
         if let script = Completions.script(arguments) { return print(script, terminator: "") }
         await MesherCommand.main(arguments)

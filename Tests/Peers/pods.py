@@ -13,8 +13,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,8 @@ class Server(http.server.ThreadingHTTPServer):
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        body = json.dumps({"path": self.path, "host": self.headers["host"], "from": self.client_address[0]}).encode()
+        caller = self.client_address[0].removeprefix("::ffff:")
+        body = json.dumps({"path": self.path, "from": caller}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -119,12 +122,55 @@ def network():
             LIBC.setns(before.fileno(), CLONE_NEWNET)
 
 
+class Names:
+    """A DNS server that knows what `known` has, by its whole name; `asked` are the names that somebody looked for."""
+
+    def __init__(self, known):
+        self.known, self.asked = known, []
+        self.socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        self.socket.bind(("::", 53))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                query, asker = self.socket.recvfrom(1500)
+            except OSError:
+                return
+            if query:
+                self.socket.sendto(self.answer(query), asker)
+
+    def answer(self, query):
+        """RFC 1035 §4: one question, and the one address of its family that is known."""
+        labels, place = [], 12
+        while length := query[place]:
+            labels.append(query[place + 1 : place + 1 + length].decode())
+            place += 1 + length
+        question = query[12 : place + 5]
+        name, kind = ".".join(labels), int.from_bytes(question[-4:-2], "big")
+        self.asked.append(name)
+        address, record = self.known.get(name), b""
+        family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
+        if address and family and (":" in address) == (kind == 28):
+            data = socket.inet_pton(family, address)
+            record = b"\xc0\x0c" + question[-4:] + (5).to_bytes(4, "big") + len(data).to_bytes(2, "big") + data
+        flags = b"\x81\x80" if address else b"\x81\x83"
+        return query[:2] + flags + bytes([0, 1, 0, bool(record), 0, 0, 0, 0]) + question + record
+
+    def stop(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
 class Node:
-    """What pods are made with: the image's root, ConfigMaps by name, and names that DNS of a cluster would know."""
+    """What pods are made with: the image's root, ConfigMaps by name, and a DNS with what `hosts` has."""
 
     def __init__(self, folder, root):
         self.folder, self.root, self.maps, self.hosts, self.count = folder, root, {}, {}, 0
+        self.names = Names(self.hosts)
         self.stack = contextlib.ExitStack()
+        self.stack.callback(self.names.stop)
 
     def __enter__(self):
         return self
@@ -249,10 +295,13 @@ class Pod:
         for name, text in files.items():
             (token / name).write_text(text)
         yield token, TOKEN, "ro"
-        hosts = self.folder / "hosts"
-        names = {"localhost": "127.0.0.1", **self.node.hosts}
-        hosts.write_text("".join(f"{address} {name}\n" for name, address in names.items()))
+        hosts, resolver = self.folder / "hosts", self.folder / "resolv.conf"
+        hosts.write_text(f"127.0.0.1 localhost\n::1 localhost\n{self.addresses[0]} {self.name}\n")
         yield hosts, "etc/hosts", "ro"
+        server = GATEWAY6 if ":" in self.addresses[0] else GATEWAY
+        search = f"{self.namespace}.svc.cluster.local svc.cluster.local cluster.local"
+        resolver.write_text(f"search {search}\nnameserver {server}\noptions ndots:5\n")
+        yield resolver, "etc/resolv.conf", "ro"
         yield self.limits(container), "sys/fs/cgroup", "ro"
 
     def limits(self, container):

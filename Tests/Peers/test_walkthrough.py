@@ -87,7 +87,7 @@ def injected(discovery_type, *options, text=WORKLOADS):
 @contextlib.contextmanager
 def registry(node, address=pods.GATEWAY):
     """A service-center under its usual name."""
-    node.hosts["service-center.servicecomb"] = address
+    node.hosts["service-center.servicecomb.svc.cluster.local"] = address
     with node.folder.joinpath("registry").open("wb") as log:
         running = Registry(log, port=30100, options=("--listen", "[::]:30100"))
         try:
@@ -99,7 +99,7 @@ def registry(node, address=pods.GATEWAY):
 @contextlib.contextmanager
 def control_plane(node, address):
     """An istiod under its usual name, which knows the server at an address of its application."""
-    node.hosts["istiod.istio-system.svc"] = pods.GATEWAY
+    node.hosts["istiod.istio-system.svc.cluster.local"] = pods.GATEWAY
     node.maps["mesher-configmap-pilot"] = PILOT
     endpoint = {"backend": "server", "address": address, "labels": {"version": "1.0.0"}}
     state = {"services": [{"host": SERVER, "port": 9999, "endpoints": [endpoint]}]}
@@ -128,7 +128,7 @@ def check_walk(server, client, url):
         lambda: (found := answered())[0] == 200 and found, lambda: f"{answered()}\n{client.tail()}", 15
     )
     # It came from the sidecar of the server's own pod, and not from another one.
-    assert said["from"].endswith("127.0.0.1") and said["path"] == "/hello", said
+    assert said["from"] == "127.0.0.1" and said["path"] == "/hello", said
     labels = 'app="default",service_name="mesher-server"'
     for pod in (server, client):
         metrics = pod.ask("/v1/mesher/metrics")[1]
@@ -189,7 +189,7 @@ def test_both_families(node):
         for address in addresses:
             assert server.ask("/readyz", address=address)[0] == 200
             status, body = server.ask("/x", port=30101, address=address)
-            assert status == 200 and json.loads(body)["from"].endswith("127.0.0.1")
+            assert status == 200 and json.loads(body)["from"] == "127.0.0.1"
         for loopback in ("127.0.0.1", "[::1]"):
             proxied = client.curl("client", "-x", f"http://{loopback}:30101", "http://mesher-server/hello")
             assert proxied[0] == 200, (loopback, proxied)
@@ -214,7 +214,7 @@ def test_the_end_of_a_pod(node):
 
 def test_a_start_without_the_registry(node):
     """An outage of the registry does not keep applications from starting, unless somebody wants to wait."""
-    node.hosts["service-center.servicecomb"] = pods.GATEWAY
+    node.hosts["service-center.servicecomb.svc.cluster.local"] = pods.GATEWAY
     node.maps["mesher-configmap"] = {"mesher.yaml": "mesher: {timeouts: {ready: 2s}}\n"}
     client = node.pod(injected("sc")["mesher-client"])
     client.start(wait=False)
@@ -228,6 +228,20 @@ def test_a_start_without_the_registry(node):
     eventually(lambda: answer()[0] == 200, client.tail, 10)
     assert time.monotonic() - began >= 1.9
     assert "WARN" in client.tail() and "missing=registry" in client.tail()
+
+
+EGRESS = "egressRule: {apis: [{hosts: [api.example.org], ports: [{port: 9999, protocol: HTTP}]}]}\n"
+
+
+def test_names(node):
+    """An external host is asked for as it is written, whatever pods are told of a search list, which services need."""
+    node.hosts["api.example.org"] = "10.244.0.11"
+    node.maps["mesher-configmap"] = {"egress.yaml": EGRESS}
+    with registry(node):
+        server, client = both(node, "sc", "yes")
+        assert client.curl("client", "http://api.example.org:9999/hello")[1]["from"] == client.addresses[0]
+        assert {name for name in node.names.asked if "example" in name} == {"api.example.org"}
+        assert "service-center.servicecomb.svc.cluster.local" in node.names.asked
 
 
 def test_limits_of_the_container(node):
