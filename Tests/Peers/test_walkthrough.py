@@ -186,6 +186,7 @@ def test_both_families(node):
     with registry(node):
         addresses = ("10.244.0.11", "fd00:10:244::11")
         server, client = both(node, "sc", "yes", *addresses)
+        assert "address=10.244.0.11:30101 also=[fd00:10:244::11]:30101" in server.tail()
         for address in addresses:
             assert server.ask("/readyz", address=address)[0] == 200
             status, body = server.ask("/x", port=30101, address=address)

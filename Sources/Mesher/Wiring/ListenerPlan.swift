@@ -105,9 +105,9 @@ struct ListenerPlan {
         guard let first = listeners.first else { return }
         var metadata = metadata
         metadata["address"] = "\(first.address.text)"
-        if listeners.count > 1 {
-            metadata["also"] = "\(listeners.dropFirst().map(\.address.text).joined(separator: ", "))"
-        }
+        // Both loopbacks are one place to whoever reads this.
+        let others = listeners.dropFirst().filter { !$0.spec.isOptional }.map(\.address.text)
+        if !others.isEmpty { metadata["also"] = "\(others.joined(separator: ", "))" }
         self.wiring.logger.notice(text, metadata: metadata)
     }
 }
