@@ -27,7 +27,8 @@ from harness import REPOSITORY, eventually
 GATEWAY, GATEWAY6 = "10.244.0.1", "fd00:10:244::1"
 TOOLS = ("ip", "unshare", "nsenter", "chroot", "mount", "setpriv", "curl")
 HOME = "opt/mesher"
-IMAGE = {"PATH": "/opt/mesher", "CHASSIS_HOME": "/opt/mesher/", "mesher_listenIP": "auto"}
+LAST = (REPOSITORY / "packaging/Containerfile").read_text().rpartition("FROM ")[2]
+IMAGE = dict(pair.split("=", 1) for pair in re.search(r"^ENV (.*)$", LAST, re.M)[1].split())
 TOKEN = "var/run/secrets/kubernetes.io/serviceaccount"
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
