@@ -69,6 +69,29 @@ def test_services_with_rules_of_files(plane):
         eventually(lambda: sidecar.get("istioserver").error == "no_endpoint", "the endpoints are there", seconds=15)
 
 
+def test_a_subset_that_goes_with_its_route_fails_no_request(plane):
+    """Its cluster is there until the routes have changed, however long the endpoints take."""
+    with_it = plane.mesh.services[0]
+    without = copy.deepcopy(with_it)
+    without["subsets"].pop("v3")
+    without["routes"] = [{"match": {"prefix": "/"}, "route": {"cluster": "@v1"}}]
+    with Sidecar(plane, REGISTRY, router="router: {infra: pilot}\n") as sidecar:
+        assert sidecar.get("istioserver:8080").status == 200
+        plane.delay = 0.3
+        statuses = set()
+
+        def shares():
+            statuses.update(sidecar.get("istioserver:8080").status for _ in range(20))
+            return set(sidecar.shares("istioserver:8080", 20))
+
+        for _ in range(2):
+            plane.mesh.services[0] = without
+            eventually(lambda: shares() == {"v1"}, "the route is still there", seconds=20)
+            plane.mesh.services[0] = with_it
+            eventually(lambda: {"v3", "v3b"} <= shares(), "the route is not back", seconds=20)
+        assert statuses == {200}
+
+
 STREAMS = {
     "pilot": 'router: {infra: pilot, address: "http://127.0.0.1:<streams>"}\n',
     "pilotv2": 'router: {infra: pilotv2, address: "http://127.0.0.1:<streams>"}\n',

@@ -7,6 +7,7 @@ Ports have names there, which are all `http`; a subset is known by its labels.
 import http.server
 import json
 import threading
+import time
 from urllib.parse import unquote
 
 from .scenario import members
@@ -26,10 +27,13 @@ def milliseconds(duration):
 
 
 class RestPlane:
-    """Serves a `scenario.Mesh`. `faults` are the filters of its listeners; with `status` every answer is a failure."""
+    """Serves a `scenario.Mesh`. `faults` are the filters of its listeners; with `status` every answer is a failure.
+
+    `delay`: seconds that registrations take.
+    """
 
     def __init__(self, mesh, faults=(), address=("127.0.0.1", 0)):
-        self.mesh, self.faults, self.status, self.asked = mesh, list(faults), 200, []
+        self.mesh, self.faults, self.status, self.asked, self.delay = mesh, list(faults), 200, [], 0
         plane = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -70,6 +74,7 @@ class RestPlane:
             case ["v1", "registration"]:
                 return [{"service-key": key(each), "hosts": self.hosts(key(each))} for each in self.services]
             case ["v1", "registration", name]:
+                time.sleep(self.delay)
                 return {"hosts": self.hosts(name)}
             case ["v1", kind, *names, _, node] if node.count("~") == 3:
                 match kind, names:

@@ -27,6 +27,8 @@ package actor PolledControlPlane: ControlPlaneClient {
     private var tables: [UInt16: OldAnswers.Table] = [:]
     /// `nil` until everything was answered once.
     private var translation: OldTranslation?
+    /// What was told of clusters last.
+    private var clusters: [XDSCluster] = []
     /// What was handed over, by name.
     private var told: [ResourceKind: [String: Data]] = [:]
     private var count = 0
@@ -106,10 +108,20 @@ package actor PolledControlPlane: ControlPlaneClient {
                 "connected to the control plane", metadata: ["protocol": "\(ControlPlaneStatus.Form.version1.rawValue)"]
             )
         }
-        if let clusters = self.translation?.clusters {
-            await self.tell(.cluster, clusters.map { ($0.name, $0) }, isWhole: true)
-        }
-        return await self.tellWanted(isAgain: true)
+        // What is gone goes last: until the routes are told, requests go by those of before.
+        let clusters = self.translation?.clusters ?? []
+        let names = Set(clusters.map(\.name))
+        let gone = self.clusters.filter { !names.contains($0.name) }
+        self.clusters = clusters + gone
+        await self.tellClusters()
+        guard await self.tellWanted(isAgain: true) else { return false }
+        self.clusters = clusters
+        await self.tellClusters()
+        return true
+    }
+
+    private func tellClusters() async {
+        await self.tell(.cluster, self.clusters.map { ($0.name, $0) }, isWhole: true)
     }
 
     /// Hands over the tables and the endpoints that are wanted.

@@ -73,10 +73,17 @@ package actor SubsetReader {
             self.isDue = true
             self.subsets = subsets
             // A rule for a host may stand in either namespace.
-            let others = subsets.compactMap { place.namespace(of: $0.host) }
+            let others = subsets.compactMap { place.namespace(of: $0.host) }.filter(Self.isLabel)
             self.namespaces = subsets.isEmpty ? [] : Set(others + [place.namespace])
         }
         self.news.send(.wanted)
+    }
+
+    /// Whether a text may stand in a path: a cluster's name says what it likes.
+    ///
+    /// - Source: RFC 1123 §2.1, to which the names of namespaces keep.
+    private static func isLabel(_ text: String) -> Bool {
+        !text.isEmpty && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }
     }
 
     /// Asks when there is something to ask, until cancelled; then the connections are closed.
