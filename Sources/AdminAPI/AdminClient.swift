@@ -52,17 +52,9 @@ package enum AdminClient {
             defer { Task { try? await client.shutdown() } }
             answer = try await client.whole(request, limit: Self.limit, timeout: .seconds(5))
         } catch {
-            let words = ConnectionFailure.text(error, within: .seconds(5))
-            throw Failure(
-                description: "no sidecar answers at \(address) (\(words)); start it with cse.protocols.rest-admin, "
-                    + remedy)
+            throw Self.silence(address, error, otherwise: remedy)
         }
-        guard answer.status == 200 else {
-            let mistake = try? JSONDecoder().decode(Mistake.self, from: answer.body)
-            throw Failure(
-                description: mistake?.error
-                    ?? String(decoding: answer.body, as: UTF8.self).trimmed)
-        }
+        guard answer.status == 200 else { throw Self.refusal(answer.body) }
         do {
             return try JSONDecoder().decode(Answer.self, from: answer.body)
         } catch {
@@ -70,7 +62,21 @@ package enum AdminClient {
         }
     }
 
-    private static func client() -> HTTPClient {
+    /// Nobody answers.
+    static func silence(_ address: String, _ error: any Error, otherwise remedy: String) -> Failure {
+        let words = ConnectionFailure.text(error, within: .seconds(5))
+        return Failure(
+            description: "no sidecar answers at \(address) (\(words)); start it with cse.protocols.rest-admin, "
+                + remedy)
+    }
+
+    /// The sidecar does not do what it is asked for.
+    static func refusal(_ body: Data) -> Failure {
+        let mistake = try? JSONDecoder().decode(Mistake.self, from: body)
+        return Failure(description: mistake?.error ?? String(decoding: body, as: UTF8.self).trimmed)
+    }
+
+    static func client() -> HTTPClient {
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
         // Nobody listens: that is the answer.
         configuration.connectionPool.retryConnectionEstablishment = false

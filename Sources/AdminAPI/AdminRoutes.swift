@@ -83,6 +83,13 @@ struct AdminRoutes: Sendable {
                 .get, "/v1/mesher/traffic/stream", "The same once a second, as server-sent events.",
                 content: "text/event-stream"
             ) { try TrafficStream.response(self.state, isHead: $0.request.method == .head) },
+            ServedEndpoint(
+                .get, "/v1/mesher/tap", "Requests as they end, a line of JSON each.", content: TapStream.type,
+                queries: TapStream.queries, isGuarded: !self.state.admin.token.isEmpty
+            ) { call in
+                if !self.state.admin.token.isEmpty { try self.demandToken(call.request) }
+                return try TapStream.response(self.state, call.request)
+            },
             ServedEndpoint(.get, "/v1/mesher/services", "Services: instances, ejections, breakers, connections.") { _ in
                 try ServedAnswer.json(ServicesBody(self.state))
             },
@@ -92,9 +99,9 @@ struct AdminRoutes: Sendable {
             ServedEndpoint(.get, "/v1/mesher/log-level", "What is logged.") { _ in
                 try ServedAnswer.json(["level": String(describing: self.state.logLevel.get().logName)])
             },
-            ServedEndpoint(.put, "/v1/mesher/log-level", "Changes it until the next restart; needs the token.") {
-                try await self.setLogLevel($0)
-            },
+            ServedEndpoint(
+                .put, "/v1/mesher/log-level", "Changes it until the next restart; needs the token.", isGuarded: true
+            ) { try await self.setLogLevel($0) },
             ServedEndpoint(.post, "/v1/mesher/explain", "What would become of a request.") {
                 try await self.explain($0.request)
             },
@@ -176,7 +183,7 @@ struct AdminRoutes: Sendable {
         return try ServedAnswer.json(LevelBody(level: String(describing: level.logName)))
     }
 
-    /// - Source: promise T6: changes need a token.
+    /// - Source: promise T6: changes need a token, and so do single requests where there is one.
     private func demandToken(_ request: Request) throws(Refusal) {
         let token = self.state.admin.token
         guard !token.isEmpty else {

@@ -38,6 +38,10 @@ package struct AdminState: Sendable {
         package var controlPlane: @Sendable () -> ControlPlaneStatus.Value? = { nil }
         /// The same of a second one, which is asked by streams where services come by Istio's first API.
         package var streams: @Sendable () -> ControlPlaneStatus.Value? = { nil }
+        /// Shows requests as they end.
+        package var tap: @Sendable (TapFilter) async throws -> RequestTap = { _ in
+            RequestTap(fetch: { [] }, end: {})
+        }
         /// Says what would become of a request; throws when the question is none.
         package var explain: @Sendable (ExplainQuestion) throws -> Explanation
 

@@ -23,8 +23,9 @@ struct OpenAPIDocument: Encodable {
 
     struct Parameter: Encodable {
         let name: String
-        let `in` = "path"
-        let required = true
+        let `in`: String
+        let required: Bool
+        let description: String?
         let schema = ["type": "string"]
     }
 
@@ -56,6 +57,13 @@ struct OpenAPIDocument: Encodable {
         var paths: [String: [String: Operation]] = [:]
         for endpoint in endpoints {
             let names = endpoint.path.split(separator: "/").filter { $0.hasPrefix("{") }
+            let parameters =
+                names.map {
+                    Parameter(name: String($0.dropFirst().dropLast()), in: "path", required: true, description: nil)
+                }
+                + endpoint.queries.map {
+                    Parameter(name: $0.name, in: "query", required: false, description: $0.summary)
+                }
             let isJSON = endpoint.content == "application/json"
             let answer = Answer(
                 description: endpoint.summary,
@@ -65,8 +73,8 @@ struct OpenAPIDocument: Encodable {
                 content: ["application/json": Content(schema: ["$ref": "#/components/schemas/Error"])])
             paths[endpoint.path, default: [:]][endpoint.method.rawValue.lowercased()] = Operation(
                 summary: endpoint.summary,
-                parameters: names.isEmpty ? nil : names.map { Parameter(name: String($0.dropFirst().dropLast())) },
-                security: endpoint.method == .put ? [["token": []]] : nil,
+                parameters: parameters.isEmpty ? nil : parameters,
+                security: endpoint.isGuarded ? [["token": []]] : nil,
                 responses: ["200": answer, "default": mistake])
         }
         self.paths = paths

@@ -6,7 +6,6 @@ import HTTPTypes
 import Hummingbird
 import NIOCore
 import Serving
-import Synchronization
 
 /// The traffic document once a second, as server-sent events.
 ///
@@ -15,35 +14,13 @@ enum TrafficStream {
     /// Watchers at a time.
     static let most = 20
 
-    private static let watchers = Atomic<Int>(0)
-
-    /// One of the places, which is given back once, whatever becomes of the answer.
-    private final class Place: Sendable {
-        private let isTaken = Atomic(true)
-
-        init?() {
-            let (_, count) = TrafficStream.watchers.wrappingAdd(1, ordering: .relaxed)
-            guard count <= TrafficStream.most else {
-                self.leave()
-                return nil
-            }
-        }
-
-        deinit { self.leave() }
-
-        func leave() {
-            guard self.isTaken.exchange(false, ordering: .relaxed) else { return }
-            TrafficStream.watchers.wrappingSubtract(1, ordering: .relaxed)
-        }
-    }
+    private static let places = WatcherPlaces(TrafficStream.most)
 
     /// An answer that goes on until the client leaves or the process stops.
     static func response(_ state: AdminState, isHead: Bool) throws(Refusal) -> Response {
         let headers: HTTPFields = [.contentType: "text/event-stream"]
         if isHead { return Response(status: .ok, headers: headers) }
-        guard let place = Place() else {
-            throw Refusal(.serviceUnavailable, "\(Self.most) are watching already")
-        }
+        let place = try self.places.take()
         return Response(
             status: .ok, headers: headers,
             body: ResponseBody { writer in

@@ -120,7 +120,10 @@ struct InjectCommand: ParsableCommand {
     }
 
     private func write(_ text: String) throws {
-        guard let output = self.output, output != "-" else { return Console.write(text) }
+        guard let output = self.output, output != "-" else {
+            Console.write(text)
+            return
+        }
         do {
             try Data(text.utf8).write(to: URL(fileURLWithPath: output))
         } catch {

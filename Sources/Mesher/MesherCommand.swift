@@ -33,6 +33,7 @@ struct MesherCommand: AsyncParsableCommand {
               mesher config       what holds, and where it is written
               mesher explain GET http://cart/   what becomes of a request, and why
               mesher top          what traffic is like, live
+              mesher tap cart     calls of a service as they end
               mesher              the sidecar that conf/ beside the binary describes
               mesher --config /etc/mesher/mesher.yaml --service-ports rest:8080
               mesher --cse.protocols.http.listenAddress=10.1.2.3:30101
@@ -43,8 +44,8 @@ struct MesherCommand: AsyncParsableCommand {
         version: "mesher \(BuildInfo.sourceVersion)",
         subcommands: [
             RunCommand.self, CheckCommand.self, ConfigCommand.self, ExplainCommand.self, TopCommand.self,
-            QuickstartCommand.self, DevCommand.self, RegistryCommand.self, InjectorCommand.self, InjectCommand.self,
-            VersionCommand.self, ReferenceCommand.self,
+            TapCommand.self, QuickstartCommand.self, DevCommand.self, RegistryCommand.self, InjectorCommand.self,
+            InjectCommand.self, VersionCommand.self, ReferenceCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

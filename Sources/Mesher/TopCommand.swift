@@ -3,7 +3,6 @@
 import AdminAPI
 import ArgumentParser
 import Common
-import Dispatch
 import FoundationEssentials
 import Glibc
 
@@ -45,8 +44,8 @@ struct TopCommand: AsyncParsableCommand {
         // Given back as it was, also when a signal ends the program.
         if isScreen { Console.write("\u{1b}[?1049h\u{1b}[?25l") }
         defer { if isScreen { Console.write(Self.leaving) } }
-        let signals = isScreen ? TopSignals.leave() : []
-        defer { signals.forEach { $0.cancel() } }
+        let signals = isScreen ? StopSignals { Self.leave() } : nil
+        defer { signals?.end() }
         while true {
             let text: String
             do {
@@ -66,29 +65,19 @@ struct TopCommand: AsyncParsableCommand {
         }
     }
 
-    static let leaving = "\u{1b}[?25h\u{1b}[?1049l"
+    private static let leaving = "\u{1b}[?25h\u{1b}[?1049l"
+
+    /// Gives the terminal back and ends.
+    private static func leave() {
+        Console.write(Self.leaving)
+        Glibc.exit(0)
+    }
 
     private func json(_ document: TrafficDocument) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         if self.once { encoder.outputFormatting.insert(.prettyPrinted) }
         return String(decoding: try encoder.encode(document), as: UTF8.self) + "\n"
-    }
-}
-
-/// Gives the terminal back when the program is ended.
-private enum TopSignals {
-    static func leave() -> [any DispatchSourceSignal] {
-        [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
-                Console.write(TopCommand.leaving)
-                exit(0)
-            }
-            source.resume()
-            return source
-        }
     }
 }
 
@@ -170,7 +159,7 @@ struct TopScreen {
     }
 
     /// What comes from other machines must not drive this terminal.
-    private static func clean(_ text: String) -> String {
+    static func clean(_ text: String) -> String {
         var line: [UInt8] = []
         LineEscaper.appendText(text.rawSpan, to: &line, upTo: 500)
         return String(decoding: line, as: UTF8.self)

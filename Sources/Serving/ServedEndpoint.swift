@@ -13,6 +13,20 @@ package struct ServedEndpoint: Sendable {
         package let parameters: [String: String]
     }
 
+    /// A parameter behind the `?`, which may be left out.
+    package struct Query: Sendable {
+        /// Its name.
+        package let name: String
+        /// One sentence.
+        package let summary: String
+
+        /// A parameter.
+        package init(_ name: String, _ summary: String) {
+            self.name = name
+            self.summary = summary
+        }
+    }
+
     /// What answers; whatever it throws is an answer of 500, but for a ``Refusal``.
     package typealias Handler = @Sendable (Call) async throws -> Response
 
@@ -24,18 +38,24 @@ package struct ServedEndpoint: Sendable {
     package let summary: String
     /// The content type of its answer.
     package let content: String
+    /// What may be asked for behind the `?`.
+    package let queries: [Query]
+    /// Whether it answers nobody without the token.
+    package let isGuarded: Bool
     /// What answers.
     package let handle: Handler
 
     /// An endpoint.
     package init(
         _ method: HTTPRequest.Method, _ path: String, _ summary: String, content: String = "application/json",
-        _ handle: @escaping Handler
+        queries: [Query] = [], isGuarded: Bool = false, _ handle: @escaping Handler
     ) {
         self.method = method
         self.path = path
         self.summary = summary
         self.content = content
+        self.queries = queries
+        self.isGuarded = isGuarded
         self.handle = handle
     }
 }

@@ -158,7 +158,20 @@ import Testing
             #expect((operation["security"] != nil) == (endpoint.method == .put))
             let parameters = operation["parameters"] as? [[String: Any]] ?? []
             let names = endpoint.path.contains("{service}") ? ["service"] : []
-            #expect(parameters.map { $0["name"] as? String } == names)
+            #expect(parameters.filter { $0["in"] as? String == "path" }.map { $0["name"] as? String } == names)
+            let queries = parameters.filter { $0["in"] as? String == "query" }
+            #expect(queries.map { $0["name"] as? String } == endpoint.queries.map(\.name))
+            #expect(parameters.allSatisfy { ($0["required"] as? Bool) == ($0["in"] as? String == "path") })
+        }
+    }
+
+    @Test("the OpenAPI document says that a tap needs the token where there is one")
+    func openAPIOfATap() async throws {
+        for (yaml, isGuarded) in [("", false), ("mesher.admin.token: t0p", true)] {
+            let document = try object(try await AdminSupport(yaml).table.ask(.get, "/openapi.json").body)
+            let paths = document["paths"] as? [String: [String: [String: Any]]]
+            let tap = try #require(paths?["/v1/mesher/tap"]?["get"])
+            #expect((tap["security"] != nil) == isGuarded)
         }
     }
 }

@@ -16,7 +16,8 @@ struct AdminSupport {
     /// - Parameter yaml: What is configured, beside the service's name.
     init(
         _ yaml: String = "", configState: ConfigState? = nil, directory: ServiceDirectory = .empty,
-        registrationFailure: String? = nil, inspections: [ServiceInspection] = []
+        registrationFailure: String? = nil, inspections: [ServiceInspection] = [],
+        tap: (@Sendable (TapFilter) -> RequestTap)? = nil
     ) throws {
         var source = ConfigSource(.files)
         source.add(try ConfigTree(yaml: yaml, source: "f"))
@@ -25,6 +26,13 @@ struct AdminSupport {
         var reader = ConfigReader(ConfigStore([source]))
         let config = MesherConfig(&reader)
         let level = Level()
+        var views = AdminState.Views(
+            mesh: { Mesh(directory, MeshRules(config), sources: ["file"]) }, routes: { config.rules.routes },
+            loops: { [] },
+            resident: { 1 << 20 },
+            mailboxes: { [] }, registrationFailure: { registrationFailure },
+            explain: { _ in throw MesherError.interrupted(component: "test") })
+        if let tap { views.tap = { tap($0) } }
         self.state = AdminState(
             config, build: BuildInfo(executableDirectory: "/nonexistent"), readiness: self.readiness,
             health: LocalHealth(), registry: nil, configServer: ConfigServerStatus(), configState: configState,
@@ -32,12 +40,7 @@ struct AdminSupport {
             monitor: TrafficMonitor(metrics: self.metrics, inspect: { inspections }),
             telemetry: Telemetry(config, logs: config.logs, metrics: self.metrics),
             logLevel: .init(get: { level.get() }, set: { level.set($0) }),
-            views: .init(
-                mesh: { Mesh(directory, MeshRules(config), sources: ["file"]) }, routes: { config.rules.routes },
-                loops: { [] },
-                resident: { 1 << 20 },
-                mailboxes: { [] }, registrationFailure: { registrationFailure },
-                explain: { _ in throw MesherError.interrupted(component: "test") }),
+            views: views,
             listeners: [], startTime: 0)
     }
 

@@ -184,8 +184,10 @@ def test_openapi(ask):
     document = ask(DOCUMENT).json
     validate(document)
     listed = {path.replace("{service}", "inventory") for path in document["paths"]}
-    assert listed == {*TYPES, DOCUMENT, "/v1/mesher/traffic/stream", "/v1/mesher/explain"}
+    assert listed == {*TYPES, DOCUMENT, "/v1/mesher/traffic/stream", "/v1/mesher/explain", "/v1/mesher/tap"}
     assert document["paths"]["/v1/mesher/log-level"]["put"]["security"]
+    tap = document["paths"]["/v1/mesher/tap"]["get"]
+    assert tap["security"] and {each["name"] for each in tap["parameters"]} == {"service", "status", "path", "count"}
     assert set(document["paths"]["/v1/mesher/explain"]) == {"post"}
     assert document["paths"]["/v1/mesher/routeRule/{service}"]["get"]["parameters"][0]["name"] == "service"
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "config",
     "explain",
     "top",
+    "tap",
     "quickstart",
     "dev",
     "registry",
@@ -117,6 +118,8 @@ def test_options(offered):
     assert {"--mode", "--config", "--strict", "--json"} <= offered("mesher check --")
     assert offered("mesher explain P") == {"POST", "PUT", "PATCH"}
     assert offered("mesher top --admin ") == {"127.0.0.1:30102"}
+    assert offered("mesher tap --admin ") == {"127.0.0.1:30102"}
+    assert "5xx" in offered("mesher tap cart --status ")
 
 
 @pytest.mark.parametrize("command", ["run", "check", "config"])

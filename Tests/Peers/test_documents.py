@@ -41,6 +41,7 @@ WITH_QUICK_START = [
     "docs/metrics.md",
     "docs/page.md",
     "docs/protocols.md",
+    "docs/tap.md",
     "docs/troubleshooting.md",
 ]
 # Pages whose last section with commands says in `sh` blocks what has to be started.

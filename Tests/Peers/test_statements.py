@@ -258,7 +258,7 @@ def test_metrics_of_pages_are_on_the_page_of_metrics():
     known = set(re.findall(r"`(mesher_\w+)", text("docs/metrics.md")))
     known |= set(re.findall(r"`(mesher_injector_\w+)", text("docs/injector.md")))
     named = {(word, page) for page in PAGES for word in re.findall(r"`(mesher_[a-z0-9_]+)[`{]", prose(page))}
-    variables = {"mesher_listenIP", "mesher_timeouts_connect", "mesher_timeouts_drain"}
+    variables = {"mesher_admin_token", "mesher_listenIP", "mesher_timeouts_connect", "mesher_timeouts_drain"}
     assert {each for each in named if each[0] not in known | variables} == set()
 
 

@@ -81,10 +81,16 @@ package final class Telemetry: Sendable {
         }
     }
 
+    /// Added to a moment of an event loop's clock, in microseconds, gives the time since 1970.
+    ///
+    /// Both clocks now: the difference holds for records that are at most some seconds old.
+    static var clockOffset: Int {
+        Int(Date().timeIntervalSince1970 * 1e6) - Int(NIODeadline.now().uptimeNanoseconds / 1000)
+    }
+
     /// Takes what an event loop has handed over.
     func take(_ records: ExchangeRecords) {
-        // Both clocks now: the difference holds for records that are at most some seconds old.
-        let offset = Int(Date().timeIntervalSince1970 * 1e6) - Int(NIODeadline.now().uptimeNanoseconds / 1000)
+        let offset = Self.clockOffset
         var writer = self.access.withLock { $0 }
         // Room for what most requests need, so that little is moved while it grows.
         let room = records.records.count * 512 + 2048

@@ -48,7 +48,7 @@ package struct AdminConfig: Sendable, Equatable {
     package enum Keys {
         static let token = ConfigKey(
             "mesher.admin.token", .text, default: "",
-            "What changes through the admin API must bring along, as `Authorization: Bearer <token>`. Without it nothing can be changed there."
+            "What changes through the admin API, and `mesher tap`, must bring along, as `Authorization: Bearer <token>`. Without it nothing can be changed there."
         )
         static let hosts = ConfigKey(
             "mesher.admin.hosts", .texts, default: [],

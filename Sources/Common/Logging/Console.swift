@@ -6,9 +6,12 @@ import Glibc
 /// Standard output and standard error, for what commands say to people.
 package enum Console {
     /// Writes all of the text; blocks until it is taken, and gives up without a word when nobody takes it.
-    package static func write(_ text: String, to descriptor: Int32 = STDOUT_FILENO) {
+    ///
+    /// - Returns: Whether somebody has taken it.
+    @discardableResult
+    package static func write(_ text: String, to descriptor: Int32 = STDOUT_FILENO) -> Bool {
         unsafe text.utf8Span.span.bytes.withUnsafeBytes { bytes in
-            _ = unsafe LogStream.writeAll(bytes, to: descriptor)
+            unsafe LogStream.writeAll(bytes, to: descriptor).code == 0
         }
     }
 

@@ -20,6 +20,8 @@ package struct ExchangeRecord: Sendable {
         package static var monitoring: Self { Self(rawValue: 4) }
         /// The list of recent failures.
         package static var failure: Self { Self(rawValue: 8) }
+        /// Somebody who watches requests as they end.
+        package static var tap: Self { Self(rawValue: 16) }
     }
 
     /// Who wants it.

@@ -88,6 +88,7 @@ struct AdminFeature: Feature {
                     controlPlane: (wiring.sources.streams == nil ? wiring.controlPlane : wiring.streams).current
                 ).explain(question)
             })
+        views.tap = { try await traffic.workers.tap($0) }
         if wiring.config.registry.istioUse != nil { views.controlPlane = { wiring.controlPlane.current } }
         if wiring.sources.streams != nil { views.streams = { wiring.streams.current } }
         return views

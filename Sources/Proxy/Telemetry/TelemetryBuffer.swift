@@ -17,7 +17,8 @@ extension ExchangeRecord.Uses {
 /// in portions.
 ///
 /// Bounded: what its reader does not fetch in time is dropped and counted. A request costs a copy of its method, target
-/// and host, and nothing at all when nobody wants to know of it.
+/// and host, and nothing at all when nobody wants to know of it. Whoever watches requests as they end has a buffer of its
+/// own for that (``TapBuffer``), so that it takes no place from the others.
 package final class TelemetryBuffer {
     /// Records in one portion.
     static let portion = 256
@@ -36,6 +37,10 @@ package final class TelemetryBuffer {
     private var dropped = 0
     /// All of them.
     private let droppedInAll: Counter
+    /// Who watches requests as they end; mostly nobody.
+    private var taps: [TapBuffer] = []
+    /// What is recorded of every request because somebody watches.
+    private var tapped: ExchangeRecord.Uses = []
 
     /// - Parameter outbox: Where portions go; `nil` when nobody reads them.
     init(_ outbox: Mailbox<ExchangeRecords>?, metrics: MetricsRegistry) {
@@ -50,34 +55,25 @@ package final class TelemetryBuffer {
     /// - Parameter uses: What its listener records of every request.
     @inline(__always)
     func ended(_ exchange: borrowing Exchange, _ uses: ExchangeRecord.Uses) {
-        var uses = uses
+        var uses = uses.union(self.tapped)
         if exchange.trace?.isSampled == true { uses.insert(.span) }
         if exchange.error != nil || exchange.status >= 500 || exchange.attempt.isFailure { uses.insert(.failure) }
         if !uses.isEmpty { self.record(exchange, uses) }
     }
 
     private func record(_ exchange: borrowing Exchange, _ wanted: ExchangeRecord.Uses) {
-        guard self.outbox != nil else { return }
         var uses = wanted
+        if uses.contains(.tap) {
+            for tap in self.taps { tap.offer(exchange) }
+            uses.remove(.tap)
+        }
+        guard self.outbox != nil, !uses.isEmpty else { return }
         if uses.contains(.failure) {
             if self.failures >= Self.failures || exchange.error?.reason == .clientGone { uses.remove(.failure) }
             self.failures &+= 1
             if uses.isEmpty { return }
         }
-        let start = self.text.count
-        let head = exchange.request
-        let method = exchange.requestHeaders.append(head.methodName, limit: 32, to: &self.text)
-        let target = exchange.requestHeaders.append(exchange.askedPath, limit: Self.longestTarget, to: &self.text)
-        let host = exchange.requestHeaders.append(head.authority.whole, limit: Self.longestHost, to: &self.text)
-        var record = ExchangeRecord(
-            uses: uses, side: exchange.direction == .outgoing ? .consumer : .provider, isGRPC: exchange.isGRPC,
-            status: exchange.status, grpcStatus: exchange.grpcStatus, reason: exchange.error?.reason,
-            attempts: exchange.attempts, requestBytes: exchange.requestBytes,
-            responseBytes: exchange.responseBytes, startedAt: exchange.startedAt,
-            duration: exchange.worker.now - exchange.startedAt, trace: exchange.trace,
-            service: exchange.target?.service, endpoints: exchange.balancing.subset?.set,
-            endpoint: exchange.endpoint, caller: exchange.source?.service, peer: exchange.peer, text: start,
-            methodLength: method, targetLength: target, hostLength: host)
+        var record = ExchangeRecord(exchange, uses, longestTarget: Self.longestTarget, text: &self.text)
         if uses.contains(.span) { record.operation = exchange.effect?.action.extras.operation }
         self.records.append(record)
         if self.records.count >= Self.portion { self.handOver() }
@@ -98,5 +94,48 @@ package final class TelemetryBuffer {
         self.records.reserveCapacity(count)
         self.text = []
         self.text.reserveCapacity(4096)
+    }
+
+    // MARK: Watchers
+
+    /// Somebody watches requests as they end.
+    func begin(_ tap: TapBuffer) {
+        self.taps.append(tap)
+        self.tapped = .tap
+    }
+
+    /// What a watcher has not seen yet; nothing when it has ended.
+    func fetch(_ key: TapKey) -> ExchangeRecords {
+        self.taps.first { $0.key === key }?.take() ?? ExchangeRecords([], text: [], dropped: 0)
+    }
+
+    /// A watcher has gone.
+    func end(_ key: TapKey) {
+        self.taps.removeAll { $0.key === key }
+        if self.taps.isEmpty { self.tapped = [] }
+    }
+}
+
+extension ExchangeRecord {
+    /// What is known of an exchange that is over.
+    ///
+    /// - Parameter longestTarget: How much of path and query is kept.
+    /// - Parameter text: Gets its texts.
+    init(_ exchange: borrowing Exchange, _ uses: Uses, longestTarget: Int, text: inout [UInt8]) {
+        let start = text.count
+        let head = exchange.request
+        let method = exchange.requestHeaders.append(head.methodName, limit: 32, to: &text)
+        let target = exchange.requestHeaders.append(exchange.askedPath, limit: longestTarget, to: &text)
+        let host = exchange.requestHeaders.append(
+            head.authority.whole, limit: TelemetryBuffer.longestHost, to: &text)
+        self.init(
+            uses: uses, side: exchange.direction == .outgoing ? .consumer : .provider, isGRPC: exchange.isGRPC,
+            status: exchange.status, grpcStatus: exchange.grpcStatus, reason: exchange.error?.reason,
+            attempts: exchange.attempts, requestBytes: exchange.requestBytes,
+            responseBytes: exchange.responseBytes, startedAt: exchange.startedAt,
+            duration: exchange.worker.now - exchange.startedAt, trace: exchange.trace,
+            service: exchange.target?.service, endpoints: exchange.balancing.subset?.set,
+            endpoint: exchange.endpoint, caller: exchange.source?.service, peer: exchange.peer, text: start,
+            methodLength: method, targetLength: target, hostLength: host)
     }
 }
