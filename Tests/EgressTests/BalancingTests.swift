@@ -113,6 +113,26 @@ import Testing
         #expect(abs(counts[1, default: 0] - counts[3, default: 0]) < 400, "\(counts)")
     }
 
+    @Test("the log tells when an instance is left out, and when its time is over")
+    func ejection() throws {
+        let world = try World(["rest://10.0.0.1:1", "rest://10.0.0.1:2"], ["mesher.outlier.baseEjectionTime": "10s"])
+        for _ in 0..<8 {
+            var exchange = try world.ask()
+            let isGood = exchange.endpoint?.port == 1
+            exchange.outcome = isGood ? .answered : .connectFailed
+            if isGood { world.chain.respond(&exchange) }
+            world.chain.finish(&exchange)
+        }
+        let wherefrom = "endpoint=rest://10.0.0.1:2 service=cart"
+        let left = "notice instance left out: it has failed again and again \(wherefrom)"
+        func notices() -> [String] { world.log.lines.filter { $0.hasPrefix("notice") } }
+        #expect(notices() == [left])
+        world.exchanges.pass(.milliseconds(9_900))
+        #expect(notices() == [left])
+        world.exchanges.pass(.milliseconds(200))
+        #expect(notices() == [left, "notice instance no longer left out: its time is over \(wherefrom)"])
+    }
+
     @Test(
         "an instance that is the sidecar itself is left out, with one warning",
         arguments: BalancingPolicy.Strategy.allCases)

@@ -208,6 +208,9 @@ def test_outliers_are_left_out():
         assert world.many(5) == {502: 5}, "never all of them"
         good.is_resetting = bad.is_resetting = False
         eventually(lambda: set(world.many(4)) == {"0", "1"}, "the instance never came back")
+        where = f"endpoint=rest://127.0.0.1:{bad.port} service=cart"
+        eventually(lambda: told(world, f"instance no longer left out: its time is over {where}"), world.sidecar.tail)
+        assert told(world, f"instance left out: it has failed again and again {where}") == 1
 
 
 SERVER = """
@@ -261,6 +264,11 @@ def test_one_of_two_is_killed_under_load():
 
 # -- 3. breaker, bulkhead, fallback ---------------------------------------------------------------------------------
 
+def told(world, text):
+    """How often the log says so."""
+    return world.sidecar.log.read_text().count(text)
+
+
 BREAKER = "enabled: true, requestVolumeThreshold: 10, errorThresholdPercentage: 40, sleepWindowInMilliseconds: 700"
 
 
@@ -286,6 +294,9 @@ def test_worked_example():
             assert len(cart.requests) == 1, "one trial at a time"
             cart.delay = 0.0
         eventually(lambda: world.many(5) == {"cart": 5}, "the circuit never closed")
+        # Both ways, and no line for the trial that changed nothing.
+        eventually(lambda: told(world, "circuit closed: calls succeed again of=cart") == 1, world.sidecar.tail)
+        assert told(world, "circuit open: too many calls fail of=cart") == 1
 
 
 def test_what_opens_a_circuit():
@@ -346,6 +357,8 @@ def test_circuits_of_instances():
         assert world.many(20) == {"0": 10, 500: 10}
         # Whom its circuit refuses goes to another instance, retries or not: nothing was sent.
         assert world.many(20) == {"0": 20}
+        line = f"circuit open: too many calls fail endpoint=rest://127.0.0.1:{cart[1].port} of=cart"
+        eventually(lambda: told(world, line) == 1 == told(world, "circuit open"), world.sidecar.tail)
 
 
 def test_breaker_of_the_provider():
@@ -362,6 +375,8 @@ def test_breaker_of_the_provider():
                 statuses.append(client.response())
         assert [each.status for each in statuses] == [500] * 10 + [503] * 2
         assert statuses[-1].body == b"circuit open"
+        line = 'circuit open: too many calls fail of="the local application"'
+        eventually(lambda: told(world, line) == 1, world.sidecar.tail)
 
 
 # -- 5. rate limits -------------------------------------------------------------------------------------------------

@@ -328,13 +328,20 @@ struct LoadBalanceStage: Stage {
     private static func reportEjection(_ exchange: inout Exchange, _ subset: EndpointSubset) {
         let worker = exchange.worker
         worker.metrics.ejections.add()
-        worker.logger.notice(
-            "instance left out: it has failed again and again",
-            metadata: [
-                "service": "\(exchange.target?.service.name ?? "")",
-                "endpoint": "\(subset.set.endpoints[exchange.balancing.index])",
-            ])
+        let endpoint = subset.set.endpoints[exchange.balancing.index]
+        let metadata: Logger.Metadata = [
+            "service": "\(exchange.target?.service.name ?? "")", "endpoint": "\(endpoint)",
+        ]
+        let logger = worker.logger
+        logger.notice("instance left out: it has failed again and again", metadata: metadata)
+        guard let left = endpoint.health.ejectionLeft(at: worker.now), left < Self.longestReported else { return }
+        worker.eventLoop.scheduleTask(in: TimeAmount(left)) {
+            logger.notice("instance no longer left out: its time is over", metadata: metadata)
+        }
     }
+
+    /// Nobody waits for the end of an ejection that is longer.
+    private static let longestReported = Duration.seconds(30 * 86_400)
 
     func onFailure(_ exchange: inout Exchange) -> Duration? {
         let wait = Self.retry(&exchange)

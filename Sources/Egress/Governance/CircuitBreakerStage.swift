@@ -18,7 +18,9 @@ struct CircuitBreakerStage: Stage {
             return Self.fallBack(policy, .forced, exchange.counters)
         }
         let circuit = policy.scope.isPerInstance ? Self.instanceCircuit(exchange, policy) : policy.circuit
-        switch circuit.enter(at: exchange.worker.now) {
+        let entry = circuit.enter(at: exchange.worker.now)
+        if let change = circuit.takeChange() { Self.report(change, exchange) }
+        switch entry {
         case .admitted(let permit):
             exchange.permit = permit
             return .proceed
@@ -30,7 +32,15 @@ struct CircuitBreakerStage: Stage {
     }
 
     func onFinish(_ exchange: inout Exchange) {
-        exchange.permit.take()?.giveBack(exchange.outcome, at: exchange.worker.now)
+        guard let permit = exchange.permit.take() else { return }
+        permit.giveBack(exchange.outcome, at: exchange.worker.now)
+        if let change = permit.circuit.takeChange() { Self.report(change, exchange) }
+    }
+
+    private static func report(_ change: Circuit.Change, _ exchange: borrowing Exchange) {
+        let policy = exchange.target?.policy
+        let instance = policy?.scope.isPerInstance == true ? exchange.endpoint : nil
+        exchange.worker.report(change, of: policy?.service ?? "", instance)
     }
 
     private static func instanceCircuit(_ exchange: borrowing Exchange, _ policy: ServicePolicy) -> Circuit {

@@ -13,7 +13,9 @@ struct ProviderBreakerStage: Stage {
     let policy: ProviderPolicy
 
     func onRequest(_ exchange: inout Exchange) -> Verdict {
-        switch self.policy.circuit.enter(at: exchange.worker.now) {
+        let entry = self.policy.circuit.enter(at: exchange.worker.now)
+        if let change = self.policy.circuit.takeChange() { exchange.worker.report(change) }
+        switch entry {
         case .admitted(let permit):
             exchange.permit = permit
             return .proceed
@@ -23,6 +25,8 @@ struct ProviderBreakerStage: Stage {
     }
 
     func onFinish(_ exchange: inout Exchange) {
-        exchange.permit.take()?.giveBack(exchange.outcome, at: exchange.worker.now)
+        guard let permit = exchange.permit.take() else { return }
+        permit.giveBack(exchange.outcome, at: exchange.worker.now)
+        if let change = permit.circuit.takeChange() { exchange.worker.report(change) }
     }
 }

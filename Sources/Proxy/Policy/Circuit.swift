@@ -24,6 +24,16 @@ package final class Circuit: Sendable {
     /// ``CircuitBreaker/calmUntil``, in nanoseconds of uptime; written under the lock.
     private let calmUntil = Atomic<UInt64>(0)
     private let taken = Atomic<Int>(0)
+    /// What nobody has asked for yet; see ``takeChange()``.
+    private let change = Atomic<UInt8>(0)
+
+    /// What the outcomes have made of it.
+    package enum Change: UInt8, Sendable {
+        /// It was closed before: so many calls fail that further ones are refused.
+        case opened = 1
+        /// It was not: a trial has succeeded.
+        case closed
+    }
 
     /// A closed circuit without requests; changed settings need a new one, another limit does not.
     ///
@@ -38,40 +48,50 @@ package final class Circuit: Sendable {
     package func admit(at now: NIODeadline) -> CircuitBreaker.Admission {
         guard self.settings.isEnabled else { return .admitted }
         if now.uptimeNanoseconds < self.calmUntil.load(ordering: .relaxed) { return .admitted }
-        return self.change { $0.admit(at: now) }
+        return self.update { $0.admit(at: now) }
     }
 
     /// See ``CircuitBreaker/succeeded(at:)``.
     package func succeeded(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }
-        self.change { $0.succeeded(at: now) }
+        self.update { $0.succeeded(at: now) }
     }
 
     /// See ``CircuitBreaker/failed(at:)``.
     package func failed(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }
-        self.change { $0.failed(at: now) }
+        self.update { $0.failed(at: now) }
     }
 
     /// See ``CircuitBreaker/rejected(at:)``.
     package func rejected(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }
-        self.change { $0.rejected(at: now) }
+        self.update { $0.rejected(at: now) }
     }
 
     /// See ``CircuitBreaker/abandoned(at:)``.
     package func abandoned(at now: NIODeadline) {
         guard self.settings.isEnabled else { return }
-        self.change { $0.abandoned(at: now) }
+        self.update { $0.abandoned(at: now) }
     }
 
     /// Under the lock, after which it is known anew how long nobody need ask.
-    private func change<Result>(_ body: (inout CircuitBreaker) -> Result) -> Result {
+    private func update<Result>(_ body: (inout CircuitBreaker) -> Result) -> Result {
         self.breaker.withLock { breaker in
+            let wasClosed = breaker.isClosed
             let result = body(&breaker)
+            if breaker.isClosed != wasClosed {
+                self.change.store((wasClosed ? Change.opened : .closed).rawValue, ordering: .relaxed)
+            }
             self.calmUntil.store(breaker.calmUntil.uptimeNanoseconds, ordering: .relaxed)
             return result
         }
+    }
+
+    /// Whether the circuit has opened or closed since somebody asked last; one of those who ask at a time gets it.
+    package func takeChange() -> Change? {
+        guard self.settings.isEnabled, self.change.load(ordering: .relaxed) != 0 else { return nil }
+        return Change(rawValue: self.change.exchange(0, ordering: .relaxed))
     }
 
     /// See ``CircuitBreaker/report(at:)``.

@@ -129,6 +129,9 @@ package struct CircuitBreaker: Sendable {
         self.nextTrial = now
     }
 
+    /// Whether the outcomes so far speak against no request; what the configuration says is another matter.
+    var isClosed: Bool { self.position == .closed }
+
     /// What an operator may want to see at `now`.
     package func report(at now: NIODeadline) -> Report {
         var window = self.window

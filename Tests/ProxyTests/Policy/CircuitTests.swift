@@ -56,6 +56,24 @@ import Testing
         #expect(circuit.report(at: .at(.seconds(17))).state == .closed)
     }
 
+    @Test("tells once that it has opened, and once that it has closed, whatever its trials came to in between")
+    func changes() {
+        let circuit = Circuit(
+            settings: .init(isEnabled: true, requestVolumeThreshold: 2, errorThresholdPercentage: 50), limit: 1)
+        for second in [1.0, 1.1] { circuit.failed(at: .at(.seconds(second))) }
+        #expect(circuit.takeChange() == nil)
+        #expect(circuit.admit(at: .at(.seconds(2))) == .refused(retryAfter: .seconds(15)))
+        #expect(circuit.takeChange() == .opened && circuit.takeChange() == nil)
+        #expect(circuit.admit(at: .at(.seconds(17))) == .trial)
+        circuit.failed(at: .at(.seconds(17)))
+        #expect(circuit.takeChange() == nil)
+        #expect(circuit.admit(at: .at(.seconds(32))) == .trial)
+        circuit.succeeded(at: .at(.seconds(32)))
+        #expect(circuit.takeChange() == .closed && circuit.takeChange() == nil)
+        circuit.succeeded(at: .at(.seconds(33)))
+        #expect(circuit.takeChange() == nil)
+    }
+
     @Test("counts nothing when the breaker is not enabled")
     func disabled() {
         let circuit = Circuit(settings: .init(isForcedOpen: true), limit: 1)
