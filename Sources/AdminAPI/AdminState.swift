@@ -124,8 +124,16 @@ package struct AdminState: Sendable {
     func registrationFailure() -> String? { self.views.registrationFailure() }
     func explain(_ question: ExplainQuestion) throws -> Explanation { try self.views.explain(question) }
 
-    /// Services in one document at most: the busiest.
-    private static let mostServices = 200
+    /// Services in one document at most: those that fail, and the busiest.
+    static let mostServices = 200
+
+    private static func shown(_ services: [TrafficDocument.Service]) -> [TrafficDocument.Service] {
+        guard services.count > Self.mostServices else { return services }
+        let failing = services.filter { $0.flow.errorRate > 0 }.prefix(Self.mostServices)
+        let others = services.filter { $0.flow.errorRate <= 0 }.prefix(Self.mostServices - failing.count)
+        let names = Set((failing + others).map(\.name))
+        return services.filter { names.contains($0.name) }
+    }
 
     /// What traffic is like right now.
     package func document() -> TrafficDocument {
@@ -149,7 +157,7 @@ package struct AdminState: Sendable {
                 loopLag: loops.map(\.lag), overload: "\(self.overload.level)"),
             registry: self.registry.map { TrafficDocument.Registry($0.current) },
             controlPlane: self.views.controlPlane().map { TrafficDocument.ControlPlane($0) }, incoming: recent.own,
-            callers: recent.callers, services: Array(recent.services.prefix(Self.mostServices)),
+            callers: recent.callers, services: Self.shown(recent.services),
             failures: self.telemetry.failures.newestFirst)
     }
 }

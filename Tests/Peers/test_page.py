@@ -292,6 +292,25 @@ def test_it_survives_a_restart(page, world):
     assert page.run("document.querySelector('#banner').hidden")
 
 
+def test_what_fails_comes_first(browser):
+    """However many others are busier: on the map, in the table and in the list of what needs attention."""
+    well, ill = Application("well"), Application("ill")
+    names = [f"busy-{number}" for number in range(20)]
+    with World({**{name: [well] for name in names}, "zebra": [ill]}) as world:
+        for name in names:
+            world.many(5, name)
+        assert world.ask("zebra", path="/500").status == 500
+        browser.send("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+        browser.open(f"http://127.0.0.1:{world.sidecar.admin}/")
+        eventually(lambda: "zebra" in browser.text("#service-rows"), "no services", seconds=10)
+        labels = "[...document.querySelectorAll('#nodes .node')].map(each => each.getAttribute('aria-label') || '')"
+        services = [each for each in browser.run(labels) if "busy-" in each or "zebra" in each]
+        assert len(services) == 12 and "zebra" in services[0]
+        rows = "[...document.querySelectorAll('#service-rows tr')].map(row => row.cells[0].innerText.trim())"
+        assert browser.run(rows)[0] == "zebra"
+        assert re.search("zebra.*100 % errors", browser.text("#attention"), re.S)
+
+
 # -- mesher top -------------------------------------------------------------------------------------------------------
 
 
