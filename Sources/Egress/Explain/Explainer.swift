@@ -52,7 +52,9 @@ package struct Explainer {
 
     /// A line for a resource of the control plane that was refused.
     func refusal(of kind: String, _ name: String) -> String? {
-        self.controlPlane.resources[kind]?.refusals[name].map { "\(kind) \(name) are refused, what was there before holds: \($0)" }
+        self.controlPlane.resources[kind]?.refusals[name].map {
+            "\(kind) \(name) are refused, what was there before holds: \($0)"
+        }
     }
 
     /// The request as the listener would read it.

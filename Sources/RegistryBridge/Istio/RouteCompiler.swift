@@ -219,7 +219,9 @@ struct RouteCompiler {
             draft.extras.refusesUpgrades = !upgrade.enabled.value
         }
         if action.priority == .high { self.gaps.insert("a route of high priority has the limits of all others") }
-        if action.hasHedgePolicy { self.gaps.insert("requests are not hedged: the second is sent when the first has failed") }
+        if action.hasHedgePolicy {
+            self.gaps.insert("requests are not hedged: the second is sent when the first has failed")
+        }
         if action.useWebsocket.value { draft.extras.refusesUpgrades = false }
         switch action.clusterNotFoundResponseCode {
         case .notFound: draft.missingStatus = 404
