@@ -311,6 +311,24 @@ def test_what_fails_comes_first(browser):
         assert re.search("zebra.*100 % errors", browser.text("#attention"), re.S)
 
 
+def test_long_names_are_cut_in_the_middle(browser):
+    """Names of one company begin alike: what tells them apart can be read; the whole is in the label."""
+    well = Application("well")
+    names = [f"com.example.retail.{name}" for name in ("orders", "payments", "warehouse")]
+    with World({name: [well] for name in names}) as world:
+        for name in names:
+            world.many(2, name)
+        browser.send("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+        browser.open(f"http://127.0.0.1:{world.sidecar.admin}/")
+        eventually(lambda: names[0] in browser.text("#service-rows"), "no services", seconds=10)
+        part = "part => [part.textContent, part.scrollWidth > part.clientWidth]"
+        names_shown = "[...document.querySelectorAll('#nodes .node.service bdi')]"
+        found = browser.run(f"{names_shown}.map(name => [...name.children].map({part}))")
+        assert ["".join(text for text, _ in each) for each in found] == names
+        assert [[is_cut for _, is_cut in each] for each in found] == [[True, False]] * 3
+        assert [each[1][0] for each in found] == [name[-8:] for name in names]
+
+
 # -- mesher top -------------------------------------------------------------------------------------------------------
 
 
