@@ -42,7 +42,8 @@ struct TopCommand: AsyncParsableCommand {
         let isTerminal = isatty(STDOUT_FILENO) == 1
         let isScreen = isTerminal && !self.json && !self.once
         // Given back as it was, also when a signal ends the program.
-        if isScreen { Console.write("\u{1b}[?1049h\u{1b}[?25l") }
+        // Lines that are too long end at the edge.
+        if isScreen { Console.write("\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l") }
         defer { if isScreen { Console.write(Self.leaving) } }
         let signals = isScreen ? StopSignals { Self.leave() } : nil
         defer { signals?.end() }
@@ -52,7 +53,9 @@ struct TopCommand: AsyncParsableCommand {
                 let document = try await AdminClient.traffic(at: self.admin)
                 text =
                     self.json
-                    ? try self.json(document) : TopScreen(document, self.admin).text(isTerminal: isTerminal)
+                    ? try self.json(document)
+                    : TopScreen(document, self.admin).text(
+                        isTerminal: isTerminal, window: isScreen ? TopWindow.current : nil)
             } catch let failure as AdminClient.Failure {
                 if self.once || !isScreen { throw Exit.because(failure.description) }
                 text = "\(failure.description)\n\nTrying again; Ctrl-C ends.\n"
@@ -65,7 +68,7 @@ struct TopCommand: AsyncParsableCommand {
         }
     }
 
-    private static let leaving = "\u{1b}[?25h\u{1b}[?1049l"
+    private static let leaving = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l"
 
     /// Gives the terminal back and ends.
     private static func leave() {
@@ -81,6 +84,21 @@ struct TopCommand: AsyncParsableCommand {
     }
 }
 
+/// How much a terminal shows.
+struct TopWindow {
+    var columns: Int
+    var rows: Int
+
+    /// That of standard output; `nil` when it does not say.
+    static var current: Self? {
+        var size = winsize()
+        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 else {
+            return nil
+        }
+        return Self(columns: Int(size.ws_col), rows: Int(size.ws_row))
+    }
+}
+
 /// The document as a screen of text.
 struct TopScreen {
     private let document: TrafficDocument
@@ -91,8 +109,9 @@ struct TopScreen {
         self.admin = admin
     }
 
-    /// - Parameter isTerminal: Whether to use colours, and to keep to its height.
-    func text(isTerminal: Bool) -> String {
+    /// - Parameter isTerminal: Whether to use colours.
+    /// - Parameter window: What there is room for; `nil` for all of it.
+    func text(isTerminal: Bool, window: TopWindow? = nil) -> String {
         let own = self.document.own
         let state =
             own.draining
@@ -107,9 +126,10 @@ struct TopScreen {
             "",
         ]
         let services = self.document.services.map { ($0.name, $0.flow, Self.notes($0)) }
-        lines += self.table("CALLED SERVICE", services, isTerminal)
+        lines += self.table("CALLED SERVICE", services, isTerminal, window)
         if !self.document.callers.isEmpty {
-            lines += [""] + self.table("CALLER", self.document.callers.map { ($0.name, $0.flow, "") }, isTerminal)
+            lines +=
+                [""] + self.table("CALLER", self.document.callers.map { ($0.name, $0.flow, "") }, isTerminal, window)
         }
         if !self.document.failures.isEmpty {
             lines += ["", "LAST FAILURES"]
@@ -119,13 +139,21 @@ struct TopScreen {
                         + "\(failure.status) \(Self.clean("\(failure.reason): \(failure.text)"))")
             }
         }
+        // The cursor stands in the last row.
+        if let window, lines.count >= window.rows {
+            let shown = max(0, window.rows - 2)
+            lines = lines.prefix(shown) + ["  and \(lines.count - shown) more lines"]
+        }
         return lines.map { String($0.reversed().drop { $0 == " " }.reversed()) }.joined(separator: "\n") + "\n"
     }
 
     private func table(
-        _ title: String, _ rows: [(name: String, flow: TrafficDocument.Flow, notes: String)], _ isTerminal: Bool
+        _ title: String, _ rows: [(name: String, flow: TrafficDocument.Flow, notes: String)], _ isTerminal: Bool,
+        _ window: TopWindow?
     ) -> [String] {
-        let width = max(title.count, min(40, rows.map { Self.clean($0.name).count }.max() ?? 0))
+        let longest = min(40, rows.map { Self.clean($0.name).count }.max() ?? 0)
+        // Rather a part of the name than of the numbers.
+        let width = max(title.count, min(longest, window.map { $0.columns - Self.numbers } ?? longest))
         func line(_ name: String, _ cells: [String], _ notes: String) -> String {
             let start = name.prefix(width).padded(to: width)
             let columns = cells.map { String(repeating: " ", count: max(1, 10 - $0.count)) + $0 }.joined()
@@ -145,6 +173,9 @@ struct TopScreen {
         let more = rows.isEmpty ? ["  none yet"] : rows.count > 30 ? ["  and \(rows.count - 30) more"] : []
         return [isTerminal ? "\u{1b}[1m\(head)\u{1b}[0m" : head] + body + more
     }
+
+    /// The columns of the six numbers.
+    private static let numbers = 60
 
     private static func notes(_ service: TrafficDocument.Service) -> String {
         let details = service.details

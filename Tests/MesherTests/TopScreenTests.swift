@@ -152,6 +152,21 @@ import Testing
         #expect(lines.count == 4 + 30 + 1 + 1 && lines[34] == "  and 5 more")
     }
 
+    @Test("a window is not left: names give way to numbers, and what does not fit below is counted")
+    func window() {
+        let services = (0..<35).map { self.service("\($0)-" + String(repeating: "x", count: 60), self.flow()) }
+        let screen = TopScreen(self.document(services: services), "127.0.0.1:30102")
+        let lines = self.lines(screen.text(isTerminal: false, window: TopWindow(columns: 80, rows: 20)))
+        #expect(lines.count == 20 && lines[19] == "" && lines[18] == "  and 17 more lines")
+        #expect(lines[4].hasPrefix("0-" + String(repeating: "x", count: 18) + "       0.0"))
+        #expect(lines[3].count == 80)
+        let wide = self.lines(screen.text(isTerminal: false, window: TopWindow(columns: 200, rows: 100)))
+        #expect(wide == self.lines(screen.text(isTerminal: false)))
+        for rows in 1...3 {
+            _ = screen.text(isTerminal: true, window: TopWindow(columns: 1, rows: rows))
+        }
+    }
+
     @Test("the newest five failures are shown")
     func failures() {
         let failures = (0..<8).map { self.failure("GET", "cart", "/\($0)") }

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page as a browser shows it, and `mesher top`: what is wrong can be seen, and what others say does no harm."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 import urllib.parse
 
@@ -420,6 +423,32 @@ def test_top_in_a_terminal(troubled):
         _, status = os.waitpid(pid, 0)
         os.close(terminal)
     assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
+
+
+def test_top_keeps_to_its_window(troubled):
+    """What does not fit is neither wrapped nor scrolled away."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(harness.binary(), [harness.binary(), "top", "--admin", troubled.admin, "--interval", "0.1"])
+    seen = b""
+
+    def drawn():
+        nonlocal seen
+        while select.select([terminal], [], [], 0)[0]:
+            seen += os.read(terminal, 1 << 16)
+        return b"more lines" in seen
+
+    try:
+        # Eight rows of eighty columns, from the next picture on.
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 80, 0, 0))
+        eventually(drawn, lambda: f"more than fits: {seen}")
+        assert seen.startswith(b"\x1b[?1049h\x1b[?25l\x1b[?7l"), "long lines are wrapped"
+        picture = seen[seen.rindex(b"\x1b[H", 0, seen.index(b"more lines")) :].partition(b"\x1b[J")[0]
+        assert picture.count(b"\n") == 7
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
 
 
 def test_top_of_nothing():

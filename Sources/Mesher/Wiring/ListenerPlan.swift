@@ -88,7 +88,7 @@ struct ListenerPlan {
                 logger.notice("no --service-ports: callers must name the port in the URL")
             }
             let endpoints = config.listeners.advertised.map(\.description).joined(separator: ", ")
-            logger.info("what others are told", metadata: ["endpoints": "\(endpoints)"])
+            logger.info("registered endpoints", metadata: ["endpoints": "\(endpoints)"])
         } else if config.listeners.mode == .sidecar {
             logger.warning(
                 "only a loopback listener: other hosts cannot call the local application through this sidecar")
