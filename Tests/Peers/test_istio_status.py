@@ -133,6 +133,8 @@ def test_explain_knows_hosts_that_the_control_plane_has_not(world):
     resources[ROUTE]["8080"] = MESSAGES[ROUTE](name="8080").SerializeToString()
     world.plane.serve(resources)
     eventually(lambda: world.ask().status == 404, "the table without hosts is not there")
+    answer = world.ask()
+    assert bytes(answer.body) == b"" and answer.get("content-type") is None, answer.fields
     said = world.explain()
     assert "answer  404" in said and "no virtual host of the control plane has [istioserver]" in said, said
     world.plane.serve(world.resources(0))

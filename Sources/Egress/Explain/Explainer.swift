@@ -150,7 +150,9 @@ package struct Explainer {
         }
         let (summary, error) = self.absence(name, request)
         explanation.steps.append(.init(handler: "destination", summary: summary, isAnswer: error != nil))
-        if let error { explanation.answer = .init(LocalReply(error)) }
+        if let error {
+            explanation.answer = .init(LocalReply(error, error.reason == .noRule ? .envoy : .serviceComb))
+        }
         return nil
     }
 

@@ -298,7 +298,7 @@ package final class ExchangeDriver: DeadlineOwner {
         if self.phase == .responding || self.phase == .tunnel {
             self.conclude(outcome ?? Outcome(error, hasHead: true)) { $0.abortResponse(self) }
         } else {
-            let profile = self.exchange.target?.policy.host?.profile ?? .serviceComb
+            let profile = self.profile
             var reply = LocalReply(error, profile)
             // What clients of Envoy know: its own answers are changed like all others.
             if profile == .envoy { self.call.overdue?.tell(&reply) }
@@ -309,14 +309,18 @@ package final class ExchangeDriver: DeadlineOwner {
         }
     }
 
+    /// What our own answers are like: those of the virtual host, or of none that a control plane has.
+    private var profile: ReplyProfile {
+        if let target = self.exchange.target { return target.policy.host?.profile ?? .serviceComb }
+        return self.exchange.error?.reason == .noRule ? .envoy : .serviceComb
+    }
+
     private func reply(_ reply: LocalReply, outcome: Outcome) {
         if reply.leadsInside { return self.leadInside(reply) }
         var reply = reply
         if self.plan.direction == .incoming { reply.stateUnserved() }
         if self.exchange.visit != nil { self.exchange.showOrigin(in: &reply) }
-        if !self.exchange.isGRPC, self.exchange.target?.policy.host?.profile == .envoy,
-            self.exchange.requestHeaders.isGRPC
-        {
+        if !self.exchange.isGRPC, self.profile == .envoy, self.exchange.requestHeaders.isGRPC {
             reply = reply.trailersOnly
         }
         self.exchange.status = reply.status
