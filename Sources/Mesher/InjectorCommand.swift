@@ -163,7 +163,8 @@ struct InjectorCommand: AsyncParsableCommand {
 
     /// - Parameter host: `nil`: every address of the machine, also those of IPv6 where it has that.
     private static func address(_ host: String?, _ port: Int, _ option: String) throws -> ListenAddress {
-        let hasIPv6 = FileManager.default.fileExists(atPath: "/proc/net/if_inet6")
+        // The system reads no address of a family that the host has on its loopback interface alone, as most pods have IPv6.
+        let hasIPv6 = (try? SocketAddress.makeAddressResolvingHost("::", port: port)) != nil
         do throws(ConfigMistake) {
             return try ListenAddress("\((host ?? (hasIPv6 ? "::" : "0.0.0.0")).asHost):\(port)")
         } catch {

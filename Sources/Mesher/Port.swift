@@ -3,6 +3,10 @@
 import NIOCore
 import NIOPosix
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Ports of commands for a person at a terminal.
 enum Port {
     /// Whether nobody listens there; waits for the answer of the system.
@@ -26,8 +30,10 @@ enum Port {
     static func check(_ port: Int, of host: String = "127.0.0.1", option: String) async throws {
         do {
             try await Self.bootstrap.bind(host: host, port: port).get().close().get()
-        } catch {
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
             throw Exit.because("port \(port) is taken; free it, or choose another with \(option)")
+        } catch {
+            throw Exit.because("cannot listen at \(host), port \(port): \(error); choose another with \(option)")
         }
     }
 }
