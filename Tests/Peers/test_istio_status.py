@@ -5,6 +5,7 @@ import copy
 import json
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,18 @@ def test_health_and_metrics_tell_of_the_control_plane(world):
     for kind, count in held.items():
         assert families['mesher_control_plane_resources{kind="%s"}' % kind] == str(count)
         assert families['mesher_control_plane_refused_responses_total{kind="%s"}' % kind] == "0"
+
+
+@pytest.mark.parametrize("name", ["istioserver", "istioserver.default.svc.cluster.local:8080"])
+def test_tap_knows_a_service_by_the_name_that_it_is_counted_by(world, name):
+    command = [harness.binary(), "tap", name, "--json", "--admin", f"127.0.0.1:{world.sidecar.admin}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tap:
+        lines = []
+        reader = threading.Thread(target=lambda: lines.append(tap.stdout.readline()), daemon=True)
+        reader.start()
+        eventually(lambda: world.ask().status == 200 and lines, "nothing is shown")
+        tap.terminate()
+    assert json.loads(lines[0])["status"] == 200
 
 
 def test_explain_names_the_way_of_a_request(world):

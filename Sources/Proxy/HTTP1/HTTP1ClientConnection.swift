@@ -57,7 +57,7 @@ package final class HTTP1ClientConnection: ChannelInboundHandler, EventTail {
     /// What the channel has read inside a write that failed; in order before its end.
     private var early: ByteBuffer?
     /// Requests sent so far.
-    package var served = 0
+    package internal(set) var served = 0
     /// When it began.
     package let madeAt: NIODeadline
     var hasAnswered = false

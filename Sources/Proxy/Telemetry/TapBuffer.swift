@@ -62,7 +62,10 @@ final class TapBuffer {
         if exchange.direction == .incoming {
             return self.filter.isOwnService || exchange.source?.service == service
         }
-        if let called = exchange.service { return called.name == service }
+        if let called = exchange.service {
+            // A host of a control plane belongs to a service with a shorter name, by which it is counted.
+            return called.name == service || exchange.target?.policy.host?.service == service
+        }
         // One that nobody knows is looked for under the name that was asked for.
         let name = service.utf8
         return self.bytes(of: exchange, in: exchange.request.authority.host, upTo: name.count + 1) { host in
