@@ -83,9 +83,9 @@ def test_one_file_at_a_time(schemas):
 
 
 def samples():
-    """The configuration files of the repository; a file of mesher dev or of Compose is none."""
+    """The configuration files of the repository; a file of Compose is none."""
     paths = [path for folder in ["conf", "examples"] for path in sorted((REPOSITORY / folder).rglob("*.yaml"))]
-    return [path for path in paths if path.name not in ("dev.yaml", "compose.yaml")]
+    return [path for path in paths if path.name != "compose.yaml"]
 
 
 @pytest.mark.parametrize("path", samples(), ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -98,10 +98,12 @@ def examples():
     for page in sorted(REPOSITORY.glob("docs/*.md")):
         text = page.read_text()
         for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```", text, re.S | re.M), 1):
-            if block.startswith(("services:", "apiVersion:")):
+            # Manifests of Kubernetes, and files of Compose.
+            if block.startswith("apiVersion:") or "image:" in block:
                 continue
             named = re.match(r"# (\w+\.yaml)", block)
-            file = named[1] if named else "services.yaml" if block.startswith("service:") else "chassis.yaml"
+            keys = {"service:": "services.yaml", "services:": "dev.yaml"}
+            file = named[1] if named else keys.get(block.split(None, 1)[0], "chassis.yaml")
             yield pytest.param(file, block, id=f"{page.stem}-{number}")
         typed = re.findall(r"^\$ cat > (?:\S*/)?(\w+\.yaml) <<'END'\n(.*?)^> END$", text, re.S | re.M)
         for number, (file, lines) in enumerate(typed, 1):
@@ -148,7 +150,7 @@ UNSEEN = {
     "service-ports-number": "the environment",
     "service-ports-sign": "the command line",
     "specific-address": "the environment",
-    "unknown-keys": "mistakes only with --strict",
+    "unknown-keys": "errors only with --strict",
     "variable-of-a-key": "the environment",
 }
 
@@ -218,6 +220,14 @@ def test_mesh_takes_its_own_language_only(schemas, wrong):
         ("circuit_breaker.yaml", "cse: {isolation.Consumer.com.shop.timeoutInMilliseconds: 1s}"),
         ("egress.yaml", "egressRule: {a: [{ports: [{port: 80}]}]}"),
         ("services.yaml", "services: []"),
+        ("dev.yaml", "rules: {}"),
+        ("dev.yaml", "services: {web: {prot: 8080}}"),
+        ("dev.yaml", "services: {web: 808O}"),
+        ("dev.yaml", "services: {web: [{port: 99999}]}"),
+        ("dev.yaml", "services: {web: {port: 8080, health: healthz}}"),
+        ("dev.yaml", "{services: {web: 8080}, routeRule: {}}"),
+        ("dev.yaml", "{services: {web: 8080}, rules: {mesher: {timeouts: {connect: soon}}}}"),
+        ("dev.yaml", "services: {web: {port: 8080, config: {mesher: {timeouts: {connect: soon}}}}}"),
         ("services.yaml", "service: [{name: cart, instance: [http]}]"),
         ("services.yaml", "service: [{name: cart, instance: [{version: 1.0.0}]}]"),
     ],

@@ -50,8 +50,8 @@ struct DevFile: Sendable {
     /// What is wrong with the file itself, in its order.
     private(set) var problems: [ConfigProblem] = []
 
-    private static let keys = ["services", "rules", "registry", "page"]
-    private static let instanceKeys = ["port", "ports", "version", "outgoing", "health", "config"]
+    private static let keys = DevFileShape.file.names
+    private static let instanceKeys = DevFileShape.instance.names
     private static let port = ConfigKind<Int>.integer(1...65_535)
     /// The ports that the file names, with whose they are.
     private(set) var taken: [Int: String] = [:]

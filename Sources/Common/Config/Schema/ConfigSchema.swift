@@ -9,9 +9,11 @@ package struct ConfigSchema {
     /// Any key may stand in any file; but whoever edits `lager.yaml` wants to be offered what belongs there.
     private static let general = "chassis.yaml"
     private static let registryFile = "services.yaml"
+    private static let devFile = "dev.yaml"
 
     /// The files that have a schema, by name.
-    package static let files: [String] = Set(ConfigCatalogue.groups.map(\.file) + [Self.registryFile]).sorted()
+    package static let files: [String] = Set(ConfigCatalogue.groups.map(\.file) + [Self.registryFile, Self.devFile])
+        .sorted()
 
     /// What the schema of a file is called.
     package static func name(of file: String) -> String { file.replacing(".yaml", with: ".json") }
@@ -24,6 +26,7 @@ package struct ConfigSchema {
             let root = writer.members(.map(RegistryFileShape.file), isNullable: false)
             return OrderedJSON.object(Self.head(file) + root).bytes + [.lineFeed]
         }
+        if file == Self.devFile { return ConfigSchema(ConfigCatalogue.all).devBytes(file) }
         let groups = ConfigCatalogue.groups.filter { $0.file == file || file == Self.general }
         return ConfigSchema(groups.flatMap(\.keys)).bytes(file)
     }
@@ -55,6 +58,15 @@ package struct ConfigSchema {
     private func bytes(_ file: String) -> [UInt8] {
         var definitions = self.keys.map { (Self.definition(of: $0), OrderedJSON.object(self.members($0))) }
         let root = self.map(self.tree, path: [], &definitions)
+        return OrderedJSON.object(Self.head(file) + root + [("definitions", .object(definitions))]).bytes + [.lineFeed]
+    }
+
+    /// The file of `mesher dev`, in which maps of such keys stand.
+    private func devBytes(_ file: String) -> [UInt8] {
+        var definitions = self.keys.map { (Self.definition(of: $0), OrderedJSON.object(self.members($0))) }
+        let map = self.map(self.tree, path: [], &definitions)
+        definitions.append((SchemaWriter.configuration, .object(map)))
+        let root = self.writer.members(.map(DevFileShape.file), isNullable: false)
         return OrderedJSON.object(Self.head(file) + root + [("definitions", .object(definitions))]).bytes + [.lineFeed]
     }
 

@@ -82,8 +82,12 @@ struct SchemaWriter {
             ]
         case .map(let map): return [self.types(["object"], isNullable)] + self.keys(of: map)
         case .either(let shapes): return self.anyOf(shapes.map { self.members($0, isNullable: isNullable) })
+        case .configuration: return [("$ref", .string("#/definitions/\(Self.configuration)"))]
         }
     }
+
+    /// The definition that a document has of ``Shape/configuration``, unless it has no such shape.
+    static let configuration = "configuration"
 
     // MARK: Parts
 

@@ -41,6 +41,8 @@ package indirect enum Shape: Sendable {
     case map(MapShape)
     /// One of these.
     case either([Shape])
+    /// Keys of the configuration, as a file of it has them.
+    case configuration
 }
 
 /// The keys of a map.
