@@ -34,7 +34,9 @@ import Testing
     private static let matches: [RequestMatch] = {
         let paths: [[TextMatch]] = [
             [], [.exact(.init("/a"))], [.prefix(.init("/a"))], [.segments(.init("/a"))], [.segments(.init(""))],
-            [.suffix(.init("b"))], [.exact(.init("/A", ignoresCase: true))],
+            [.exact(.init("/shop/items"))], [.prefix(.init("/shop/items"))], [.segments(.init("/shop/items"))],
+            [.prefix(.init("/shop/it"))], [.notEqual(.init("/shop/items"))], [.suffix(.init("b"))],
+            [.exact(.init("/A", ignoresCase: true))],
             [.exact(.init("/b")), .prefix(.init("/c"))],
             (try? RegularExpression("^(?:/[0-9]+)$")).map { [.regex($0)] } ?? [.never],
         ]
@@ -68,7 +70,10 @@ import Testing
 
     @Test(
         "a route that is laid out flat takes the requests that it would take by itself",
-        arguments: ["/", "/a", "/a/b", "/ab", "/a?v=2", "/b?u=1&v=2", "/12?v", "/c?vv=2&v", "/A", "*"])
+        arguments: [
+            "/", "/a", "/a/b", "/ab", "/a?v=2", "/b?u=1&v=2", "/12?v", "/c?vv=2&v", "/A", "*", "", "/shop/items",
+            "/shop/items/7?v=2", "/shop/itemsize", "/shap/items", "/shop/item", "/shop/it", "/shop/i?s/items",
+        ])
     func sameAsSlow(path: String) throws {
         let exchanges = TestExchange(try TestExchange.directory([:]))
         let fields: [[String]] = [
