@@ -20,7 +20,7 @@ struct CheckCommand: ParsableCommand {
             which the annotations of pods are read that concern sidecars.
 
             Exits with 0 when nothing is wrong or worth a warning only, with 1 when
-            there is a mistake with which mesher would not start, and with 64 when
+            there is an error with which mesher would not start, and with 64 when
             the command line is wrong.
 
             Examples:
@@ -88,8 +88,8 @@ struct CheckCommand: ParsableCommand {
             let count = problems.count { $0.severity == severity }
             return count == 0 ? nil : "\(count) \(one)\(count == 1 ? "" : "s")"
         }
-        let found = [count(.error, "mistake"), count(.warning, "warning"), count(.note, "note")].compactMap(\.self)
-        return found.isEmpty ? "no mistakes" : found.joined(separator: ", ")
+        let found = [count(.error, "error"), count(.warning, "warning"), count(.note, "note")].compactMap(\.self)
+        return found.isEmpty ? "no errors" : found.joined(separator: ", ")
     }
 }
 

@@ -15,7 +15,7 @@ struct ConfigCommand: ParsableCommand {
             its value, and the file, variable or option that it comes from. With
             keys, only those and what stands below them; any spelling is known. A
             folder is the configuration directory. Secrets are not shown.
-            Exits with 1 when there is a mistake with which mesher would not start,
+            Exits with 1 when there is an error with which mesher would not start,
             and when there is no such key.
 
             Examples:
@@ -45,7 +45,7 @@ struct ConfigCommand: ParsableCommand {
         try self.print(body)
         let mistakes = result.problems.filter { $0.severity == .error }
         guard !mistakes.isEmpty else { return }
-        let summary = mistakes.count == 1 ? "one mistake" : "\(mistakes.count) mistakes"
+        let summary = mistakes.count == 1 ? "one error" : "\(mistakes.count) errors"
         throw Exit.because("\(summary): mesher would not start", after: mistakes.map(\.description))
     }
 

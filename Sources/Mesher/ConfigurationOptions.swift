@@ -23,7 +23,7 @@ struct ConfigurationOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Event loops that serve traffic; default: one for each usable CPU.", valueName: "count"))
     var workers: String?
 
-    @Flag(help: "Take unknown keys for mistakes.")
+    @Flag(help: "Take unknown keys for errors.")
     var strict = false
 
     @Argument(

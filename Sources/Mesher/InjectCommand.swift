@@ -19,7 +19,7 @@ struct InjectCommand: ParsableCommand {
             template says otherwise; one that has a sidecar is left alone. What
             becomes of each object is said on standard error.
 
-            Exits with 1, and prints nothing, when there is a mistake; with 64 when
+            Exits with 1, and prints nothing, when there is an error; with 64 when
             the command line is wrong.
 
             Examples:
@@ -92,7 +92,7 @@ struct InjectCommand: ParsableCommand {
         } catch {
             let count = error.mistakes.count
             throw Exit.because(
-                "nothing was written: \(count == 1 ? "one mistake" : "\(count) mistakes")", after: error.mistakes)
+                "nothing was written: \(count == 1 ? "one error" : "\(count) errors")", after: error.mistakes)
         }
         var lines: [String] = []
         for report in injection.reports {
@@ -148,7 +148,7 @@ struct InjectCommand: ParsableCommand {
             return template.with(discoveryType: self.discoveryType, placement: self.native)
         } catch {
             guard case .configuration(let mistakes) = error else { throw error }
-            throw Exit.because("the template has mistakes", after: mistakes.map(\.description))
+            throw Exit.because("the template has errors", after: mistakes.map(\.description))
         }
     }
 }

@@ -203,7 +203,7 @@ struct ConfigServerMetrics: Sendable {
                 ("mesher_config_server_settings", "Settings that it has for this sidecar.", status.settings),
                 (
                     "mesher_config_server_refused_settings",
-                    "Settings that are mistakes, whose keys have kept what they had before.",
+                    "Settings with errors, whose keys have kept what they had before.",
                     self.state.current.refused.count
                 ),
             ]

@@ -31,7 +31,7 @@ struct RunCommand: AsyncParsableCommand {
         guard !result.hasErrors else {
             let mistakes = result.problems.filter { $0.severity == .error }
             throw Exit.because(
-                mistakes.count == 1 ? "not started: one mistake" : "not started: \(mistakes.count) mistakes",
+                mistakes.count == 1 ? "not started: one error" : "not started: \(mistakes.count) errors",
                 after: mistakes.map(\.description))
         }
         let placed = result.config.logs.placed(in: LogConfig.home)

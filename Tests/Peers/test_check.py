@@ -42,14 +42,14 @@ def test_every_mistake_is_told_at_once(folder):
     assert printed == lines(folder, "expected")
     errors = [line for line in printed if not re.match(r"[^ ]+: (warning|note): ", line)]
     assert errors, "a broken folder without a mistake"
-    assert re.match(rf"{len(errors)} mistakes?\b", summary)
+    assert re.match(rf"{len(errors)} errors?\b", summary)
     assert done.returncode == 1
     # A start refuses in the same words, and opens nothing.
     started = mesher(folder)
     assert started.returncode == 1
     *refused, last = started.stderr.splitlines()
     assert refused == errors
-    assert last == "mesher: not started: " + ("one mistake" if len(errors) == 1 else f"{len(errors)} mistakes")
+    assert last == "mesher: not started: " + ("one error" if len(errors) == 1 else f"{len(errors)} errors")
 
 
 def test_there_are_enough_of_them():
@@ -75,7 +75,7 @@ def test_a_good_folder(tmp_path):
     good(tmp_path)
     done = mesher(tmp_path, "check")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("no mistakes in ")
+    assert done.stdout.startswith("no errors in ")
 
 
 def good(folder):
@@ -98,10 +98,10 @@ def test_folders_and_files(tmp_path):
         done = mesher(tmp_path, "check", *map(str, arguments))
         return done.returncode, done.stdout.splitlines()
 
-    assert run(one) == (0, [f"no mistakes in 3 files ({one})"])
+    assert run(one) == (0, [f"no errors in 3 files ({one})"])
     assert run(f"{one}/") == run(one)
     status, lines = run(one, "two")
-    assert status == 1 and lines[-1] == f"1 mistake, 1 warning in 7 files ({one}, two)", lines
+    assert status == 1 and lines[-1] == f"1 error, 1 warning in 7 files ({one}, two)", lines
     assert lines[0].startswith("two/mesher.yaml:1:19: mesher.workers: ")
     assert run("two/router.yaml") == (
         0,
@@ -112,7 +112,7 @@ def test_folders_and_files(tmp_path):
     )
     status, lines = run("two/router.yaml", "--strict")
     assert status == 1 and lines[0] == "two/router.yaml:1:11: nonsense: unknown key; remove it"
-    assert run("one/services.yaml") == (0, ["no mistakes in 1 file (one/services.yaml)"])
+    assert run("one/services.yaml") == (0, ["no errors in 1 file (one/services.yaml)"])
     status, lines = run("one", "--mesher.workers=many")
     assert status == 1 and lines[0].startswith("command line --mesher.workers: ")
     document = json.loads(mesher(tmp_path, "check", "--json", "one", "two/router.yaml").stdout)

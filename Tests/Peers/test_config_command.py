@@ -115,7 +115,7 @@ def test_mistakes_are_told_behind_what_holds(folder):
     assert done.returncode == 1
     assert rows(done)["mesher.timeouts.keepAlive"][0] == "5s"
     assert f'{folder}/mesher.yaml:1:30: mesher.timeouts.connect: "never" is not a duration' in done.stderr
-    assert done.stderr.endswith("mesher: one mistake: mesher would not start\n")
+    assert done.stderr.endswith("mesher: one error: mesher would not start\n")
     document = json.loads(config(folder, str(folder), "--json").stdout)
     assert [each["key"] for each in document["problems"] if each["severity"] == "error"] == ["mesher.timeouts.connect"]
 

@@ -323,7 +323,7 @@ def test_a_mistake_is_told_where_it_is(tmp_path, mistake):
         assert done.returncode == 1
         *said, last = (done.stdout if command == "check" else done.stderr).splitlines()
         assert said == expected, command
-    assert last == f"mesher: not started: {'one mistake' if len(expected) == 1 else f'{len(expected)} mistakes'}"
+    assert last == f"mesher: not started: {'one error' if len(expected) == 1 else f'{len(expected)} errors'}"
 
 
 def test_names_that_no_service_has(tmp_path):
@@ -371,7 +371,7 @@ def test_the_example(tmp_path):
         [binary(), "check", "--strict", "examples/dev.yaml"], cwd=REPOSITORY, env=environment(), capture_output=True,
         text=True, timeout=20,
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "no mistakes in 1 file (examples/dev.yaml)\n")
+    assert (done.returncode, done.stdout) == (0, "no errors in 1 file (examples/dev.yaml)\n")
 
 
 def test_compose():
@@ -393,4 +393,4 @@ def test_compose():
         done = subprocess.run(
             [binary(), "check", "--strict"], cwd=folder, env=variables, capture_output=True, text=True, timeout=20
         )
-        assert (done.returncode, done.stdout[:11]) == (0, "no mistakes"), done.stdout
+        assert (done.returncode, done.stdout[:9]) == (0, "no errors"), done.stdout

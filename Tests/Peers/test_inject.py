@@ -257,7 +257,7 @@ def test_mistakes_leave_no_half_of_a_manifest(tmp_path, text, mistake):
     assert printed == "" and not output.exists()
     first, last = told.splitlines()
     assert first.startswith(mistake)
-    assert last == "mesher: nothing was written: one mistake"
+    assert last == "mesher: nothing was written: one error"
 
 
 def test_nothing_to_inject():
@@ -323,11 +323,11 @@ spec:
         f'standard input:11:9: {key}inject: "true" does not inject a sidecar; write "yes"',
         f"standard input:12:9: warning: {key}serviceports: unknown key; did you mean {key}servicePorts?",
         f"standard input:13:9: {key}servicePorts: [grps] is invalid; write protocol:port, such as rest:8080 or rest:8080,grpc:9000",
-        "3 mistakes, 1 warning in 1 pod of 1 document (standard input)",
+        "3 errors, 1 warning in 1 pod of 1 document (standard input)",
     ]
     file = tmp_path / "shop.yaml"
     file.write_text(ALL)
-    assert mesher("check", "--kubernetes", str(file))[0] == f"no mistakes in 1 pod of 3 documents ({file})\n"
+    assert mesher("check", "--kubernetes", str(file))[0] == f"no errors in 1 pod of 3 documents ({file})\n"
     document = json.loads(mesher("check", "--kubernetes", "--json", "-f", "-", text=text, code=1)[0])
     assert not document["valid"] and [each["line"] for each in document["problems"]] == [6, 11, 12, 13]
     _, told = mesher("check", "-f", "shop.yaml", code=64)

@@ -132,8 +132,8 @@ def check(folder, text):
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        ("cse: {service: {registry: {type: 'servicecenter, file'}}}", 0, "no mistakes"),
-        ("cse: {service: {registry: {type: [servicecenter, file]}}}", 0, "no mistakes"),
+        ("cse: {service: {registry: {type: 'servicecenter, file'}}}", 0, "no errors"),
+        ("cse: {service: {registry: {type: [servicecenter, file]}}}", 0, "no errors"),
         ("cse: {service: {registry: {type: 'servicecenter,fiel'}}}", 1, 'unknown registry type "fiel"; write file'),
         ("cse: {service: {registry: {type: 'file,file'}}}", 1, "file stands there twice"),
         ("mesher: {registry: {file: x.yaml}}", 0, "it has no effect"),

@@ -810,4 +810,4 @@ def test_check(tmp_path, client, status, text):
     assert done.returncode == status, done.stdout
     assert text in done.stdout
     if not text:
-        assert done.stdout.startswith("no mistakes"), done.stdout
+        assert done.stdout.startswith("no errors"), done.stdout

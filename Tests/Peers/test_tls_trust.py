@@ -1160,7 +1160,7 @@ def test_check_tells(ca, tmp_path, kind):
     (said,) = [line for line in lines if ": warning: " not in line]
     # A key that is missing has no place.
     assert re.match(rf"\S*tls\.yaml(:\d+:\d+)?: ssl\.{PROVIDER}\.{key}: .*{words}", said), said
-    assert status == 1 and summary.startswith("1 mistake")
+    assert status == 1 and summary.startswith("1 error")
     assert "s3cret phrase" not in "".join(lines) and "not the password" not in "".join(lines)
 
 
@@ -1179,7 +1179,7 @@ def test_check_is_content(ca, tmp_path):
     tags = {"": {"protocol": "TLSv1.2"}, PROVIDER: keys, "web.grpc.Provider": keys, "mesher.Provider": keys}
     tags |= {"rest.Consumer": keys, "cart.rest.Consumer": keys | names, "cart.grpc.Consumer": keys | names}
     status, lines = secure.check(tmp_path, tags)
-    assert status == 0 and lines[0].startswith("no mistakes in "), lines
+    assert status == 0 and lines[0].startswith("no errors in "), lines
 
 
 def test_a_start_refuses(ca, web, tmp_path):

@@ -93,7 +93,7 @@ package actor ConfigComponent: Component {
             self.state.fail()
             self.logger.warning("the new configuration is refused, the old one stays")
             for problem in result.problems where problem.severity == .error {
-                self.logger.warning("mistake in the configuration", metadata: ["problem": "\(problem)"])
+                self.logger.warning("error in the configuration", metadata: ["problem": "\(problem)"])
             }
             return
         }
@@ -156,7 +156,7 @@ extension Logger {
     /// Logs what was found in the configuration at a start or a reload that goes on all the same.
     package func report(_ problem: ConfigProblem) {
         switch problem.severity {
-        case .error: self.error("mistake in the configuration", metadata: ["problem": "\(problem)"])
+        case .error: self.error("error in the configuration", metadata: ["problem": "\(problem)"])
         case .warning: self.warning("look at the configuration", metadata: ["problem": "\(problem)"])
         case .note: self.notice("configuration without effect", metadata: ["problem": "\(problem)"])
         }

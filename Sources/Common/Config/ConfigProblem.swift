@@ -27,7 +27,7 @@ extension ConfigLocation: CustomStringConvertible {
     package var description: String { self.line > 0 ? "\(self.source):\(self.line):\(self.column)" : self.source }
 }
 
-/// One mistake in the configuration: what is wrong, where, and what to write instead.
+/// One error in the configuration: what is wrong, where, and what to write instead.
 package struct ConfigProblem: Error, Sendable, Equatable {
     /// Whether the sidecar can start in spite of it.
     package enum Severity: String, Sendable {

@@ -192,7 +192,7 @@ package struct ListenerConfig: Sendable, Equatable {
             "What is registered instead of the listen address.")
         static let adminEnable = ConfigKey(
             "admin.enable", .bool, default: true,
-            "Whether the admin API is served. Absent: when rest-admin has an address; `true` without one is a mistake.")
+            "Whether the admin API is served. Absent: when rest-admin has an address; `true` without one is an error.")
         static let listenIP = ConfigKey(
             "mesher.listenIP", .text, default: "",
             "Replaces the IP address of every listenAddress; `auto`: by that of the interface of the default route, as containers need it."

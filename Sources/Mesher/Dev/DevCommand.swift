@@ -42,7 +42,7 @@ struct DevCommand: AsyncParsableCommand {
     @Argument(help: "The file.", completion: Completions.files)
     var file = "dev.yaml"
 
-    @Flag(help: "Take unknown keys for mistakes.")
+    @Flag(help: "Take unknown keys for errors.")
     var strict = false
 
     func run() async throws {
@@ -54,7 +54,7 @@ struct DevCommand: AsyncParsableCommand {
         let mistakes = examination.problems.filter { $0.severity == .error }
         guard mistakes.isEmpty, let plan = examination.plan, let file = examination.file else {
             throw Exit.because(
-                mistakes.count == 1 ? "not started: one mistake" : "not started: \(mistakes.count) mistakes",
+                mistakes.count == 1 ? "not started: one error" : "not started: \(mistakes.count) errors",
                 after: mistakes.map(\.description))
         }
         for problem in examination.problems { Console.complain("\(problem)\n") }
