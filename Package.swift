@@ -202,7 +202,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "InjectorTests",
-            dependencies: ["Common", "Injector", "TestSupport", crypto, httpTypes, logging, swiftASN1, x509],
+            dependencies: ["Common", "Injector", "TestSupport", crypto, httpTypes, logging, nioPosix, swiftASN1, x509],
             exclude: ["Golden"], swiftSettings: settings),
         .testTarget(
             name: "EgressTests", dependencies: ["Common", "Egress", "Proxy", "TestSupport", nioCore],

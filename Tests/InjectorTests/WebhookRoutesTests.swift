@@ -4,6 +4,7 @@ import Common
 import Foundation
 import HTTPTypes
 import Logging
+import NIOPosix
 import TestSupport
 import Testing
 
@@ -19,7 +20,7 @@ import Testing
         self.state = InjectorState(
             try testPolicy(), metrics: InjectorMetrics(registry),
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        self.routes = WebhookRoutes(self.state)
+        self.routes = WebhookRoutes(self.state, timers: MultiThreadedEventLoopGroup.singleton)
     }
 
     private func review(_ sample: SamplePod) throws -> String {

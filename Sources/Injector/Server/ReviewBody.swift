@@ -18,6 +18,10 @@ struct ReviewBody: Sendable {
     static let pace = Duration.seconds(5)
 
     let budget: BodyBudget
+    /// Keeps the time.
+    ///
+    /// A task that sleeps would stay until its time is over, although nobody needs it any more.
+    let timers: any EventLoopGroup
 
     /// Gives the whole body to `use`, and keeps room for it until that returns.
     ///
@@ -28,31 +32,42 @@ struct ReviewBody: Sendable {
         let declared = request.headers[.contentLength].flatMap { Int($0) }
         if let declared, declared > Self.longest { throw Self.tooLong }
         let room = declared.map { $0 <= Self.short ? 0 : $0 } ?? Self.longest
-        if room == 0 { return try use(try await Self.take(request.body, declared ?? 0, until: deadline)) }
+        if room == 0 { return try use(try await self.take(request.body, declared ?? 0, until: deadline)) }
         guard await self.budget.take(room, until: deadline) else {
             throw Refusal(.serviceUnavailable, "too many long bodies at a time")
         }
-        defer { self.budget.give(room) }
-        return try use(try await Self.take(request.body, room, until: min(deadline, .now + Self.pace)))
+        defer {
+            self.budget.give(room)
+            // The allocator keeps what is as long as this, and the limit of a pod is low.
+            ProcessMemory.trim()
+        }
+        return try use(try await self.take(request.body, room, until: min(deadline, .now + Self.pace)))
     }
 
     private static let tooLong = Refusal(.contentTooLarge, "the body is longer than \(Self.longest) bytes")
 
-    private static func take(
+    private func take(
         _ body: RequestBody, _ capacity: Int, until deadline: ContinuousClock.Instant
     ) async throws -> [UInt8] {
-        try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
+        let loop = self.timers.any()
+        return try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
             group.addTask {
                 var bytes: [UInt8] = []
                 for try await piece in body {
-                    if bytes.isEmpty { bytes.reserveCapacity(min(capacity, Self.short)) }
+                    // There is room for it; what does not come is not resident.
+                    if bytes.isEmpty { bytes.reserveCapacity(capacity) }
                     guard bytes.count + piece.readableBytes <= Self.longest else { throw Self.tooLong }
                     bytes.append(contentsOf: piece.readableBytesView)
                 }
                 return bytes
             }
             group.addTask {
-                try await Task.sleep(until: deadline)
+                let timer = loop.scheduleTask(in: TimeAmount(deadline - .now)) {}
+                await withTaskCancellationHandler {
+                    try? await timer.futureResult.get()
+                } onCancel: {
+                    timer.cancel()
+                }
                 return nil
             }
             defer { group.cancelAll() }

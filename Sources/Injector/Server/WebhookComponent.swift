@@ -53,7 +53,7 @@ package actor WebhookComponent: Component {
     }
 
     package func run() async throws {
-        let (routes, places) = (WebhookRoutes(self.state), ServerPlaces(Self.webhookLimits))
+        let (routes, places) = (WebhookRoutes(self.state, timers: self.loops), ServerPlaces(Self.webhookLimits))
         let (table, builder, what): (EndpointTable, HTTPServerBuilder, String)
         switch self.kind {
         case .webhook(let material):

@@ -4,14 +4,19 @@ import Common
 import HTTPTypes
 import Hummingbird
 import Logging
+import NIOCore
 import Serving
 
 /// What the injector answers.
 struct WebhookRoutes: Sendable {
     private let state: InjectorState
-    private let body = ReviewBody(budget: BodyBudget(ReviewBody.together))
+    private let body: ReviewBody
 
-    init(_ state: InjectorState) { self.state = state }
+    /// - Parameter timers: Their loops keep the time of bodies.
+    init(_ state: InjectorState, timers: any EventLoopGroup) {
+        self.state = state
+        self.body = ReviewBody(budget: BodyBudget(ReviewBody.together), timers: timers)
+    }
 
     /// The paths of probes.
     static let probes: Set<String> = ["/healthz", "/livez", "/readyz"]
