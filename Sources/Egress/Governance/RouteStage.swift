@@ -27,12 +27,13 @@ struct RouteStage: Stage {
             if let chosen = target.target(of: route) { exchange.cluster = chosen.cluster }
             return .proceed
         }
+        var meant = effect
         if effect.hinders {
             let first = effect.choosesFirst ? Self.choose(&exchange, target, route) : nil
-            let disturbed = first.map { effect.effect(of: $0.index) } ?? effect
-            if let verdict = Self.hinder(&exchange, effect, disturbed) { return verdict }
+            if let first { meant = effect.effect(of: first.index) }
+            if let verdict = Self.hinder(&exchange, effect, meant) { return verdict }
         }
-        if let cors = effect.cors, let reply = exchange.admitOrigin(cors) { return .reply(reply) }
+        if let cors = meant.cors, let reply = exchange.admitOrigin(cors) { return .reply(reply) }
         guard let chosen = Self.chosen(exchange.visit, route) ?? target.target(of: route) else {
             return Self.act(&exchange, effect)
         }

@@ -54,7 +54,9 @@ package final class RouteEffect: Sendable {
         self.action = action
         self.targets = targets
         self.limiter = limiter
-        let choosesFirst = targets.contains { target in target.map { $0.action.fault != action.fault } ?? false }
+        let choosesFirst = targets.contains { target in
+            target.map { $0.action.fault != action.fault || $0.action.extras.hasOwnCORS } ?? false
+        }
         self.choosesFirst = choosesFirst
         self.hinders = limiter != nil || action.fault != nil || action.extras.refusesUpgrades || choosesFirst
         self.activeFaults = activeFaults

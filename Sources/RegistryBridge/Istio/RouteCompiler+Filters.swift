@@ -28,14 +28,23 @@ extension RouteCompiler {
 
     // MARK: Pages of other origins
 
-    /// Which pages may read the answers: each part is what the route, its host or its table says of it first.
+    static let corsFilter = "envoy.filters.http.cors"
+
+    /// Which pages may read the answers: each part is what a weighted cluster, the route, its host or its table says of it
+    /// first.
     ///
+    /// - Parameter target: The weighted cluster.
     /// - Source: Envoy's `CorsFilter`, which asks the old fields only where no level has settings of the filter.
-    mutating func cors(_ route: XDSRoute, _ action: XDSRouteAction) throws(ResourceMistake) -> CORSPolicy? {
+    mutating func cors(
+        _ route: XDSRoute, _ action: XDSRouteAction, _ target: XDSWeightedCluster.ClusterWeight? = nil
+    ) throws(ResourceMistake) -> CORSPolicy? {
         var levels: [CORSLevel] = []
         var isFirst = true
-        for level in [route.typedPerFilterConfig, self.host.typedPerFilterConfig, self.table.typedPerFilterConfig] {
-            guard let said = try Self.filter("envoy.filters.http.cors", in: level) else { continue }
+        for level in [
+            target?.typedPerFilterConfig ?? [:], route.typedPerFilterConfig, self.host.typedPerFilterConfig,
+            self.table.typedPerFilterConfig,
+        ] {
+            guard let said = try Self.filter(Self.corsFilter, in: level) else { continue }
             guard case .on(let any) = said else {
                 if isFirst { return nil }
                 continue

@@ -118,9 +118,7 @@ struct RouteCompiler {
                 guard target.weight.value > 0 else { continue }
                 clusters.append(target.name)
                 weights.append(Int(target.weight.value))
-                if target.typedPerFilterConfig["envoy.filters.http.cors"] != nil {
-                    self.note("a CORS policy of a weighted cluster is not followed")
-                }
+                let hasCORS = target.typedPerFilterConfig[Self.corsFilter] != nil
                 let own =
                     try self.edits(target.requestHeadersToAdd, target.requestHeadersToRemove, of: route)
                 let ownOfResponse = try self.edits(
@@ -129,7 +127,7 @@ struct RouteCompiler {
                 let literal = try Self.line(target.hostRewriteLiteral, of: "host_rewrite_literal")
                 let host = shared.host ?? (literal.isEmpty ? nil : literal)
                 let fault = isOneFault ? nil : faults[weights.count - 1]
-                if own.isEmpty, ownOfResponse.isEmpty, host == shared.host, fault == nil {
+                if own.isEmpty, ownOfResponse.isEmpty, host == shared.host, fault == nil, !hasCORS {
                     targets.append(nil)
                 } else {
                     var other = shared
@@ -137,6 +135,10 @@ struct RouteCompiler {
                     other.responseEdits = ownOfResponse + shared.responseEdits
                     other.host = host
                     if !isOneFault { other.fault = fault }
+                    if hasCORS {
+                        other.extras.cors = try self.cors(route, action, target)
+                        other.extras.hasOwnCORS = true
+                    }
                     targets.append(other.made)
                 }
             }
@@ -155,12 +157,15 @@ struct RouteCompiler {
         return (made, clusters + mirrors.map(\.cluster))
     }
 
-    /// The copies that other clusters get.
+    /// The copies that other clusters get: those of the route, its host or its table, whichever has some first.
     ///
     /// - Source: Envoy's `request_mirror_policies`, and `request_mirror_policy` as it was in the second version.
     private mutating func mirrors(_ action: XDSRouteAction) -> [(mirror: RouteMirror, cluster: String)] {
         let old = action.hasRequestMirrorPolicy ? [action.requestMirrorPolicy] : []
-        return (action.requestMirrorPolicies + old).compactMap { policy in
+        let levels = [
+            action.requestMirrorPolicies + old, self.host.requestMirrorPolicies, self.table.requestMirrorPolicies,
+        ]
+        return (levels.first { !$0.isEmpty } ?? []).compactMap { policy in
             guard !policy.cluster.isEmpty else {
                 self.note("a mirror that requests choose is passed by")
                 return nil

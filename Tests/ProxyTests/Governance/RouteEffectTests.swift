@@ -155,6 +155,19 @@ import Testing
         let effect = try #require(effects[0])
         #expect(effect.effect(of: 0) === effect && effect.effect(of: 1).action === own)
         #expect(effect.effect(of: 0).requestEdits.count == 1 && effect.effect(of: 1).requestEdits.count == 2)
+        #expect(!effect.choosesFirst)
+    }
+
+    @Test("a request has its target before its origin is looked at, where a target has a policy of its own")
+    func policiesOfTargets() {
+        var extras = RouteExtras()
+        extras.cors = CORSPolicy()
+        for isOwn in [false, true] {
+            extras.hasOwnCORS = isOwn
+            let target = RouteEffect(RouteAction(extras: extras))
+            let effect = RouteEffect(RouteAction(), targets: [nil, target])
+            #expect(effect.choosesFirst == isOwn && effect.hinders == isOwn)
+        }
     }
 
     @Test("a limit that is the same goes on, whatever else of its route has changed; another one begins anew")

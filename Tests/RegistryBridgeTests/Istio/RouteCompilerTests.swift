@@ -106,6 +106,36 @@ import Testing
         #expect(policy.exposed == "x-host" && policy.share == 0 && policy.passesOnOthers)
     }
 
+    @Test("a weighted cluster has a policy of its own, of which the route and its host say the rest")
+    func corsOfClusters() throws {
+        var off = XDSFilterConfig()
+        off.disabled = true
+        let (routes, gaps) = try self.compile(host: { host in
+            host.typedPerFilterConfig[Self.cors] = try Self.policy { $0.allowHeaders = "x-host" }
+        }) { route in
+            route.typedPerFilterConfig[Self.cors] = try Self.policy { policy in
+                (policy.allowMethods, policy.maxAge) = ("GET", "7")
+            }
+            let own = try Self.policy { policy in
+                policy.allowOriginStringMatch = [.with { $0.exact = "http://a" }]
+                policy.allowMethods = "PUT"
+            }
+            let disabled = try Self.any(off, "envoy.config.route.v3.FilterConfig")
+            route.route.weightedClusters.clusters = ([own, nil, disabled] as [Google_Protobuf_Any?]).map { config in
+                .with { target in
+                    (target.name, target.weight.value) = ("c", 1)
+                    target.typedPerFilterConfig[Self.cors] = config
+                }
+            }
+        }
+        let route = try #require(routes.first)
+        let policy = try #require(route.targets[0].action?.extras.cors)
+        #expect(policy.origins.count == 1 && policy.methods == "PUT" && policy.maxAge == "7")
+        #expect(policy.headers == "x-host" && gaps.isEmpty)
+        #expect(route.targets[1].action == nil && route.action?.extras.cors?.methods == "GET")
+        #expect(route.targets[2].action?.extras.hasOwnCORS == true && route.targets[2].action?.extras.cors == nil)
+    }
+
     @Test("a policy that cannot be meant refuses the table")
     func corsMistakes() throws {
         #expect(throws: ResourceMistake.self) {
@@ -258,6 +288,33 @@ import Testing
         #expect(own.action?.fault == nil && own.targets.map { $0.action?.fault != nil } == [true, false])
         let all = try #require(try weighted { $0.typedPerFilterConfig[Self.filter] = try Self.fault() })
         #expect(all.action?.fault != nil && all.targets.allSatisfy { $0.action == nil })
+    }
+
+    // MARK: Copies
+
+    @Test("copies are those of the route, or else of its host, or else of its table")
+    func mirrors() throws {
+        func names(table: Bool, host: Bool, route: Bool) throws -> [String] {
+            var configuration = XDSRouteConfiguration()
+            var virtualHost = XDSVirtualHost()
+            virtualHost.name = "shop"
+            virtualHost.routes = [
+                Self.route { message in
+                    if route { message.route.requestMirrorPolicies = [.with { $0.cluster = "of route" }] }
+                }
+            ]
+            if host { virtualHost.requestMirrorPolicies = [.with { $0.cluster = "of host" }] }
+            if table { configuration.requestMirrorPolicies = [.with { $0.cluster = "of table" }] }
+            configuration = try XDSRouteConfiguration(serializedBytes: configuration.serializedData() as Data)
+            var compiler = RouteCompiler(virtualHost, of: configuration)
+            let (made, clusters) = try #require(try compiler.routes().first)
+            #expect(made.mirrors.count == clusters.count - 1)
+            return Array(clusters.dropFirst())
+        }
+        #expect(try names(table: true, host: true, route: true) == ["of route"])
+        #expect(try names(table: true, host: true, route: false) == ["of host"])
+        #expect(try names(table: true, host: false, route: false) == ["of table"])
+        #expect(try names(table: false, host: false, route: false) == [])
     }
 
     // MARK: The rest

@@ -4,6 +4,8 @@
 package struct RouteExtras: Sendable {
     /// Which pages of other origins may read the answers; `nil` where that is the service's own business.
     package var cors: CORSPolicy?
+    /// Whether that is a target's own, so that a request has its target before its origin is looked at.
+    package var hasOwnCORS = false
     /// The field of the request, in lower case, whose value `Host` has, where there is one; `nil` for no field.
     package var hostField: String?
     /// Whether `X-Forwarded-Host` says what `Host` has said before it changed.
