@@ -133,6 +133,13 @@ struct AccessLog {
             out.append(",\"reason\":")
             out.quoted(reason.rawValue)
         }
+        var hasFlags = false
+        for name in ResponseFlags.names where record.flags.contains(name.flag) {
+            out.append(hasFlags ? "," : ",\"flags\":\"")
+            out.append(name.short.rawSpan)
+            hasFlags = true
+        }
+        if hasFlags { out.append(UInt8.quote) }
         if let trace = record.trace {
             out.append(",\"traceId\":")
             out.traceID(trace, isShort: false)

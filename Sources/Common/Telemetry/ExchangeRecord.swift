@@ -36,6 +36,8 @@ package struct ExchangeRecord: Sendable {
     package var grpcStatus: Int?
     /// Why mesher answered or ended it itself.
     package var reason: ProxyError.Reason?
+    /// What Envoy's flags say of it.
+    package var flags = ResponseFlags()
     /// Upstream connections tried.
     package var attempts: Int
     /// Bytes of the request's body.

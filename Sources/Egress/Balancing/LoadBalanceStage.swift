@@ -369,8 +369,12 @@ struct LoadBalanceStage: Stage {
         let staysOnSame = exchange.balancing.triesOnSame < policy.onSame
         guard staysOnSame || exchange.balancing.instances < policy.onNext,
             !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count
-        else { return nil }
+        else {
+            exchange.noted.insert(.retriesOver)
+            return nil
+        }
         guard target.budget.mayRetry(at: exchange.worker.now, percent: policy.budgetPercent) else {
+            exchange.noted.insert(.overflow)
             exchange.worker.metrics.count(.retryBudget)
             return nil
         }
@@ -390,9 +394,12 @@ struct LoadBalanceStage: Stage {
     private static func retry(
         _ exchange: inout Exchange, by retry: RouteRetry, _ subset: EndpointSubset
     ) -> Duration? {
-        guard exchange.balancing.instances < retry.policy.onNext, exchange.hasFailed(by: retry),
-            Self.mayRepeat(exchange, retry.policy), Self.takeRetry(&exchange, subset)
-        else { return nil }
+        guard exchange.hasFailed(by: retry), Self.mayRepeat(exchange, retry.policy) else { return nil }
+        guard exchange.balancing.instances < retry.policy.onNext else {
+            exchange.noted.insert(.retriesOver)
+            return nil
+        }
+        guard Self.takeRetry(&exchange, subset) else { return nil }
         exchange.balancing.instances += 1
         if retry.avoidsTried {
             exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
@@ -410,6 +417,7 @@ struct LoadBalanceStage: Stage {
         }
         let most = subset.cluster?.settings?.mostRetries(of: tickets.requestCount)
         guard tickets.takeRetry(most: most) else {
+            exchange.noted.insert(.overflow)
             exchange.worker.metrics.count(.retryBudget)
             return false
         }

@@ -15,6 +15,7 @@ struct FaultStage: Stage {
         if let delay = fault.delay, !exchange.hasDelayed {
             exchange.hasDelayed = true
             if Self.hits(fault.delayPercent, &worker.random) {
+                exchange.noted.insert(.delayed)
                 return .again(worker.eventLoop.scheduleTask(in: TimeAmount(delay)) {}.futureResult)
             }
         }

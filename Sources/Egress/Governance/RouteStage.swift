@@ -78,6 +78,7 @@ struct RouteStage: Stage {
     ) -> Verdict? {
         let worker = exchange.worker
         if effect.action.extras.refusesUpgrades, exchange.request.isWebSocketUpgrade {
+            exchange.effect = disturbed
             return .reject(ProxyError(.methodRefused, "no upgrade is allowed here", status: 403))
         }
         var fault = disturbed.action.fault
@@ -90,6 +91,7 @@ struct RouteStage: Stage {
             if let fault, let delay = fault.delay, RouteFault.hits(fault.delayShare, using: &worker.random),
                 Self.takePlace(&exchange, fault, disturbed)
             {
+                exchange.noted.insert(.delayed)
                 return .again(worker.eventLoop.scheduleTask(in: TimeAmount(delay)) {}.futureResult)
             }
         }
@@ -97,6 +99,7 @@ struct RouteStage: Stage {
             Self.takePlace(&exchange, fault, disturbed)
         else { return nil }
         exchange.effect = disturbed
+        exchange.noted.insert(.fault)
         if let status = fault.abortStatus {
             return .reject(ProxyError(.faultInjected, "injecting abort", status: status))
         }

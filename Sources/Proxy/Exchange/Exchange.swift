@@ -105,6 +105,8 @@ package struct Exchange: ~Copyable {
     package var outcome = Outcome.open
     /// The present try, or the last one: the driver.
     package var attempt = Attempt()
+    /// What was done to it on purpose, and what ended it besides its error: the fault, route and balancing stages, the driver.
+    package var noted = ResponseFlags()
     /// How many upstream connections were tried: the driver.
     package var attempts = 0
     /// Whether the request's body, so far as it was received, is still there to be sent again: the driver.

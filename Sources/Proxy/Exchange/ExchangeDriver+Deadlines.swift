@@ -132,7 +132,11 @@ extension ExchangeDriver {
         let fair = min(Self.fairChance, self.exchange.effect?.callLimit ?? Self.fairChance)
         let isFair =
             self.exchange.attempt.upstream != nil && self.worker.now - self.exchange.attempt.sentAt >= fair
-        if self.call.streamDeadline <= self.worker.now { self.call.overdue = .whole }
+        self.exchange.noted.insert(.callOver)
+        if self.call.streamDeadline <= self.worker.now {
+            self.call.overdue = .whole
+            self.exchange.noted.insert(.wholeOver)
+        }
         self.letGo(.late)
         self.fail(ProxyError(.upstreamTimeout), outcome: isFair ? nil : .callOver)
     }
@@ -141,6 +145,7 @@ extension ExchangeDriver {
     private func silenceIsOver() {
         self.worker.metrics.count(.upstreamTime)
         self.call.overdue = .silence
+        self.exchange.noted.insert(.silent)
         self.letGo(.late)
         self.fail(ProxyError(.upstreamTimeout))
     }

@@ -98,7 +98,19 @@ extension Exchange {
         case .requestBytes: out.append(decimal: self.requestBytes)
         case .responseBytes: out.append(decimal: self.responseBytes)
         case .tries: out.append(decimal: self.attempts)
+        case .flags(let isLong): self.appendFlags(isLong: isLong, to: &out)
+        case .details: if isResponse { out.append(contentsOf: self.details.utf8) }
         }
+    }
+
+    private func appendFlags(isLong: Bool, to out: inout [UInt8]) {
+        ResponseFlags(self).write(isLong: isLong) { out.append(contentsOf: $0.utf8) }
+    }
+
+    /// Who has answered, or why nobody has.
+    private var details: String {
+        if let reason = self.error?.reason { return ResponseFlags(self).details(reason) }
+        return self.response.status > 0 ? "via_upstream" : "direct_response"
     }
 
     // MARK: Heads
@@ -216,6 +228,15 @@ extension Exchange {
         guard let policy = self.target?.policy else { return "" }
         let named = self.cluster > 0 ? policy.host?.clusters[self.cluster - 1].name : nil
         return named ?? policy.service
+    }
+}
+
+extension ResponseFlags {
+    /// Those of a request, so far as it has come.
+    init(_ exchange: borrowing Exchange) {
+        self = exchange.noted.adding(
+            exchange.error?.reason, hasCluster: exchange.cluster > 0,
+            isStreamReset: exchange.attempt.resetCode != nil)
     }
 }
 

@@ -74,6 +74,7 @@ package final class TelemetryBuffer {
             if uses.isEmpty { return }
         }
         var record = ExchangeRecord(exchange, uses, longestTarget: Self.longestTarget, text: &self.text)
+        if uses.contains(.accessLog) { record.flags = ResponseFlags(exchange) }
         if uses.contains(.span) { record.operation = exchange.effect?.action.extras.operation }
         self.records.append(record)
         if self.records.count >= Self.portion { self.handOver() }

@@ -108,6 +108,7 @@ import Testing
             record.peer = try SocketAddress(ipAddress: "127.0.0.1", port: 1)
             record.status = 503
             record.reason = .circuitOpen
+            record.flags = [.late, .retriesOver, .callOver]
             record.attempts = 3
             (record.requestBytes, record.responseBytes) = (10, 20_000_000_000)
             record.service = service("cart")
@@ -125,7 +126,8 @@ import Testing
                      "path": "/items?x=1", "protocol": "http", "status": 503, "milliseconds": 12.345,
                      "requestBytes": 10, "responseBytes": 20000000000, "client": "127.0.0.1", "service": "cart",
                      "route": "version:1.2|app:shop|a:b", "endpoint": "rest://10.0.0.5:8080", "retries": 2,
-                     "reason": "circuit_open", "traceId": "00000000000000000000000000000abc",
+                     "reason": "circuit_open", "flags": "URX,UT",
+                     "traceId": "00000000000000000000000000000abc",
                      "spanId": "0000000000000def"}
                     """.utf8))
     }

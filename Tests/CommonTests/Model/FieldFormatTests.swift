@@ -34,6 +34,17 @@ import Testing
         #expect(format.plain == nil)
     }
 
+    @Test("flags and details of the answer")
+    func flags() throws {
+        let format = try FieldFormat(
+            "%RESPONSE_FLAGS%%RESPONSE_FLAGS_LONG%%RESPONSE_CODE_DETAILS%%RESPONSE_CODE_DETAILS(ALLOW_WHITESPACES)%")
+        #expect(
+            format.parts == [
+                .filled(.flags(isLong: false), longest: .max), .filled(.flags(isLong: true), longest: .max),
+                .filled(.details, longest: .max), .filled(.details, longest: .max),
+            ])
+    }
+
     @Test(
         "times",
         arguments: [
@@ -56,8 +67,9 @@ import Testing
         arguments: [
             ("%REQ(x)", true), ("100%", true), ("%REQ()%", true), ("%REQ(a?b?c)%", true), ("%%%", true),
             ("%REQ(x):%", true), ("%PROTOCOL(x)%", true), ("%REQ%", true), ("%UPSTREAM_HOST:3%", true),
+            ("%RESPONSE_FLAGS:2%", true), ("%RESPONSE_CODE_DETAILS(x)%", true),
             ("%ENVIRONMENT%", true), ("%HOSTNAME(x)%", true), ("%REQ(a)b%", true), ("%req(a)%", true),
-            ("%REQ(x y)%", true), ("%NOBODY_KNOWS%", true), ("%RESPONSE_FLAGS%", false), ("%START_TIME(%Q)%", false),
+            ("%REQ(x y)%", true), ("%NOBODY_KNOWS%", true), ("%CONNECTION_ID%", false), ("%START_TIME(%Q)%", false),
             ("%DYNAMIC_METADATA(a:b)%", false), ("%TRAILER(x)%", false),
         ])
     func failures(text: String, isMalformed: Bool) {

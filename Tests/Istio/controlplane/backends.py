@@ -7,7 +7,7 @@ has one for each backend that is not to answer 200. A step is a mapping of
 
 * `status`, `headers` and `body` of the answer, instead of 200 and what was received;
 * `wait`: seconds before the answer;
-* `end`: `reset` or `close`, instead of an answer;
+* `end`: `reset`, `close` or `nonsense`, which is no HTTP, instead of an answer;
 * `tell: true` has the answer say by which version of HTTP the request came, and as which of its connection;
 * `grpc`: a status of gRPC; `late: true` has it in the trailers, after a message, instead of in the only head.
 """
@@ -113,6 +113,9 @@ class Backends:
                 peer.reset()
                 return
             if step.get("end") == "close":
+                return
+            if step.get("end") == "nonsense":
+                peer.send(b"nonsense\r\n\r\n")
                 return
             payload = step.get("body", "").encode("latin-1")
             told = [("x-backend", name), ("x-saw", encoded(saw)), ("content-length", str(len(payload)))]

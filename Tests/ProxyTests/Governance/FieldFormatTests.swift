@@ -127,6 +127,35 @@ import Testing
             ])
     }
 
+    @Test("an answer says why it is so, and a request what was done to it")
+    func flags() throws {
+        var exchange = try Self.exchange()
+        let format = try FieldFormat("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG% <%RESPONSE_CODE_DETAILS%>")
+        func value(inResponse isResponse: Bool) -> String {
+            var bytes: [UInt8] = []
+            exchange.fill(format, inResponse: isResponse, fields: 0, to: &bytes)
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        #expect(value(inResponse: false) == "- - <>")
+        #expect(value(inResponse: true) == "- - <direct_response>")
+        exchange.noted = .delayed
+        exchange.response.status = 200
+        #expect(value(inResponse: false) == "DI DelayInjected <>")
+        #expect(value(inResponse: true) == "DI DelayInjected <via_upstream>")
+        exchange.noted = .retriesOver
+        exchange.error = ProxyError(.upstreamReset)
+        #expect(
+            value(inResponse: true)
+                == "URX,UC UpstreamRetryLimitExceeded,UpstreamConnectionTermination "
+                + "<upstream_reset_before_response_started{connection_termination}>")
+        exchange.attempt.resetCode = 2
+        #expect(value(inResponse: true).contains("UR "))
+        exchange.error = ProxyError(.noRule)
+        #expect(value(inResponse: true).hasPrefix("URX,NR "))
+        exchange.cluster = 1
+        #expect(value(inResponse: true).hasPrefix("URX,NC "))
+    }
+
     @Test("so are those of answers that mesher makes itself")
     func replies() throws {
         let exchange = try Self.exchange()

@@ -193,8 +193,8 @@ import Testing
         #expect(
             try self.edits("%REQ(b)%", keepsEmpty: true).edits
                 == [.filled(.add("x-a", "%REQ(b)%"), format, keepsEmpty: true)])
-        let missing = try self.edits("%RESPONSE_FLAGS%")
-        #expect(missing.edits.isEmpty && missing.gaps == ["the header x-a is not set: RESPONSE_FLAGS is not filled in"])
+        let missing = try self.edits("%CONNECTION_ID%")
+        #expect(missing.edits.isEmpty && missing.gaps == ["the header x-a is not set: CONNECTION_ID is not filled in"])
         #expect(throws: ResourceMistake.self) { try self.edits("%NOBODY%") }
         #expect(throws: ResourceMistake.self) { try self.edits("50%") }
     }

@@ -37,6 +37,10 @@ package struct FieldFormat: Sendable, Equatable {
         case responseBytes
         /// How many tries there were.
         case tries
+        /// Why it was answered so, in the letters of Envoy, or in its words.
+        case flags(isLong: Bool)
+        /// The same as Envoy says it at length; nothing before the answer.
+        case details
     }
 
     /// What is said of an address.
@@ -180,6 +184,8 @@ extension FieldFormat {
         case "START_TIME":
             let text = command.argument ?? ""
             return .start(try Self.time(text.isEmpty ? "%Y-%m-%dT%H:%M:%E3SZ" : text))
+        case "RESPONSE_CODE_DETAILS" where command.argument == "ALLOW_WHITESPACES" && !command.hasLength:
+            return .details
         default: break
         }
         guard let filling = Self.plainFillings[command.name] else {
@@ -198,6 +204,8 @@ extension FieldFormat {
         "UPSTREAM_HOST": .endpoint(.whole), "UPSTREAM_REMOTE_ADDRESS": .endpoint(.whole),
         "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": .endpoint(.host), "UPSTREAM_REMOTE_PORT": .endpoint(.port),
         "BYTES_RECEIVED": .requestBytes, "BYTES_SENT": .responseBytes, "UPSTREAM_REQUEST_ATTEMPT_COUNT": .tries,
+        "RESPONSE_FLAGS": .flags(isLong: false), "RESPONSE_FLAGS_LONG": .flags(isLong: true),
+        "RESPONSE_CODE_DETAILS": .details,
     ]
 
     private static func fields(
@@ -262,8 +270,8 @@ extension FieldFormat {
         "DURATION", "DYNAMIC_METADATA", "EMIT_TIME", "EMIT_TIME_LOCAL", "FILTER_CHAIN_NAME", "FILTER_STATE",
         "GRPC_STATUS", "GRPC_STATUS_NUMBER", "LOCAL_REPLY_BODY", "METADATA", "PATH",
         "QUERY_PARAM", "QUERY_PARAMS", "REQUESTED_SERVER_NAME", "REQUEST_DURATION", "REQUEST_HEADERS_BYTES",
-        "REQUEST_TX_DURATION", "RESPONSE_CODE_DETAILS", "RESPONSE_DURATION", "RESPONSE_FLAGS",
-        "RESPONSE_FLAGS_LONG", "RESPONSE_HEADERS_BYTES", "RESPONSE_TRAILERS_BYTES", "RESPONSE_TX_DURATION",
+        "REQUEST_TX_DURATION", "RESPONSE_DURATION", "RESPONSE_HEADERS_BYTES", "RESPONSE_TRAILERS_BYTES",
+        "RESPONSE_TX_DURATION",
         "ROUNDTRIP_DURATION", "SPAN_ID", "START_TIME_LOCAL", "STREAM_ID", "TLS_JA3_FINGERPRINT",
         "TLS_JA4_FINGERPRINT", "TRACE_ID", "TRAILER", "UNIQUE_ID", "UPSTREAM_CLUSTER_RAW", "UPSTREAM_CONNECTION_ID",
         "UPSTREAM_CONNECTION_POOL_READY_DURATION", "UPSTREAM_DETECTED_CLOSE_TYPE", "UPSTREAM_FILTER_STATE",
