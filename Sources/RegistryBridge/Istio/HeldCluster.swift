@@ -123,6 +123,8 @@ struct HeldCluster: Sendable, Equatable {
 
     /// How large the tables of hashes are.
     private static func hashing(_ message: XDSCluster, _ gaps: inout [String]) throws(ResourceMistake) -> (
+        // To Envoy a request waits while its connection is being made, so that with none that may wait none is ever made.
+        if settings.maxPending == 0 { settings.maxRequests = 0 }
         ring: ClosedRange<Int>, table: Int?
     ) {
         let bounds = ClusterSettings.usualRing
