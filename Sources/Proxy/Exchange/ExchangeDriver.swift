@@ -320,9 +320,9 @@ package final class ExchangeDriver: DeadlineOwner {
         var reply = reply
         if self.plan.direction == .incoming { reply.stateUnserved() }
         if self.exchange.visit != nil { self.exchange.showOrigin(in: &reply) }
-        if !self.exchange.isGRPC, self.profile == .envoy, self.exchange.requestHeaders.isGRPC {
-            reply = reply.trailersOnly
-        }
+        let isTrailersOnly = !self.exchange.isGRPC && self.profile == .envoy && self.exchange.requestHeaders.isGRPC
+        if self.exchange.isGRPC || isTrailersOnly { reply.settleGRPC() }
+        if isTrailersOnly { reply = reply.trailersOnly }
         self.exchange.status = reply.status
         self.exchange.responseBytes = reply.bodyLength
         if self.exchange.isGRPC { self.exchange.grpcStatus = reply.codeOfGRPC }

@@ -19,6 +19,8 @@ package struct LocalReply: Sendable, Equatable {
     package var headers: [Header] = []
     /// What a call of gRPC is told; `nil` for what the reason says, or the status.
     package var grpcStatus: Int?
+    /// The text that a call of gRPC is told, as its field carries it; `nil` for the body.
+    var grpcMessage: String?
     /// Whether this is the answer to a CONNECT that leads to a service: the client goes on inside, with requests of its
     /// own.
     package var leadsInside = false
@@ -82,10 +84,35 @@ package struct LocalReply: Sendable, Equatable {
         reply.headers =
             [
                 Header("content-type", "application/grpc"), Header("grpc-status", "\(self.codeOfGRPC)"),
-                Header("grpc-message", GRPCStatus.encode(self.body)),
+                Header("grpc-message", self.messageOfGRPC),
             ] + self.headers
         return reply
     }
+
+    /// Has a call told its status and text once, where a route has put them among the fields: its status counts, its text
+    /// where the answer has no other.
+    ///
+    /// - Source: Envoy's local replies to gRPC.
+    mutating func settleGRPC() {
+        var code: Int?
+        var message: String?
+        self.headers.removeAll { header in
+            switch header.name.lowercased() {
+            case "grpc-status":
+                code = code ?? UInt32(header.value).map { Int($0) }
+                return true
+            case "grpc-message":
+                message = message ?? header.value
+                return true
+            default: return false
+            }
+        }
+        if let code { self.grpcStatus = code }
+        if self.body.isEmpty { self.grpcMessage = message }
+    }
+
+    /// The text that a call of gRPC is told.
+    var messageOfGRPC: String { self.grpcMessage ?? GRPCStatus.encode(self.body) }
 
     /// The code that a call of gRPC is told.
     var codeOfGRPC: Int {

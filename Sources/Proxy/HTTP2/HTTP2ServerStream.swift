@@ -354,7 +354,7 @@ extension LocalReply {
             lines.append(HeaderLine("content-type", contentType ?? "application/grpc"))
             lines.append(
                 HeaderLine("grpc-status", "\(self.codeOfGRPC)"))
-            lines.append(HeaderLine("grpc-message", GRPCStatus.encode(self.body)))
+            lines.append(HeaderLine("grpc-message", self.messageOfGRPC))
         } else {
             if self.bodyLength > 0 { lines.append(HeaderLine("content-type", self.contentType)) }
             if self.status != 204, self.status != 304 {
