@@ -90,7 +90,7 @@ struct DestinationStage: Stage {
             Self.take(exchange.worker.state(of: host, under: rules), for: &exchange)
             return self.mark(&exchange)
         }
-        switch self.hosts.find(&exchange, rules, self.own) {
+        switch self.hosts.find(&exchange, rules, self.own, beside: host) {
         case .found: return self.mark(&exchange)
         case .wait(let future): return .again(future)
         case .refused(let error): return .reject(error)

@@ -27,7 +27,10 @@ struct ExternalDestinations: Sendable {
     /// The external host that a request names; `nil` when it names none that is listed.
     ///
     /// - Parameter own: The sidecar's listeners, which no name may lead to.
-    func find(_ exchange: inout Exchange, _ rules: MeshRules, _ own: OwnListeners) -> Finding? {
+    /// - Parameter virtualHost: The virtual host that has the name; `nil` for none.
+    func find(
+        _ exchange: inout Exchange, _ rules: MeshRules, _ own: OwnListeners, beside virtualHost: Service?
+    ) -> Finding? {
         let isTunnel = exchange.request.method == .connect
         guard !rules.externalHosts.isEmpty, isTunnel || exchange.request.flags.contains(.absoluteTarget) else {
             return nil
@@ -44,9 +47,21 @@ struct ExternalDestinations: Sendable {
         if isTunnel, !rule.allows(port: authority.port) {
             return .refused(ProxyError(.destinationRefused, "destination refused: the port is not listed"))
         }
-        let host = Self.host(exchange, rule)
         let port = isTunnel ? authority.port : rule.httpPort(requested: asked)
-        let finding = self.look(&exchange, host, port, requested, rules, own)
+        let listedPort = rule.port(port)
+        // What has routes is called by them, also inside of CONNECT; whether it has some is found out first.
+        if let name = listedPort?.virtualHost, virtualHost?.name == name || Self.isAwaited(port, exchange, rules) {
+            return nil
+        }
+        let finding: Finding
+        if let places = listedPort?.places {
+            guard let place = Self.choose(places, &exchange) else {
+                return .refused(ProxyError(.noEndpoint, "lb: No available instance, key: \(rule.pattern)()"))
+            }
+            finding = self.look(&exchange, place.host, place.port, requested, rules, own)
+        } else {
+            finding = self.look(&exchange, Self.host(exchange, rule), port, requested, rules, own)
+        }
         if case .found = finding {
             exchange.chain = .external
             exchange.target = target
@@ -54,6 +69,32 @@ struct ExternalDestinations: Sendable {
             exchange.timeout = target.timeout
         }
         return finding
+    }
+
+    /// Whether a control plane is still to be asked for the routes of a port.
+    private static func isAwaited(_ port: UInt16, _ exchange: borrowing Exchange, _ rules: MeshRules) -> Bool {
+        guard let demand = rules.demand(forPort: port) else { return false }
+        return exchange.worker.directory.absence(of: demand, at: exchange.worker.now) == nil
+    }
+
+    /// One of the places by chance, as their weights have it: the same again while its name is being looked up.
+    private static func choose(
+        _ places: [ExternalHosts.Place], _ exchange: inout Exchange
+    ) -> ExternalHosts.Place? {
+        if exchange.awaitsUntil != nil, exchange.balancing.index < places.count {
+            return places[exchange.balancing.index]
+        }
+        let sum = places.reduce(0) { $0 + $1.weight }
+        guard sum > 0 else { return nil }
+        var left = Int.random(in: 0..<sum, using: &exchange.worker.random)
+        for (index, place) in places.enumerated() {
+            left -= place.weight
+            if left < 0 {
+                exchange.balancing.index = index
+                return place
+            }
+        }
+        return nil
     }
 
     /// The endpoint of a host and port that a request may go to.
@@ -85,6 +126,10 @@ struct ExternalDestinations: Sendable {
     /// A request could not be sent to the host that was found for it.
     func connectFailed(_ exchange: borrowing Exchange) {
         guard let rule = exchange.target?.policy.requested?.rule, let endpoint = exchange.endpoint else { return }
+        let places = rule.ports.lazy.compactMap(\.places).joined()
+        for place in places where Int(place.port) == endpoint.port {
+            exchange.worker.addresses.failed(endpoint, of: place.host)
+        }
         exchange.worker.addresses.failed(endpoint, of: Self.host(exchange, rule))
     }
 

@@ -43,10 +43,10 @@ def outside(host, port):
     }
 
 
-def tunnel(sidecar, port):
+def tunnel(sidecar, port, host="localhost"):
     """What is said through a tunnel; or the status of the answer, if there is none."""
     with harness.Client(("127.0.0.1", sidecar.port)) as client:
-        client.send(f"CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.send(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         answer = client.head()
         if answer.status != 200:
             return answer.status
@@ -76,3 +76,61 @@ def test_external_hosts(backends, registry, files, form):
             plane.leave()
             assert sidecar.shares(f"localhost:{port}", 4) == {"v1": 4}
         assert plane.log.violations == []
+
+
+def elsewhere(host, port, *ports):
+    """What Istio makes of a ServiceEntry with `resolution: STATIC`: its cluster, and its endpoints."""
+    name = f"outbound|{port}||{host}"
+    source = {"eds_config": {"ads": {}, "resource_api_version": "V3"}, "service_name": name}
+    places = [
+        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": each}}}} for each in ports
+    ]
+    return (
+        {"name": name, "type": "EDS", "eds_cluster_config": source, "connect_timeout": "1s"},
+        {"cluster_name": name, "endpoints": [{"lb_endpoints": places}]},
+    )
+
+
+@pytest.mark.parametrize("registry, files", [FILES, ISTIO, RULES], ids=["file", "istio", "rules of files"])
+def test_a_tunnel_leads_to_the_endpoints_of_a_host(backends, registry, files):
+    """A name that nobody can look up; its endpoints change while the process runs, and each takes its part."""
+
+    def told(*names):
+        _, state = next(scenario.phases(scenario.read("split")))
+        state = copy.deepcopy(state)
+        cluster, assignment = elsewhere("static.test", 443, *(backends.ports[each] for each in names))
+        state["resources"] = {"CDS": [cluster], "EDS": [assignment]}
+        return scenario.Mesh(state, backends.ports, {}).resources()
+
+    with ControlPlane(told("v1"), ["delta"], log=Log()) as plane:
+        with Sidecar(plane, registry, **files, egress=EGRESS % "istio", mesher=LOOPBACK) as sidecar:
+            eventually(lambda: tunnel(sidecar, 443, "static.test") == b"v1", "there is no tunnel")
+            assert tunnel(sidecar, 444, "static.test") in (403, 405, 502)
+            plane.serve(told("v2", "v3"))
+            found = set()
+
+            def both():
+                found.add(tunnel(sidecar, 443, "static.test"))
+                return {b"v2", b"v3"} <= found
+
+            eventually(both, lambda: f"it leads to {found}")
+            plane.serve(told())
+            eventually(lambda: tunnel(sidecar, 443, "static.test") in (502, 503), "the endpoints are still there")
+        assert plane.log.violations == []
+
+
+def test_a_host_with_routes_is_called_by_them_inside_of_connect(backends):
+    """It is no tunnel: what is said inside is mesher's business."""
+    _, state = next(scenario.phases(scenario.read("split")))
+    state = copy.deepcopy(state)
+    host = {"host": "entry.test", "port": 8080, "endpoints": [{"backend": "v1"}]}
+    host["routes"] = [{"match": {"prefix": "/"}, "direct_response": {"status": 299}}]
+    state["services"].append(host)
+    with ControlPlane(scenario.Mesh(state, backends.ports, {}).resources(), ["delta"], log=Log()) as plane:
+        with Sidecar(plane, ISTIO[0], egress=EGRESS % "istio", mesher=LOOPBACK) as sidecar:
+            with harness.Client(("127.0.0.1", sidecar.port)) as client:
+                client.send(b"CONNECT entry.test:8080 HTTP/1.1\r\nHost: entry.test\r\n\r\n")
+                assert client.head().status == 200
+                client.send(b"GET / HTTP/1.1\r\nHost: entry.test:8080\r\n\r\n")
+                assert client.response().status == 299
+            assert sidecar.get("entry.test:8080").status == 299

@@ -10,14 +10,42 @@ package struct ExternalHosts: Sendable {
         package let number: UInt16
         /// What is spoken there; only `HTTP`, in any letter case, means something.
         package let protocolName: String
+        /// Where it is; `nil` for where its host is.
+        package let places: [Place]?
+        /// The virtual host that has what is no tunnel, where one has; `nil` for none.
+        package let virtualHost: String?
 
         /// A port.
-        package init(_ number: UInt16, protocolName: String) {
+        package init(
+            _ number: UInt16, protocolName: String, places: [Place]? = nil, besides virtualHost: String? = nil
+        ) {
             self.number = number
             self.protocolName = protocolName
+            self.places = places
+            self.virtualHost = virtualHost
         }
 
         var isHTTP: Bool { self.protocolName.lowercased() == "http" }
+    }
+
+    /// A place that a port of a host is at.
+    package struct Place: Sendable, Hashable, CustomStringConvertible {
+        /// An address, or a name in lower case.
+        package let host: String
+        /// The port there.
+        package let port: UInt16
+        /// Its part of the sum of the weights of all places; positive.
+        package let weight: Int
+
+        /// A place.
+        package init(_ host: String, _ port: UInt16, weight: Int = 1) {
+            self.host = host
+            self.port = port
+            self.weight = weight
+        }
+
+        /// `10.0.0.1:443*1`.
+        package var description: String { "\(self.host):\(self.port)*\(self.weight)" }
     }
 
     /// One host, or all with a suffix.
@@ -37,7 +65,10 @@ package struct ExternalHosts: Sendable {
         package var isWildcard: Bool { self.pattern.hasPrefix("*") }
 
         /// Whether a tunnel may lead to this port.
-        package func allows(port: UInt16) -> Bool { self.ports.contains { $0.number == port } }
+        package func allows(port: UInt16) -> Bool { self.port(port) != nil }
+
+        /// What is said of a port; `nil` for one that is not listed.
+        package func port(_ number: UInt16) -> Port? { self.ports.first { $0.number == number } }
 
         /// The port of a plain request: the one that was asked for when it is listed, else the first that is spoken HTTP
         /// on, else 80.
@@ -92,7 +123,10 @@ package struct ExternalHosts: Sendable {
     package func virtualHosts(at location: ConfigLocation) -> [String: VirtualHost] {
         self.rules.reduce(into: [:]) { hosts, rule in
             guard hosts[rule.pattern] == nil else { return }
-            let ports = rule.ports.map { "\($0.number) \($0.protocolName)" }.joined(separator: ",")
+            let ports = rule.ports.map { port in
+                let places = port.places.map { $0.map { " \($0)" }.joined() } ?? ""
+                return "\(port.number) \(port.protocolName)\(places)"
+            }.joined(separator: ",")
             hosts[rule.pattern] = VirtualHost(
                 [(Route(match: .always, weights: [1], at: location), [Cluster(.requested(rule))])],
                 chain: .external, plain: "\(rule.pattern) \(ports)")

@@ -64,18 +64,29 @@ struct HeldCluster: Sendable, Equatable {
         }
     }
 
-    /// What its name says, if it is of a host outside the mesh that is found by that name: as Istio has it for ServiceEntries
-    /// without endpoints of their own, and for services that Kubernetes gives no address.
-    func externalHost(in place: MeshPlace) -> ClusterName? {
+    /// Where a host outside the mesh is.
+    enum ExternalPlace {
+        /// Where its name leads: as Istio has it for ServiceEntries without endpoints of their own, and for services that
+        /// Kubernetes gives no address.
+        case name
+        case members(HeldAssignment)
+        /// At the endpoints of this name.
+        case assignments(String)
+    }
+
+    /// What its name says, if it is of a host outside the mesh, and where that is.
+    func externalHost(in place: MeshPlace) -> (key: ClusterName, place: ExternalPlace)? {
         guard let key = self.key, key.subset.isEmpty else { return nil }
+        if case .request = self.source { return (key, .name) }
+        guard !key.host.hasSuffix(".svc.\(place.domain)") else { return nil }
         switch self.source {
-        case .request: return key
-        case .written(let assignment) where !key.host.hasSuffix(".svc.\(place.domain)"):
+        case .request: return (key, .name)
+        case .assignments(let name): return (key, .assignments(name))
+        case .written(let assignment):
             let isItself = assignment.members.allSatisfy {
                 $0.name?.lowercased() == key.host.lowercased() && $0.port == Int(key.port)
             }
-            return isItself && !assignment.members.isEmpty ? key : nil
-        case .written, .assignments: return nil
+            return (key, isItself && !assignment.members.isEmpty ? .name : .members(assignment))
         }
     }
 
@@ -112,6 +123,8 @@ struct HeldCluster: Sendable, Equatable {
             thresholds.hasMaxConnections, max(1, thresholds.maxConnections.value), 1024)
         settings.maxPending = Self.limit(thresholds.hasMaxPendingRequests, thresholds.maxPendingRequests.value, 1024)
         settings.maxRequests = Self.limit(thresholds.hasMaxRequests, thresholds.maxRequests.value, 1024)
+        // To Envoy a request waits while its connection is being made, so that with none that may wait none is ever made.
+        if settings.maxPending == 0 { settings.maxRequests = 0 }
         settings.maxRetries = Self.limit(thresholds.hasMaxRetries, thresholds.maxRetries.value, 3)
         if thresholds.hasRetryBudget { settings.retryBudget = try Self.budget(thresholds.retryBudget) }
         if message.hasOutlierDetection { settings.outliers = try Self.outliers(message.outlierDetection) }
@@ -123,8 +136,6 @@ struct HeldCluster: Sendable, Equatable {
 
     /// How large the tables of hashes are.
     private static func hashing(_ message: XDSCluster, _ gaps: inout [String]) throws(ResourceMistake) -> (
-        // To Envoy a request waits while its connection is being made, so that with none that may wait none is ever made.
-        if settings.maxPending == 0 { settings.maxRequests = 0 }
         ring: ClosedRange<Int>, table: Int?
     ) {
         let bounds = ClusterSettings.usualRing

@@ -58,7 +58,8 @@ actor IstioKeeper {
         status: ControlPlaneStatus, secrets: MeshSecrets, cache: ControlPlaneCache,
         unsaved: @escaping @Sendable () -> Void, logger: Logger
     ) {
-        self.state = IstioState(place, app: app, use: part.use, isIndexing: part.isIndexing)
+        self.state = IstioState(
+            place, app: app, use: part.use, isIndexing: part.isIndexing, tellsExternalHosts: part.tellsExternalHosts)
         self.part = part
         self.maker = HostMaker(
             app: app, hasIdentity: secrets.hasIdentity, tellsExternalHosts: part.tellsExternalHosts)

@@ -4,16 +4,33 @@ import Common
 
 /// What is made of what is held.
 extension IstioState {
-    /// The hosts outside the mesh that may be called: whose names, looked up, lead where they are.
+    /// The hosts outside the mesh that may be called: those whose names, looked up, lead where they are, and those with
+    /// endpoints of their own, as soon as these are known.
     var externalHosts: [ExternalHosts.Rule] {
-        let ports = self.clusters.values.reduce(into: [String: Set<UInt16>]()) { ports, cluster in
-            guard let key = cluster.externalHost(in: self.place) else { return }
-            ports[key.host.lowercased(), default: []].insert(key.port)
+        let ports = self.clusters.values.reduce(into: [String: [UInt16: ExternalHosts.Port]]()) { ports, cluster in
+            guard let (key, place) = cluster.externalHost(in: self.place) else { return }
+            var places: [ExternalHosts.Place]?
+            switch place {
+            case .name: break
+            case .members(let assignment): places = assignment.placesOfFirst
+            case .assignments(let name):
+                guard let assignment = self.assignments[name] else { return }
+                places = assignment.placesOfFirst
+            }
+            // Clusters do not say what is spoken; nobody speaks plain HTTP there.
+            ports[key.host.lowercased(), default: [:]][key.port] = ExternalHosts.Port(
+                key.port, protocolName: key.port == 443 ? "HTTPS" : "HTTP", places: places,
+                besides: places == nil ? nil : "\(key.host):\(key.port)")
         }
         return ports.sorted { $0.key < $1.key }.filter { ExternalHosts.isHost($0.key) }.map { host, ports in
-            // Clusters do not say what is spoken; nobody speaks plain HTTP there.
-            ExternalHosts.Rule(
-                host, ports.sorted().map { ExternalHosts.Port($0, protocolName: $0 == 443 ? "HTTPS" : "HTTP") })
+            ExternalHosts.Rule(host, ports.sorted { $0.key < $1.key }.map(\.value))
+        }
+    }
+
+    /// The names of the endpoints of hosts outside the mesh.
+    var externalSources: Set<String> {
+        self.clusters.values.reduce(into: []) { names, cluster in
+            if case .assignments(let name)? = cluster.externalHost(in: self.place)?.place { names.insert(name) }
         }
     }
 
@@ -51,6 +68,19 @@ extension IstioState {
         }
         return services.sorted { $0.key < $1.key }.map { name, members in
             (name, members.sorted { $0.key < $1.key }.map(\.value))
+        }
+    }
+}
+
+extension HeldAssignment {
+    /// Where the endpoints are that serve first.
+    fileprivate var placesOfFirst: [ExternalHosts.Place] {
+        let serving = self.members.filter { $0.condition != .unhealthy }
+        let first = serving.map(\.priority).min()
+        return serving.filter { $0.priority == first }.map { member in
+            let host = member.name ?? String(member.place.dropLast(":\(member.port)".count))
+            let bare = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+            return ExternalHosts.Place(bare.lowercased(), UInt16(clamping: member.port), weight: max(1, member.weight))
         }
     }
 }

@@ -21,9 +21,12 @@ struct IstioState {
     let place: MeshPlace
     private let use: RegistryConfig.IstioUse
     private let isIndexing: Bool
+    private let tellsExternalHosts: Bool
     /// The names of endpoints that are asked for although no request uses them: of all services, when it is to be known who is
-    /// at each address; of subsets, where their versions have to be known.
+    /// at each address; of subsets, where their versions have to be known; of hosts outside the mesh, where these are told.
     private var indexed: Set<String> = []
+    /// Of these, those of hosts outside the mesh.
+    private var external: Set<String> = []
     /// Another number whenever endpoints may be others.
     private(set) var endpointsRevision = 0
     private(set) var clusters: [String: HeldCluster] = [:]
@@ -60,9 +63,13 @@ struct IstioState {
     /// The subsets of a service at a port, likewise.
     private var subsets: [ClusterName: [String]] = [:]
 
-    init(_ place: MeshPlace, app: String, use: RegistryConfig.IstioUse = .everything, isIndexing: Bool = false) {
+    init(
+        _ place: MeshPlace, app: String, use: RegistryConfig.IstioUse = .everything, isIndexing: Bool = false,
+        tellsExternalHosts: Bool = false
+    ) {
         self.place = place
         self.isIndexing = isIndexing
+        self.tellsExternalHosts = tellsExternalHosts
         self.app = app
         self.use = use
     }
@@ -290,8 +297,12 @@ struct IstioState {
 
     /// Finds out which endpoints are asked for besides those that requests use.
     private mutating func index() {
-        guard self.isIndexing || self.use == .routes else { return }
-        self.indexed = self.clusters.values.reduce(into: []) { names, cluster in
+        if self.tellsExternalHosts { self.external = self.externalSources }
+        guard self.isIndexing || self.use == .routes else {
+            self.indexed = self.external
+            return
+        }
+        self.indexed = self.clusters.values.reduce(into: self.external) { names, cluster in
             guard let key = cluster.key, case .assignments(let name) = cluster.source else { return }
             let isNeeded = self.use == .routes ? !key.subset.isEmpty && self.labels[key] == nil : key.subset.isEmpty
             if isNeeded { names.insert(name) }
@@ -316,6 +327,7 @@ struct IstioState {
                 guard wanted.contains(message.clusterName) else { continue }
                 let old = self.assignments.updateValue(held, forKey: message.clusterName)
                 self.endpointsRevision += 1
+                if self.external.contains(message.clusterName), old?.members != held.members { self.revision += 1 }
                 // Routes lead to versions.
                 if self.use == .routes, old?.sharedVersion != held.sharedVersion { self.revision += 1 }
             } catch {
