@@ -2,6 +2,7 @@
 """Istio says only a part: where services are, or what becomes of requests for those of another registry."""
 
 import collections
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import harness
 import istio  # noqa: F401  finds the control plane for tests
 from controlplane import scenario
 from controlplane.backends import Backends
+from controlplane.messages import PREFIX
 from controlplane.proxies import Mesher
 from controlplane.server import ControlPlane, Log
 from harness import eventually
@@ -110,6 +112,32 @@ routeRule:
       match: {httpHeaders: {x-lane: {exact: test}}}
       route: [{tags: {subset: v1}, weight: 50}, {tags: {version: v3}, weight: 50}]
 """
+
+
+def test_tls_that_rules_of_files_do_not_speak_is_told(backends):
+    """Such services are called in plain text, as permissive workloads take it; where nobody wants TLS nothing is said."""
+    _, state = next(scenario.phases(scenario.read("split")))
+    context = {"@type": PREFIX + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"}
+    match = {"tlsMode": "istio"}
+    sockets = [{"name": "istio", "match": match, "transport_socket": {"name": "tls", "typed_config": context}}]
+    state["services"][0]["cluster"] = {"transport_socket_matches": sockets}
+    discovery = '{type: istio, address: "grpc://127.0.0.1:<plane>"}'
+    registry = f"{{registrator: {{disabled: true}}, serviceDiscovery: {discovery}}}"
+
+    def told(sidecar):
+        return json.loads(sidecar.ask("/v1/mesher/health").body)["controlPlane"]["notDone"]
+
+    with ControlPlane(scenario.Mesh(state, backends.ports, {}).resources(), ["delta"], log=Log()) as plane:
+        with Sidecar(plane, registry, router="router: {infra: cse}\n") as sidecar:
+            assert sidecar.get("istioserver").status == 200
+            assert told(sidecar) == []
+            for endpoint in state["services"][0]["endpoints"]:
+                endpoint["tls"] = True
+            plane.serve(scenario.Mesh(state, backends.ports, {}).resources())
+            eventually(lambda: told(sidecar) != [], "it is not told")
+            assert "TLS to services whose routes are those of files" in told(sidecar)[0] and len(told(sidecar)) == 1
+            assert "TLS to services whose routes are those of files" in sidecar.tail()
+            assert sidecar.get("istioserver").status == 200
 
 
 def test_rules_of_files_for_services_of_istio(backends, plane):

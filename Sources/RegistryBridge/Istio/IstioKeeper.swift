@@ -229,7 +229,7 @@ actor IstioKeeper {
             }
         let used = self.state.usedClusters(at: now)
         self.tell(used)
-        self.prepareTLS(used.map(\.cluster))
+        self.prepareTLS(used)
         let app = self.app
         self.routes = routes
         let waiting = self.state.waiting(used)
@@ -340,9 +340,14 @@ actor IstioKeeper {
     }
 
     /// Has what TLS to endpoints needs made before an event loop looks for it.
-    private func prepareTLS(_ clusters: [HeldCluster]) {
+    private func prepareTLS(_ used: [(cluster: HeldCluster, members: IstioState.Members)]) {
+        if self.part.use == .services, used.contains(where: { Self.wantsTLS($0.cluster, $0.members) }) {
+            self.tell([
+                "TLS to services whose routes are those of files: they are called as tls.yaml says, else in plain text"
+            ])
+        }
         guard self.part.use == .everything else { return }
-        var needed = Set(clusters.compactMap { $0.transport.tls?.credentials })
+        var needed = Set(used.compactMap { $0.cluster.transport.tls?.credentials })
         if !self.secrets.hasIdentity, needed.remove(.identity) != nil {
             self.tell(["mutual TLS: this workload has no identity, and calls in plain text"])
         }
@@ -351,6 +356,12 @@ actor IstioKeeper {
                 "TLS that Istio asks for cannot be spoken until its files are better",
                 metadata: ["problem": "\(problem.problem)", "remedy": "\(problem.remedy)"])
         }
+    }
+
+    /// Whether endpoints want TLS.
+    private static func wantsTLS(_ cluster: HeldCluster, _ members: IstioState.Members) -> Bool {
+        guard case .known(let assignment?) = members else { return false }
+        return assignment.members.contains { cluster.transport.tls(for: $0.labels) != nil }
     }
 
     /// Tells once what is not done.
