@@ -105,16 +105,21 @@ package final class ServiceDirectory: Sendable {
     private static func addresses(
         _ names: NameTable<Service>, _ index: Index, upon previous: ServiceDirectory?
     ) -> AddressTable {
-        let previous = previous.flatMap { $0.index === index ? $0 : nil }
         var (removed, added): ([AddressTable.Entry], [AddressTable.Entry]) = ([], [])
         names.changes(since: previous?.names ?? NameTable()) { old, new in
             guard let name = (new ?? old)?.name else { return }
-            if previous != nil { removed += index.entries(name, old) }
+            if let previous { removed += previous.index.entries(name, old) }
             added += index.entries(name, new)
         }
-        if previous == nil {
-            added += index.services.lazy.filter { names[spelled: $0.name] == nil }.map {
-                AddressTable.Entry(service: $0, isIndexed: true)
+        if previous?.index !== index {
+            let known = previous?.index.services ?? []
+            let (before, now) = (Set(known.map(ObjectIdentifier.init)), Set(index.services.map(ObjectIdentifier.init)))
+            for service in known where !now.contains(ObjectIdentifier(service)) {
+                removed.append(AddressTable.Entry(service: service, isIndexed: true))
+            }
+            for service in index.services
+            where !before.contains(ObjectIdentifier(service)) && names[spelled: service.name] == nil {
+                added.append(AddressTable.Entry(service: service, isIndexed: true))
             }
         }
         return (previous?.addresses ?? AddressTable()).updating(removing: removed, adding: added)

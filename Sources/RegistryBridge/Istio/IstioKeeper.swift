@@ -20,10 +20,8 @@ actor IstioKeeper {
     /// Of which state of the routes.
     private var toldOf = -1
     private var routes: ControlPlaneRoutes?
-    /// Every service, for its addresses; empty unless they are indexed.
+    /// Every service, for its addresses, in the order of their names; empty unless they are indexed.
     private var indexed: [Service] = []
-    /// Of which state of the endpoints.
-    private var indexedOf = 0
     private var client: (any ControlPlaneClient)?
     /// What was taken and still counts, as it came.
     private var taken: ControlPlaneCache.Resources = [:]
@@ -264,12 +262,15 @@ actor IstioKeeper {
         await self.ask()
     }
 
-    /// Makes the services that are found by the addresses of their endpoints.
+    /// Makes the services that are found by the addresses of their endpoints: those alone that may be others.
     private func index() {
-        guard self.part.isIndexing, self.indexedOf != self.state.endpointsRevision else { return }
-        self.indexedOf = self.state.endpointsRevision
-        var builder = ServiceDirectoryBuilder(upon: ServiceDirectory(self.indexed, isSynced: true), ownApp: self.app)
-        for (name, members) in self.state.indexedServices {
+        guard self.part.isIndexing else { return }
+        let news = self.state.takeIndexNews()
+        if news.isEmpty { return }
+        let known = self.indexed.filter { news.contains($0.name) }
+        var builder = ServiceDirectoryBuilder(upon: ServiceDirectory(known, isSynced: true), ownApp: self.app)
+        for name in news {
+            guard let members = self.state.indexedMembers(of: name) else { continue }
             let instances = members.compactMap { member -> Instance? in
                 guard let endpoint = try? builder.endpoint("rest://\(member.place)") else { return nil }
                 return Instance(
@@ -278,7 +279,7 @@ actor IstioKeeper {
             }
             builder.add(name, instances)
         }
-        self.indexed = builder.added
+        self.indexed = (self.indexed.filter { !news.contains($0.name) } + builder.added).sorted { $0.name < $1.name }
     }
 
     /// Has the control plane asked for what is used.

@@ -34,6 +34,15 @@ extension IstioState {
         }
     }
 
+    /// Whether something of this name is held.
+    func holds(_ name: String, _ kind: ResourceKind) -> Bool {
+        switch kind {
+        case .cluster: self.clusters[name] != nil
+        case .endpoints: self.assignments[name] != nil
+        case .route: self.tables[name] != nil
+        }
+    }
+
     /// All subsets.
     var subsetKeys: Set<ClusterName> {
         Set(self.clusters.values.lazy.compactMap(\.key).filter { !$0.subset.isEmpty })
@@ -55,20 +64,15 @@ extension IstioState {
         return (key.subset, [:])
     }
 
-    /// All services with their endpoints, by what callers are known as; of those whose endpoints are known.
-    var indexedServices: [(name: String, members: [HeldAssignment.Member])] {
-        let services = self.clusters.values.reduce(into: [String: [String: HeldAssignment.Member]]()) { all, cluster in
-            guard let key = cluster.key, key.subset.isEmpty, case .assignments(let name) = cluster.source,
-                let assignment = self.assignments[name]
-            else { return }
-            // At several ports it has the same addresses.
-            for member in assignment.members {
-                all[self.place.label(of: key.host), default: [:]][member.place] = member
-            }
+    /// The endpoints of a service by what callers are known as; `nil` for one of which none are known.
+    func indexedMembers(of service: String) -> [HeldAssignment.Member]? {
+        let known = (self.indexSources[service] ?? []).compactMap { self.assignments[$0] }
+        if known.isEmpty { return nil }
+        // At several ports it has the same addresses.
+        let members = known.reduce(into: [String: HeldAssignment.Member]()) { all, assignment in
+            for member in assignment.members { all[member.place] = member }
         }
-        return services.sorted { $0.key < $1.key }.map { name, members in
-            (name, members.sorted { $0.key < $1.key }.map(\.value))
-        }
+        return members.sorted { $0.key < $1.key }.map(\.value)
     }
 }
 

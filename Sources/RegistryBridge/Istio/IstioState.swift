@@ -27,8 +27,12 @@ struct IstioState {
     private var indexed: Set<String> = []
     /// Of these, those of hosts outside the mesh.
     private var external: Set<String> = []
-    /// Another number whenever endpoints may be others.
-    private(set) var endpointsRevision = 0
+    /// By what callers are known as, the names of the endpoints of a service; empty unless it is to be known who is where.
+    private(set) var indexSources: [String: Set<String>] = [:]
+    /// The same the other way round.
+    private var indexOwners: [String: String] = [:]
+    /// Of these services, those that may have other endpoints since somebody has looked.
+    private var indexNews: Set<String> = []
     private(set) var clusters: [String: HeldCluster] = [:]
     /// The clusters of each port, one for each host.
     private var hosts: [UInt16: Set<String>] = [:]
@@ -298,16 +302,32 @@ struct IstioState {
     /// Finds out which endpoints are asked for besides those that requests use.
     private mutating func index() {
         if self.tellsExternalHosts { self.external = self.externalSources }
-        guard self.isIndexing || self.use == .routes else {
-            self.indexed = self.external
-            return
-        }
-        self.indexed = self.clusters.values.reduce(into: self.external) { names, cluster in
-            guard let key = cluster.key, case .assignments(let name) = cluster.source else { return }
+        self.indexed = self.external
+        guard self.isIndexing || self.use == .routes else { return }
+        var sources: [String: Set<String>] = [:]
+        for cluster in self.clusters.values {
+            guard let key = cluster.key, case .assignments(let name) = cluster.source else { continue }
             let isNeeded = self.use == .routes ? !key.subset.isEmpty && self.labels[key] == nil : key.subset.isEmpty
-            if isNeeded { names.insert(name) }
+            guard isNeeded else { continue }
+            self.indexed.insert(name)
+            if self.isIndexing { sources[self.place.label(of: key.host), default: []].insert(name) }
         }
-        self.endpointsRevision += 1
+        guard sources != self.indexSources else { return }
+        for service in Set(sources.keys).union(self.indexSources.keys)
+        where sources[service] != self.indexSources[service] {
+            self.indexNews.insert(service)
+        }
+        self.indexSources = sources
+        self.indexOwners = sources.reduce(into: [:]) { owners, service in
+            for name in service.value { owners[name] = service.key }
+        }
+    }
+
+    /// The services that may have other endpoints since this was asked last.
+    mutating func takeIndexNews() -> Set<String> {
+        let news = self.indexNews
+        self.indexNews = []
+        return news
     }
 
     /// Takes the endpoints of clusters.
@@ -326,7 +346,9 @@ struct IstioState {
                 let held = try HeldAssignment(message)
                 guard wanted.contains(message.clusterName) else { continue }
                 let old = self.assignments.updateValue(held, forKey: message.clusterName)
-                self.endpointsRevision += 1
+                if let service = self.indexOwners[message.clusterName], old?.members != held.members {
+                    self.indexNews.insert(service)
+                }
                 if self.external.contains(message.clusterName), old?.members != held.members { self.revision += 1 }
                 // Routes lead to versions.
                 if self.use == .routes, old?.sharedVersion != held.sharedVersion { self.revision += 1 }
@@ -465,15 +487,6 @@ struct IstioState {
 
     /// The members that serve in place of those of a cluster that are not known yet.
     func outgoing(_ cluster: String) -> HeldAssignment? { self.outgoing[cluster] }
-
-    /// Whether something of this name is held.
-    func holds(_ name: String, _ kind: ResourceKind) -> Bool {
-        switch kind {
-        case .cluster: self.clusters[name] != nil
-        case .endpoints: self.assignments[name] != nil
-        case .route: self.tables[name] != nil
-        }
-    }
 
     /// What the registry was asked for in vain.
     func absences(at now: NIODeadline) -> [ServiceDemand: ServiceDirectory.Absence] {

@@ -93,6 +93,44 @@ private func renewedShards<Key>(_ old: ResidentTable<Key>, _ new: ResidentTable<
         #expect(self.renewed(next, again.build()) == 0)
     }
 
+    @Test("of services that are found by their addresses only, one that changes renews its own addresses")
+    func oneIndexedChange() throws {
+        let all = try LargeMesh.directory()
+        let changed = try LargeMesh.changed(123, port: 9090, upon: all)
+        func directory(_ indexed: [Service], named: [Service], upon old: ServiceDirectory) -> ServiceDirectory {
+            var builder = ServiceDirectoryBuilder(upon: old, ownApp: "shop")
+            builder.indexed = indexed
+            for service in named { builder.add(service.name, service.instances) }
+            return builder.build()
+        }
+        func owner(_ service: Int, in directory: ServiceDirectory, index: Int = 7) -> Service? {
+            guard let endpoint = all["service-\(service)"]?.instances[index].endpoints[0],
+                case .one(let owner, _)? = directory.owner(of: endpoint.ip)
+            else { return nil }
+            return owner
+        }
+        let first = directory(all.all, named: [], upon: .empty)
+        let next = directory(changed.all, named: [], upon: first)
+        #expect(owner(123, in: first) === all["service-123"] && owner(123, in: next) === changed["service-123"])
+        #expect(owner(124, in: next) === all["service-124"])
+        #expect(renewedShards(first.addresses.owners, next.addresses.owners) <= LargeMesh.instances)
+        // One that goes is nowhere; one that has become a service is found as that, and as before when it is none again.
+        let fewer = changed.all.filter { $0.name != "service-5" }
+        let gone = directory(fewer, named: [], upon: next)
+        #expect(owner(5, in: gone) == nil)
+        let called = directory(fewer, named: fewer.filter { $0.name == "service-123" }, upon: gone)
+        #expect(owner(123, in: called) === called["service-123"])
+        let both = directory(all.all, named: fewer.filter { $0.name == "service-123" }, upon: called)
+        #expect(owner(123, in: both) === both["service-123"] && owner(5, in: both) === all["service-5"])
+        let last = directory(all.all, named: [], upon: both)
+        #expect(owner(123, in: last) === all["service-123"])
+        // As in a directory that was made at once.
+        let whole = directory(all.all, named: [], upon: .empty)
+        for service in stride(from: 0, to: LargeMesh.count, by: 37) {
+            #expect(owner(service, in: last) === owner(service, in: whole))
+        }
+    }
+
     @Test("a shared address is one service's again when the others have gone; the first by name has a shared port")
     func sharedAddress() throws {
         func directory(_ services: [String], upon old: ServiceDirectory) throws -> ServiceDirectory {
