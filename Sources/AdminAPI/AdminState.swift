@@ -156,8 +156,9 @@ package struct AdminState: Sendable {
                 idleUpstreamConnections: loops.reduce(0) { $0 + $1.idleUpstreamConnections },
                 loopLag: loops.map(\.lag), overload: "\(self.overload.level)"),
             registry: self.registry.map { TrafficDocument.Registry($0.current) },
-            controlPlane: self.views.controlPlane().map { TrafficDocument.ControlPlane($0) }, incoming: recent.own,
-            callers: recent.callers, services: Self.shown(recent.services),
+            controlPlane: self.views.controlPlane().map { TrafficDocument.ControlPlane($0) },
+            controlPlaneOfRoutes: self.views.streams().map { TrafficDocument.ControlPlane($0) },
+            incoming: recent.own, callers: recent.callers, services: Self.shown(recent.services),
             failures: self.telemetry.failures.newestFirst)
     }
 }

@@ -144,6 +144,8 @@ struct RegistryMetrics: Sendable {
 /// What metrics show of Istio's control plane.
 struct ControlPlaneMetrics: Sendable {
     let status: ControlPlaneStatus
+    /// That of a second one, which is asked by streams beside Istio's first API; `nil` where there is none.
+    var streams: ControlPlaneStatus?
 
     func register(with metrics: MetricsRegistry) {
         metrics.addCollector {
@@ -151,21 +153,26 @@ struct ControlPlaneMetrics: Sendable {
             var up = MetricFamily(
                 "mesher_control_plane_up", help: "Whether Istio's control plane answers on a stream that is open.",
                 kind: .gauge)
-            up.add(status.isConnected ? 1 : 0)
             var held = MetricFamily(
                 "mesher_control_plane_resources", help: "Resources of the control plane that are held.", kind: .gauge)
             var refused = MetricFamily(
                 "mesher_control_plane_refused_responses_total",
                 help: "Responses of the control plane that could not be used, wholly or in part.", kind: .counter)
-            for (kind, resources) in status.resources.sorted(by: { $0.key < $1.key }) {
-                held.add(Double(resources.count), extra: "kind=\"\(kind)\"")
-                refused.add(Double(resources.refusedResponses), extra: "kind=\"\(kind)\"")
-            }
             var waiting = MetricFamily(
                 "mesher_control_plane_waiting",
                 help: "Clusters and tables of routes that requests need and the control plane has not told yet.",
                 kind: .gauge)
-            waiting.add(Double(status.waiting.count))
+            let planes = [(status, "")] + (self.streams.map { [($0.current, "of=\"routes\"")] } ?? [])
+            for (status, label) in planes {
+                up.add(status.isConnected ? 1 : 0, extra: label)
+                let comma = label.isEmpty ? "" : ","
+                for (kind, resources) in status.resources.sorted(by: { $0.key < $1.key }) {
+                    let labels = "kind=\"\(kind)\"\(comma)\(label)"
+                    held.add(Double(resources.count), extra: labels)
+                    refused.add(Double(resources.refusedResponses), extra: labels)
+                }
+                waiting.add(Double(status.waiting.count), extra: label)
+            }
             return [up, held, refused, waiting] + Self.families(of: status.identity)
         }
     }

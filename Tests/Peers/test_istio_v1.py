@@ -115,6 +115,12 @@ def test_routes_by_streams(backends, plane, infra):
             health = json.loads(sidecar.ask("/v1/mesher/health").body)
             assert health["controlPlane"]["protocol"] == "REST v1"
             assert health["controlPlaneOfRoutes"]["protocol"] == "state of the world, xDS v2"
+            traffic = json.loads(sidecar.ask("/v1/mesher/traffic").body)
+            assert traffic["controlPlaneOfRoutes"]["protocol"] == "state of the world, xDS v2"
+            assert traffic["controlPlaneOfRoutes"]["connected"]
+            metrics = sidecar.ask("/v1/mesher/metrics").body.decode().splitlines()
+            assert {"mesher_control_plane_up 1", 'mesher_control_plane_up{of="routes"} 1'} <= set(metrics)
+            assert any(line.startswith('mesher_control_plane_resources{kind="routes",of="routes"}') for line in metrics)
             rules = json.loads(sidecar.ask("/v1/mesher/routeRule/istioserver").body)
             assert [each["precedence"] for each in rules] == sorted((each["precedence"] for each in rules), reverse=True)
             assert [each["tags"]["version"] for each in rules[-1]["route"]] == ["v1", "v2", "v3"]

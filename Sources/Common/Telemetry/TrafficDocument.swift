@@ -114,68 +114,6 @@ package struct TrafficDocument: Codable, Sendable {
         }
     }
 
-    /// Istio's control plane.
-    package struct ControlPlane: Codable, Sendable {
-        /// What is held of one kind of resources.
-        package struct Held: Codable, Sendable {
-            /// `clusters`, `endpoints` or `routes`.
-            package var kind: String
-            /// How many.
-            package var count: Int
-            /// That of the last response; opaque.
-            package var version: String
-        }
-
-        /// A resource that was not taken.
-        package struct Refusal: Codable, Sendable {
-            /// As in ``Held/kind``.
-            package var kind: String
-            /// Its name.
-            package var name: String
-            /// Why.
-            package var reason: String
-        }
-
-        /// Whether it answers on a stream that is open.
-        package var connected: Bool
-        /// Where it was called last.
-        package var server: String
-        /// The form of the protocol.
-        package var form: String
-        /// Why the last stream ended; `nil` while one is open.
-        package var error: String?
-        /// By kind.
-        package var held: [Held]
-        /// By kind and name.
-        package var refused: [Refusal]
-        /// What requests need and was not told yet.
-        package var waitingFor: [String]
-        /// What it asks for and is not done, in words.
-        package var notDone: [String]
-
-        private enum CodingKeys: String, CodingKey {
-            case connected, server, error, held, refused, waitingFor, notDone
-            case form = "protocol"
-        }
-
-        /// How things stand.
-        package init(_ status: ControlPlaneStatus.Value) {
-            let kinds = status.resources.sorted { $0.key < $1.key }
-            self.connected = status.isConnected
-            self.server = status.server ?? ""
-            self.form = status.form.rawValue
-            self.error = status.failure
-            self.held = kinds.map { Held(kind: $0.key, count: $0.value.count, version: $0.value.version) }
-            self.refused = kinds.flatMap { kind, resources in
-                resources.refusals.sorted { $0.key < $1.key }.map {
-                    Refusal(kind: kind, name: $0.key, reason: $0.value)
-                }
-            }
-            self.waitingFor = status.waiting
-            self.notDone = status.notDone
-        }
-    }
-
     /// Requests of one kind.
     package struct Flow: Codable, Sendable {
         /// Requests.
@@ -464,6 +402,8 @@ package struct TrafficDocument: Codable, Sendable {
     package var registry: Registry?
     /// Istio's control plane; `nil` where it is not asked.
     package var controlPlane: ControlPlane?
+    /// The same of a second one, which is asked for routes where services come by Istio's first API.
+    package var controlPlaneOfRoutes: ControlPlane?
     /// Incoming requests together.
     package var incoming: Flow
     /// The same by caller, the busiest first.
@@ -474,14 +414,16 @@ package struct TrafficDocument: Codable, Sendable {
     package var failures: [Failure]
 
     private enum CodingKeys: String, CodingKey {
-        case time, window, listeners, process, registry, controlPlane, incoming, callers, services, failures
+        case time, window, listeners, process, registry, controlPlane, controlPlaneOfRoutes, incoming, callers, services
+        case failures
         case own = "self"
     }
 
     /// With all of it.
     package init(
         time: Double, window: Double, own: Own, listeners: [Listener], process: Process, registry: Registry?,
-        controlPlane: ControlPlane? = nil, incoming: Flow, callers: [Caller], services: [Service], failures: [Failure]
+        controlPlane: ControlPlane? = nil, controlPlaneOfRoutes: ControlPlane? = nil, incoming: Flow, callers: [Caller],
+        services: [Service], failures: [Failure]
     ) {
         self.time = time
         self.window = window
@@ -490,6 +432,7 @@ package struct TrafficDocument: Codable, Sendable {
         self.process = process
         self.registry = registry
         self.controlPlane = controlPlane
+        self.controlPlaneOfRoutes = controlPlaneOfRoutes
         self.incoming = incoming
         self.callers = callers
         self.services = services

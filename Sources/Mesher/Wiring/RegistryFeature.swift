@@ -24,7 +24,8 @@ struct RegistryFeature: Feature {
             self.installIstio(use, publisher, node, into: &supervisor)
             let servers = wiring.config.registry.allControlPlanes
             self.installIdentity(servers, node, into: &supervisor)
-            ControlPlaneMetrics(status: wiring.controlPlane).register(with: wiring.metrics)
+            let streams = wiring.sources.streams == nil ? nil : wiring.streams
+            ControlPlaneMetrics(status: wiring.controlPlane, streams: streams).register(with: wiring.metrics)
         }
         if let publisher = self.publisher(.file) {
             let path = wiring.config.registry.path(in: wiring.surroundings.configDirectory)
