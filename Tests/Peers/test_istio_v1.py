@@ -130,6 +130,20 @@ def test_routes_by_streams(backends, plane, infra):
         assert streams.log.violations == []
 
 
+REGION = "region: {name: north, availableZone: a}\n"
+
+
+@pytest.mark.parametrize("region", ["", REGION], ids=["nowhere", "placed"])
+def test_zones_of_endpoints_where_nobody_says_the_sidecars_own_are_told(plane, region):
+    for endpoint in plane.mesh.services[0]["endpoints"]:
+        endpoint["locality"] = "north/a"
+    with Sidecar(plane, REGISTRY, router="router: {infra: pilot}\n", mesher=region) as sidecar:
+        assert sidecar.get("istioserver:8080").status == 200
+        told = json.loads(sidecar.ask("/v1/mesher/health").body)["controlPlane"]["notDone"]
+        assert [each.startswith("/v1/az is not asked") for each in told] == ([] if region else [True]), told
+        assert ("/v1/az is not asked" in sidecar.tail()) == (not region)
+
+
 def test_addresses_in_turn(plane):
     """One that fails gives way to the next, and nothing is lost meanwhile."""
     registry = REGISTRY.replace('<plane>"', '<plane>,http://127.0.0.1:<other>"')

@@ -94,9 +94,15 @@ class RestPlane:
         for service in self.services:
             for subset in self.subsets(service):
                 if key(service, subset) == name:
-                    ports = self.mesh.backends
-                    return [{"ip_address": "127.0.0.1", "port": ports[m["backend"]]} for m in members(service, subset)]
+                    return [self.endpoint(member) for member in members(service, subset)]
         return []
+
+    def endpoint(self, member):
+        host = {"ip_address": "127.0.0.1", "port": self.mesh.backends[member["backend"]]}
+        if "locality" in member:
+            region, zone, *_ = member["locality"].split("/")
+            host["tags"] = {"az": f"{zone}/{region}"}
+        return host
 
     @staticmethod
     def cluster(service, subset):

@@ -32,6 +32,8 @@ package actor PolledControlPlane: ControlPlaneClient {
     /// What was handed over, by name.
     private var told: [ResourceKind: [String: Data]] = [:]
     private var count = 0
+    /// Whether it is known in which zone this sidecar is, or was said that it is not.
+    private var isPlaced: Bool
 
     /// Somebody who asks nobody yet.
     ///
@@ -47,6 +49,7 @@ package actor PolledControlPlane: ControlPlaneClient {
             loops: loops)
         // Pilot takes the cluster for nothing but statistics.
         self.node = "istio-proxy/\(node.id)"
+        self.isPlaced = node.locality != nil
         self.interval = interval
         self.status = status
         self.logger = logger
@@ -156,6 +159,7 @@ package actor PolledControlPlane: ControlPlaneClient {
                     hosts =
                         try await self.get("registration/\(key.percentEncoded())", OldAnswers.Hosts.self).hosts ?? []
                 }
+                self.tellZones(hosts)
                 await self.tell(.endpoints, [(name, OldTranslation.assignment(name, hosts))], isWhole: false)
             } catch {
                 self.failed(error)
@@ -171,6 +175,15 @@ package actor PolledControlPlane: ControlPlaneClient {
         }
         await self.tell(.route, tables, isWhole: false)
         return isAnswered
+    }
+
+    /// Says once that endpoints have zones, and that nobody has said where this sidecar is.
+    private func tellZones(_ hosts: [OldAnswers.Host]) {
+        guard !self.isPlaced, hosts.contains(where: { !($0.tags?.az ?? "").isEmpty }) else { return }
+        self.isPlaced = true
+        let gap = "/v1/az is not asked for the zone of this sidecar, which no endpoint is near to: write region"
+        self.logger.warning("Istio asks for what is not done", metadata: ["gap": "\(gap)"])
+        self.status.update { $0.notDone.append(gap) }
     }
 
     /// Hands over what is other than before.
