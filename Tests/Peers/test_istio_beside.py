@@ -152,3 +152,11 @@ def test_rules_of_files_for_services_of_istio(backends, plane):
         plane.serve(plane.steps[step_of("the endpoint that is left")])
         eventually(lambda: "v3b" not in sidecar.shares("istioserver", 8), "the endpoint is still there")
 
+
+@pytest.mark.parametrize("region", ["{name: north, availableZone: a}", "{name: dc, region: north, availableZone: a}"])
+def test_the_control_plane_is_told_where_the_sidecar_is(plane, region):
+    discovery = '{type: istio, address: "grpc://127.0.0.1:<plane>"}'
+    registry = f"{{registrator: {{disabled: true}}, serviceDiscovery: {discovery}}}"
+    with Sidecar(plane, registry, mesher=f"region: {region}\n"):
+        nodes = [each["node"] for each in plane.log.events if each["event"] == "request" and each.get("node")]
+        assert {json.dumps(node["locality"]) for node in nodes} == {'{"region": "north", "zone": "a"}'}

@@ -88,12 +88,13 @@ struct RegistryFeature: Feature {
     private func workload() -> NodeIdentity {
         let (wiring, logger) = (self.wiring, self.wiring.logger)
         let (identity, region) = (wiring.config.identity, wiring.config.governance.region)
+        let place = region.region.isEmpty ? region.name : region.region
         let environment = ProcessInfo.processInfo.environment
         let addresses = MachineAddress.all().filter { !$0.isInternal }
         let node = NodeIdentity(
             environment: environment, host: environment["HOSTNAME"] ?? identity.name,
             address: addresses.first.map { "\($0)" }, labels: ["app": identity.name, "version": identity.version],
-            locality: region.region.isEmpty ? nil : Locality(region: region.region, zone: region.zone))
+            locality: place.isEmpty ? nil : Locality(region: place, zone: region.zone))
         if let missing = node.missing {
             logger.warning(
                 "Istio knows this workload by its address: \(missing) is not set",
