@@ -7,6 +7,7 @@ import re
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -102,8 +103,11 @@ class World:
     def __exit__(self, *_):
         self.stack.close()
 
-    def resources(self, endpoints, server="shop", **service):
-        service = {"host": HOST, "port": 8080, "cluster": {"transport_socket_matches": sockets(server)}, **service}
+    def resources(self, endpoints, server="shop", per_connection=0, **service):
+        cluster = {"transport_socket_matches": sockets(server)}
+        if per_connection:
+            cluster["max_requests_per_connection"] = per_connection
+        service = {"host": HOST, "port": 8080, "cluster": cluster, **service}
         service["endpoints"] = [{"backend": name, "address": host, "tls": tls} for name, host, _, tls in endpoints]
         ports = {**self.backends.ports, **{name: port for name, _, port, _ in endpoints}}
         return scenario.Mesh({"services": [service]}, ports, {}).resources()
@@ -176,44 +180,67 @@ def test_an_endpoint_without_tls_beside_one_with():
         assert shop.served(account("web")) - before == 10
 
 
+# A connection serves so many requests, so that there is a handshake with each certificate.
+PER_CONNECTION = 20
+# Requests while certificates are renewed.
+LOAD = 2_000
+
+
+def renewals(sidecar):
+    return float((sidecar.series(r"^mesher_istio_certificate_renewals_total (\S+)$") or ["0"])[0])
+
+
+def under_load(call, *renewed):
+    """Calls without a pause until there were as many requests as are wanted, and each of `renewed` says two renewals."""
+    failed, count, over = [], [0], threading.Event()
+
+    def load():
+        while not over.is_set():
+            try:
+                answer = call()
+                count[0] += 1
+                if answer.status != 200:
+                    failed.append((answer.status, answer.body))
+            except (OSError, AssertionError, harness.wire.Truncated) as error:
+                failed.append(repr(error))
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+
+    def is_enough():
+        return count[0] >= LOAD and min(each() for each in renewed) >= 2
+
+    try:
+        eventually(is_enough, lambda: f"{count[0]} requests, renewals {[each() for each in renewed]}", seconds=90)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    told = [round(each()) for each in renewed]
+    print(f"{count[0]} requests in {time.monotonic() - began:.1f} s, {len(failed)} failed, renewals {told}")
+    assert failed == [], f"{len(failed)} of {count[0]}: {failed[:3]}"
+
+
 def test_certificates_are_renewed_under_load():
     with World(life=6) as world:
         web, shop = world.pair()
-        failed, count, over = [], [0], threading.Event()
-
-        def load():
-            while not over.is_set():
-                # A connection each: the sidecar keeps its own.
-                answer = web.call()
-                count[0] += 1
-                if answer.status != 200:
-                    failed.append(answer.body)
-
-        threads = [threading.Thread(target=load) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-
-        def renewals(sidecar):
-            return float((sidecar.series(r"^mesher_istio_certificate_renewals_total (\S+)$") or ["0"])[0])
-
-        try:
-            eventually(lambda: min(renewals(web), renewals(shop)) >= 2, "no renewal", seconds=30)
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
-        assert failed == [] and count[0] > 50
+        world.serve("127.0.0.2", shop.port, per_connection=PER_CONNECTION)
+        under_load(web.call, lambda: renewals(web), lambda: renewals(shop))
+        assert shop.served(account("web")) >= LOAD
+        assert web.series(r"^mesher_tls_handshake_failures_total\{[^}]*\} [1-9]") == []
 
 
 class Envoy:
     """Envoy as a workload with an account: before the application, or before a caller."""
 
-    def __init__(self, world, name, listener, cluster):
+    def __init__(self, world, name, listener, cluster, authority=None):
         self.directory = tempfile.TemporaryDirectory(prefix="envoy-")
-        chain, key = world.authority.pair(account(name))
-        for file, text in (("chain", chain), ("key", key), ("root", pem(world.authority.root))):
-            Path(self.directory.name, f"{file}.pem").write_text(text)
-        self.port = free_port("127.0.0.1")
+        self.authority, self.name, self.version = authority or world.authority, name, 0
+        Path(self.directory.name, "root.pem").write_text(pem(world.authority.root))
+        self.renew()
+        self.port, self.admin = free_port("127.0.0.1"), free_port("127.0.0.1")
         manager = {
             "@type": PREFIX + scenario.MANAGER,
             "stat_prefix": "x",
@@ -245,15 +272,23 @@ class Envoy:
                 "endpoints": [{"lb_endpoints": [{"endpoint": {"address": self.address(host, port)}}]}],
             },
         }
+        if per_connection := cluster.pop("per_connection", 0):
+            there["typed_extension_protocol_options"] = {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": PREFIX + scenario.HTTP,
+                    "common_http_protocol_options": {"max_requests_per_connection": per_connection},
+                    "explicit_http_config": {"http_protocol_options": {}},
+                }
+            }
         if cluster:
             there["transport_socket"] = self.tls("UpstreamTlsContext", **cluster)
         config = {
+            "node": {"id": name, "cluster": name},
+            "admin": {"address": self.address("127.0.0.1", self.admin)},
             "static_resources": {
-                "listeners": [
-                    {"name": "l", "address": self.address("127.0.0.1", self.port), "filter_chains": [chain]}
-                ],
+                "listeners": [{"name": "l", "address": self.address("127.0.0.1", self.port), "filter_chains": [chain]}],
                 "clusters": [there],
-            }
+            },
         }
         path = Path(self.directory.name, "envoy.json")
         path.write_text(json.dumps(config))
@@ -262,6 +297,41 @@ class Envoy:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         eventually(lambda: listens("127.0.0.1", self.port), lambda: self.log.read_text()[-2000:], seconds=20)
+
+    def renew(self):
+        """Has a new certificate from now on, of a new key."""
+        self.version += 1
+        chain, key = self.authority.pair(account(self.name))
+        certificate = {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}
+        secret = {"@type": TLS + "Secret", "name": "own", "tls_certificate": certificate}
+        new = Path(self.directory.name, "new.json")
+        new.write_text(json.dumps({"version_info": f"{self.version}", "resources": [secret]}))
+        # Envoy looks at what takes the place of a file.
+        new.replace(Path(self.directory.name, "own.json"))
+
+    def renewals(self):
+        """How often it has taken a new certificate."""
+        with harness.Client(("127.0.0.1", self.admin)) as client:
+            client.send(b"GET /stats?filter=ssl_context_update_by_sds HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            counts = re.findall(rb": (\d+)", client.response().body)
+        return max(int(count) for count in counts) - 1
+
+    @contextlib.contextmanager
+    def renewing(self, seconds):
+        """Renews again and again until the end of the block."""
+        over = threading.Event()
+
+        def renew():
+            while not over.wait(seconds):
+                self.renew()
+
+        thread = threading.Thread(target=renew)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     @staticmethod
     def address(host, port):
@@ -275,8 +345,9 @@ class Envoy:
             "trusted_ca": file("root"),
             "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": name}} for name in names],
         }
+        source = {"path_config_source": {"path": f"{self.directory.name}/own.json"}, "resource_api_version": "V3"}
         common = {
-            "tls_certificates": [{"certificate_chain": file("chain"), "private_key": file("key")}],
+            "tls_certificate_sds_secret_configs": [{"name": "own", "sds_config": source}],
             "validation_context": validation,
             "alpn_protocols": alpn,
         }
@@ -331,3 +402,46 @@ def test_envoy_calls_the_sidecar(has_envoy, alpn):
         answers = [shop.call(at=("127.0.0.1", envoy.port)) for _ in range(10)]
         assert [answer.status for answer in answers] == [200] * 10, (answers[0].body, shop.tail())
         assert shop.served(account("web")) == 10
+
+
+def test_the_sidecar_calls_envoy_while_certificates_are_renewed(has_envoy):
+    with World(life=6) as world:
+        listener = {"alpn": ["h2", "http/1.1"], "names": [account("web")]}
+        envoy = Envoy(world, "shop", listener, {"at": ("127.0.0.1", world.backends.ports["app"])})
+        world.stack.callback(envoy.stop)
+        world.serve("127.0.0.1", envoy.port, per_connection=PER_CONNECTION)
+        web = world.workload("web")
+        with envoy.renewing(2):
+            under_load(web.call, lambda: renewals(web), envoy.renewals)
+
+
+def test_envoy_calls_the_sidecar_while_certificates_are_renewed(has_envoy):
+    with World(life=6) as world:
+        shop = world.workload("shop", app_port=world.backends.ports["app"], mode="strict")
+        cluster = {"at": ("127.0.0.2", shop.port), "alpn": ["istio", "http/1.1"], "names": [account("shop")]}
+        envoy = Envoy(world, "web", None, {**cluster, "sni": "outbound_.80_._.x", "per_connection": PER_CONNECTION})
+        world.stack.callback(envoy.stop)
+        with envoy.renewing(2):
+            under_load(lambda: shop.call(at=("127.0.0.1", envoy.port)), lambda: renewals(shop), envoy.renewals)
+        assert shop.served(account("web")) >= LOAD
+
+
+def test_envoy_with_another_identity_is_refused_before_any_request(has_envoy):
+    """In both directions: the sidecar believes no other server, and takes no caller of another mesh."""
+    with World() as world:
+        listener = {"alpn": ["http/1.1"], "names": [account("web")]}
+        envoy = Envoy(world, "other", listener, {"at": ("127.0.0.1", world.backends.ports["app"])})
+        world.stack.callback(envoy.stop)
+        world.serve("127.0.0.1", envoy.port)
+        web = world.workload("web")
+        assert [web.call().status for _ in range(5)] == [503] * 5 and world.backends.hits["app"] == 0
+        assert "reason=wrong_name" in web.tail()
+        assert web.series(r'^mesher_tls_handshake_failures_total\{[^}]*reason="wrong_name"[^}]*\} [1-9]')
+        shop = world.workload("shop", app_port=world.backends.ports["app"], mode="strict")
+        cluster = {"at": ("127.0.0.2", shop.port), "alpn": ["istio"], "names": [account("shop")], "sni": "x"}
+        stranger = Envoy(world, "web", None, cluster, Authority("another mesh"))
+        world.stack.callback(stranger.stop)
+        assert [shop.call(at=("127.0.0.1", stranger.port)).status for _ in range(5)] == [503] * 5
+        assert world.backends.hits["app"] == 0
+        told = shop.series(r'^mesher_tls_handshake_failures_total\{([^}]*side="server"[^}]*)\} [1-9]')
+        assert told, "no handshake is counted as failed"
