@@ -155,7 +155,7 @@ struct DestinationStage: Stage {
         let text = exchange.requestHeaders.string(in: name)
         if isOwn || exchange.requestHeaders.withBytes(in: name, { OwnListeners.isInternal($0) }) {
             if exchange.request.method == .connect { return .reject(Self.unlisted(exchange)) }
-            return .reject(ProxyError(.destinationRefused, "destination refused: [\(text)] is no service"))
+            return .reject(.unreachable(text))
         }
         var isReachable = directory.isSynced
         // A name that no service can have must not spoil the question for others.
@@ -183,7 +183,7 @@ struct DestinationStage: Stage {
             return .reject(ProxyError(.noRule, "no virtual host of the control plane has [\(text)] at port \(port)"))
         }
         if exchange.request.method == .connect { return .reject(Self.unlisted(exchange)) }
-        return .reject(ProxyError(.noEndpoint, "lb: No available instance, key: \(text)()"))
+        return .reject(.unknownName(text))
     }
 
     /// Answers CONNECT to a service: the requests inside are mesher's business like all others.

@@ -20,7 +20,7 @@ struct QuickstartCommand: AsyncParsableCommand {
             127.0.0.1:30100. Needs no files and leaves none.
 
             Then, in another terminal:
-              export http_proxy=http://127.0.0.1:30101
+              export http_proxy=http://127.0.0.1:30101 no_proxy=127.0.0.1,localhost
               curl http://RESTServer:8083/sayhello/peter
             """)
 
@@ -153,7 +153,7 @@ struct QuickstartCommand: AsyncParsableCommand {
 
         In another terminal:
 
-            export http_proxy=http://127.0.0.1:\(self.port)
+            export http_proxy=http://127.0.0.1:\(self.port) no_proxy=127.0.0.1,localhost
             curl http://\(Self.serviceName):\(self.servicePort)/sayhello/peter
 
         What it counts: curl --noproxy '*' http://127.0.0.1:\(self.adminPort)/v1/mesher/metrics

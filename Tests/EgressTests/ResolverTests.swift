@@ -78,9 +78,19 @@ import Testing
             ("http://10.0.0.6:80/", 400, "no service found for ip [10.0.0.6]"),
             ("http://[fd00::8]/", 400, "no service found for ip [fd00::8]"),
             ("http://10.0.0.7:3/", 400, "several services found for ip [10.0.0.7]; name one of their ports"),
-            ("http://169.254.169.254/", 403, "destination refused: [169.254.169.254] is no service"),
-            ("http://[::ffff:10.0.0.6]/", 403, "destination refused: [::ffff:10.0.0.6] is no service"),
+            (
+                "http://169.254.169.254/", 403,
+                "destination refused: [169.254.169.254] is no service; list it in no_proxy, so that it is called directly"
+            ),
+            (
+                "http://[::ffff:10.0.0.6]/", 403,
+                "destination refused: [::ffff:10.0.0.6] is no service; list it in no_proxy, so that it is called directly"
+            ),
             ("http://nosuch/", 502, "lb: No available instance, key: nosuch()"),
+            (
+                "http://example.com/", 502,
+                "lb: No available instance, key: example.com(); list an external host in egress.yaml, or in no_proxy"
+            ),
         ])
     func unknown(target: String, status: Int, text: String) throws {
         let error = try #require(try self.ask(target, IPResolver()).error)

@@ -159,21 +159,17 @@ package struct Explainer {
     private func absence(_ name: String, _ request: borrowing Request) -> (String, ProxyError?) {
         let host = request.head.authority.host
         if request.headers.withBytes(in: host, { OwnListeners.isInternal($0) }) {
-            return (
-                "\(name) is no service, and an address that nobody may be taken to",
-                ProxyError(.destinationRefused, "destination refused: [\(name)] is no service")
-            )
+            return ("\(name) is no service, and an address that nobody may be taken to", .unreachable(name))
         }
         guard self.directory.isSynced else {
             return ("the registry has not answered yet", ProxyError(.notReady))
         }
-        let missing = ProxyError(.noEndpoint, "lb: No available instance, key: \(name)()")
         let authority = request.head.authority
         let port = authority.portDigits.isEmpty ? 80 : authority.port
         if let demand = self.rules.demand(forPort: port), self.directory.absence(of: demand, at: self.now) == nil {
             return ("the control plane has not been asked about port \(port): the first request does that", nil)
         }
-        if self.directory.isComplete { return ("no service is called \(name)", missing) }
+        if self.directory.isComplete { return ("no service is called \(name)", .unknownName(name)) }
         if self.rules.controlPlane?.servedPorts.contains(port) == true,
             self.rules.demands(for: name).allSatisfy({ self.directory.absence(of: $0, at: self.now) == .unknown })
         {
