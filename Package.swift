@@ -128,7 +128,10 @@ let package = Package(
             dependencies: [
                 "CMesher", "Common", "Serving", asyncHTTPClient, httpTypes, hummingbird, logging, nioCore, nioHTTP1,
             ],
-            resources: [.embedInCode("Resources/page.html"), .embedInCode("Resources/dev.html")],
+            resources: [
+                "dev.html", "Page/page.html", "Page/page.css", "Page/page-basis.js", "Page/page-map.js",
+                "Page/page-detail.js", "Page/page-services.js", "Page/page-failures.js", "Page/page-live.js",
+            ].map { .embedInCode("Resources/\($0)") },
             swiftSettings: settings),
         .target(
             name: "LocalRegistry",

@@ -71,7 +71,7 @@ struct AdminRoutes: Sendable {
     private var ours: [ServedEndpoint] {
         [
             ServedEndpoint(.get, "/", "The page.", content: "text/html") { _ in
-                var page = ServedAnswer.bytes(PackageResources.page_html, type: "text/html; charset=utf-8")
+                var page = ServedAnswer.bytes(Page.bytes, type: "text/html; charset=utf-8")
                 // Nobody may lay it under something else.
                 page.headers[.contentSecurityPolicy] = "frame-ancestors 'none'"
                 return page
