@@ -219,7 +219,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "TLSTests",
-            dependencies: ["Common", "TLS", "TestSupport", nioCore, nioEmbedded, nioSSL, nioTLS],
+            dependencies: ["Common", "TLS", "TestSupport", logging, nioCore, nioEmbedded, nioSSL, nioTLS],
             swiftSettings: settings),
     ]
 )

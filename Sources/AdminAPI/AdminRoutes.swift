@@ -93,6 +93,10 @@ struct AdminRoutes: Sendable {
             ServedEndpoint(.get, "/v1/mesher/services", "Services: instances, ejections, breakers, connections.") { _ in
                 try ServedAnswer.json(ServicesBody(self.state))
             },
+            ServedEndpoint(.get, "/v1/mesher/certificates", "The certificates that this sidecar shows to others.") {
+                _ in
+                try ServedAnswer.json(["certificates": self.state.views.certificates()])
+            },
             ServedEndpoint(.get, "/v1/mesher/config", "What is configured, and where each value comes from.") { _ in
                 ServedAnswer.buffer(try self.state.configDocument.buffer(self.state), type: "application/json")
             },

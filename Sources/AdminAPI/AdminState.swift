@@ -38,6 +38,8 @@ package struct AdminState: Sendable {
         package var controlPlane: @Sendable () -> ControlPlaneStatus.Value? = { nil }
         /// The same of a second one, which is asked by streams where services come by Istio's first API.
         package var streams: @Sendable () -> ControlPlaneStatus.Value? = { nil }
+        /// The certificates that this process shows to others.
+        package var certificates: @Sendable () -> [CertificateReport] = { [] }
         /// Shows requests as they end.
         package var tap: @Sendable (TapFilter) async throws -> RequestTap = { _ in
             RequestTap(fetch: { [] }, end: {})
@@ -156,9 +158,11 @@ package struct AdminState: Sendable {
                 idleUpstreamConnections: loops.reduce(0) { $0 + $1.idleUpstreamConnections },
                 loopLag: loops.map(\.lag), overload: "\(self.overload.level)"),
             registry: self.registry.map { TrafficDocument.Registry($0.current) },
+            registries: self.mesh().sourceStates.map { .init(name: $0.name, synced: $0.isSynced) },
             controlPlane: self.views.controlPlane().map { TrafficDocument.ControlPlane($0) },
             controlPlaneOfRoutes: self.views.streams().map { TrafficDocument.ControlPlane($0) },
-            incoming: recent.own, callers: recent.callers, services: Self.shown(recent.services),
+            certificates: self.views.certificates(), incoming: recent.own, callers: recent.callers,
+            services: Self.shown(recent.services),
             failures: self.telemetry.failures.newestFirst)
     }
 }

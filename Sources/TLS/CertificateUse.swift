@@ -30,6 +30,33 @@ enum CertificateUse {
         return false
     }
 
+    /// The last common name of the subject; `nil` without one, and for what cannot be read.
+    ///
+    /// - Source: RFC 5280 §4.1.2.6, appendix A.1.
+    static func commonName(_ certificate: [UInt8]) -> String? {
+        var outer = DERReader(certificate[...])
+        guard let whole = outer.next(0x30) else { return nil }
+        var signed = DERReader(whole)
+        guard let content = signed.next(0x30) else { return nil }
+        var fields = DERReader(content)
+        // The version, which may be left out; then number, algorithm, issuer and times.
+        _ = fields.next(0xa0)
+        for _ in 0..<4 where fields.next() == nil { return nil }
+        guard let subject = fields.next(0x30) else { return nil }
+        var names = DERReader(subject)
+        var found: String?
+        while let set = names.next(0x31) {
+            var parts = DERReader(set)
+            while let pair = parts.next(0x30) {
+                var reader = DERReader(pair)
+                guard reader.next(0x06) == [0x55, 0x04, 0x03], let (tag, value) = reader.next() else { continue }
+                // UTF8String, PrintableString, IA5String.
+                if [0x0c, 0x13, 0x16].contains(tag) { found = String(decoding: value, as: UTF8.self) }
+            }
+        }
+        return found
+    }
+
     /// The extensions by object identifier; `nil` for what is no certificate.
     private static func extensions(
         _ certificate: [UInt8]

@@ -14,6 +14,8 @@ package final class ControlTLS: Sendable {
         var configuration: TLSConfiguration
         var files: [FileWatcher]
         var nextLook: ContinuousClock.Instant
+        /// Why the newest files are of no use.
+        var failure: String?
     }
 
     private let config: ClientTLSConfig
@@ -55,16 +57,29 @@ package final class ControlTLS: Sendable {
             state.nextLook = .now + self.interval
             var hasChanged = false
             for index in state.files.indices where state.files[index].look() != .unchanged { hasChanged = true }
-            if hasChanged { self.renew(&state.configuration) }
+            if hasChanged { self.renew(&state) }
             return state.configuration
         }
     }
 
-    private func renew(_ configuration: inout TLSConfiguration) {
+    /// The own certificate, its file, and why a newer one is not in use.
+    var own: (leaf: NIOSSLCertificate?, source: String, failure: String?) {
+        _ = self.current
+        return self.state.withLock { state in
+            guard case .certificate(let leaf) = state.configuration.certificateChain.first else {
+                return (nil, self.config.certFile, state.failure)
+            }
+            return (leaf, self.config.certFile, state.failure)
+        }
+    }
+
+    private func renew(_ state: inout State) {
         do throws(ConfigProblem) {
-            configuration = try Self.load(self.config)
+            state.configuration = try Self.load(self.config)
+            state.failure = nil
             self.logger.notice("TLS of the control plane renewed", metadata: ["files": "\(self.files)"])
         } catch {
+            state.failure = error.problem
             self.logger.warning(
                 "TLS of the control plane not renewed: the old one stays in use", metadata: ["problem": "\(error)"])
         }

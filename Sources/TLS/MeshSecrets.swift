@@ -44,7 +44,7 @@ package final class MeshSecrets: Sendable {
                 return try TLSMaterial(tag)
             } catch {
                 problems.append(error)
-                return TLSMaterial(waitingFor: tag)
+                return TLSMaterial(waitingFor: tag, failure: error.problem)
             }
         }
     }

@@ -54,7 +54,7 @@ package struct TLSContexts: Sendable {
                     others.append(
                         ConfigProblem(
                             .warning, at: error.location, key: error.key, error.problem, remedy: error.remedy))
-                    loaded[tag.name] = TLSMaterial(waitingFor: tag)
+                    loaded[tag.name] = TLSMaterial(waitingFor: tag, failure: error.problem)
                 }
             }
         }

@@ -24,15 +24,16 @@ package final class TLSMaterial: Sendable {
         var either: NIOSSLContext
         var http1: NIOSSLContext
         var http2: NIOSSLContext
-        /// Seconds since 1970; `nil` without a certificate.
-        var expiry: Int?
+        /// `nil` without a certificate.
+        var facts: CertificateFacts?
     }
 
     /// Where it comes from.
     package let tag: TLSTag
     /// `nil` while its files have never been of any use.
     private let current: Mutex<Current?>
-    private let failed: Mutex<Bool>
+    /// Why the newest files are of no use; empty where nobody has looked at any.
+    private let failed: Mutex<String?>
 
     /// Loads the files of a tag.
     ///
@@ -40,7 +41,7 @@ package final class TLSMaterial: Sendable {
     package init(_ tag: TLSTag) throws(ConfigProblem) {
         self.tag = tag
         self.current = Mutex(try Self.load(tag, TLSSecret(filesOf: tag)))
-        self.failed = Mutex(false)
+        self.failed = Mutex(nil)
     }
 
     /// Makes it of what is in memory.
@@ -51,14 +52,16 @@ package final class TLSMaterial: Sendable {
         try secret.checkParts(tag)
         self.tag = tag
         self.current = Mutex(try Self.load(tag, secret))
-        self.failed = Mutex(false)
+        self.failed = Mutex(nil)
     }
 
     /// What has no material until there is some that is of use: no connection is made before.
-    package init(waitingFor tag: TLSTag) {
+    ///
+    /// - Parameter failure: What is wrong with its files, where there are some.
+    package init(waitingFor tag: TLSTag, failure: String = "") {
         self.tag = tag
         self.current = Mutex(nil)
-        self.failed = Mutex(true)
+        self.failed = Mutex(failure)
     }
 
     /// What a new connection uses; `nil` when there is nothing.
@@ -73,10 +76,16 @@ package final class TLSMaterial: Sendable {
     }
 
     /// When its certificate ends, in seconds since 1970; `nil` without one.
-    package var expiry: Int? { self.current.withLock { $0?.expiry } }
+    package var expiry: Int? { self.facts?.notAfter }
+
+    /// What its certificate says; `nil` without one.
+    var facts: CertificateFacts? { self.current.withLock { $0?.facts } }
 
     /// Whether the newest files are of no use, so that older ones are in use.
-    package var hasFailed: Bool { self.failed.withLock { $0 } }
+    package var hasFailed: Bool { self.failed.withLock { $0 != nil } }
+
+    /// Why they are of no use; `nil` when they are of use, or nobody has looked at any.
+    var failure: String? { self.failed.withLock { $0?.isEmpty == false ? $0 : nil } }
 
     /// Loads the files again.
     ///
@@ -99,9 +108,9 @@ package final class TLSMaterial: Sendable {
         do {
             let fresh = try Self.load(self.tag, try secret())
             self.current.withLock { $0 = fresh }
-            self.failed.withLock { $0 = false }
+            self.failed.withLock { $0 = nil }
         } catch {
-            self.failed.withLock { $0 = true }
+            self.failed.withLock { $0 = error.problem }
             throw error
         }
     }
@@ -169,11 +178,11 @@ package final class TLSMaterial: Sendable {
             tls.trustRoots = .certificates(
                 try TLSSecret.certificates(secret.authorities, tag, TrafficTLSConfig.Keys.caFile))
         }
-        var expiry: Int?
+        var facts: CertificateFacts?
         if let origin = secret.chain?.origin {
             let chain = try TLSSecret.certificates(secret.chain, tag, TrafficTLSConfig.Keys.certFile)
             try Self.checkValidity(chain, origin, tag)
-            expiry = chain.first.map { Int($0.notValidAfter) }
+            facts = chain.first.map { CertificateFacts($0) }
             tls.certificateChain = chain.map { .certificate($0) }
             tls.privateKey = try secret.privateKey(tag).map { .privateKey($0) }
         }
@@ -184,7 +193,7 @@ package final class TLSMaterial: Sendable {
         return Current(
             either: try Self.context(tls, ["h2", "http/1.1"], tag, secret),
             http1: try Self.context(tls, http1, tag, secret), http2: try Self.context(tls, http2, tag, secret),
-            expiry: expiry)
+            facts: facts)
     }
 
     /// With forward secrecy and authenticated encryption; those of TLS 1.3 all are so.

@@ -88,6 +88,37 @@ import Testing
                 == sorted("{\"routeRule\": {}, \"discovery\": \(expected)}".utf8))
     }
 
+    @Test("certificates are shown, by themselves and beside what traffic is like")
+    func certificates() async throws {
+        let none = try AdminSupport().table
+        #expect(try await none.ask(.get, "/v1/mesher/certificates").text == #"{"certificates":[]}"#)
+        let report = CertificateReport(
+            tag: "web.rest.Provider", role: "listener of incoming HTTP", source: "/c.crt", subject: "web",
+            names: ["web", "spiffe://mesh/web"], notBefore: 5, notAfter: 9, error: "the certificate has expired")
+        let expected = """
+            [{"tag": "web.rest.Provider", "role": "listener of incoming HTTP", "source": "/c.crt", "subject": "web",
+              "names": ["web", "spiffe://mesh/web"], "notBefore": 5, "notAfter": 9, "renews": false,
+              "error": "the certificate has expired"}]
+            """
+        let table = try AdminSupport(certificates: [report]).table
+        #expect(
+            try sorted(try await table.ask(.get, "/v1/mesher/certificates").body)
+                == sorted("{\"certificates\": \(expected)}".utf8))
+        let traffic = try object(try await table.ask(.get, "/v1/mesher/traffic").body)
+        #expect((traffic["certificates"] as? [[String: Any]])?.first?["notAfter"] as? Int == 9)
+    }
+
+    @Test("the traffic document names the registries, also those that cannot be away")
+    func registries() async throws {
+        for isSynced in [false, true] {
+            let table = try AdminSupport(directory: ServiceDirectory([], isSynced: isSynced)).table
+            let document = try object(try await table.ask(.get, "/v1/mesher/traffic").body)
+            let registries = try #require(document["registries"] as? [[String: Any]])
+            #expect(registries.map { $0["name"] as? String } == ["file"])
+            #expect(registries.map { $0["synced"] as? Bool } == [isSynced])
+        }
+    }
+
     // MARK: Changes
 
     @Test("the level of the log is changed by whoever has the token")

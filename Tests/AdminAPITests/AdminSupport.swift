@@ -17,7 +17,7 @@ struct AdminSupport {
     init(
         _ yaml: String = "", configState: ConfigState? = nil, directory: ServiceDirectory = .empty,
         registrationFailure: String? = nil, inspections: [ServiceInspection] = [],
-        tap: (@Sendable (TapFilter) -> RequestTap)? = nil
+        certificates: [CertificateReport] = [], tap: (@Sendable (TapFilter) -> RequestTap)? = nil
     ) throws {
         var source = ConfigSource(.files)
         source.add(try ConfigTree(yaml: yaml, source: "f"))
@@ -32,6 +32,7 @@ struct AdminSupport {
             resident: { 1 << 20 },
             mailboxes: { [] }, registrationFailure: { registrationFailure },
             explain: { _ in throw MesherError.interrupted(component: "test") })
+        views.certificates = { certificates }
         if let tap { views.tap = { tap($0) } }
         self.state = AdminState(
             config, build: BuildInfo(executableDirectory: "/nonexistent"), readiness: self.readiness,

@@ -86,6 +86,7 @@ TYPES = {
     "/v1/mesher/routeRule": "text/vnd.yaml",
     "/v1/mesher/routeRule/inventory": "text/vnd.yaml",
     "/v1/mesher/services": "application/json",
+    "/v1/mesher/certificates": "application/json",
     "/v1/mesher/config": "application/json",
     "/v1/mesher/traffic": "application/json",
     "/v1/mesher/log-level": "application/json",

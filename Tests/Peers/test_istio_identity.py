@@ -105,6 +105,10 @@ def test_a_stream_over_tls_with_a_token_and_an_identity(backends, tmp_path):
         assert world.log.violations == [] and world.events("refused") == []
         text = world.sidecar.log.read_text()
         assert "PRIVATE KEY" not in text and (tmp_path / "token").read_text() not in text
+        answer = world.sidecar.ask("/v1/mesher/certificates").body
+        (shown,) = json.loads(answer)["certificates"]
+        assert (shown["tag"], shown["names"], shown["renews"]) == ("istio", [NAME], True)
+        assert 86000 < shown["notAfter"] - shown["notBefore"] < 90000 and b"PRIVATE" not in answer
 
 
 def test_the_next_stream_has_the_token_of_that_time(backends, tmp_path):

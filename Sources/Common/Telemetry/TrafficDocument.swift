@@ -86,34 +86,6 @@ package struct TrafficDocument: Codable, Sendable {
         }
     }
 
-    /// The registry, where it is one that can be away.
-    package struct Registry: Codable, Sendable {
-        /// Whether it answered last.
-        package var reachable: Bool
-        /// Whether it pushes changes.
-        package var watching: Bool
-        /// Services that traffic uses.
-        package var services: Int
-        /// Those that were not confirmed lately.
-        package var staleServices: Int
-        /// Instances kept although an answer lacked them.
-        package var heldInstances: Int
-        /// Why it does not answer.
-        package var error: String?
-
-        /// With all of it.
-        package init(
-            reachable: Bool, watching: Bool, services: Int, staleServices: Int, heldInstances: Int, error: String?
-        ) {
-            self.reachable = reachable
-            self.watching = watching
-            self.services = services
-            self.staleServices = staleServices
-            self.heldInstances = heldInstances
-            self.error = error
-        }
-    }
-
     /// Requests of one kind.
     package struct Flow: Codable, Sendable {
         /// Requests.
@@ -400,10 +372,14 @@ package struct TrafficDocument: Codable, Sendable {
     package var process: Process
     /// The registry; `nil` where none can be away.
     package var registry: Registry?
+    /// All registries, in their order.
+    package var registries: [Source]
     /// Istio's control plane; `nil` where it is not asked.
     package var controlPlane: ControlPlane?
     /// The same of a second one, which is asked for routes where services come by Istio's first API.
     package var controlPlaneOfRoutes: ControlPlane?
+    /// Those that this process shows to others.
+    package var certificates: [CertificateReport]
     /// Incoming requests together.
     package var incoming: Flow
     /// The same by caller, the busiest first.
@@ -414,16 +390,17 @@ package struct TrafficDocument: Codable, Sendable {
     package var failures: [Failure]
 
     private enum CodingKeys: String, CodingKey {
-        case time, window, listeners, process, registry, controlPlane, controlPlaneOfRoutes, incoming, callers, services
-        case failures
+        case time, window, listeners, process, registry, registries, controlPlane, controlPlaneOfRoutes, certificates,
+            incoming, callers, services, failures
         case own = "self"
     }
 
     /// With all of it.
     package init(
         time: Double, window: Double, own: Own, listeners: [Listener], process: Process, registry: Registry?,
-        controlPlane: ControlPlane? = nil, controlPlaneOfRoutes: ControlPlane? = nil, incoming: Flow, callers: [Caller],
-        services: [Service], failures: [Failure]
+        registries: [Source] = [], controlPlane: ControlPlane? = nil, controlPlaneOfRoutes: ControlPlane? = nil,
+        certificates: [CertificateReport] = [], incoming: Flow, callers: [Caller], services: [Service],
+        failures: [Failure]
     ) {
         self.time = time
         self.window = window
@@ -431,8 +408,10 @@ package struct TrafficDocument: Codable, Sendable {
         self.listeners = listeners
         self.process = process
         self.registry = registry
+        self.registries = registries
         self.controlPlane = controlPlane
         self.controlPlaneOfRoutes = controlPlaneOfRoutes
+        self.certificates = certificates
         self.incoming = incoming
         self.callers = callers
         self.services = services

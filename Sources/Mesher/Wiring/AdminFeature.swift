@@ -6,6 +6,7 @@ import Egress
 import NIOCore
 import Proxy
 import RegistryBridge
+import TLS
 
 /// What operators see: the admin API, profiles, and what is measured for them.
 ///
@@ -88,6 +89,12 @@ struct AdminFeature: Feature {
                     controlPlane: (wiring.sources.streams == nil ? wiring.controlPlane : wiring.streams).current
                 ).explain(question)
             })
+        views.certificates = {
+            wiring.tls.certificates() + wiring.identity.certificates()
+                + (wiring.center?.tls?.certificates("registry.Consumer", "this sidecar, to the registry") ?? [])
+                + (wiring.serverTLS?.certificates("configServer.Consumer", "this sidecar, to the configuration server")
+                    ?? [])
+        }
         views.tap = { try await traffic.workers.tap($0) }
         if wiring.config.registry.istioUse != nil { views.controlPlane = { wiring.controlPlane.current } }
         if wiring.sources.streams != nil { views.streams = { wiring.streams.current } }

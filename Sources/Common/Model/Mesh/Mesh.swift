@@ -38,6 +38,12 @@ package final class Mesh: Sendable {
         package let hidden: [String]
     }
 
+    /// Whether each source has answered at least once, in their order.
+    package var sourceStates: [(name: String, isSynced: Bool)] {
+        let parts = self.services.parts.isEmpty ? [self.services] : self.services.parts
+        return zip(self.sources, parts).map { ($0, $1.isSynced) }
+    }
+
     /// The shares of all sources, in their order.
     ///
     /// Cost: linear in the services; off the request path.

@@ -1,6 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension TrafficDocument {
+    /// The registry, where it is one that can be away.
+    package struct Registry: Codable, Sendable {
+        /// Whether it answered last.
+        package var reachable: Bool
+        /// Whether it pushes changes.
+        package var watching: Bool
+        /// Services that traffic uses.
+        package var services: Int
+        /// Those that were not confirmed lately.
+        package var staleServices: Int
+        /// Instances kept although an answer lacked them.
+        package var heldInstances: Int
+        /// Why it does not answer.
+        package var error: String?
+
+        /// With all of it.
+        package init(
+            reachable: Bool, watching: Bool, services: Int, staleServices: Int, heldInstances: Int, error: String?
+        ) {
+            self.reachable = reachable
+            self.watching = watching
+            self.services = services
+            self.staleServices = staleServices
+            self.heldInstances = heldInstances
+            self.error = error
+        }
+    }
+
     /// Istio's control plane.
     package struct ControlPlane: Codable, Sendable {
         /// What is held of one kind of resources.
@@ -60,6 +88,20 @@ extension TrafficDocument {
             }
             self.waitingFor = status.waiting
             self.notDone = status.notDone
+        }
+    }
+
+    /// Where services are looked for.
+    package struct Source: Codable, Sendable, Equatable {
+        /// `file`, `servicecenter` or `istio`.
+        package var name: String
+        /// Whether it has answered, or was read.
+        package var synced: Bool
+
+        /// With all of it.
+        package init(name: String, synced: Bool) {
+            self.name = name
+            self.synced = synced
         }
     }
 }
