@@ -150,8 +150,8 @@ let package = Package(
         .executableTarget(
             name: "Mesher",
             dependencies: [
-                "CSocketIO", "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent", "AdminAPI",
-                "Injector", "LocalRegistry", "TLS", argumentParser, coreMetrics, logging, nioCore, nioPosix,
+                "CMesher", "CSocketIO", "Common", "Proxy", "Ingress", "Egress", "RegistryBridge", "HealthAgent",
+                "AdminAPI", "Injector", "LocalRegistry", "TLS", argumentParser, coreMetrics, logging, nioCore, nioPosix,
                 serviceLifecycle, unixSignals,
             ],
             swiftSettings: settings, linkerSettings: [.unsafeFlags(linking, .when(configuration: .release))]),

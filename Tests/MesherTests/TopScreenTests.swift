@@ -167,6 +167,51 @@ import Testing
         }
     }
 
+    private func names(_ document: TrafficDocument, _ keys: String...) -> [String] {
+        var view = TopView()
+        for each in keys { _ = view.press(Array(each.utf8)) }
+        let lines = self.lines(TopScreen(document, "127.0.0.1:30102", view).text(isTerminal: false))
+        return lines.dropFirst(4).prefix { !$0.isEmpty }.map { String($0.prefix { $0 != " " }) }
+    }
+
+    @Test("rows are in the order of the column that was chosen, which is marked")
+    func sorted() {
+        let document = self.document(services: [
+            self.service("b", self.flow(30, errors: 1, (0.3, 0.4, 0.5))),
+            self.service("c", self.flow(20, errors: 9, (0.1, 0.2, 0.9))),
+            self.service("a", self.flow(10, errors: 8, (0.2, 0.5, 0.6))),
+            self.service("idle", self.flow()),
+        ])
+        let orders = ["bcai", "cabi", "acbi", "baci", "abci", "cabi", "abci"]
+        for (count, order) in orders.enumerated() {
+            let found = self.names(document, String(repeating: "s", count: count))
+            #expect(found.map { String($0.prefix(1)) }.joined() == order, "\(count)")
+        }
+        var view = TopView()
+        func head() -> String {
+            self.lines(TopScreen(document, "x", view).text(isTerminal: false))[3]
+        }
+        #expect(head() == "CALLED SERVICE    >REQ/S     ERR/S     ERR %    P50 ms    P90 ms    P99 ms")
+        for _ in 0..<6 { _ = view.press([UInt8(ascii: "s")]) }
+        #expect(head().hasPrefix(">CALLED SERVICE     REQ/S "))
+    }
+
+    @Test("a filter is for services, callers and failures")
+    func filtered() {
+        let document = self.document(
+            services: [self.service("cart", self.flow(1)), self.service("stock", self.flow(2))],
+            callers: [.init(name: "shop", flow: self.flow(1)), .init(name: "carter", flow: self.flow(1))],
+            failures: [self.failure("GET", "stock", "/a"), self.failure("GET", "cart", "/b")])
+        var view = TopView()
+        _ = view.press(Array("/CAR\r".utf8))
+        let text = TopScreen(document, "x", view).text(isTerminal: false)
+        #expect(text.contains("\ncart ") && text.contains("\ncarter ") && text.contains("GET cart/b"))
+        #expect(!text.contains("stock") && !text.contains("shop "))
+        _ = view.press(Array("/none\r".utf8))
+        let nothing = self.lines(TopScreen(document, "x", view).text(isTerminal: false))
+        #expect(nothing[4] == "  no name like this" && !nothing.contains("LAST FAILURES"))
+    }
+
     @Test("the newest five failures are shown")
     func failures() {
         let failures = (0..<8).map { self.failure("GET", "cart", "/\($0)") }

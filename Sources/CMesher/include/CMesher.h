@@ -8,6 +8,7 @@
 #include "Gzip.h"
 #include "Profiler.h"
 #include "SessionCache.h"
+#include "Terminal.h"
 
 /// Gives memory that was freed back to the system.
 void cmesher_trim_memory(void);

@@ -1,88 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import AdminAPI
-import ArgumentParser
 import Common
-import FoundationEssentials
 import Glibc
-
-/// `mesher top`: the traffic of a running sidecar, in a terminal.
-struct TopCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "top", abstract: "Show the traffic of a running sidecar, live.",
-        discussion: """
-            Rates, errors and latency of each called service and of each caller, with
-            ejected instances and open breakers. Asks the sidecar's admin API.
-
-            Examples:
-              mesher top
-              mesher top --admin 127.0.0.1:30102 --interval 2
-              mesher top --once --json | jq '.services[] | {name, requestRate, p99}'
-            """)
-
-    @Option(help: ArgumentHelp("The sidecar's admin listener.", valueName: "host:port"), completion: Completions.admin)
-    var admin = "127.0.0.1:30102"
-
-    @Option(help: ArgumentHelp("Seconds between two looks.", valueName: "seconds"))
-    var interval = 1.0
-
-    @Flag(help: "Look once, print, and end.")
-    var once = false
-
-    @Flag(help: "Print the document as JSON; each look is a line, unless --once is given.")
-    var json = false
-
-    func validate() throws {
-        guard self.interval >= 0.1, self.interval <= 3600 else {
-            throw ValidationError("--interval must be 0.1 to 3600 seconds.")
-        }
-    }
-
-    func run() async throws {
-        let isTerminal = isatty(STDOUT_FILENO) == 1
-        let isScreen = isTerminal && !self.json && !self.once
-        // Given back as it was, also when a signal ends the program.
-        // Lines that are too long end at the edge.
-        if isScreen { Console.write("\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l") }
-        defer { if isScreen { Console.write(Self.leaving) } }
-        let signals = isScreen ? StopSignals { Self.leave() } : nil
-        defer { signals?.end() }
-        while true {
-            let text: String
-            do {
-                let document = try await AdminClient.traffic(at: self.admin)
-                text =
-                    self.json
-                    ? try self.json(document)
-                    : TopScreen(document, self.admin).text(
-                        isTerminal: isTerminal, window: isScreen ? TopWindow.current : nil)
-            } catch let failure as AdminClient.Failure {
-                if self.once || !isScreen { throw Exit.because(failure.description) }
-                text = "\(failure.description)\n\nTrying again; Ctrl-C ends.\n"
-            }
-            // Drawn over the last one, so that nothing flickers.
-            let screen = "\u{1b}[H" + text.replacing("\n", with: "\u{1b}[K\n") + "\u{1b}[J"
-            Console.write(isScreen ? screen : text)
-            if self.once { return }
-            try await Task.sleep(for: .seconds(self.interval))
-        }
-    }
-
-    private static let leaving = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l"
-
-    /// Gives the terminal back and ends.
-    private static func leave() {
-        Console.write(Self.leaving)
-        Glibc.exit(0)
-    }
-
-    private func json(_ document: TrafficDocument) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        if self.once { encoder.outputFormatting.insert(.prettyPrinted) }
-        return String(decoding: try encoder.encode(document), as: UTF8.self) + "\n"
-    }
-}
 
 /// How much a terminal shows.
 struct TopWindow {
@@ -103,10 +22,13 @@ struct TopWindow {
 struct TopScreen {
     private let document: TrafficDocument
     private let admin: String
+    private let view: TopView?
 
-    init(_ document: TrafficDocument, _ admin: String) {
+    /// - Parameter view: What was chosen by keys; `nil` where there are none.
+    init(_ document: TrafficDocument, _ admin: String, _ view: TopView? = nil) {
         self.document = document
         self.admin = admin
+        self.view = view
     }
 
     /// - Parameter isTerminal: Whether to use colours.
@@ -125,15 +47,16 @@ struct TopScreen {
                 + "\(process.upstreamConnections)  loop lag \(Self.number(lag, 1)) ms  overload \(Self.clean(process.overload))",
             "",
         ]
-        let services = self.document.services.map { ($0.name, $0.flow, Self.notes($0)) }
+        let services = self.arranged(self.document.services.map { ($0.name, $0.flow, Self.notes($0)) })
         lines += self.table("CALLED SERVICE", services, isTerminal, window)
         if !self.document.callers.isEmpty {
-            lines +=
-                [""] + self.table("CALLER", self.document.callers.map { ($0.name, $0.flow, "") }, isTerminal, window)
+            let callers = self.arranged(self.document.callers.map { ($0.name, $0.flow, "") })
+            lines += [""] + self.table("CALLER", callers, isTerminal, window)
         }
-        if !self.document.failures.isEmpty {
+        let failures = self.document.failures.filter { self.view?.shows($0.service) ?? true }
+        if !failures.isEmpty {
             lines += ["", "LAST FAILURES"]
-            for failure in self.document.failures.prefix(5) {
+            for failure in failures.prefix(5) {
                 lines.append(
                     "  \(Self.clean(failure.method)) \(Self.clean(failure.service))\(Self.clean(failure.path))  "
                         + "\(failure.status) \(Self.clean("\(failure.reason): \(failure.text)"))")
@@ -147,21 +70,49 @@ struct TopScreen {
         return lines.map { String($0.reversed().drop { $0 == " " }.reversed()) }.joined(separator: "\n") + "\n"
     }
 
+    private typealias Row = (name: String, flow: TrafficDocument.Flow, notes: String)
+
+    /// The rows that were asked for, in the order that was.
+    private func arranged(_ rows: [Row]) -> [Row] {
+        guard let view = self.view else { return rows }
+        let shown = rows.filter { view.shows($0.name) }
+        func sorted(_ value: (TrafficDocument.Flow) -> Double?) -> [Row] {
+            shown.sorted { (value($0.flow) ?? -1, $1.name) > (value($1.flow) ?? -1, $0.name) }
+        }
+        return switch view.sort {
+        case .name: shown.sorted { $0.name < $1.name }
+        case .requests: sorted { $0.requestRate }
+        case .errors: sorted { $0.errorRate }
+        case .share: sorted { Self.share($0) }
+        case .p50: sorted { $0.p50 }
+        case .p90: sorted { $0.p90 }
+        case .p99: sorted { $0.p99 }
+        }
+    }
+
+    private static func share(_ flow: TrafficDocument.Flow) -> Double {
+        flow.requestRate > 0 ? flow.errorRate / flow.requestRate * 100 : 0
+    }
+
     private func table(
-        _ title: String, _ rows: [(name: String, flow: TrafficDocument.Flow, notes: String)], _ isTerminal: Bool,
-        _ window: TopWindow?
+        _ title: String, _ rows: [Row], _ isTerminal: Bool, _ window: TopWindow?
     ) -> [String] {
         let longest = min(40, rows.map { Self.clean($0.name).count }.max() ?? 0)
         // Rather a part of the name than of the numbers.
-        let width = max(title.count, min(longest, window.map { $0.columns - Self.numbers } ?? longest))
+        let width = max(
+            title.count + (self.view?.sort == .name ? 1 : 0),
+            min(longest, window.map { $0.columns - Self.numbers } ?? longest))
         func line(_ name: String, _ cells: [String], _ notes: String) -> String {
             let start = name.prefix(width).padded(to: width)
             let columns = cells.map { String(repeating: " ", count: max(1, 10 - $0.count)) + $0 }.joined()
             return "\(start)\(columns)  \(notes)"
         }
-        let head = line(title, ["REQ/S", "ERR/S", "ERR %", "P50 ms", "P90 ms", "P99 ms"], "")
+        let titles = [title, "REQ/S", "ERR/S", "ERR %", "P50 ms", "P90 ms", "P99 ms"].enumerated().map { place, title in
+            place == self.view?.sort.rawValue ? ">\(title)" : title
+        }
+        let head = line(titles[0], Array(titles.dropFirst()), "")
         let body = rows.prefix(30).map { name, flow, notes in
-            let share = flow.requestRate > 0 ? flow.errorRate / flow.requestRate * 100 : 0
+            let share = Self.share(flow)
             let text = line(
                 Self.clean(name),
                 [
@@ -170,7 +121,10 @@ struct TopScreen {
                 ], notes)
             return isTerminal && share >= 5 ? "\u{1b}[31m\(text)\u{1b}[0m" : text
         }
-        let more = rows.isEmpty ? ["  none yet"] : rows.count > 30 ? ["  and \(rows.count - 30) more"] : []
+        let more =
+            rows.isEmpty
+            ? [self.view?.filter.isEmpty ?? true ? "  none yet" : "  no name like this"]
+            : rows.count > 30 ? ["  and \(rows.count - 30) more"] : []
         return [isTerminal ? "\u{1b}[1m\(head)\u{1b}[0m" : head] + body + more
     }
 
