@@ -130,7 +130,8 @@ let package = Package(
             ],
             resources: [
                 "dev.html", "Page/page.html", "Page/page.css", "Page/page-basis.js", "Page/page-map.js",
-                "Page/page-detail.js", "Page/page-services.js", "Page/page-failures.js", "Page/page-live.js",
+                "Page/page-address.js", "Page/page-detail.js", "Page/page-services.js", "Page/page-failures.js",
+                "Page/page-explain.js", "Page/page-certificates.js", "Page/page-operations.js", "Page/page-live.js",
             ].map { .embedInCode("Resources/\($0)") },
             swiftSettings: settings),
         .target(

@@ -17,8 +17,10 @@ enum Page {
     /// In the order in which they run.
     private static var scripts: [[UInt8]] {
         [
-            PackageResources.page_basis_js, PackageResources.page_map_js, PackageResources.page_detail_js,
-            PackageResources.page_services_js, PackageResources.page_failures_js, PackageResources.page_live_js,
+            PackageResources.page_basis_js, PackageResources.page_map_js, PackageResources.page_address_js,
+            PackageResources.page_detail_js, PackageResources.page_services_js, PackageResources.page_failures_js,
+            PackageResources.page_explain_js, PackageResources.page_certificates_js,
+            PackageResources.page_operations_js, PackageResources.page_live_js,
         ]
     }
 

@@ -287,11 +287,18 @@ def test_it_survives_a_restart(page, world):
     world.sidecar.stop_process()
     eventually(lambda: page.text("#link") == "disconnected", lambda: page.text("#link"), seconds=10)
     assert "trying again" in page.text("#banner") and not page.run("document.querySelector('#banner').hidden")
+    # Nothing looks well any more.
+    eventually(lambda: re.fullmatch(r"last seen \d+ s ago", page.text("#ready")), lambda: page.text("#ready"))
+    tones = "[...document.querySelectorAll('header [data-tone]')].map(each => each.dataset.tone)"
+    green = "[...document.querySelectorAll('body *')].filter(each => each.checkVisibility() &&"
+    green += " getComputedStyle(each).color === 'rgb(19, 112, 77)').map(each => each.outerHTML)"
+    assert "ok" not in page.run(tones)[:2] and page.run(green) == []
     world.sidecar.start()
     world.many(3)
     eventually(lambda: page.text("#link") == "live", lambda: page.text("#link"), seconds=20)
     eventually(lambda: page.run("state.doc.services.find(s => s.name === 'cart')?.requests") == 3, "old numbers")
     assert page.run("window.before") == 1, "the page was loaded anew"
+    assert page.text("#ready") == "ready"
     assert page.run("document.querySelector('#banner').hidden")
 
 
@@ -323,13 +330,15 @@ def test_long_names_are_cut_in_the_middle(browser):
             world.many(2, name)
         browser.send("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
         browser.open(f"http://127.0.0.1:{world.sidecar.admin}/")
-        eventually(lambda: names[0] in browser.text("#service-rows"), "no services", seconds=10)
+        row = f"!!document.querySelector('#service-rows [title=\"{names[0]}\"]')"
+        eventually(lambda: browser.run(row), "no services", seconds=10)
+        assert names[0] in browser.run("[...document.querySelectorAll('#service-rows button')].map(b => b.ariaLabel)")
         part = "part => [part.textContent, part.scrollWidth > part.clientWidth]"
         names_shown = "[...document.querySelectorAll('#nodes .node.service bdi')]"
         found = browser.run(f"{names_shown}.map(name => [...name.children].map({part}))")
         assert ["".join(text for text, _ in each) for each in found] == names
         assert [[is_cut for _, is_cut in each] for each in found] == [[True, False]] * 3
-        assert [each[1][0] for each in found] == [name[-8:] for name in names]
+        assert [each[1][0] for each in found] == ["orders", "payments", "warehouse"]
 
 
 # -- mesher top -------------------------------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict';
 // Every string of the document was made by another machine. It reaches the page through textContent, title and
-// aria-label only: nothing here builds markup, a URL or a style from data.
+// aria-label only: nothing here builds markup or a style from data. What stands behind # is encoded.
 
 const $ = id => document.getElementById(id);
 const SHOWN = 12;     // nodes of a column of the map
 const MANY = 0.05;    // share of errors from which an arrow is red; the legend says it too
 const state = { doc: null, prev: null, sel: { kind: 'self', name: '' }, opener: null, paused: false, link: 'loading',
-  sort: { by: 'rate', dir: -1, isChosen: false }, shown: { caller: new Set(), service: new Set() } };
+  sort: { by: 'rate', dir: -1, isChosen: false }, shown: { caller: new Set(), service: new Set() }, cuts: new Map() };
 
 // ---- Numbers as text
 
@@ -101,7 +101,7 @@ function terms(dl, list) {
 
 // ---- What the parts have in common
 
-const able = s => s.instances.filter(i => i.eligible && !i.ejected).length;
+const able = s => s.instances.filter(i => i.eligible && !i.ejected && !i.operator).length;
 const ejected = s => s.instances.filter(i => i.ejected).length;
 const breakerState = b => !b ? null : typeof b === 'string' ? b : b.enabled === false ? null : b.state;
 function health(s) {
@@ -128,17 +128,45 @@ const named = name => name || '(no name)';
 const collator = new Intl.Collator('en', { numeric: true });
 const byName = (a, b) => collator.compare(a.name, b.name);
 const brief = name => name.slice(0, 60);
+
+// A long name is cut in the middle, before what tells it from the names that begin alike: those of one company all do.
+function findCuts(names) {
+  const sorted = [...new Set(names)].sort(), found = new Map();
+  const common = (a, b = '') => {
+    let i = 0;
+    while (i < a.length && a[i] === b[i]) i++;
+    return i;
+  };
+  sorted.forEach((name, i) => {
+    const start = name.slice(0, Math.max(common(name, sorted[i - 1]), common(name, sorted[i + 1])));
+    const word = start.search(/[^.\-_/:@]*$/);
+    if (word >= 4 && word < name.length) found.set(name, word);
+  });
+  return found;
+}
+function cut(node, name) {
+  node.classList.add('cut');
+  if (node.textContent === name) return;
+  const letters = [...name], at = state.cuts.get(name);
+  const end = at ? name.slice(at) : letters.length > 12 ? letters.splice(-8).join('') : '';
+  node.replaceChildren(h('span', at ? name.slice(0, at) : letters.join('')), h('span', end));
+  node.title = name;
+  // The two parts would be read as two words.
+  if (node.parentElement?.localName === 'button') attr(node.parentElement, 'aria-label', end ? name : null);
+}
 const say = words => { $('say').textContent = words; };
 
 // ---- Header
 
 function drawHeader(d) {
   const me = d.self, p = d.process;
-  document.title = `${me.name} · mesher`;
+  const part = { service: state.sel.name, caller: state.sel.name, explain: 'Explain', certificates: 'Certificates' };
+  document.title = [me.name, part[state.sel.kind], 'mesher'].filter(Boolean).join(' · ');
   text($('name'), me.name);
   text($('version'), me.version || none);
   text($('app'), me.app || none);
-  if (me.draining) tell($('ready'), 'draining', 'warn');
+  if (state.link === 'lost') showAge();
+  else if (me.draining) tell($('ready'), 'draining', 'warn');
   else if (me.ready) tell($('ready'), 'ready', 'ok');
   else tell($('ready'), 'not ready' + (me.missing.length ? ': ' + me.missing.join(', ') : ''), 'bad');
   text($('build'), 'mesher ' + (me.build || ''));
@@ -150,7 +178,7 @@ function drawHeader(d) {
     ['Client connections', whole(p.clientConnections)],
     ['Upstream connections', `${whole(p.upstreamConnections)}, ${whole(p.idleUpstreamConnections)} idle`],
     ['Loop lag', latency(lag), lag > 0.1 ? 'warn' : null],
-    d.registry || !d.controlPlane ? ['Registry', ...registryState(d.registry)] : null,
+    d.registry || !d.controlPlane ? ['Registry', ...registryState(d)] : null,
     d.controlPlane ? ['Control plane', ...controlPlaneState(d.controlPlane)] : null].filter(Boolean));
 }
 function controlPlaneState(c) {
@@ -161,8 +189,11 @@ function controlPlaneState(c) {
   return [more.join(', '), c.refused.length ? 'warn' : 'ok'];
 }
 const loadTone = p => p.overload === 'normal' ? null : p.overload === 'high' ? 'warn' : 'bad';
-function registryState(r) {
-  if (!r) return ['none', null];
+function registryState({ registry: r, registries = [] }) {
+  // One that cannot be away, such as a file, has no more to say than whether it was read.
+  if (!r && !registries.length) return ['none', null];
+  if (!r) return registries.every(each => each.synced) ? [registries.map(each => each.name).join(', '), null]
+    : [registries.map(each => each.name + (each.synced ? '' : ', not read yet')).join(', '), 'warn'];
   if (!r.reachable) return ['unreachable', 'bad'];
   const more = [r.watching ? 'watching' : 'reachable', plural(r.services, 'service')];
   if (r.staleServices) more.push(r.staleServices + ' stale');

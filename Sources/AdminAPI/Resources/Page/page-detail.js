@@ -1,51 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// ---- Selection
-
-const isChosen = (kind, name) => state.sel.kind === kind && state.sel.name === name;
-function choose(kind, name, opener) {
-  state.sel = { kind, name };
-  state.opener = opener;
-  render();
-  $('detail').scrollTop = 0;
-  // Beside the map the detail is in sight, and the focus can stay. Below it, it is not.
-  if (getComputedStyle($('detail')).position === 'sticky') say(`Detail of ${brief(name) || 'this sidecar'} is shown.`);
-  else go($('detail-title'));
-}
-function go(title) {
-  title.closest('section').scrollIntoView({ behavior: quiet.matches ? 'auto' : 'smooth', block: 'start' });
-  title.focus({ preventScroll: true });
-}
-function closeDetail() {
-  const back = state.opener?.isConnected ? state.opener : document.querySelector('.node.self');
-  state.sel = { kind: 'self', name: '' };
-  render();
-  back?.focus();
-}
-$('close').onclick = closeDetail;
-$('detail').addEventListener('keydown', event => {
-  if (event.key === 'Escape' && state.sel.kind !== 'self') closeDetail();
-});
-
 // ---- Detail
 
 function drawDetail(d) {
-  const { kind, name } = state.sel;
+  const { kind, name, unknown } = state.sel;
   const list = { caller: d.callers, service: d.services }[kind];
-  const t = list?.length || kind === 'service' ? list.find(x => x.name === name) : d.incoming;
-  text($('detail-title').firstChild, kind === 'self' ? 'This sidecar' : named(name));
-  text($('detail-note'), t ? { self: 'Incoming requests. Select a service to see its instances and rules.',
-    caller: 'Requests from this caller.', service: 'Requests to this service.' }[kind] : 'No longer known.');
+  const isFlow = kind === 'self' || kind === 'caller' || kind === 'service';
+  const isIncoming = kind === 'self' || (kind === 'caller' && name === UNNAMED && !d.callers.length);
+  const t = !isFlow ? null : isIncoming ? d.incoming : list.find(x => x.name === name);
+  text($('detail-title').firstChild,
+    { self: 'This sidecar', explain: 'Explain a request', certificates: 'Certificates' }[kind] || named(name));
+  text($('detail-note'), unknown ? `Nothing on this page is called ${unknown.slice(0, 80)}: this is the sidecar.`
+    : { self: 'Incoming requests. Select a service to see its instances and rules.',
+      explain: 'What this sidecar would do with an outgoing request. Nothing is sent.',
+      certificates: 'Those that this sidecar shows to others.',
+      caller: t ? 'Requests from this caller.' : 'No caller of this name is known here.',
+      service: t ? 'Requests to this service.' : 'No service of this name has been called or looked up here.' }[kind]);
   $('close').hidden = kind === 'self';
-  $('for-self').hidden = kind !== 'self';
+  for (const each of ['self', 'explain', 'certificates']) $('for-' + each).hidden = kind !== each;
   $('for-service').hidden = kind !== 'service' || !t;
+  $('stats').hidden = !isFlow;
   terms($('stats'), t ? traffic(t) : []);
   if (kind === 'self') drawSelf(d);
+  else if (kind === 'certificates') drawCertificates(d);
   else if (kind === 'service' && t) drawService(t, d);
 }
 
 function drawSelf(d) {
   const wrong = [];
-  const add = (what, words, tone, name) => wrong.push({ what, words, tone, name });
+  const add = (what, words, tone, name, open = by => choose('service', name, by)) =>
+    wrong.push({ what, words, tone, name, open });
   if (!d.self.ready && !d.self.draining) add('Sidecar', 'not ready: ' + d.self.missing.join(', '), 'bad');
   if (d.self.draining) add('Sidecar', 'draining, about to stop', 'warn');
   if (loadTone(d.process)) add('Memory', 'overload is ' + d.process.overload, loadTone(d.process));
@@ -53,6 +36,11 @@ function drawSelf(d) {
   if (d.controlPlane && !d.controlPlane.connected) add('Control plane', d.controlPlane.error || 'unreachable', 'bad');
   for (const r of d.controlPlane ? d.controlPlane.refused : []) add('Control plane', `refused ${r.kind} ${r.name}: ${r.reason}`, 'warn');
   for (const gap of d.controlPlane ? d.controlPlane.notDone : []) add('Control plane', 'not done: ' + gap, 'warn');
+  for (const c of d.certificates || []) {
+    const [words, tone] = certificateState(c, d.time);
+    if (trouble(tone)) add('Certificate', `${certificateName(c)}: ${words}`, tone, c.tag, by => choose('certificates', '', by));
+    if (c.error) add('Certificate', `${certificateName(c)}: not renewed`, 'warn', c.tag, by => choose('certificates', '', by));
+  }
   for (const s of d.services) {
     const [words, tone] = health(s);
     if (tone !== 'bad' && flowTone(s) === 'bad') add(s.name, percent(errorShare(s)) + ' errors', 'bad', s.name);
@@ -62,18 +50,18 @@ function drawSelf(d) {
   wrong.sort((a, b) => (b.tone === 'bad') - (a.tone === 'bad'));
   const most = 20, over = wrong.length - most;
   if (over > 0) wrong.splice(most, over + 1, { what: null, words: `${over} more, see the table`, tone: null });
-  keyed($('attention'), wrong, w => w.what + (w.name == null), w => {
+  keyed($('attention'), wrong, w => w.what + '\n' + (w.name ?? ''), w => {
     const what = h(w.name == null ? 'span' : 'button.plain', h('bdi'));
-    if (w.name != null) what.onclick = () => choose('service', w.name, what);
+    if (w.name != null) what.onclick = () => w.open(what);
     return h('li.count', what, h('span'));
   }, (li, w) => {
-    text(li.firstChild.firstChild, named(w.what));
+    cut(li.firstChild.firstChild, named(w.what));
     li.firstChild.hidden = w.what == null;
     tell(li.lastChild, w.words, w.tone);
   });
   terms($('listeners'), d.listeners.map(l => [`${l.direction}, ${l.protocol}`, l.address]));
   keyed($('callers'), d.callers, c => c.name, () => h('li.count', h('bdi'), h('span')), (li, c) => {
-    text(li.firstChild, named(c.name));
+    cut(li.firstChild, named(c.name));
     tell(li.lastChild, spoken(c), trouble(flowTone(c)));
   });
 }
@@ -107,10 +95,14 @@ function drawService(s, d) {
     style(li.lastChild.firstChild, 'width', count / most * 100 + '%');
   });
 
-  text($('instances').caption, `${plural(s.instances.length, 'instance')}, ${ejected(s)} ejected`);
+  const held = s.instances.filter(i => i.operator).length;
+  text($('instances').caption,
+    `${plural(s.instances.length, 'instance')}, ${ejected(s)} ejected${held ? `, ${held} held back by hand` : ''}`);
   keyed($('instances').tBodies[0], s.instances, i => i.id, () =>
     h('tr', ...['th', 'td', 'td', 'td'].map(tag => h(tag, h('bdi'), h('small'), h('small')))), (tr, i) => {
-    [[i.endpoint, null, 'version ' + (i.version || none), i.id], [...instanceState(i), i.status],
+    // An id that is made of the endpoint says nothing more.
+    const id = i.id.includes(addressIn(i.endpoint)) ? '' : i.id;
+    [[i.endpoint, null, 'version ' + (i.version || none), id], [...instanceState(i), i.status],
       [whole(i.connections), null, `${whole(i.idle)} idle`], [whole(i.attempts), null, `${whole(i.failures)} failed`]]
       .forEach(([words, tone, ...more], at) => {
         const [first, ...rest] = tr.cells[at].children;
@@ -121,9 +113,11 @@ function drawService(s, d) {
     attr(tr.cells[0], 'title', i.id);
   });
   drawRoutes(s);
+  drawOperations(s);
 }
 function instanceState(i) {
   const b = breakerState(i.breaker);
+  if (i.operator) return [i.operator + ' by hand', 'warn'];
   if (i.ejected) return ['ejected' + (i.ejectedFor == null ? '' : ' for ' + inSeconds(i.ejectedFor)), 'bad'];
   if (b === 'open') return ['circuit open', 'bad'];
   if (b === 'half-open') return ['circuit half-open', 'warn'];

@@ -26,6 +26,7 @@ function announce(prev, doc) {
 function render() {
   const d = state.doc;
   if (!d || document.hidden) return;
+  state.cuts = findCuts([...d.services, ...d.callers].map(t => t.name));
   drawHeader(d);
   drawMap(d);
   drawDetail(d);
@@ -43,13 +44,14 @@ function render() {
 
 // ---- The stream
 
-let source, retry = 0, timer = 0, heard = Date.now();
+let source, retry = 0, timer = 0, heard = Date.now(), seen = 0;
 function link(now) {
   const was = state.link;
   if (was === now) return;
   document.body.dataset.link = state.link = now;
   $('banner').hidden = now !== 'lost';
   showLink();
+  if (state.doc) drawHeader(state.doc);
   if (now === 'lost') say('Disconnected, trying again.');
   else if (was === 'lost') say('Connected again.');
 }
@@ -58,6 +60,11 @@ function showLink() {
   else tell($('link'), state.paused ? 'paused' : 'live', state.paused ? 'warn' : 'ok');
   for (const g of $('flows').children) if (state.paused || state.link === 'lost') g.motion?.pause();
 }
+// Old states are not shown as if they held: how long ago they did is all that is known.
+function showAge() {
+  tell($('ready'), seen ? `last seen ${span((Date.now() - seen) / 1000)} ago` : 'not seen yet', 'idle');
+}
+setInterval(() => { if (state.link === 'lost') showAge(); }, 1000);
 function open() {
   clearTimeout(timer);
   timer = 0;
@@ -69,8 +76,9 @@ function open() {
     let doc;
     try { doc = JSON.parse(event.data); } catch { return; }
     retry = 0;
+    seen = Date.now();
     link('live');
-    accept(doc);
+    if (state.doc) accept(doc); else begin(doc);
   };
   source.onerror = () => {
     link('lost');
@@ -107,6 +115,13 @@ $('pause').onclick = () => {
 };
 
 // The first numbers at once; the stream's first event may be a second away.
-fetch('/v1/mesher/traffic').then(r => r.ok ? r.json() : null).then(doc => { if (doc && !state.doc) accept(doc); })
-  .catch(() => {});
+state.sel = selectionAt(location.hash.startsWith('#/') ? location.hash : '');
+markPart();
+const begin = doc => {
+  if (!doc || state.doc) return;
+  seen = Date.now();
+  accept(doc);
+  if (state.sel.kind !== 'self' || state.sel.part) show(state.sel, null);
+};
+fetch('/v1/mesher/traffic').then(r => r.ok ? r.json() : null).then(begin).catch(() => {});
 open();

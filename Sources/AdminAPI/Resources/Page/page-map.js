@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ---- Map
 
+const UNNAMED = 'unnamed callers';
 const quiet = matchMedia('(prefers-reduced-motion: reduce)');
 
 // What fails, and the busiest, by name. One that is shown stays until another is much busier: otherwise two of about the same rate
@@ -18,7 +19,7 @@ function drawMap(d) {
   const width = $('stage').clientWidth;
   if (!width) return;
   let from = d.callers;
-  if (!from.length && d.incoming.requests > 0) from = [{ ...d.incoming, name: 'unnamed callers' }];
+  if (!from.length && d.incoming.requests > 0) from = [{ ...d.incoming, name: UNNAMED }];
   const callers = picked(from, 'caller'), services = picked(d.services, 'service');
   const left = callers.map(t => ({ kind: 'caller', name: t.name, t }));
   const right = services.map(t => ({ kind: 'service', name: t.name, t }));
@@ -41,8 +42,8 @@ function drawMap(d) {
 // Callers, sidecar and services beside each other.
 function fan(width, left, self, right) {
   const count = Math.max(left.length, right.length, 4), row = count > 9 ? 51 : 56, tall = 44, high = count * row;
-  const nodeWidth = Math.round(Math.min(220, Math.max(130, width * 0.185)));
-  const w = 136, hh = Math.min(high - 12, 92 + 12 * Math.max(left.length, right.length));
+  const nodeWidth = Math.round(Math.min(220, Math.max(130, width * 0.2)));
+  const w = 112, hh = Math.min(high - 12, 92 + 12 * Math.max(left.length, right.length));
   Object.assign(self, { x: (width - w) / 2, y: (high - hh) / 2, w, h: hh });
   for (const [side, list] of [[0, left], [1, right]]) {
     const top = (high - list.length * row) / 2;
@@ -50,7 +51,7 @@ function fan(width, left, self, right) {
       Object.assign(n, { x: side ? width - nodeWidth : 0, y: top + i * row + (row - tall) / 2, w: nodeWidth, h: tall });
       const y = n.y + tall / 2;
       const at = list.length < 2 ? 0.5 : i / (list.length - 1), port = self.y + 18 + at * (hh - 36);
-      const straight = 130, inner = side ? self.x + w : self.x, outer = side ? n.x : nodeWidth;
+      const straight = 128, inner = side ? self.x + w : self.x, outer = side ? n.x : nodeWidth;
       const bend = side ? outer - straight : outer + straight, mid = (inner + bend) / 2;
       n.path = side ? `M${inner} ${port}C${mid} ${port} ${mid} ${y} ${bend} ${y}H${outer - 8}`
         : `M${outer} ${y}H${bend}C${mid} ${y} ${mid} ${port} ${inner - 8} ${port}`;
@@ -148,12 +149,6 @@ function newNode(n) {
     for (const other of $('nodes').querySelectorAll('button.node')) other.tabIndex = other === b ? 0 : -1;
   };
   return b;
-}
-// A long name is cut in the middle: those of one company begin alike.
-function cut(node, name) {
-  if (node.textContent === name) return;
-  const letters = [...name], end = letters.length > 12 ? letters.splice(-8) : [];
-  node.replaceChildren(h('span', letters.join('')), h('span', end.join('')));
 }
 function drawNode(b, n, d) {
   for (const [name, v] of [['left', n.x], ['top', n.y], ['width', n.w], ['height', n.h]]) style(b, name, v + 'px');

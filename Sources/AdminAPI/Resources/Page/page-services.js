@@ -56,7 +56,7 @@ function drawTable(d) {
     return tr;
   }, (tr, s) => {
     const on = isChosen('service', s.name);
-    text(tr.cells[0].firstChild.firstChild, named(s.name));
+    cut(tr.cells[0].firstChild.firstChild, named(s.name));
     attr(tr.cells[0].firstChild, 'aria-current', on || null);
     tr.classList.toggle('on', on);
     COLUMNS.forEach(([, , , show], i) => { if (show) tell(tr.cells[i].firstChild, ...show(s)); });
