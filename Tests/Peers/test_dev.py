@@ -192,6 +192,12 @@ def test_the_page_shows_all_of_them(dev):
         assert browser.text("#state").endswith("live")
         link = browser.run("document.querySelector('#services a').href")
         assert browser.complaints() == []
+        # On a phone no table has to be pushed sideways.
+        send = browser.send
+        send("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=2, mobile=True)
+        wide = "[...document.querySelectorAll('section')].filter(each => each.scrollWidth > each.clientWidth).length"
+        eventually(lambda: browser.run("innerWidth") == 390 and browser.run(wide) == 0, lambda: browser.run(wide))
+        assert "ready" in browser.text("#services")
     finally:
         browser.stop()
     # The page of the sidecar itself.
