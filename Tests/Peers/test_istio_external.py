@@ -2,6 +2,7 @@
 """Istio says which hosts outside the mesh may be called."""
 
 import copy
+import subprocess
 
 import pytest
 
@@ -91,6 +92,11 @@ def elsewhere(host, port, *ports):
     )
 
 
+def explained(sidecar, url):
+    command = [harness.binary(), "explain", "GET", url, "--admin", f"127.0.0.1:{sidecar.admin}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
+
+
 @pytest.mark.parametrize("registry, files", [FILES, ISTIO, RULES], ids=["file", "istio", "rules of files"])
 def test_a_tunnel_leads_to_the_endpoints_of_a_host(backends, registry, files):
     """A name that nobody can look up; its endpoints change while the process runs, and each takes its part."""
@@ -106,6 +112,7 @@ def test_a_tunnel_leads_to_the_endpoints_of_a_host(backends, registry, files):
         with Sidecar(plane, registry, **files, egress=EGRESS % "istio", mesher=LOOPBACK) as sidecar:
             eventually(lambda: tunnel(sidecar, 443, "static.test") == b"v1", "there is no tunnel")
             assert tunnel(sidecar, 444, "static.test") in (403, 405, 502)
+            assert f"it is at 127.0.0.1:{backends.ports['v1']}" in explained(sidecar, "http://static.test:443/")
             plane.serve(told("v2", "v3"))
             found = set()
 

@@ -134,9 +134,12 @@ package struct Explainer {
         if let found = listed.map(self.target), let rule = found.policy.requested?.rule {
             let port = rule.httpPort(requested: authority.portDigits.isEmpty ? nil : authority.port)
             explanation.destination = rule.pattern
+            let places = rule.port(port)?.places?.map { "\($0.host.asHost):\($0.port)" }
+            let details = places.map { ["it is at \($0.isEmpty ? "no endpoint" : $0.joined(separator: " or "))"] } ?? []
             explanation.steps.append(
                 .init(
-                    handler: "destination", summary: "external host \(name), port \(port), allowed by \(rule.pattern)"))
+                    handler: "destination",
+                    summary: "external host \(name), port \(port), allowed by \(rule.pattern)", details: details))
             return found
         }
         if let service = request.headers.withBytes(in: authority.host, { self.directory.service(named: $0) }) {

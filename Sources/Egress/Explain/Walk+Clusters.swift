@@ -19,6 +19,10 @@ extension Explainer.Walk {
                 for edit in own.responseEdits.dropFirst(rule?.action?.responseEdits.count ?? 0) {
                     lines.append("\(edit) in answers of \(name)")
                 }
+                if own.extras.hasOwnCORS {
+                    let pages = own.extras.cors.map { $0.allowsAll ? "pages of all origins" : Self.pages($0) }
+                    lines.append("\(pages ?? "no pages of other origins") may read answers of \(name)")
+                }
             }
             if case .fixed(let entries) = cluster.members {
                 for entry in entries {
@@ -41,6 +45,10 @@ extension Explainer.Walk {
             }
         }
         return lines
+    }
+
+    private static func pages(_ policy: CORSPolicy) -> String {
+        "pages whose origin \(policy.origins.map { "\($0)" }.joined(separator: ", or "))"
     }
 
     private static func words(_ tls: MeshTLS) -> String {
