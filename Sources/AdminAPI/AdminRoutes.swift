@@ -23,7 +23,7 @@ struct AdminRoutes: Sendable {
 
     /// All endpoints; those that find something come before those that change it.
     private var all: [ServedEndpoint] {
-        self.probes + self.original + self.ours + self.others
+        self.probes + self.original + self.ours + self.changes + self.others
             + [
                 ServedEndpoint(.get, "/openapi.json", "This API as an OpenAPI document.") { _ in
                     try ServedAnswer.json(OpenAPIDocument(self.all, self.state.build))
@@ -188,7 +188,7 @@ struct AdminRoutes: Sendable {
     }
 
     /// - Source: promise T6: changes need a token, and so do single requests where there is one.
-    private func demandToken(_ request: Request) throws(Refusal) {
+    func demandToken(_ request: Request) throws(Refusal) {
         let token = self.state.admin.token
         guard !token.isEmpty else {
             throw Refusal(.forbidden, "nothing can be changed here: mesher.admin.token is not set")

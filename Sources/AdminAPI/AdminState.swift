@@ -44,6 +44,8 @@ package struct AdminState: Sendable {
         package var tap: @Sendable (TapFilter) async throws -> RequestTap = { _ in
             RequestTap(fetch: { [] }, end: {})
         }
+        /// Takes the sidecar out of service.
+        package var leave: @Sendable () -> Void = {}
         /// Says what would become of a request; throws when the question is none.
         package var explain: @Sendable (ExplainQuestion) throws -> Explanation
 

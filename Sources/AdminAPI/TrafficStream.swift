@@ -25,7 +25,7 @@ enum TrafficStream {
             status: .ok, headers: headers,
             body: ResponseBody { writer in
                 defer { place.leave() }
-                while !state.readiness.isDraining, !Task.isCancelled {
+                while !state.readiness.isStopping, !Task.isCancelled {
                     try await writer.write(try Self.event(state))
                     try await Task.sleep(for: .seconds(1))
                 }

@@ -42,7 +42,7 @@ package actor EgressComponent: Component {
             settings: config.proxy, trust: config.trust, failureStatuses: config.governance.failureStatuses,
             marks: marks, records: ExchangeRecord.Uses(config.governance.chains.outgoing, config),
             mirrors: StageChain(stages.mirrors), routesByHost: config.resolvers.readsHost,
-            isDraining: previous?.isDraining ?? false)
+            ending: previous?.ending ?? .none)
     }
 
     package func run() async throws {

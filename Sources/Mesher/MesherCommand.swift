@@ -34,6 +34,7 @@ struct MesherCommand: AsyncParsableCommand {
               mesher explain GET http://cart/   what becomes of a request, and why
               mesher top          what traffic is like, live
               mesher tap cart     calls of a service as they end
+              mesher drain        take the sidecar out of service, before it is stopped
               mesher              the sidecar that conf/ beside the binary describes
               mesher --config /etc/mesher/mesher.yaml --service-ports rest:8080
               mesher --cse.protocols.http.listenAddress=10.1.2.3:30101
@@ -44,8 +45,8 @@ struct MesherCommand: AsyncParsableCommand {
         version: "mesher \(BuildInfo.sourceVersion)",
         subcommands: [
             RunCommand.self, CheckCommand.self, ConfigCommand.self, ExplainCommand.self, TopCommand.self,
-            TapCommand.self, QuickstartCommand.self, DevCommand.self, RegistryCommand.self, InjectorCommand.self,
-            InjectCommand.self, VersionCommand.self, ReferenceCommand.self,
+            TapCommand.self, DrainCommand.self, QuickstartCommand.self, DevCommand.self, RegistryCommand.self,
+            InjectorCommand.self, InjectCommand.self, VersionCommand.self, ReferenceCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

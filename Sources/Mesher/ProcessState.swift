@@ -56,7 +56,7 @@ actor ReadinessComponent: Component {
         while true { try await Task.sleep(for: .seconds(24 * 3600)) }
     }
 
-    func drain() async { self.readiness.beginDraining() }
+    func drain() async { self.readiness.beginStopping() }
 }
 
 /// What metrics show of the memory limit.

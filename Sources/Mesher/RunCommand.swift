@@ -14,7 +14,8 @@ struct RunCommand: AsyncParsableCommand {
         discussion: """
             Files are looked for in $CHASSIS_CONF_DIR, in $CHASSIS_HOME/conf, or in
             conf beside the binary; chassis.yaml and microservice.yaml are required.
-            SIGHUP reads them again, SIGTERM ends without losing a request.
+            SIGHUP reads them again, SIGUSR1 takes the sidecar out of service, SIGTERM
+            ends without losing a request.
 
             Examples:
               mesher --service-ports rest:8080,grpc:9000
@@ -55,7 +56,8 @@ struct RunCommand: AsyncParsableCommand {
             let sidecar = try await Assembly(result.config, surroundings).make()
             let signals = SignalWatch(
                 logger: logger, stop: { await sidecar.group.triggerGracefulShutdown() },
-                reload: { sidecar.configInbox.send(.reloadRequested) })
+                reload: { sidecar.configInbox.send(.reloadRequested) },
+                leave: { sidecar.leave(askedBy: "a signal") })
             await signals.start()
             try await sidecar.run()
             logger.notice("stopped")

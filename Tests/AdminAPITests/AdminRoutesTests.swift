@@ -142,12 +142,31 @@ import Testing
         #expect(try await table.ask(.get, path).text == #"{"level":"WARN"}"#)
     }
 
+    @Test("the sidecar is taken out of service by whoever has the token, and stays so")
+    func drain() async throws {
+        let path = "/v1/mesher/drain"
+        let support = try AdminSupport("mesher.admin.token: t0p")
+        for token in ["", "Bearer t0", "t0p"] {
+            #expect(try await support.table.ask(.post, path, [.authorization: token]).status == 401)
+        }
+        #expect(try await support.table.ask(.get, path, [.authorization: "Bearer t0p"]).status == 405)
+        #expect(!support.readiness.isDraining)
+        for _ in 0..<2 {
+            let answer = try await support.table.ask(.post, path, [.authorization: "Bearer t0p"])
+            let members = try object(answer.body)
+            #expect(answer.status == 200 && members["draining"] as? Bool == true && members["for"] is Double)
+            #expect(support.readiness.isDraining && !support.readiness.isStopping)
+        }
+    }
+
     @Test("without a token nothing can be changed by anybody")
     func noToken() async throws {
         let table = try AdminSupport().table
         for token in ["Bearer ", "Bearer", ""] {
             let answer = try await table.ask(.put, "/v1/mesher/log-level", [.authorization: token], body: "DEBUG")
             #expect(answer.status == 403 && answer.text.contains("mesher.admin.token is not set"))
+            let drain = try await table.ask(.post, "/v1/mesher/drain", [.authorization: token])
+            #expect(drain.status == 403 && drain.text.contains("mesher.admin.token is not set"))
         }
     }
 

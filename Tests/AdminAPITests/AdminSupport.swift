@@ -34,6 +34,7 @@ struct AdminSupport {
             explain: { _ in throw MesherError.interrupted(component: "test") })
         views.certificates = { certificates }
         if let tap { views.tap = { tap($0) } }
+        views.leave = { [readiness] in readiness.beginDraining() }
         self.state = AdminState(
             config, build: BuildInfo(executableDirectory: "/nonexistent"), readiness: self.readiness,
             health: LocalHealth(), registry: nil, configServer: ConfigServerStatus(), configState: configState,

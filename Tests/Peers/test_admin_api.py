@@ -185,8 +185,10 @@ def test_openapi(ask):
     document = ask(DOCUMENT).json
     validate(document)
     listed = {path.replace("{service}", "inventory") for path in document["paths"]}
-    assert listed == {*TYPES, DOCUMENT, "/v1/mesher/traffic/stream", "/v1/mesher/explain", "/v1/mesher/tap"}
-    assert document["paths"]["/v1/mesher/log-level"]["put"]["security"]
+    others = {"/v1/mesher/traffic/stream", "/v1/mesher/explain", "/v1/mesher/tap", "/v1/mesher/drain"}
+    assert listed == {*TYPES, DOCUMENT, *others}
+    for path, method in (("log-level", "put"), ("drain", "post")):
+        assert document["paths"][f"/v1/mesher/{path}"][method]["security"]
     tap = document["paths"]["/v1/mesher/tap"]["get"]
     assert tap["security"] and {each["name"] for each in tap["parameters"]} == {"service", "status", "path", "count"}
     assert set(document["paths"]["/v1/mesher/explain"]) == {"post"}

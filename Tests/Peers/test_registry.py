@@ -22,9 +22,9 @@ CART = {"appId": "default", "serviceName": "cart", "version": "1.0.0"}
 class Registry:
     """One `mesher registry` process."""
 
-    def __init__(self, log, port=None, options=()):
+    def __init__(self, log, port=None, options=(), program=None):
         self.port = port or free_port("127.0.0.1")
-        command = [binary(), "registry", "--listen", f"127.0.0.1:{self.port}", *options]
+        command = [program or binary(), "registry", "--listen", f"127.0.0.1:{self.port}", *options]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         eventually(self._answers, "the registry does not start", seconds=15)
 

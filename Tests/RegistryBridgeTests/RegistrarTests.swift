@@ -33,7 +33,7 @@ private final class Member: Sendable {
         return Registration(MesherConfig(&reader), version: "1")
     }
 
-    init(_ center: ScriptedCenter, interval: Duration = .milliseconds(30)) {
+    init(_ center: ScriptedCenter, interval: Duration = .milliseconds(30), readiness: Readiness = Readiness([])) {
         self.center = center
         var registration = Self.registration()
         registration.interval = interval
@@ -43,7 +43,7 @@ private final class Member: Sendable {
             loops: MultiThreadedEventLoopGroup.singleton, logger: quiet)
         self.registrar = RegistrarComponent(
             registration, client: self.client, state: self.state, health: self.health, inbox: self.inbox,
-            registry: Mailbox("registry", capacity: 4, whenFull: .dropOldest), readiness: Readiness([]),
+            registry: Mailbox("registry", capacity: 4, whenFull: .dropOldest), readiness: readiness,
             logger: quiet)
     }
 
@@ -267,6 +267,33 @@ private func usual(_ question: ScriptedCenter.Question) -> ScriptedCenter.Answer
         #expect(ends.withLock { $0 } == 2 && !member.state.current.mayBeRegistered)
         await member.client.close()
         await center.stop()
+    }
+
+    @Test("taken out of service, it leaves the registry before the process stops, and the stop does it no second time")
+    func leaves() async throws {
+        let ends = Mutex(0)
+        let center = try await ScriptedCenter.start { question in
+            guard question.method == "DELETE" else { return usual(question) }
+            // Away at first: it is asked again until it has answered.
+            let isFirst = ends.withLock { count in
+                count += 1
+                return count == 1
+            }
+            return isFirst ? (500, "") : (200, "")
+        }
+        let readiness = Readiness([])
+        let member = Member(center, readiness: readiness)
+        try await member.run {
+            #expect(await eventually { member.state.isRegistered })
+            readiness.beginDraining()
+            #expect(await eventually { ends.withLock { $0 } == 2 && !member.state.current.mayBeRegistered })
+            // It goes on as a consumer, and does not come back.
+            member.set(isHealthy: false)
+            let posts = center.questions("POST", "/instances").count
+            await member.registrar.drain()
+            #expect(ends.withLock { $0 } == 2 && !member.state.isRegistered)
+            #expect(center.questions("POST", "/instances").count == posts && member.state.current.serviceID == "S1")
+        }
     }
 
     @Test("what is registered is what the registry takes")

@@ -2,6 +2,7 @@
 
 import Common
 import Mesher
+import Proxy
 import TestSupport
 import Testing
 
@@ -53,6 +54,34 @@ import Testing
         }
         #expect(await old.readToEnd().hasSuffix("here"), "an idle connection is closed at its end")
         try await stopping.value
+        await origin.stop()
+    }
+
+    @Test("out of service, it serves whoever still comes and its own application, until it is stopped at once")
+    func leaving() async throws {
+        let origin = try await TestOrigin.start { _ in TestOrigin.response("here") }
+        let sidecar = try await TestSidecar.start(
+            services: ["cart": [origin.port]], applicationPort: origin.port, ["mesher.timeouts.notice": "1s"])
+        let (old, own) = (try await sidecar.connectIncoming(), try await sidecar.connectOutgoing())
+        func ask(_ connection: TestConnection, _ target: String) async throws -> String {
+            connection.forget()
+            try await connection.send("GET \(target) HTTP/1.1\r\nHost: cart\r\n\r\n")
+            return await connection.read(until: "here")
+        }
+        sidecar.sidecar.leave(askedBy: "a test")
+        #expect(sidecar.sidecar.readiness.missing == ["draining"])
+        #expect(try await !ask(old, "/x").contains("Connection: close"), "others have not learned of it yet")
+        #expect(await eventually { sidecar.sidecar.plans[1].current.ending == .announced })
+        try await sidecar.settle()
+        // Those that were there, those that come, and a new configuration.
+        #expect(try await ask(old, "/x").contains("Connection: close"))
+        #expect(await old.readToEnd().hasSuffix("here"))
+        try await sidecar.change(["mesher.timeouts.stream": "9s"])
+        #expect(try await ask(sidecar.connectIncoming(), "/x").contains("Connection: close"))
+        for _ in 0..<2 { #expect(try await !ask(own, "http://cart/x").contains("Connection: close")) }
+        let start = ContinuousClock.now
+        try await sidecar.stop()
+        #expect(ContinuousClock.now - start < .milliseconds(900), "the notice is over")
         await origin.stop()
     }
 

@@ -45,7 +45,7 @@ enum TapStream {
                 defer { tap.end() }
                 try await writer.write(ByteBuffer(string: "\n"))
                 var (rest, quiet) = (count, 0)
-                while rest > 0, !state.readiness.isDraining, !Task.isCancelled {
+                while rest > 0, !state.readiness.isStopping, !Task.isCancelled {
                     let lines = try Self.lines(try await tap.fetch(), own: state.identity.name, rest: &rest)
                     quiet = lines.readableBytes > 0 ? 0 : quiet + 1
                     if quiet == 0 {

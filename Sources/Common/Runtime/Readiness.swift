@@ -22,8 +22,16 @@ package final class Readiness: Sendable {
     private struct State {
         var isMet: [Condition: Bool]
         var drainingSince: ContinuousClock.Instant?
+        var isStopping = false
         var lastWaiterID = 0
-        var waiters: [Int: (Condition, CheckedContinuation<Void, Never>)] = [:]
+        /// Who waits for a condition, or, without one, for the drain.
+        var waiters: [Int: (Condition?, CheckedContinuation<Void, Never>)] = [:]
+
+        /// Those who wait for this, who wait no longer.
+        mutating func woken(by condition: Condition?) -> [CheckedContinuation<Void, Never>] {
+            let ids = self.waiters.filter { $0.value.0 == condition }.keys
+            return ids.compactMap { self.waiters.removeValue(forKey: $0)?.1 }
+        }
     }
 
     private let state: Mutex<State>
@@ -38,19 +46,36 @@ package final class Readiness: Sendable {
         let woken = self.state.withLock { state in
             guard state.isMet[condition] != nil else { return [CheckedContinuation<Void, Never>]() }
             state.isMet[condition] = isMet
-            guard isMet else { return [] }
-            let ids = state.waiters.filter { $0.value.0 == condition }.keys
-            return ids.compactMap { state.waiters.removeValue(forKey: $0)?.1 }
+            return isMet ? state.woken(by: condition) : []
         }
         for continuation in woken { continuation.resume() }
     }
 
-    /// From now on not ready, since the process is stopping; load balancers look elsewhere.
-    package func beginDraining() { self.state.withLock { $0.drainingSince = $0.drainingSince ?? .now } }
+    /// From now on not ready, since the sidecar is leaving; load balancers look elsewhere.
+    ///
+    /// - Returns: Whether it was not leaving before.
+    @discardableResult
+    package func beginDraining() -> Bool {
+        let woken: [CheckedContinuation<Void, Never>]? = self.state.withLock { state in
+            guard state.drainingSince == nil else { return nil }
+            state.drainingSince = .now
+            return state.woken(by: nil)
+        }
+        for continuation in woken ?? [] { continuation.resume() }
+        return woken != nil
+    }
 
-    /// Whether the process is stopping.
+    /// The process is stopping, which is a drain as well.
+    package func beginStopping() {
+        self.state.withLock { $0.isStopping = true }
+        self.beginDraining()
+    }
+
+    /// Whether the sidecar is leaving: it was taken out of service, or the process is stopping.
     package var isDraining: Bool { self.drainingSince != nil }
-    /// Since when it is stopping; `nil` when it is not.
+    /// Whether the process is stopping.
+    package var isStopping: Bool { self.state.withLock { $0.isStopping } }
+    /// Since when it is leaving; `nil` when it is not.
     package var drainingSince: ContinuousClock.Instant? { self.state.withLock { $0.drainingSince } }
 
     /// Stops waiting for what others have to say.
@@ -73,19 +98,24 @@ package final class Readiness: Sendable {
     }
 
     /// Returns when the condition is met or this task is cancelled.
-    package func wait(for condition: Condition) async {
+    package func wait(for condition: Condition) async { await self.wait(condition) { $0.isMet[condition] != false } }
+
+    /// Returns when the sidecar is leaving or this task is cancelled.
+    package func waitForDraining() async { await self.wait(nil) { $0.drainingSince != nil } }
+
+    private func wait(_ condition: Condition?, until isDone: (State) -> Bool) async {
         let id = self.state.withLock { state in
             state.lastWaiterID += 1
             return state.lastWaiterID
         }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let isDone = self.state.withLock { state in
-                    if Task.isCancelled || state.isMet[condition] != false { return true }
+                let isOver = self.state.withLock { state in
+                    if Task.isCancelled || isDone(state) { return true }
                     state.waiters[id] = (condition, continuation)
                     return false
                 }
-                if isDone { continuation.resume() }
+                if isOver { continuation.resume() }
             }
         } onCancel: {
             self.state.withLock { $0.waiters.removeValue(forKey: id)?.1 }?.resume()

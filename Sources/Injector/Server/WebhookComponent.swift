@@ -103,7 +103,7 @@ package actor LeavingComponent: Component {
     }
 
     package func drain() async {
-        self.readiness.beginDraining()
+        self.readiness.beginStopping()
         try? await Task.sleep(for: Self.notice)
     }
 }

@@ -95,6 +95,7 @@ struct AdminFeature: Feature {
                 + (wiring.serverTLS?.certificates("configServer.Consumer", "this sidecar, to the configuration server")
                     ?? [])
         }
+        views.leave = { wiring.leave(askedBy: "the admin API") }
         views.tap = { try await traffic.workers.tap($0) }
         if wiring.config.registry.istioUse != nil { views.controlPlane = { wiring.controlPlane.current } }
         if wiring.sources.streams != nil { views.streams = { wiring.streams.current } }

@@ -56,6 +56,9 @@ extension Assembly {
         /// What is kept of single requests.
         package var telemetry: Telemetry { self.wiring.telemetry }
 
+        /// Takes it out of service: others learn of it, and it goes on until it is shut down.
+        package func leave(askedBy asker: String) { self.wiring.leave(askedBy: asker) }
+
         /// Returns when others can find the local service at the registry, or when the task is cancelled.
         package func registered() async {
             while !self.wiring.registration.isRegistered, !Task.isCancelled {

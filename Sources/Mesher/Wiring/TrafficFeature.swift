@@ -23,18 +23,27 @@ struct TrafficFeature: Feature {
         let incoming = self.control(.incoming, self.traffic.incomingBudget)
         supervisor.add("ingress", drainLimit: wiring.stopLimit) {
             IngressComponent(
-                inbox: wiring.mailboxes.ingress, plans: wiring.incomingPlans, traffic: incoming, logger: logger)
+                inbox: wiring.mailboxes.ingress, plans: wiring.incomingPlans, traffic: incoming,
+                readiness: wiring.readiness, logger: logger)
         }
     }
 
     private func control(_ direction: Direction, _ budget: ConnectionBudget) -> TrafficControl {
         TrafficControl(
             listeners: self.traffic.listeners(direction), budgets: [budget], workers: self.traffic.workers,
-            logger: self.wiring.logger, notice: self.notice(direction))
+            logger: self.wiring.logger, notice: self.notice(direction),
+            farewell: direction == .incoming ? self.farewell : .zero)
+    }
+
+    /// How long others go on calling an instance that they know from a registry which it has left.
+    private var farewell: Duration {
+        let registry = self.wiring.config.registry
+        let isRegistered = self.wiring.center != nil && registry.isRegistering && registry.registersInstance
+        return isRegistered ? registry.farewell : .zero
     }
 
     /// What is left of the time in which callers learn that this instance is leaving: the end of a registration has taken
-    /// its part of it.
+    /// its part of it, or all of it was over before the process was told to stop.
     private func notice(_ direction: Direction) -> @Sendable () -> Duration {
         let (readiness, limit) = (self.wiring.readiness, self.wiring.notice)
         // Without ports there is nothing that anybody calls.

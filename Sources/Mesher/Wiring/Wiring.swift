@@ -100,6 +100,14 @@ struct Wiring: Sendable {
     /// How long to wait for the registry before saying to be ready; zero for as long as it takes.
     var readyLimit: Duration { Duration(self.config.proxy.ready) }
 
+    /// Takes the sidecar out of service; it goes on for its application, and for whoever still comes, until it is stopped.
+    func leave(askedBy asker: String) {
+        guard self.readiness.beginDraining() else { return }
+        self.logger.notice(
+            "taken out of service: others are told to go elsewhere, and served until then",
+            metadata: ["by": "\(asker)"])
+    }
+
     /// Asks the registry for a service; `nil` where there is none to ask.
     var ask: (@Sendable (RegistryMessage) -> Bool)? {
         // Nobody has to be told: the names of endpoints are looked up as soon as they are read.

@@ -8,6 +8,10 @@ protocol ClientConnection: AnyObject {
     /// Closes when nothing is in flight; HTTP/2 says that no more requests are wanted.
     func closeIfIdle(_ direction: Direction)
 
+    /// Tells the client that no more requests are wanted on this connection, where its protocol can say so between two
+    /// answers. What is on its way is served.
+    func announceEnd(_ direction: Direction)
+
     /// Waits no longer for the next request than this from now.
     func limitIdle(_ amount: TimeAmount)
 

@@ -17,8 +17,8 @@ package final class TrafficPlan: Sendable {
     package let settings: ProxySettings
     /// Whose word about the client of a client counts.
     package let trust: TrustConfig
-    /// The process is stopping: connections are closed as soon as nothing is in flight on them.
-    package let isDraining: Bool
+    /// Whether this direction is coming to its end.
+    package let ending: Ending
     let requestLimits: HeadLimits
     let responseLimits: HeadLimits
     /// Statuses of answers that count as failures.
@@ -48,7 +48,7 @@ package final class TrafficPlan: Sendable {
         direction: Direction, chain: StageChain, settings: ProxySettings, trust: TrustConfig = TrustConfig(),
         failureStatuses: Set<Int> = [], marks: Marks? = nil, provider: ProviderPolicy? = nil,
         records: ExchangeRecord.Uses = [],
-        mirrors: StageChain? = nil, isMirror: Bool = false, routesByHost: Bool = false, isDraining: Bool = false
+        mirrors: StageChain? = nil, isMirror: Bool = false, routesByHost: Bool = false, ending: Ending = .none
     ) {
         self.routesByHost = routesByHost
         self.mirrors = mirrors.map {
@@ -63,7 +63,7 @@ package final class TrafficPlan: Sendable {
         self.chain = chain
         self.settings = settings
         self.trust = trust
-        self.isDraining = isDraining
+        self.ending = ending
         self.requestLimits = HeadLimits(
             startLine: settings.maxStartLine, field: settings.maxHeaderField, section: settings.maxHeaderSection,
             fields: settings.maxRequestHeaders)
@@ -72,12 +72,25 @@ package final class TrafficPlan: Sendable {
             fields: settings.maxResponseHeaders)
     }
 
-    /// The same while the process is stopping.
-    package var draining: TrafficPlan {
+    /// How near the end is.
+    package enum Ending: Sendable {
+        /// There is none in sight.
+        case none
+        /// The sidecar is out of service: whoever comes is served, and told to go elsewhere with the next request.
+        case announced
+        /// The process is stopping: connections are closed as soon as nothing is in flight on them.
+        case begun
+    }
+
+    /// Whether each answer is the last one of its connection.
+    package var isDraining: Bool { self.ending != .none }
+
+    /// The same near its end.
+    package func ending(_ ending: Ending) -> TrafficPlan {
         TrafficPlan(
             direction: self.direction, chain: self.chain, settings: self.settings, trust: self.trust,
             failureStatuses: self.failureStatuses, marks: self.marks, provider: self.provider, records: self.records,
-            mirrors: self.mirrors?.chain, routesByHost: self.routesByHost, isDraining: true)
+            mirrors: self.mirrors?.chain, routesByHost: self.routesByHost, ending: ending)
     }
 
     /// Whether an answer with this status counts as a failure.

@@ -89,6 +89,9 @@ extension HTTP1ServerConnection: ClientConnection, DeadlineOwner {
         self.end()
     }
 
+    /// The next answer says so: a client that has just sent a request would lose it if the connection were closed.
+    func announceEnd(_ direction: Direction) {}
+
     func limitIdle(_ amount: TimeAmount) {
         guard self.state.isIdle, self.driver == nil, self.worker.now + amount < self.deadline else { return }
         self.setDeadline(after: amount)

@@ -91,7 +91,8 @@ package final class HTTP2ServerConnection: HTTP2Connection {
             (.maxHeaderListSize, settings.maxHeaderSection),
         ])
         self.setOwnDeadline(settings.keepAlive)
-        if self.plans.value.isDraining { self.sayFarewell() }
+        // Where others are still served, not before this one was: it would find no connection that takes its request.
+        if self.plans.value.ending == .begun { self.sayFarewell() }
         return true
     }
 
@@ -150,6 +151,7 @@ package final class HTTP2ServerConnection: HTTP2Connection {
     /// Takes back a stream that is over.
     func takeBack(_ stream: HTTP2ServerStream) {
         if !self.isClosed, self.free.count < 100 { self.free.append(stream) }
+        if self.plans.value.isDraining { self.sayFarewell() }
     }
 
     // MARK: Ends
@@ -214,6 +216,10 @@ extension HTTP2ServerConnection: ClientConnection {
     func closeIfIdle(_ direction: Direction) {
         guard self.plan.direction == direction else { return }
         if self.hasPreface { self.sayFarewell() } else { self.close() }
+    }
+
+    func announceEnd(_ direction: Direction) {
+        if self.plan.direction == direction, self.hasPreface { self.sayFarewell() }
     }
 
     func limitIdle(_ amount: TimeAmount) {

@@ -14,17 +14,31 @@ package struct TrafficControl: Sendable {
     private let logger: Logger
     /// How long to accept on before anything else, so that callers have learned that this instance is leaving.
     private let notice: @Sendable () -> Duration
+    /// The same at least, where nothing but the announcement is awaited.
+    private let farewell: Duration
 
     /// Control of `listeners`, whose connections `budgets` count.
     package init(
         listeners: [Listener], budgets: [ConnectionBudget], workers: WorkerGroup, logger: Logger,
-        notice: @escaping @Sendable () -> Duration = { .zero }
+        notice: @escaping @Sendable () -> Duration = { .zero }, farewell: Duration = .zero
     ) {
         self.listeners = listeners
         self.budgets = budgets
         self.workers = workers
         self.logger = logger
         self.notice = notice
+        self.farewell = farewell
+    }
+
+    /// Goes on accepting; when callers have had their time to learn that this instance is leaving, every answer tells
+    /// those that have not to go elsewhere.
+    package func announceEnd(_ plans: Snapshot<TrafficPlan>) async {
+        let notice = max(self.notice(), self.farewell)
+        if notice > .zero { try? await Task.sleep(for: notice) }
+        let plan = plans.current
+        guard plan.ending == .none, !Task.isCancelled else { return }
+        plans.publish(plan.ending(.announced))
+        _ = try? await self.workers.gather { $0.announceEnd(plan.direction) }
     }
 
     /// Returns when the last connection is closed, or when the task is cancelled.
@@ -33,7 +47,7 @@ package struct TrafficControl: Sendable {
         if notice > .zero { try? await Task.sleep(for: notice) }
         let plan = plans.current
         let direction = plan.direction
-        plans.publish(plan.draining)
+        plans.publish(plan.ending(.begun))
         // Every loop obeys it before clients can see that the listener is gone: from then on each answer is the last.
         _ = try? await self.workers.gather { _ in }
         for listener in self.listeners { await listener.stopAccepting() }

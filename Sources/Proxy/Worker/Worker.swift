@@ -314,6 +314,11 @@ package final class Worker {
         self.event { for owner in self.deadlines.all { (owner as? any ClientConnection)?.closeIfIdle(direction) } }
     }
 
+    /// Tells the clients of one direction to open no more requests on their connections, as far as they can be told now.
+    func announceEnd(_ direction: Direction) {
+        self.event { for owner in self.deadlines.all { (owner as? any ClientConnection)?.announceEnd(direction) } }
+    }
+
     /// Closes every connection on which nothing is in flight, on both sides.
     package func closeIdleConnections() {
         self.closeIdleConnections(.outgoing)

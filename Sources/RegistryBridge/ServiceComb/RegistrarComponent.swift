@@ -3,7 +3,8 @@
 package import Common
 package import Logging
 
-/// Registers this sidecar with a service-center, keeps the registration alive, and ends it when the process stops.
+/// Registers this sidecar with a service-center, keeps the registration alive, and ends it when the sidecar is taken out
+/// of service or the process stops.
 ///
 /// A registry that cannot be reached is state: it is tried again, for ever. Only the registry's word that the instance or
 /// the service is unknown makes it register again, with everything that it had registered, and with the status that
@@ -29,6 +30,8 @@ package actor RegistrarComponent: Component {
     private var isUrgent = false
     /// The registration of the instance that is on its way to the registry.
     private var posting: Task<Failure?, Never>?
+    /// The end of the registration, once it has begun, with the time that others have to learn of it.
+    private var leaving: Task<Void, Never>?
 
     /// A component that registers `registration` once the listeners are open.
     ///
@@ -50,6 +53,13 @@ package actor RegistrarComponent: Component {
     }
 
     package func run() async throws {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.keepRegistered() }
+            group.addTask { await self.leaveWhenTold() }
+        }
+    }
+
+    private func keepRegistered() async {
         await self.readiness.wait(for: .listeners)
         while !Task.isCancelled {
             let pause: Duration
@@ -76,8 +86,39 @@ package actor RegistrarComponent: Component {
         }
     }
 
-    /// Ends the registration, and gives others the time to learn of it.
-    package func drain() async {
+    /// Ends the registration before the process stops, when the sidecar is taken out of service.
+    ///
+    /// The service stays registered: it goes on as a consumer. A registry that does not answer is asked again until it has,
+    /// for as long as the process goes on.
+    private func leaveWhenTold() async {
+        await self.readiness.waitForDraining()
+        // A stop comes in its turn: see `drain`.
+        if Task.isCancelled || self.readiness.isStopping { return }
+        await self.leave()
+        var pace = Reconnect(self.client.pace)
+        while self.state.current.mayBeRegistered, !Task.isCancelled {
+            try? await Task.sleep(for: min(pace.failed(at: .now), self.registration.interval))
+            if Task.isCancelled { return }
+            let state = self.state.current
+            guard let service = state.serviceID, let id = self.registration.instance.instanceId else { return }
+            _ = await self.end(id, of: service, timeout: .seconds(2), isCertain: true)
+        }
+    }
+
+    package func drain() async { await self.leave() }
+
+    /// Ends the registration, once, and gives others the time to learn of it.
+    private func leave() async {
+        let leaving = self.leaving ?? Task { await self.endRegistration() }
+        self.leaving = leaving
+        await withTaskCancellationHandler {
+            await leaving.value
+        } onCancel: {
+            leaving.cancel()
+        }
+    }
+
+    private func endRegistration() async {
         self.state.update { $0.isLeaving = true }
         let isAnswered = await self.endPosting()
         let state = self.state.current

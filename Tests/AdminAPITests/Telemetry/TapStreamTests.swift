@@ -118,7 +118,7 @@ import Testing
     @Test("it ends when the process stops")
     func stopping() async throws {
         let support = try AdminSupport()
-        support.readiness.beginDraining()
+        support.readiness.beginStopping()
         #expect(try await support.table.ask(.get, Self.path).text == "\n")
     }
 

@@ -182,8 +182,20 @@ private actor Reader: Component {
         readiness.beginDraining()
         #expect(readiness.missing == ["draining"])
         let since = readiness.drainingSince
-        readiness.beginDraining()
+        #expect(!readiness.beginDraining())
         #expect(since != nil && readiness.drainingSince == since)
+    }
+
+    @Test("a sidecar out of service is not stopping yet, and one that stops is out of service")
+    func stopping() {
+        let readiness = Readiness([])
+        #expect(readiness.beginDraining() && readiness.isDraining && !readiness.isStopping)
+        let since = readiness.drainingSince
+        readiness.beginStopping()
+        #expect(readiness.isStopping && readiness.drainingSince == since && readiness.missing == ["draining"])
+        let other = Readiness([])
+        other.beginStopping()
+        #expect(other.isDraining && other.isStopping)
     }
 
     @Test("registries may be given up on, listeners may not")
@@ -205,5 +217,13 @@ private actor Reader: Component {
         let cancelled = Task { await readiness.wait(for: .listeners) }
         cancelled.cancel()
         await cancelled.value
+        let leaving = Task { await readiness.waitForDraining() }
+        let given = Task { await readiness.waitForDraining() }
+        given.cancel()
+        await given.value
+        #expect(!readiness.isDraining)
+        readiness.beginDraining()
+        await leaving.value
+        await readiness.waitForDraining()
     }
 }

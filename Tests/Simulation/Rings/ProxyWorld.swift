@@ -101,15 +101,17 @@ final class ProxyWorld {
         settings.buffer = schedule.pick([4096, 16_384])
         settings.tunnel = .seconds(400)
         self.settings = settings
-        let plan = Self.plan(self.endpoints, settings, isDraining: false)
+        let plan = Self.plan(self.endpoints, settings, .none)
         self.plans = Snapshot(plan, on: self.world.loop)
         opener.ring = self
     }
 
-    private static func plan(_ endpoints: [Endpoint], _ settings: ProxySettings, isDraining: Bool) -> TrafficPlan {
+    private static func plan(
+        _ endpoints: [Endpoint], _ settings: ProxySettings, _ ending: TrafficPlan.Ending
+    ) -> TrafficPlan {
         TrafficPlan(
             direction: .outgoing, chain: StageChain([ChoiceStage(endpoints: endpoints)]), settings: settings,
-            isDraining: isDraining)
+            ending: ending)
     }
 
     /// mesher says farewell to all of its clients.
@@ -117,7 +119,7 @@ final class ProxyWorld {
         if self.isDraining { return }
         self.isDraining = true
         self.note("mesher drains")
-        self.plans.publish(Self.plan(self.endpoints, self.settings, isDraining: true))
+        self.plans.publish(Self.plan(self.endpoints, self.settings, .begun))
         self.world.worker.closeIdleConnections()
     }
 
