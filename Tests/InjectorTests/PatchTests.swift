@@ -123,6 +123,33 @@ import Testing
         #expect(!injected.decision.warnings.isEmpty == each.warns)
     }
 
+    /// What the template adds to the container, and the program that leaves; `nil` for none.
+    static let hooks: [(template: String, program: String?)] = [
+        ("", "/opt/mesher/mesher"), ("    command: [/usr/bin/mesher, run]\n", "/usr/bin/mesher"),
+        ("    command: [mesher]\n", "mesher"), ("    command: [/bin/sh, -c, exec mesher]\n", nil),
+        ("    lifecycle: {postStart: {exec: {command: [/x]}}}\n", "/opt/mesher/mesher"),
+        ("    lifecycle: {preStop: {sleep: {seconds: 5}}}\n", nil),
+    ]
+
+    @Test(
+        "a native sidecar leaves when its pod is told to end, a classic one with TERM", arguments: Self.hooks.indices)
+    func leaving(_ index: Int) throws {
+        let each = Self.hooks[index]
+        let yaml = BuiltInTemplate.yaml(image: "m:1").replacing(
+            "    imagePullPolicy", with: each.template + "    imagePullPolicy")
+        func lifecycle(_ version: String?) throws -> [String: Any]? {
+            try Injected(SamplePod(), policy: try testPolicy(yaml, version: version)).sidecar?["lifecycle"]
+                as? [String: Any]
+        }
+        let (native, classic) = (try lifecycle("1.33"), try lifecycle(nil))
+        let hook = (native?["preStop"] as? [String: Any])?["exec"] as? [String: [String]]
+        #expect(hook?["command"] == each.program.map { [$0, "drain"] })
+        #expect((native?["postStart"] != nil) == each.template.contains("postStart"))
+        // What the template says stands for both.
+        #expect((classic?["preStop"] != nil) == each.template.contains("preStop"))
+        #expect((native?["preStop"] != nil) == (each.program != nil || each.template.contains("preStop")))
+    }
+
     @Test("applications get the variables of a proxy where they have none")
     func proxy() throws {
         let containers: [[String: Any]] = [

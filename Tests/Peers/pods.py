@@ -392,6 +392,18 @@ class Pod:
         """What the kernel says of the sidecar's process: the program itself, whatever was exec'd before it."""
         return dict(re.findall(r"^(\w+):\s+(.*)$", Path(f"/proc/{self.process.pid}/status").read_text(), re.M))
 
+    def hook(self):
+        """Runs the sidecar's `preStop` as a kubelet does, inside of its container; gives what it says and its status."""
+        container = self.container("sidecar-mesher")
+        context = container["securityContext"]
+        identity = ["-S", str(context["runAsUser"]), "-G", str(context["runAsGroup"])]
+        if not is_mapped(context["runAsUser"]):
+            identity = ["-U", "--preserve-credentials"]
+        enter = [shutil.which("nsenter"), "-t", str(self.process.pid), "-m", "-n", "-r", "--wd=/", *identity]
+        command = [*enter, *container["lifecycle"]["preStop"]["exec"]["command"]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env={}, check=False)
+        return done.stdout + done.stderr, done.returncode
+
     def end(self):
         """What a kubelet does when a pod has to go."""
         self.process.send_signal(signal.SIGTERM)

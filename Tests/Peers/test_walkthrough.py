@@ -165,6 +165,36 @@ def test_service_center(node):
             assert all("cannot be saved" in line for line in check_process(pod)), pod.tail()
 
 
+def test_a_native_sidecar_leaves_before_its_application_ends(node):
+    """The hook of the manifest, in the container: others learn of it, and the sidecar goes on until TERM."""
+    with registry(node) as center:
+        server, client = both(node, "sc", "yes")
+        check_walk(server, client, "http://mesher-server/hello")
+        eventually(lambda: center.find("mesher-server")[1].get("instances"), "the server is not registered")
+        said, status = server.hook()
+        assert (said, status) == (f"process {server.process.pid} is being taken out of service\n", 0), server.tail()
+        eventually(lambda: server.ask("/readyz") == (503, "not ready: draining\n"), server.tail)
+        eventually(lambda: not center.find("mesher-server")[1].get("instances"), "still registered")
+        assert client.ask("/readyz")[0] == 200
+        # Whoever has not heard of it is served, at the address of the pod, and by its own application too.
+        assert server.ask("/hello", 30101, host="mesher-server")[0] == 200
+        since = time.monotonic()
+        time.sleep(5)
+        assert server.process.poll() is None
+        server.end()
+        assert server.process.wait(3) == 0 and time.monotonic() - since < 8, "it waited for five seconds more"
+
+
+def test_a_sidecar_that_ends_with_its_application_has_no_hook():
+    for discovery_type in ("sc", "pilot"):
+        for placement in ("yes", "no"):
+            template = injected(discovery_type, "--native", placement)["mesher-server"]
+            found = template["spec"].get("initContainers", []) + template["spec"]["containers"]
+            (sidecar,) = [each for each in found if each["name"] == "sidecar-mesher"]
+            hook = {"preStop": {"exec": {"command": [f"/{pods.HOME}/mesher", "drain"]}}}
+            assert sidecar.get("lifecycle") == (hook if placement == "yes" else None)
+
+
 def test_pilot(node):
     """Endpoints are those of the application, and the ConfigMap of the seed has a handler that chooses the sidecar's port."""
     with control_plane(node, "10.244.0.11") as plane:

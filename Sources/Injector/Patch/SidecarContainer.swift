@@ -14,8 +14,28 @@ enum SidecarContainer {
         container["env"] = .array(environment.variables(container["env"]?.elements ?? []))
         container["resources"] = Self.resources(container["resources"], wishes, isShared: pod.hasResources)
         container["restartPolicy"] = isNative ? .string("Always") : nil
+        if isNative { container["lifecycle"] = self.lifecycle(container) }
         return container
     }
+
+    /// Has a native sidecar leave when its pod is told to end.
+    ///
+    /// TERM comes to it only when the application has gone, and others would send requests until then. An exec, since the
+    /// admin API would want a token, and the image has no shell. What the template says of it stands. The program is that of
+    /// the template or of our image; of another one there is nothing to ask.
+    private static func lifecycle(_ container: OrderedJSON) -> OrderedJSON? {
+        let present = container["lifecycle"]
+        guard present?["preStop"] == nil else { return present }
+        let program = container["command"]?.elements.first?.text ?? self.program
+        guard program == "mesher" || program.hasSuffix("/mesher") else { return present }
+        let command = OrderedJSON.array([.string(program), .string("drain")])
+        var lifecycle = present ?? .object([])
+        lifecycle["preStop"] = .object([("exec", .object([("command", command)]))])
+        return lifecycle
+    }
+
+    /// Where `packaging/image` and `packaging/Containerfile` put it.
+    private static let program = "/opt/mesher/mesher"
 
     /// What the pod wishes, besides what the template says.
     ///
