@@ -84,6 +84,66 @@ import Testing
         }
     }
 
+    @Test("a session goes to a drained instance as before, and leaves a disabled one")
+    func operators() throws {
+        let world = try World(
+            ["rest://10.0.0.1:1", "rest://10.0.0.1:2", "rest://10.0.0.1:3"], [Self.key: "SessionStickiness"])
+        var first = try world.ask()
+        first.outcome = .answered
+        world.chain.respond(&first)
+        let line = first.responseHeaders.string(of: .setCookie)
+        let endpoint = try #require(first.balancing.subset?.set.endpoints[first.balancing.index])
+        world.chain.finish(&first)
+        let cookie = "Cookie: \(try #require(line))"
+        endpoint.health.set(.draining)
+        for _ in 0..<6 {
+            var sticky = try world.ask([cookie])
+            let port = sticky.endpoint?.port
+            world.chain.finish(&sticky)
+            #expect(port == endpoint.port)
+        }
+        #expect(try world.ports(30)[endpoint.port] == nil)
+        endpoint.health.set(.disabled)
+        var moved = try world.ask([cookie])
+        let port = moved.endpoint?.port
+        #expect(port != nil && port != endpoint.port)
+        moved.outcome = .answered
+        world.chain.respond(&moved)
+        world.chain.finish(&moved)
+        endpoint.health.set(nil)
+        var next = try world.ask([cookie])
+        let stays = next.endpoint?.port
+        world.chain.finish(&next)
+        #expect(stays == port, "it has found another one")
+    }
+
+    @Test("nothing makes up for instances that an operator withholds: not failures of others, not a retry")
+    func withheld() throws {
+        let world = try World(["rest://10.0.0.1:1", "rest://10.0.0.1:2"])
+        var probe = try world.ask()
+        let subset = probe.balancing.subset
+        world.chain.finish(&probe)
+        let endpoints = try #require(subset?.set.endpoints)
+        endpoints[0].health.set(.disabled)
+        #expect(try world.ports(10) == [2: 10])
+        #expect(try world.port(failed: [endpoints[1]]) == 2)
+        endpoints[1].health.set(.draining)
+        let none = try world.ask()
+        let (reason, text) = (none.error?.reason, none.error?.text)
+        #expect(reason == .noEndpoint && text?.hasSuffix(": an operator has disabled or drained them") == true)
+        // One that is to be tried once more is not, when it has been disabled meanwhile.
+        endpoints[0].health.set(nil)
+        endpoints[1].health.set(.disabled)
+        var again = try world.exchanges.make(["GET http://cart/ HTTP/1.1", "Host: cart"])
+        again.balancing.subset = subset
+        again.balancing.index = 1
+        again.balancing.staysOnSame = true
+        if case .fail(let error) = world.chain.advance(&again) { again.error = error }
+        let (index, port, stays) = (again.balancing.index, again.endpoint?.port, again.balancing.staysOnSame)
+        world.chain.finish(&again)
+        #expect(index == 0 && port == 1 && !stays)
+    }
+
     @Test(
         "whoever fails at once is not taken for the fastest",
         arguments: [("PeakEWMA", Outcome.connectFailed), ("PeakEWMA", .upstreamFailed), ("PeakEWMA", .listedStatus)])

@@ -103,22 +103,73 @@ package final class EndpointHealth: Sendable {
 
     private let streak = Atomic<Int64>(0)
     /// Uptime in nanoseconds; 0 when it was never ejected.
+    ///
+    /// The last two numbers are what an operator has decided: an ejection without an end, so that whoever asks whether the
+    /// endpoint may be chosen need not ask for it.
     private let ejectedUntil = Atomic<Int64>(0)
+
+    private static var disabled: Int64 { .max }
+    private static var draining: Int64 { .max - 1 }
+    private static var longest: Int64 { .max - 2 }
 
     /// Without failures.
     package init() {}
 
-    /// Whether the endpoint is to be passed over.
+    /// Whether the endpoint is to be passed over, for its failures or by an operator.
     @inline(__always)
     package func isEjected(at now: NIODeadline) -> Bool {
         self.ejectedUntil.load(ordering: .relaxed) > Int64(clamping: now.uptimeNanoseconds)
     }
 
-    /// For how long it is left out from `now` on; `nil` when it is not.
+    /// For how long it is ejected from `now` on; `nil` when it is not, and while an operator holds requests back.
     package func ejectionLeft(at now: NIODeadline) -> Duration? {
-        let left = self.ejectedUntil.load(ordering: .relaxed) - Int64(clamping: now.uptimeNanoseconds)
-        return left > 0 ? .nanoseconds(left) : nil
+        let until = self.ejectedUntil.load(ordering: .relaxed)
+        let left = until - Int64(clamping: now.uptimeNanoseconds)
+        return left > 0 && until <= Self.longest ? .nanoseconds(left) : nil
     }
+
+    /// Whether it was ejected, at whatever time, and no operator has done anything since.
+    package var wasEjected: Bool { 1...Self.longest ~= self.ejectedUntil.load(ordering: .relaxed) }
+
+    // MARK: Operators
+
+    /// What an operator has decided; `nil` for nothing.
+    package var order: OperatorOrder? {
+        switch self.ejectedUntil.load(ordering: .relaxed) {
+        case Self.disabled: .disabled
+        case Self.draining: .draining
+        default: nil
+        }
+    }
+
+    /// Whether an operator holds new requests back: then nothing makes up for it, were there no other endpoint.
+    @inline(__always)
+    package var isWithheld: Bool { self.ejectedUntil.load(ordering: .relaxed) > Self.longest }
+
+    /// Holds requests back, or no longer: then the endpoint is not ejected either.
+    package func set(_ order: OperatorOrder?) {
+        switch order {
+        case .disabled: self.ejectedUntil.store(Self.disabled, ordering: .relaxed)
+        case .draining: self.ejectedUntil.store(Self.draining, ordering: .relaxed)
+        case nil: if self.isWithheld { self.ejectedUntil.store(0, ordering: .relaxed) }
+        }
+    }
+
+    /// Ends an ejection, and forgets the failures and ejections before.
+    ///
+    /// - Returns: Whether the endpoint was ejected.
+    package func endEjection(at now: NIODeadline) -> Bool {
+        let until = self.ejectedUntil.load(ordering: .relaxed)
+        guard until > Int64(clamping: now.uptimeNanoseconds), until <= Self.longest else { return false }
+        // Who ejects it anew, or decides about it, at this moment knows better.
+        guard self.ejectedUntil.compareExchange(expected: until, desired: 0, ordering: .relaxed).exchanged else {
+            return false
+        }
+        self.streak.store(0, ordering: .relaxed)
+        return true
+    }
+
+    // MARK: Outcomes
 
     /// Forgets the failures; unless the endpoint is ejected, when the request began before, the ejections too.
     @inline(__always)
@@ -146,7 +197,7 @@ package final class EndpointHealth: Sendable {
         let (end, overflow) = now.addingReportingOverflow(settings.time(ofEjection: number))
         // Of several loops one gets here first; the others find that `until` is no longer what they read.
         let (isMine, _) = self.ejectedUntil.compareExchange(
-            expected: until, desired: overflow ? .max : end, ordering: .relaxed)
+            expected: until, desired: overflow ? Self.longest : min(end, Self.longest), ordering: .relaxed)
         if isMine { self.streak.store(Streak(ejections: number).word, ordering: .relaxed) }
         return isMine
     }
@@ -180,7 +231,7 @@ package final class EndpointHealth: Sendable {
         let number = outliers.number(after: Streak(word: word).ejections, passed: until == 0 ? .max : now - until)
         let (end, overflow) = now.addingReportingOverflow(outliers.time(ofEjection: number))
         let (isMine, _) = self.ejectedUntil.compareExchange(
-            expected: until, desired: overflow ? .max : end, ordering: .relaxed)
+            expected: until, desired: overflow ? Self.longest : min(end, Self.longest), ordering: .relaxed)
         if isMine { self.streak.store(Streak(ejections: number).word, ordering: .relaxed) }
         return isMine
     }

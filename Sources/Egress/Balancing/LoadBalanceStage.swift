@@ -27,9 +27,7 @@ struct LoadBalanceStage: Stage {
         guard let target = exchange.target else {
             return .reject(ProxyError(.internal, "no stage found the service"))
         }
-        if exchange.balancing.staysOnSame {
-            exchange.balancing.staysOnSame = false
-        } else {
+        if !Self.stays(&exchange) {
             let subset = target.cluster(exchange.cluster, isGRPC: exchange.isGRPC, exchange.worker)
             exchange.counters = subset.counters
             if let requested = target.policy.requested, case .requested? = subset.cluster?.members {
@@ -80,6 +78,15 @@ struct LoadBalanceStage: Stage {
             target.budget.request(at: exchange.worker.now)
         }
         return .proceed
+    }
+
+    /// Whether this try goes where the last one went, which an operator may have disabled since.
+    @inline(__always)
+    private static func stays(_ exchange: inout Exchange) -> Bool {
+        guard exchange.balancing.staysOnSame else { return false }
+        exchange.balancing.staysOnSame = false
+        let last = exchange.balancing.subset?.set.endpoints[exchange.balancing.index]
+        return last?.health.order != .disabled
     }
 
     /// Takes the place that the request itself names, as a cluster of a control plane may have it, unless it is one that
@@ -181,7 +188,7 @@ struct LoadBalanceStage: Stage {
         // Better one that is left out than one that has just failed this very request.
         guard let index, failed.contains(where: { $0 === subset.set.endpoints[index] }) else { return index }
         return subset.pick(hash: hash, at: now, using: &worker.random) { endpoint in
-            !failed.contains { $0 === endpoint }
+            !endpoint.health.isWithheld && !failed.contains { $0 === endpoint }
         }
     }
 
@@ -200,14 +207,19 @@ struct LoadBalanceStage: Stage {
         let failed = exchange.balancing.failed
         let endpoints = subset.set.endpoints
         func isLeft(_ endpoint: Endpoint) -> Bool {
-            !self.own.contains(endpoint) && !failed.contains { $0 === endpoint }
+            self.isForeign(endpoint) && !failed.contains { $0 === endpoint }
         }
         func isEligible(_ endpoint: Endpoint) -> Bool { isLeft(endpoint) && !endpoint.health.isEjected(at: now) }
         let index = subset.pick(hash: hash, at: now, using: &worker.random, isEligible: isEligible)
         if let index, isEligible(endpoints[index]) { return index }
         // All others are left out, or have failed this very request.
         return RandomChoice.pick(of: endpoints.count, using: &worker.random) { isLeft(endpoints[$0]) }
-            ?? RandomChoice.pick(of: endpoints.count, using: &worker.random) { !self.own.contains(endpoints[$0]) }
+            ?? RandomChoice.pick(of: endpoints.count, using: &worker.random) { self.isForeign(endpoints[$0]) }
+    }
+
+    /// Whether requests may be sent there at all, which is another one than this sidecar.
+    private func isForeign(_ endpoint: Endpoint) -> Bool {
+        !self.own.contains(endpoint) && !endpoint.health.isWithheld
     }
 
     /// Says once that an instance is this sidecar.
@@ -280,7 +292,16 @@ struct LoadBalanceStage: Stage {
                 "lb: No available instance for protocol server [\(isGRPC ? "grpc" : "rest")] , microservice: "
                     + "\(service) has \(others)")
         }
-        return ProxyError(.noEndpoint, "lb: No available instance, key: \(service)(\(set.tags.label))")
+        return Self.noInstance(of: service, set)
+    }
+
+    /// No endpoint of a set may be chosen.
+    static func noInstance(of service: String, _ set: EndpointSet) -> ProxyError {
+        let isWithheld = set.endpoints.contains { $0.health.isWithheld }
+        return ProxyError(
+            .noEndpoint,
+            "lb: No available instance, key: \(service)(\(set.tags.label))"
+                + (isWithheld ? ": an operator has disabled or drained them" : ""))
     }
 
     // MARK: Failures
@@ -335,7 +356,9 @@ struct LoadBalanceStage: Stage {
         let logger = worker.logger
         logger.notice("instance left out: it has failed again and again", metadata: metadata)
         guard let left = endpoint.health.ejectionLeft(at: worker.now), left < Self.longestReported else { return }
-        worker.eventLoop.scheduleTask(in: TimeAmount(left)) {
+        worker.eventLoop.scheduleTask(in: TimeAmount(left)) { [weak endpoint] in
+            // An operator may have ended it, or decided something else, and has been told so.
+            guard endpoint?.health.wasEjected != false else { return }
             logger.notice("instance no longer left out: its time is over", metadata: metadata)
         }
     }
@@ -368,7 +391,7 @@ struct LoadBalanceStage: Stage {
         }
         let staysOnSame = exchange.balancing.triesOnSame < policy.onSame
         guard staysOnSame || exchange.balancing.instances < policy.onNext,
-            !policy.isFailover || subset.set.endpoints.count > 1 + exchange.balancing.failed.count
+            !policy.isFailover || subset.availableCount > 1 + exchange.balancing.failed.count
         else {
             exchange.noted.insert(.retriesOver)
             return nil

@@ -13,7 +13,7 @@ enum SessionCookie {
 
     /// The instance that the request's session sticks to.
     ///
-    /// - Returns: `nil` when the request has no session, or its instance is no longer there.
+    /// - Returns: `nil` when the request has no session, or its instance is no longer there, or disabled.
     static func instance(_ exchange: inout Exchange, _ sessions: SessionTable, _ subset: EndpointSubset) -> Int? {
         let now = exchange.worker.now
         let id = exchange.requestHeaders.withCookie(Self.name) { value in
@@ -27,6 +27,7 @@ enum SessionCookie {
         exchange.balancing.session = id
         guard let index = subset.index(of: address) else { return nil }
         let endpoint = subset.set.endpoints[index]
+        if endpoint.health.order == .disabled { return nil }
         guard !exchange.balancing.failed.contains(where: { $0 === endpoint }) else { return nil }
         return index
     }

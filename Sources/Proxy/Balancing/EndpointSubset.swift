@@ -147,9 +147,10 @@ package final class EndpointSubset {
     /// Cost: that of the strategy, and one question as long as the choice may be had.
     ///
     /// - Parameter hash: Of the value that ``BalancingPolicy/Strategy/ringHash`` goes by.
-    /// - Parameter isEligible: Whether an instance may be chosen now; where none may, any is.
+    /// - Parameter isEligible: Whether an instance may be chosen now; where none may, any is from which no operator holds
+    ///   requests back.
     /// - Parameter failed: Those that have failed this very request.
-    /// - Returns: An index; `nil` when there are no instances.
+    /// - Returns: An index; `nil` when there are no instances, or all are withheld.
     package func pick(
         hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, besides failed: [Endpoint] = [],
         isEligible: (Endpoint) -> Bool
@@ -157,7 +158,9 @@ package final class EndpointSubset {
         if self.panicThreshold > 0, self.isPanicking(at: now) {
             // Ejected ones are as good as others then; what has failed this very request is not.
             return self.pick(hash, now, &random) { endpoint in
-                isEligible(endpoint) || endpoint.health.isEjected(at: now) && !failed.contains { $0 === endpoint }
+                isEligible(endpoint)
+                    || endpoint.health.isEjected(at: now) && !endpoint.health.isWithheld
+                        && !failed.contains { $0 === endpoint }
             }
         }
         return self.pick(hash, now, &random, isEligible)
@@ -165,15 +168,24 @@ package final class EndpointSubset {
 
     /// Whether so few may be chosen that they would not bear the requests of all.
     ///
+    /// What an operator has withheld is no part of those that there are.
+    ///
     /// Cost: a look at each endpoint.
     ///
     /// - Source: the panic threshold of Envoy's load balancing.
     private func isPanicking(at now: NIODeadline) -> Bool {
-        let left = self.set.endpoints.indices.count { self.isUp($0, at: now) }
-        guard left * 100 < self.set.endpoints.count * self.panicThreshold else { return false }
+        var (left, count) = (0, 0)
+        for index in self.set.endpoints.indices where !self.isWithheld(index) {
+            count += 1
+            if self.isUp(index, at: now) { left += 1 }
+        }
+        guard left * 100 < count * self.panicThreshold else { return false }
         // Other priorities may bear it.
         return self.shares?.isShort { self.isUp($0, at: now) } ?? true
     }
+
+    @inline(__always)
+    private func isWithheld(_ index: Int) -> Bool { self.set.endpoints[index].health.isWithheld }
 
     @inline(__always)
     private func isUp(_ index: Int, at now: NIODeadline) -> Bool {
@@ -184,13 +196,14 @@ package final class EndpointSubset {
     ///
     /// - Parameter hash: Where the strategy goes by one, any is taken in its place.
     /// - Parameter failed: Those that have failed this very request: used where there are no others of the same priority.
-    /// - Returns: An index; `nil` when all are ejected or unhealthy, unless these are used because so few are left.
+    /// - Returns: An index; `nil` when all are ejected or unhealthy, unless these are used because so few are left, or when
+    ///   all are withheld.
     package func pickAssigned(
         hash: UInt64?, at now: NIODeadline, using random: inout FastRandom, besides failed: [Endpoint]
     ) -> Int? {
         let usesAll = self.panicThreshold > 0 && self.isPanicking(at: now)
         let hash = hash ?? (self.policy.strategy.isHashed ? random.next() : nil)
-        func isUp(_ index: Int) -> Bool { usesAll || self.isUp(index, at: now) }
+        func isUp(_ index: Int) -> Bool { usesAll ? !self.isWithheld(index) : self.isUp(index, at: now) }
         func isFresh(_ index: Int) -> Bool {
             isUp(index) && (failed.isEmpty || !failed.contains { $0 === self.set.endpoints[index] })
         }
@@ -261,13 +274,14 @@ package final class EndpointSubset {
     ) -> Int? {
         if let shares = self.shares {
             func isChosen(_ index: Int) -> Bool { isEligible(self.set.endpoints[index]) }
-            func isAny(_ index: Int) -> Bool { true }
+            func isAny(_ index: Int) -> Bool { !self.isWithheld(index) }
             return self.pick(shares, hash, now, &random, isUp: isChosen, isFresh: isChosen)
                 ?? self.pick(shares, hash, now, &random, isUp: isAny, isFresh: isAny)
         }
         guard let first = self.choose(hash, now, &random) else { return nil }
         if isEligible(self.set.endpoints[first]) { return first }
-        return self.chooseAgain(hash, now, &random) { isEligible(self.set.endpoints[$0]) } ?? first
+        return self.chooseAgain(hash, now, &random) { isEligible(self.set.endpoints[$0]) }
+            ?? (self.isWithheld(first) ? self.chooseAgain(hash, now, &random) { !self.isWithheld($0) } : first)
     }
 
     private func choose(_ hash: UInt64?, _ now: NIODeadline, _ random: inout FastRandom) -> Int? {
@@ -344,18 +358,28 @@ package final class EndpointSubset {
     /// The place of the endpoint that is described so; `nil` when it is none of these.
     package func index(of description: String) -> Int? { self.places[description] }
 
+    /// How many there are from which no operator holds requests back.
+    package var availableCount: Int { self.set.endpoints.count { !$0.health.isWithheld } }
+
     /// Whether one more of the endpoints may be left out.
     package func mayEject(at now: NIODeadline, maxPercent: Int) -> Bool {
-        EndpointHealth.mayEject(
-            ejected: self.ejectedCount(at: now), of: self.set.endpoints.count, maxPercent: maxPercent)
+        let (ejected, count) = self.ejections(at: now)
+        return EndpointHealth.mayEject(ejected: ejected, of: count, maxPercent: maxPercent)
     }
 
     /// The same where the cluster says when.
     package func mayEject(at now: NIODeadline, by outliers: ClusterOutliers) -> Bool {
-        outliers.mayEject(ejected: self.ejectedCount(at: now), of: self.set.endpoints.count)
+        let (ejected, count) = self.ejections(at: now)
+        return outliers.mayEject(ejected: ejected, of: count)
     }
 
-    private func ejectedCount(at now: NIODeadline) -> Int {
-        self.set.endpoints.count { $0.health.isEjected(at: now) }
+    /// How many are ejected of how many from which no operator holds requests back.
+    private func ejections(at now: NIODeadline) -> (ejected: Int, count: Int) {
+        var (ejected, count) = (0, 0)
+        for endpoint in self.set.endpoints where !endpoint.health.isWithheld {
+            count += 1
+            if endpoint.health.isEjected(at: now) { ejected += 1 }
+        }
+        return (ejected, count)
     }
 }

@@ -88,6 +88,22 @@ package final class Circuit: Sendable {
         }
     }
 
+    /// Closes the circuit and forgets all counts, whatever calls have come to.
+    ///
+    /// What is under way is counted anew.
+    ///
+    /// - Returns: What it was before.
+    package func reset(at now: NIODeadline) -> CircuitBreaker.State {
+        self.breaker.withLock { breaker in
+            let state = breaker.report(at: now).state
+            breaker = CircuitBreaker(self.settings)
+            self.calmUntil.store(breaker.calmUntil.uptimeNanoseconds, ordering: .relaxed)
+            // Whoever has done this says so.
+            self.change.store(0, ordering: .relaxed)
+            return state
+        }
+    }
+
     /// Whether the circuit has opened or closed since somebody asked last; one of those who ask at a time gets it.
     package func takeChange() -> Change? {
         guard self.settings.isEnabled, self.change.load(ordering: .relaxed) != 0 else { return nil }

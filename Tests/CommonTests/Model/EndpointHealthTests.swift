@@ -96,6 +96,44 @@ import Testing
         #expect(EndpointHealth.mayEject(ejected: ejected, of: count, maxPercent: percent) == expected)
     }
 
+    @Test("what an operator withholds is passed over like an ejected endpoint, for ever, and is none")
+    func orders() {
+        let health = EndpointHealth()
+        let never = NIODeadline.distantFuture - .hours(1)
+        for order in [OperatorOrder.disabled, .draining] {
+            health.set(order)
+            #expect(health.order == order && health.isWithheld && health.isEjected(at: never))
+            #expect(health.ejectionLeft(at: Self.at(100)) == nil && !health.wasEjected)
+            // Requests that are under way go on, and change nothing.
+            #expect(Self.fail(health, 50, at: 100).allSatisfy { !$0 })
+            health.succeeded(at: Self.at(100))
+            #expect(!health.endEjection(at: Self.at(100)))
+            #expect(health.order == order)
+        }
+        health.set(nil)
+        #expect(health.order == nil && !health.isWithheld && !health.isEjected(at: Self.at(100)))
+        // An ejection does not outlast a decision, and `nil` is none.
+        #expect(Self.fail(health, 50, at: 100).contains(true))
+        health.set(nil)
+        #expect(health.isEjected(at: Self.at(101)) && health.wasEjected)
+        health.set(.draining)
+        health.set(nil)
+        #expect(!health.isEjected(at: Self.at(101)) && !health.wasEjected)
+    }
+
+    @Test("an ejection ends at once, with all that was counted")
+    func end() {
+        let settings = OutlierSettings(consecutiveErrors: 2)
+        let health = EndpointHealth()
+        #expect(!health.endEjection(at: Self.at(100)))
+        #expect(Self.fail(health, 2, at: 100, settings) == [false, true])
+        #expect(health.endEjection(at: Self.at(101)) && !health.isEjected(at: Self.at(101)) && !health.wasEjected)
+        #expect(!health.endEjection(at: Self.at(101)))
+        // The next one is as long as the first.
+        #expect(Self.fail(health, 2, at: 200, settings) == [false, true])
+        #expect(health.ejectionLeft(at: Self.at(200)).map { $0 <= .seconds(10) } == true)
+    }
+
     @Test("of many threads exactly one ejects")
     func threads() async {
         for _ in 0..<200 {

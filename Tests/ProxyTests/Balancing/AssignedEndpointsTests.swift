@@ -67,6 +67,26 @@ import Testing
         }
     }
 
+    @Test("what an operator withholds is not used, in panic neither, and is none of those that are missing")
+    func withheld() throws {
+        let bench = try BalancingBench([:], [:])
+        let subset = try Self.subset(bench, Self.entries(4) { _ in (1, 0, .healthy) }, panic: 60)
+        subset.set.endpoints[0].health.set(.disabled)
+        subset.set.endpoints[1].health.set(.draining)
+        #expect(Self.isNear(Self.percent(bench, subset), [0, 0, 50, 50, 0]))
+        // One of two is less than the threshold: what is ejected is used, and nothing else.
+        Self.eject(bench, subset, [2])
+        #expect(Self.isNear(Self.percent(bench, subset), [0, 0, 50, 50, 0]))
+        subset.set.endpoints[2].health.set(.disabled)
+        #expect(Self.isNear(Self.percent(bench, subset), [0, 0, 0, 100, 0]))
+        subset.set.endpoints[3].health.set(.disabled)
+        #expect(Self.isNear(Self.percent(bench, subset), [0, 0, 0, 0, 100]))
+        let other = try BalancingBench([:], [:])
+        let weighted = try Self.subset(other, Self.entries(3) { ([1, 3, 6][$0], 0, .healthy) }, panic: 50)
+        weighted.set.endpoints[2].health.set(.disabled)
+        #expect(Self.isNear(Self.percent(other, weighted), [25, 75, 0, 0]))
+    }
+
     @Test("weights hold over many requests", arguments: ["RoundRobin", "Random", "LeastRequest", "PeakEWMA"])
     func weights(strategy: String) throws {
         let bench = try BalancingBench([:], [Self.key: strategy])

@@ -44,6 +44,53 @@ import Testing
         }
     }
 
+    @Test(
+        "what an operator withholds gets nothing, whoever else may be chosen",
+        arguments: BalancingPolicy.Strategy.allCases)
+    func withheld(strategy: BalancingPolicy.Strategy) throws {
+        func shares(_ withheld: [Int], ejected: [Int]) throws -> [Int] {
+            let bench = try BalancingBench(
+                ["cart": BalancingBench.endpoints(4)],
+                [Self.key: strategy.rawValue, "cse.loadbalance.RingHash.header": "x-user"])
+            let subset = try bench.subset()
+            for index in withheld { subset.set.endpoints[index].health.set(index == 0 ? .disabled : .draining) }
+            let settings = OutlierSettings(consecutiveErrors: 1)
+            for index in ejected {
+                _ = subset.set.endpoints[index].health.failed(.response, at: bench.worker.now, settings: settings) {
+                    true
+                }
+            }
+            var random = FastRandom(seed: 7)
+            var counts = [Int](repeating: 0, count: 5)
+            for _ in 0..<Self.picks {
+                let index = subset.pick(hash: random.next(), at: bench.worker.now, using: &random) {
+                    !$0.health.isEjected(at: bench.worker.now)
+                }
+                counts[index ?? 4] += 1
+            }
+            return counts
+        }
+        let two = try shares([0, 1], ejected: [])
+        #expect(two[0] + two[1] + two[4] == 0 && min(two[2], two[3]) > Self.picks / 4, "\(two)")
+        // Those that are ejected make up for it rather than what somebody wants left alone.
+        let one = try shares([0, 1], ejected: [2, 3])
+        #expect(one[0] + one[1] + one[4] == 0 && min(one[2], one[3]) > Self.picks / 8, "\(one)")
+        #expect(try shares([0, 1, 2, 3], ejected: []) == [0, 0, 0, 0, Self.picks])
+    }
+
+    @Test("what is withheld does not count where shares of endpoints may be ejected")
+    func cap() throws {
+        let bench = try BalancingBench(["cart": BalancingBench.endpoints(4)], [:])
+        let subset = try bench.subset()
+        let now = bench.worker.now
+        #expect(subset.mayEject(at: now, maxPercent: 25) && subset.availableCount == 4)
+        for index in 0..<2 { subset.set.endpoints[index].health.set(.disabled) }
+        #expect(!subset.mayEject(at: now, maxPercent: 25) && subset.mayEject(at: now, maxPercent: 50))
+        #expect(subset.availableCount == 2)
+        subset.set.endpoints[2].health.set(.draining)
+        #expect(!subset.mayEject(at: now, maxPercent: 100), "never the last one")
+    }
+
     @Test("on the ring, what an ejected instance had goes to several, and nothing else moves")
     func ring() throws {
         let before = try self.shares(.ringHash, of: 4, without: [])

@@ -56,6 +56,28 @@ import Testing
         #expect(circuit.report(at: .at(.seconds(17))).state == .closed)
     }
 
+    @Test("an operator closes it, and nothing is counted then")
+    func reset() {
+        let settings = CircuitBreaker.Settings(
+            isEnabled: true, requestVolumeThreshold: 2, errorThresholdPercentage: 50)
+        let circuit = Circuit(settings: settings, limit: 10)
+        let now = NIODeadline.at(.seconds(1))
+        #expect(circuit.reset(at: now) == .closed)
+        for _ in 0..<2 { circuit.failed(at: now) }
+        #expect(circuit.admit(at: now) == .refused(retryAfter: .seconds(15)))
+        #expect(circuit.reset(at: now) == .open)
+        #expect(circuit.takeChange() == nil, "whoever has done it says so")
+        #expect(circuit.admit(at: now) == .admitted && circuit.report(at: now).requests == 0)
+        // It opens as before, and a trial that was under way is an outcome like any other.
+        for _ in 0..<2 { circuit.failed(at: now) }
+        _ = circuit.admit(at: now)
+        #expect(circuit.admit(at: .at(.seconds(20))) == .trial && circuit.reset(at: .at(.seconds(20))) == .halfOpen)
+        circuit.failed(at: .at(.seconds(20)))
+        #expect(circuit.admit(at: .at(.seconds(20))) == .admitted)
+        circuit.failed(at: .at(.seconds(20)))
+        #expect(circuit.admit(at: .at(.seconds(20))) == .refused(retryAfter: .seconds(15)))
+    }
+
     @Test("tells once that it has opened, and once that it has closed, whatever its trials came to in between")
     func changes() {
         let circuit = Circuit(
