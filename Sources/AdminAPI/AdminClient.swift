@@ -33,12 +33,30 @@ package enum AdminClient {
     /// - Parameter address: `host:port` of its admin listener.
     package static func traffic(at address: String) async throws(Failure) -> TrafficDocument {
         let nothing: ExplainQuestion? = nil
-        return try await Self.ask(
-            "traffic", at: address, body: nothing, otherwise: "or name its admin listener with --admin host:port")
+        return try await Self.ask("traffic", at: address, body: nothing, otherwise: Self.elsewhere)
     }
 
+    /// Has the sidecar do what an operator asks for.
+    ///
+    /// - Parameter address: `host:port` of its admin listener.
+    /// - Parameter token: What it wants to be shown; empty where there is none.
+    package static func operate(
+        _ request: OperatorRequest, at address: String, token: String
+    ) async throws(Failure) -> OperatorAnswer {
+        try await Self.ask("operations", at: address, body: request, token: token, otherwise: Self.elsewhere)
+    }
+
+    /// What operators have decided there.
+    package static func operations(at address: String) async throws(Failure) -> OperatorOrders {
+        let nothing: OperatorRequest? = nil
+        return try await Self.ask("operations", at: address, body: nothing, otherwise: Self.elsewhere)
+    }
+
+    private static let elsewhere = "or name its admin listener with --admin host:port"
+
     private static func ask<Answer: Decodable & Sendable>(
-        _ path: String, at address: String, body: (some Encodable & Sendable)?, otherwise remedy: String
+        _ path: String, at address: String, body: (some Encodable & Sendable)?, token: String = "",
+        otherwise remedy: String
     ) async throws(Failure) -> Answer {
         let answer: HTTPClient.WholeAnswer
         do {
@@ -48,6 +66,7 @@ package enum AdminClient {
                 request.headers.add(name: "Content-Type", value: "application/json")
                 request.body = .bytes(Array(try JSONEncoder().encode(body)))
             }
+            if !token.isEmpty { request.headers.add(name: "Authorization", value: "Bearer \(token)") }
             let client = Self.client()
             defer { Task { try? await client.shutdown() } }
             answer = try await client.whole(request, limit: Self.limit, timeout: .seconds(5))

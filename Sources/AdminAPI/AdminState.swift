@@ -44,6 +44,12 @@ package struct AdminState: Sendable {
         package var tap: @Sendable (TapFilter) async throws -> RequestTap = { _ in
             RequestTap(fetch: { [] }, end: {})
         }
+        /// Does what an operator asks for.
+        package var operate: @Sendable (OperatorRequest) throws(OperatorRefusal) -> OperatorAnswer = {
+            OperatorAnswer($0)
+        }
+        /// What operators have decided.
+        package var operations: @Sendable () -> OperatorOrders = { OperatorOrders([]) }
         /// Takes the sidecar out of service.
         package var leave: @Sendable () -> Void = {}
         /// Says what would become of a request; throws when the question is none.

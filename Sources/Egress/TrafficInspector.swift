@@ -28,14 +28,8 @@ package enum TrafficInspector {
     /// A circuit.
     package static func breaker(_ circuit: Circuit, _ now: NIODeadline) -> TrafficDocument.Breaker {
         let report = circuit.report(at: now)
-        let state =
-            switch report.state {
-            case .closed: "closed"
-            case .open: "open"
-            case .halfOpen: "half-open"
-            }
         return TrafficDocument.Breaker(
-            enabled: circuit.settings.isEnabled, state: state, errorPercentage: report.errorPercentage,
+            enabled: circuit.settings.isEnabled, state: report.state.text, errorPercentage: report.errorPercentage,
             retryAfter: report.untilTrial.map { $0 / .seconds(1) }, inFlight: circuit.inFlight, limit: circuit.limit)
     }
 
@@ -50,6 +44,7 @@ package enum TrafficInspector {
                 ejectedFor: left.map { $0 / .seconds(1) },
                 breaker: circuits[endpoint.description].map { Self.breaker($0, now) }, connections: 0, idle: 0,
                 attempts: 0, failures: 0)
+            shown.operator = endpoint.health.order
             for shard in endpoint.traffic.all {
                 shown.connections += shard.connections.current
                 shown.idle += shard.idle.current

@@ -34,6 +34,7 @@ struct MesherCommand: AsyncParsableCommand {
               mesher explain GET http://cart/   what becomes of a request, and why
               mesher top          what traffic is like, live
               mesher tap cart     calls of a service as they end
+              mesher operate disable cart 10.0.0.5:8080   no requests to this instance
               mesher drain        take the sidecar out of service, before it is stopped
               mesher              the sidecar that conf/ beside the binary describes
               mesher --config /etc/mesher/mesher.yaml --service-ports rest:8080
@@ -45,8 +46,8 @@ struct MesherCommand: AsyncParsableCommand {
         version: "mesher \(BuildInfo.sourceVersion)",
         subcommands: [
             RunCommand.self, CheckCommand.self, ConfigCommand.self, ExplainCommand.self, TopCommand.self,
-            TapCommand.self, DrainCommand.self, QuickstartCommand.self, DevCommand.self, RegistryCommand.self,
-            InjectorCommand.self, InjectCommand.self, VersionCommand.self, ReferenceCommand.self,
+            TapCommand.self, OperateCommand.self, DrainCommand.self, QuickstartCommand.self, DevCommand.self,
+            RegistryCommand.self, InjectorCommand.self, InjectCommand.self, VersionCommand.self, ReferenceCommand.self,
         ],
         defaultSubcommand: RunCommand.self)
 }

@@ -9,6 +9,8 @@ import Logging
 enum ProcessClock {
     /// When it started, in seconds since 1970.
     static let startTime = Date().timeIntervalSince1970
+    /// The time of day, likewise.
+    static var now: Double { Date().timeIntervalSince1970 }
 }
 
 /// Open files.

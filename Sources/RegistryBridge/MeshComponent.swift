@@ -10,6 +10,7 @@ package import Logging
 package actor MeshComponent: Component {
     private let sources: [MeshSource]
     private let mesh: Snapshot<Mesh>
+    private let publisher: @Sendable (Mesh) -> Void
     private let inbox: Mailbox<MeshMessage>
     private let app: String
     private let asks: [Int: @Sendable (Set<String>) -> Void]
@@ -32,14 +33,16 @@ package actor MeshComponent: Component {
     /// - Parameter asks: By place, how to tell a source that answers only what it is asked which names the sources behind it
     ///   have.
     /// - Parameter patience: How long a source is waited for before those behind it are shown.
+    /// - Parameter publish: Publishes to `mesh` what somebody has to see before anybody else; `nil` where there is no such.
     /// - Parameter onSync: Called after a publication with the place of each source that has answered.
     package init(
         _ sources: [MeshSource], mesh: Snapshot<Mesh>, inbox: Mailbox<MeshMessage>, app: String,
         asks: [Int: @Sendable (Set<String>) -> Void] = [:], patience: Duration = PartHold.limit,
-        onSync: @escaping @Sendable (Int) -> Void, logger: Logger
+        publish: (@Sendable (Mesh) -> Void)? = nil, onSync: @escaping @Sendable (Int) -> Void, logger: Logger
     ) {
         self.sources = sources
         self.mesh = mesh
+        self.publisher = publish ?? { mesh.publish($0) }
         self.inbox = inbox
         self.app = app
         self.asks = asks
@@ -96,7 +99,7 @@ package actor MeshComponent: Component {
         let isSame = parts.isEmpty || parts.elementsEqual(known, by: ===)
         if !isSame || self.rules !== last.rules {
             let services = isSame ? last.services : ServiceDirectory.merging(parts, upon: last.services)
-            self.mesh.publish(Mesh(services, self.rules, sources: last.sources))
+            self.publisher(Mesh(services, self.rules, sources: last.sources))
             self.report(services.shared)
         }
         for (place, part) in parts.enumerated() where part.isSynced { self.onSync(place) }

@@ -5,6 +5,7 @@ import Foundation
 import HTTPTypes
 import Hummingbird
 import Serving
+import Synchronization
 import TestSupport
 import Testing
 
@@ -159,12 +160,59 @@ import Testing
         }
     }
 
+    @Test("operations are carried out for whoever has the token, and shown to everybody")
+    func operations() async throws {
+        let path = "/v1/mesher/operations"
+        let asked = Mutex<[OperatorRequest]>([])
+        let operate = { @Sendable (request: OperatorRequest) throws(OperatorRefusal) in
+            asked.withLock { $0.append(request) }
+            switch request.service {
+            case "nobody": throw OperatorRefusal(.unknown, "no service nobody is known")
+            case "much": throw OperatorRefusal(.full, "1000 decisions are in force")
+            case "": throw OperatorRefusal(.invalid, "service is missing: name one")
+            default: break
+            }
+            var answer = OperatorAnswer(request)
+            answer.changed = true
+            return answer
+        }
+        let support = try AdminSupport("mesher.admin.token: t0p", operate: operate)
+        func post(_ body: String, _ token: String = "Bearer t0p") async throws -> Answer {
+            try await support.table.ask(.post, path, [.authorization: token], body: body)
+        }
+        #expect(try await support.table.ask(.get, path).text == #"{"operations":[]}"#)
+        let disable = #"{"action":"disable","service":"cart","instance":"10.0.0.1:80"}"#
+        #expect(try await post(disable, "Bearer guessed").status == 401 && asked.withLock { $0 }.isEmpty)
+        let members = try object(try await post(disable).body)
+        #expect(members["action"] as? String == "disable" && members["changed"] as? Bool == true)
+        let reset = #"{"action":"reset-circuit","service":"cart","app":"shop"}"#
+        #expect(try await post(reset).status == 200)
+        #expect(
+            asked.withLock { $0 } == [
+                OperatorRequest(.disable, "cart", instance: "10.0.0.1:80"),
+                OperatorRequest(.resetCircuit, "cart", app: "shop"),
+            ])
+        for (service, status) in [("nobody", 404), ("much", 409), ("", 400)] {
+            #expect(try await post(#"{"action":"enable","service":"\#(service)"}"#).status == status)
+        }
+        for body in ["", "[]", "{}", #"{"action":"disable"}"#, #"{"action":1,"service":"cart"}"#, "disable"] {
+            let answer = try await post(body)
+            #expect(answer.status == 400 && answer.text.contains("reset-ejection"), "\(answer.text)")
+        }
+        let unknown = try await post(#"{"action":"kill","service":"cart"}"#)
+        #expect(unknown.status == 400 && unknown.text.contains("no action is called kill"))
+    }
+
     @Test("without a token nothing can be changed by anybody")
     func noToken() async throws {
         let table = try AdminSupport().table
         for token in ["Bearer ", "Bearer", ""] {
             let answer = try await table.ask(.put, "/v1/mesher/log-level", [.authorization: token], body: "DEBUG")
             #expect(answer.status == 403 && answer.text.contains("mesher.admin.token is not set"))
+            let disable = #"{"action":"disable","service":"cart","instance":"10.0.0.1:80"}"#
+            let order = try await table.ask(
+                .post, "/v1/mesher/operations", [.authorization: token], body: disable)
+            #expect(order.status == 403)
             let drain = try await table.ask(.post, "/v1/mesher/drain", [.authorization: token])
             #expect(drain.status == 403 && drain.text.contains("mesher.admin.token is not set"))
         }
@@ -205,7 +253,8 @@ import Testing
             #expect((responses["200"]?["content"] as? [String: Any])?.keys.sorted() == [endpoint.content])
             #expect(responses["default"] != nil)
             // What changes something needs the token.
-            #expect((operation["security"] != nil) == (endpoint.method == .put))
+            let asks = endpoint.method == .get || endpoint.path == "/v1/mesher/explain"
+            #expect((operation["security"] != nil) == !asks)
             let parameters = operation["parameters"] as? [[String: Any]] ?? []
             let names = endpoint.path.contains("{service}") ? ["service"] : []
             #expect(parameters.filter { $0["in"] as? String == "path" }.map { $0["name"] as? String } == names)

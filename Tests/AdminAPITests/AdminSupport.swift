@@ -17,7 +17,9 @@ struct AdminSupport {
     init(
         _ yaml: String = "", configState: ConfigState? = nil, directory: ServiceDirectory = .empty,
         registrationFailure: String? = nil, inspections: [ServiceInspection] = [],
-        certificates: [CertificateReport] = [], tap: (@Sendable (TapFilter) -> RequestTap)? = nil
+        certificates: [CertificateReport] = [],
+        tap: (@Sendable (TapFilter) -> RequestTap)? = nil,
+        operate: (@Sendable (OperatorRequest) throws(OperatorRefusal) -> OperatorAnswer)? = nil
     ) throws {
         var source = ConfigSource(.files)
         source.add(try ConfigTree(yaml: yaml, source: "f"))
@@ -34,6 +36,7 @@ struct AdminSupport {
             explain: { _ in throw MesherError.interrupted(component: "test") })
         views.certificates = { certificates }
         if let tap { views.tap = { tap($0) } }
+        if let operate { views.operate = operate }
         views.leave = { [readiness] in readiness.beginDraining() }
         self.state = AdminState(
             config, build: BuildInfo(executableDirectory: "/nonexistent"), readiness: self.readiness,

@@ -69,6 +69,17 @@ import Testing
         }
     }
 
+    @Test("what operators have decided is counted beside what is ejected")
+    func operators() {
+        var cart = self.service(
+            "cart", self.flow(), instances: [(false, true), (false, true), (false, true), (true, true)])
+        for (index, order) in [OperatorOrder.disabled, .draining, .disabled].enumerated() {
+            cart.details.instances[index].operator = order
+        }
+        let text = self.text(self.document(services: [cart]))
+        #expect(text.contains("4 instances, 1 ejected, 2 disabled, 1 draining\n"))
+    }
+
     @Test("a document as a screen")
     func screen() {
         let document = self.document(

@@ -96,6 +96,7 @@ TYPES = {
     "/profile/discovery": "application/json",
 }
 DOCUMENT = "/openapi.json"
+OPERATIONS = "/v1/mesher/operations"
 
 
 @pytest.mark.parametrize("path", [*TYPES, DOCUMENT])
@@ -186,9 +187,10 @@ def test_openapi(ask):
     validate(document)
     listed = {path.replace("{service}", "inventory") for path in document["paths"]}
     others = {"/v1/mesher/traffic/stream", "/v1/mesher/explain", "/v1/mesher/tap", "/v1/mesher/drain"}
-    assert listed == {*TYPES, DOCUMENT, *others}
-    for path, method in (("log-level", "put"), ("drain", "post")):
+    assert listed == {*TYPES, DOCUMENT, *others, OPERATIONS}
+    for path, method in (("log-level", "put"), ("drain", "post"), ("operations", "post")):
         assert document["paths"][f"/v1/mesher/{path}"][method]["security"]
+    assert not document["paths"][OPERATIONS]["get"].get("security")
     tap = document["paths"]["/v1/mesher/tap"]["get"]
     assert tap["security"] and {each["name"] for each in tap["parameters"]} == {"service", "status", "path", "count"}
     assert set(document["paths"]["/v1/mesher/explain"]) == {"post"}

@@ -165,6 +165,8 @@ package struct TrafficDocument: Codable, Sendable {
         package var ejected: Bool
         /// How much longer.
         package var ejectedFor: Double?
+        /// What an operator has decided; `nil` for nothing.
+        package var `operator`: OperatorOrder?
         /// Where instances have their own.
         package var breaker: Breaker?
         /// Open ones.

@@ -298,12 +298,7 @@ extension Explainer {
             let resilience = self.policy.resilience
             let report = self.policy.circuit.report(at: self.now)
             let inFlight = self.policy.circuit.inFlight
-            let state =
-                switch report.state {
-                case .closed: "closed"
-                case .open: "open"
-                case .halfOpen: "half-open"
-                }
+            let state = report.state.text
             self.explanation.breaker = .init(
                 isEnabled: resilience.breaker.isEnabled, state: state, requests: report.requests,
                 errors: report.errors, untilTrialSeconds: report.untilTrial.map { $0 / .seconds(1) },
@@ -387,9 +382,10 @@ extension Explainer {
             // Two shares may have the same instances.
             var seen: Set<ObjectIdentifier> = []
             let remaining = shares.flatMap(\.set.endpoints).filter { seen.insert(ObjectIdentifier($0)).inserted }
-            // Where none may be chosen, any is.
-            let healthy = remaining.filter { !$0.health.isEjected(at: self.now) }
-            let available = healthy.isEmpty ? remaining : healthy
+            // Where none may be chosen, any is from which no operator holds requests back.
+            let open = remaining.filter { !$0.health.isWithheld }
+            let healthy = open.filter { !$0.health.isEjected(at: self.now) }
+            let available = healthy.isEmpty ? open : healthy
             let others = remaining.count { endpoint in
                 !instances.contains { $0.endpoints.contains { $0 === endpoint } }
             }
@@ -398,7 +394,7 @@ extension Explainer {
             }
             self.endpoints = available.map(\.description)
             if strategies.isEmpty { strategies = [self.policy.balancing.strategy.rawValue] }
-            let ejected = remaining.count - healthy.count
+            let ejected = open.count - healthy.count
             self.add(
                 "loadbalance",
                 "\(strategies.joined(separator: " and ")) over \(available.count) of \(instances.count + others) instances\(ejected > 0 ? ", \(ejected) ejected" : "")",
@@ -406,13 +402,13 @@ extension Explainer {
                     + shares.compactMap(\.name).flatMap { name in
                         ["clusters", "endpoints"].compactMap { self.explainer.refusal(of: $0, name) }
                     }
-                    + Self.clusters(of: self.rule, self.policy, near: self.explainer.rules.governance.region))
+                    + Self.clusters(of: self.rule, self.policy, near: self.explainer.rules.governance.region)
+                    + remaining.compactMap { Self.order(of: $0) })
             // A share without instances fails; the others do not.
-            let empty = shares.filter { $0.percent > 0 && $0.set.endpoints.isEmpty }
+            let empty = shares.filter { $0.percent > 0 && $0.set.endpoints.allSatisfy(\.health.isWithheld) }
             guard let first = empty.first else { return }
-            let error = ProxyError(
-                .noEndpoint, "lb: No available instance, key: \(first.owner)(\(first.set.tags.label))")
-            if remaining.isEmpty, answers.isEmpty {
+            let error = LoadBalanceStage.noInstance(of: first.owner, first.set)
+            if open.isEmpty, answers.isEmpty {
                 self.refuse(error)
             } else {
                 self.failure = (
@@ -427,13 +423,26 @@ extension Explainer {
             // Clusters that speak HTTP/2 have endpoints of another protocol.
             let chosen = instance.endpoints.first { endpoint in remaining.contains { $0 === endpoint } }
             let endpoint = chosen ?? instance.endpoints.first { $0.protocolName == "rest" }
-            let remains = chosen != nil
+            let order = chosen?.health.order
+            let remains = chosen != nil && order == nil
             let left = endpoint.flatMap { $0.health.ejectionLeft(at: self.now) }
             return Explanation.Candidate(
                 endpoint: endpoint?.description ?? "", version: instance.version, app: instance.app,
                 status: instance.status.rawValue, remains: remains,
-                reason: remains ? "" : Self.reason(against: instance, endpoint, tags),
+                reason: remains ? "" : order.map(Self.words) ?? Self.reason(against: instance, endpoint, tags),
                 leftOutSeconds: left.map { $0 / .seconds(1) })
+        }
+
+        /// A line for an endpoint that an operator holds requests back from.
+        private static func order(of endpoint: Endpoint) -> String? {
+            endpoint.health.order.map { "\(endpoint) \(Self.words($0))" }
+        }
+
+        private static func words(_ order: OperatorOrder) -> String {
+            switch order {
+            case .disabled: "is disabled by an operator"
+            case .draining: "is drained by an operator: only sessions that stick to it go there"
+            }
         }
 
         private static func reason(

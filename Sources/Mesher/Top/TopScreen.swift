@@ -135,9 +135,12 @@ struct TopScreen {
         let details = service.details
         let ejected = details.instances.count { $0.ejected }
         let down = details.instances.count { !$0.eligible }
+        let disabled = details.instances.count { $0.operator == .disabled }
+        let draining = details.instances.count { $0.operator == .draining }
         let parts = [
             "\(details.instances.count) instance\(details.instances.count == 1 ? "" : "s")",
             ejected > 0 ? "\(ejected) ejected" : "", down > 0 ? "\(down) down" : "",
+            disabled > 0 ? "\(disabled) disabled" : "", draining > 0 ? "\(draining) draining" : "",
             details.breaker.map { $0.enabled && $0.state != "closed" ? "breaker \(Self.clean($0.state))" : "" } ?? "",
         ]
         return parts.filter { !$0.isEmpty }.joined(separator: ", ")

@@ -43,6 +43,7 @@ struct AdminFeature: Feature {
         for (index, place) in wiring.config.listeners.otherPlaces(of: address).enumerated() {
             self.install(.api, as: "admin \(index + 2)", on: place, state, into: &supervisor)
         }
+        wiring.metrics.addCollector { wiring.operations.families() }
         supervisor.add("monitor") { TrafficMonitorComponent(monitor) }
         if let address = wiring.config.admin.profiling {
             self.install(.profiles, as: "profiling", on: address, state, into: &supervisor)
@@ -95,6 +96,10 @@ struct AdminFeature: Feature {
                 + (wiring.serverTLS?.certificates("configServer.Consumer", "this sidecar, to the configuration server")
                     ?? [])
         }
+        views.operate = { request throws(OperatorRefusal) in
+            try wiring.operations.perform(request, at: .now(), time: ProcessClock.now)
+        }
+        views.operations = { wiring.operations.orders }
         views.leave = { wiring.leave(askedBy: "the admin API") }
         views.tap = { try await traffic.workers.tap($0) }
         if wiring.config.registry.istioUse != nil { views.controlPlane = { wiring.controlPlane.current } }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Common
+import Egress
 import FoundationEssentials
 import Logging
 import RegistryBridge
@@ -47,7 +48,8 @@ struct RegistryFeature: Feature {
         supervisor.add("mesh") { [asks] in
             MeshComponent(
                 sources.all, mesh: wiring.mesh, inbox: wiring.mailboxes.mesh, app: wiring.config.identity.app,
-                asks: asks, onSync: { if let condition = sources.condition($0) { wiring.readiness.set(condition) } },
+                asks: asks, publish: { wiring.operations.publish($0) },
+                onSync: { if let condition = sources.condition($0) { wiring.readiness.set(condition) } },
                 logger: wiring.logger)
         }
     }

@@ -29,6 +29,9 @@ struct Wiring: Sendable {
     let outgoingPlans: Snapshot<TrafficPlan>
     let incomingPlans: Snapshot<TrafficPlan>
 
+    /// What operators have decided.
+    let operations: Operations
+
     let mailboxes: Mailboxes
     let metrics: MetricsRegistry
     let telemetry: Telemetry
@@ -88,6 +91,7 @@ struct Wiring: Sendable {
         self.sources = MeshSources(
             config.registry, saved: self.center?.saved, app: identity.app, inbox: self.mailboxes.mesh)
         self.mesh = Snapshot(self.sources.initial(MeshRules(config)), on: self.loops)
+        self.operations = Operations(mesh: self.mesh, governance: self.governance, logger: logger)
         self.configState = surroundings.source.map { ConfigState($0.result, now: ProcessClock.startTime) }
         self.sources.report(to: self.readiness)
     }

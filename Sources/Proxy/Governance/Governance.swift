@@ -147,6 +147,19 @@ package final class Governance: Sendable {
         }
     }
 
+    /// The same for whoever looks at them from outside.
+    package func endpoints(writtenIn cluster: Cluster) -> [Endpoint] {
+        guard case .fixed(let entries) = cluster.members else { return [] }
+        return self.endpoints(entries, of: cluster)
+    }
+
+    /// What governs the services and hosts of this name that were called; nothing is made.
+    package func policies(named name: String) -> [ServicePolicy] {
+        self.state.withLock { state in
+            state.policies.filter { $0.key.name == name || $0.value.policy.service == name }.map(\.value.policy)
+        }
+    }
+
     /// What governs the services that were called, by name; nothing is made.
     package var services: [String: ServicePolicy] {
         self.state.withLock { state in
