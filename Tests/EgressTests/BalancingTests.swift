@@ -92,7 +92,7 @@ import Testing
         first.outcome = .answered
         world.chain.respond(&first)
         let line = first.responseHeaders.string(of: .setCookie)
-        let endpoint = try #require(first.balancing.subset?.set.endpoints[first.balancing.index])
+        let endpoint = try #require(first.balancing.balancer?.set.endpoints[first.balancing.index])
         world.chain.finish(&first)
         let cookie = "Cookie: \(try #require(line))"
         endpoint.health.set(.draining)
@@ -121,9 +121,9 @@ import Testing
     func withheld() throws {
         let world = try World(["rest://10.0.0.1:1", "rest://10.0.0.1:2"])
         var probe = try world.ask()
-        let subset = probe.balancing.subset
+        let balancer = probe.balancing.balancer
         world.chain.finish(&probe)
-        let endpoints = try #require(subset?.set.endpoints)
+        let endpoints = try #require(balancer?.set.endpoints)
         endpoints[0].health.set(.disabled)
         #expect(try world.ports(10) == [2: 10])
         #expect(try world.port(failed: [endpoints[1]]) == 2)
@@ -135,7 +135,7 @@ import Testing
         endpoints[0].health.set(nil)
         endpoints[1].health.set(.disabled)
         var again = try world.exchanges.make(["GET http://cart/ HTTP/1.1", "Host: cart"])
-        again.balancing.subset = subset
+        again.balancing.balancer = balancer
         again.balancing.index = 1
         again.balancing.staysOnSame = true
         if case .fail(let error) = world.chain.advance(&again) { again.error = error }
@@ -215,10 +215,10 @@ import Testing
         let listeners = ["cse.protocols.http.listenAddress": "127.0.0.1:30101"]
         let world = try World(["rest://10.1.2.3:1", own, "rest://10.1.2.3:2"], listeners: listeners)
         var probe = try world.ask()
-        let subset = probe.balancing.subset
+        let balancer = probe.balancing.balancer
         let now = probe.worker.now
         world.chain.finish(&probe)
-        let endpoints = try #require(subset?.set.endpoints)
+        let endpoints = try #require(balancer?.set.endpoints)
         let settings = OutlierSettings(consecutiveErrors: 1, maxEjectedPercent: 100)
         #expect(endpoints[0].health.failed(.response, at: now, settings: settings) { true })
         #expect(try world.ports(10) == [2: 10])

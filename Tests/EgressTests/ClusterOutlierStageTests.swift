@@ -40,7 +40,7 @@ import Testing
             settings.outliers = self.outliers
             let endpoints = self.service.defaultEndpoints
             exchange.target = target
-            exchange.balancing.subset = EndpointSubset(
+            exchange.balancing.balancer = ClusterBalancer(
                 endpoints, of: Cluster(name: "cart", .service("cart", InstanceTags()), settings: settings),
                 self.service, near: RegionConfig(), target.policy.balancing,
                 counters: worker.metrics.counters(.service("cart", app: "", version: "")), tickets: nil,

@@ -28,49 +28,49 @@ struct LoadBalanceStage: Stage {
             return .reject(ProxyError(.internal, "no stage found the service"))
         }
         if !Self.stays(&exchange) {
-            let subset = target.cluster(exchange.cluster, isGRPC: exchange.isGRPC, exchange.worker)
-            exchange.counters = subset.counters
-            if let requested = target.policy.requested, case .requested? = subset.cluster?.members {
+            let balancer = target.cluster(exchange.cluster, isGRPC: exchange.isGRPC, exchange.worker)
+            exchange.counters = balancer.counters
+            if let requested = target.policy.requested, case .requested? = balancer.cluster?.members {
                 return self.goWhereAsked(&exchange, target, requested)
             }
-            if let foreign = subset.foreign { foreign.use.set() }
-            if let future = subset.preparation(on: exchange.worker.eventLoop), Self.hash(&exchange, subset) != nil {
+            if let foreign = balancer.foreign { foreign.use.set() }
+            if let future = balancer.preparation(on: exchange.worker.eventLoop), Self.hash(&exchange, balancer) != nil {
                 return .again(future)
             }
-            guard var index = Self.choose(&exchange, target, subset) else {
-                let name = Self.owner(target, subset)
-                if let future = Self.ask(&exchange, name, subset.set) { return .again(future) }
-                if subset.foreign == nil, name != nil, target.policy.host?.service != nil {
+            guard var index = Self.choose(&exchange, target, balancer) else {
+                let name = Self.owner(target, balancer)
+                if let future = Self.ask(&exchange, name, balancer.set) { return .again(future) }
+                if balancer.foreign == nil, name != nil, target.policy.host?.service != nil {
                     return .reject(
                         ProxyError(.noRule, "no such cluster", status: exchange.effect?.action.missingStatus ?? 503))
                 }
-                return .reject(Self.absence(of: name ?? subset.cluster?.name, subset.set, isGRPC: exchange.isGRPC))
+                return .reject(Self.absence(of: name ?? balancer.cluster?.name, balancer.set, isGRPC: exchange.isGRPC))
             }
-            if self.own.contains(subset.set.endpoints[index]) {
-                guard let other = self.chooseElsewhere(than: index, &exchange, target, subset) else {
+            if self.own.contains(balancer.set.endpoints[index]) {
+                guard let other = self.chooseElsewhere(than: index, &exchange, target, balancer) else {
                     return .reject(
                         ProxyError(.destinationRefused, "destination refused: an instance is the sidecar itself"))
                 }
                 index = other
             }
-            let endpoint = subset.set.endpoints[index]
-            exchange.balancing.subset = subset
+            let endpoint = balancer.set.endpoints[index]
+            exchange.balancing.balancer = balancer
             exchange.balancing.index = index
-            if !subset.hosts.isEmpty, !subset.isAssigned || exchange.effect?.action.takesHost == true {
-                exchange.setHost(of: subset.hosts[index])
+            if !balancer.hosts.isEmpty, !balancer.isAssigned || exchange.effect?.action.takesHost == true {
+                exchange.setHost(of: balancer.hosts[index])
             }
             exchange.endpoint =
-                subset.port == 0 ? endpoint : exchange.worker.endpoint(at: endpoint, port: subset.port)
+                balancer.port == 0 ? endpoint : exchange.worker.endpoint(at: endpoint, port: balancer.port)
         }
-        if let subset = exchange.balancing.subset, let tickets = subset.tickets,
-            let error = Self.take(tickets, subset, &exchange)
+        if let balancer = exchange.balancing.balancer, let tickets = balancer.tickets,
+            let error = Self.take(tickets, balancer, &exchange)
         {
             return .reject(error)
         }
-        if let subset = exchange.balancing.subset { subset.loads[exchange.balancing.index].shard.attempts.add() }
+        if let balancer = exchange.balancing.balancer { balancer.loads[exchange.balancing.index].shard.attempts.add() }
         exchange.balancing.chosenAt = exchange.worker.now
-        if let subset = exchange.balancing.subset, subset.countsLoad {
-            subset.loads[exchange.balancing.index].outstanding += 1
+        if let balancer = exchange.balancing.balancer, balancer.countsLoad {
+            balancer.loads[exchange.balancing.index].outstanding += 1
             exchange.balancing.isCounted = true
         }
         if !exchange.balancing.isCharged, Self.mayRetry(exchange, target) {
@@ -85,7 +85,7 @@ struct LoadBalanceStage: Stage {
     private static func stays(_ exchange: inout Exchange) -> Bool {
         guard exchange.balancing.staysOnSame else { return false }
         exchange.balancing.staysOnSame = false
-        let last = exchange.balancing.subset?.set.endpoints[exchange.balancing.index]
+        let last = exchange.balancing.balancer?.set.endpoints[exchange.balancing.index]
         return last?.health.order != .disabled
     }
 
@@ -105,10 +105,10 @@ struct LoadBalanceStage: Stage {
     }
 
     func onResponse(_ exchange: inout Exchange) {
-        guard let subset = exchange.balancing.subset else { return }
+        guard let balancer = exchange.balancing.balancer else { return }
         if exchange.balancing.isCounted, !exchange.attempt.isFailure, !exchange.attempt.isUnseen {
             let latency = Duration(exchange.worker.now - exchange.balancing.chosenAt)
-            subset.observe(latency, of: exchange.balancing.index, at: exchange.worker.now)
+            balancer.observe(latency, of: exchange.balancing.index, at: exchange.worker.now)
         }
         if exchange.target?.policy.sessions != nil { SessionCookie.answer(&exchange) }
         if let cookie = exchange.balancing.newCookie {
@@ -127,11 +127,11 @@ struct LoadBalanceStage: Stage {
 
     /// Takes the place of a try among those of a cluster that limits them.
     private static func take(
-        _ tickets: ClusterTickets, _ subset: EndpointSubset, _ exchange: inout Exchange
+        _ tickets: ClusterTickets, _ balancer: ClusterBalancer, _ exchange: inout Exchange
     ) -> ProxyError? {
-        let name = subset.cluster?.name ?? ""
-        guard tickets.takeRequest(most: subset.cluster?.settings?.maxRequests) else {
-            exchange.balancing.subset = nil
+        let name = balancer.cluster?.name ?? ""
+        guard tickets.takeRequest(most: balancer.cluster?.settings?.maxRequests) else {
+            exchange.balancing.balancer = nil
             return ProxyError(.bulkheadFull, "as many requests as cluster \(name) allows are under way")
         }
         exchange.balancing.hasTicket = true
@@ -147,17 +147,17 @@ struct LoadBalanceStage: Stage {
     }
 
     func onFinish(_ exchange: inout Exchange) {
-        guard let subset = exchange.balancing.subset else { return }
-        if let tickets = subset.tickets { Self.giveBack(tickets, &exchange) }
+        guard let balancer = exchange.balancing.balancer else { return }
+        if let tickets = balancer.tickets { Self.giveBack(tickets, &exchange) }
         if exchange.balancing.isCounted {
-            subset.loads[exchange.balancing.index].outstanding -= 1
+            balancer.loads[exchange.balancing.index].outstanding -= 1
             exchange.balancing.isCounted = false
         }
-        let health = subset.set.endpoints[exchange.balancing.index].health
-        if subset.outliers != nil || subset.isAssigned { return Self.countResult(&exchange, subset, health) }
+        let health = balancer.set.endpoints[exchange.balancing.index].health
+        if balancer.outliers != nil || balancer.isAssigned { return Self.countResult(&exchange, balancer, health) }
         switch exchange.outcome.health {
         case .succeeded: health.succeeded(at: exchange.worker.now)
-        case .failed(let failure): Self.countFailure(&exchange, failure, subset, health)
+        case .failed(let failure): Self.countFailure(&exchange, failure, balancer, health)
         case nil: break
         }
     }
@@ -165,29 +165,29 @@ struct LoadBalanceStage: Stage {
     // MARK: Choice
 
     private static func choose(
-        _ exchange: inout Exchange, _ target: ServiceState, _ subset: EndpointSubset
+        _ exchange: inout Exchange, _ target: ServiceState, _ balancer: ClusterBalancer
     ) -> Int? {
         let worker = exchange.worker
         let now = worker.now
         if let sessions = target.policy.sessions,
-            let index = SessionCookie.instance(&exchange, sessions, subset)
+            let index = SessionCookie.instance(&exchange, sessions, balancer)
         {
             return index
         }
-        let hash = Self.hash(&exchange, subset)
+        let hash = Self.hash(&exchange, balancer)
         let failed = exchange.balancing.failed
-        if subset.isAssigned {
-            return subset.pickAssigned(hash: hash, at: now, using: &worker.random, besides: failed)
+        if balancer.isAssigned {
+            return balancer.pickAssigned(hash: hash, at: now, using: &worker.random, besides: failed)
         }
         guard !failed.isEmpty else {
-            return subset.pick(hash: hash, at: now, using: &worker.random) { !$0.health.isEjected(at: now) }
+            return balancer.pick(hash: hash, at: now, using: &worker.random) { !$0.health.isEjected(at: now) }
         }
-        let index = subset.pick(hash: hash, at: now, using: &worker.random, besides: failed) { endpoint in
+        let index = balancer.pick(hash: hash, at: now, using: &worker.random, besides: failed) { endpoint in
             !endpoint.health.isEjected(at: now) && !failed.contains { $0 === endpoint }
         }
         // Better one that is left out than one that has just failed this very request.
-        guard let index, failed.contains(where: { $0 === subset.set.endpoints[index] }) else { return index }
-        return subset.pick(hash: hash, at: now, using: &worker.random) { endpoint in
+        guard let index, failed.contains(where: { $0 === balancer.set.endpoints[index] }) else { return index }
+        return balancer.pick(hash: hash, at: now, using: &worker.random) { endpoint in
             !endpoint.health.isWithheld && !failed.contains { $0 === endpoint }
         }
     }
@@ -198,19 +198,19 @@ struct LoadBalanceStage: Stage {
     /// - Returns: `nil` when there are no others.
     @inline(never)
     private func chooseElsewhere(
-        than own: Int, _ exchange: inout Exchange, _ target: ServiceState, _ subset: EndpointSubset
+        than own: Int, _ exchange: inout Exchange, _ target: ServiceState, _ balancer: ClusterBalancer
     ) -> Int? {
-        self.report(subset.loads[own], target, exchange.worker)
+        self.report(balancer.loads[own], target, exchange.worker)
         let worker = exchange.worker
         let now = worker.now
-        let hash = Self.hash(&exchange, subset)
+        let hash = Self.hash(&exchange, balancer)
         let failed = exchange.balancing.failed
-        let endpoints = subset.set.endpoints
+        let endpoints = balancer.set.endpoints
         func isLeft(_ endpoint: Endpoint) -> Bool {
             self.isForeign(endpoint) && !failed.contains { $0 === endpoint }
         }
         func isEligible(_ endpoint: Endpoint) -> Bool { isLeft(endpoint) && !endpoint.health.isEjected(at: now) }
-        let index = subset.pick(hash: hash, at: now, using: &worker.random, isEligible: isEligible)
+        let index = balancer.pick(hash: hash, at: now, using: &worker.random, isEligible: isEligible)
         if let index, isEligible(endpoints[index]) { return index }
         // All others are left out, or have failed this very request.
         return RandomChoice.pick(of: endpoints.count, using: &worker.random) { isLeft(endpoints[$0]) }
@@ -232,10 +232,10 @@ struct LoadBalanceStage: Stage {
             metadata: ["service": "\(target.service.name)", "endpoint": "\(load.endpoint)"])
     }
 
-    private static func hash(_ exchange: inout Exchange, _ subset: EndpointSubset) -> UInt64? {
-        guard subset.policy.strategy.isHashed else { return nil }
+    private static func hash(_ exchange: inout Exchange, _ balancer: ClusterBalancer) -> UInt64? {
+        guard balancer.policy.strategy.isHashed else { return nil }
         if let effect = exchange.effect, !effect.action.hashKeys.isEmpty { return exchange.hash(effect) }
-        switch subset.policy.hash {
+        switch balancer.policy.hash {
         case .header(let name):
             guard let index = exchange.requestHeaders.firstIndex(ofLowercased: name) else { return nil }
             return exchange.requestHeaders.withValue(at: index) { HashRing.hash($0) }
@@ -244,8 +244,8 @@ struct LoadBalanceStage: Stage {
     }
 
     /// The service whose instances a cluster has; `nil` where they are written down.
-    private static func owner(_ target: ServiceState, _ subset: EndpointSubset) -> String? {
-        switch subset.cluster?.members {
+    private static func owner(_ target: ServiceState, _ balancer: ClusterBalancer) -> String? {
+        switch balancer.cluster?.members {
         case nil, .own: target.service.name
         case .service(let name, _): name
         case .fixed, .requested: nil
@@ -307,49 +307,49 @@ struct LoadBalanceStage: Stage {
     // MARK: Failures
 
     private static func countFailure(
-        _ exchange: inout Exchange, _ failure: EndpointHealth.Failure, _ subset: EndpointSubset,
+        _ exchange: inout Exchange, _ failure: EndpointHealth.Failure, _ balancer: ClusterBalancer,
         _ health: EndpointHealth
     ) {
         guard let target = exchange.target else { return }
         let worker = exchange.worker
-        Self.observeFailure(&exchange, subset)
+        Self.observeFailure(&exchange, balancer)
         let settings = target.policy.outliers
         let wasEjected = health.failed(failure, at: worker.now, settings: settings) {
-            subset.mayEject(at: worker.now, maxPercent: settings.maxEjectedPercent)
+            balancer.mayEject(at: worker.now, maxPercent: settings.maxEjectedPercent)
         }
         if let session = exchange.balancing.session {
             _ = target.policy.sessions?.failed(Array(session.utf8).rawSpan, at: worker.now)
         }
-        if wasEjected { Self.reportEjection(&exchange, subset) }
+        if wasEjected { Self.reportEjection(&exchange, balancer) }
     }
 
     /// The same where the cluster alone says what is a failure, and when that is one too many.
     private static func countResult(
-        _ exchange: inout Exchange, _ subset: EndpointSubset, _ health: EndpointHealth
+        _ exchange: inout Exchange, _ balancer: ClusterBalancer, _ health: EndpointHealth
     ) {
-        if case .failed = exchange.outcome.health { Self.observeFailure(&exchange, subset) }
-        guard let outliers = subset.outliers, let result = exchange.endpointResult else { return }
+        if case .failed = exchange.outcome.health { Self.observeFailure(&exchange, balancer) }
+        guard let outliers = balancer.outliers, let result = exchange.endpointResult else { return }
         let worker = exchange.worker
         let wasEjected = health.count(result, at: worker.now, by: outliers) {
             Int.random(in: 0..<100, using: &worker.random)
         } mayEject: {
-            subset.mayEject(at: worker.now, by: outliers)
+            balancer.mayEject(at: worker.now, by: outliers)
         }
-        if wasEjected { Self.reportEjection(&exchange, subset) }
+        if wasEjected { Self.reportEjection(&exchange, balancer) }
     }
 
-    private static func observeFailure(_ exchange: inout Exchange, _ subset: EndpointSubset) {
-        subset.loads[exchange.balancing.index].shard.failures.add()
-        guard subset.countsLoad else { return }
+    private static func observeFailure(_ exchange: inout Exchange, _ balancer: ClusterBalancer) {
+        balancer.loads[exchange.balancing.index].shard.failures.add()
+        guard balancer.countsLoad else { return }
         let now = exchange.worker.now
         let time = Duration(now - exchange.balancing.chosenAt)
-        subset.observeFailure(after: time, of: exchange.balancing.index, at: now)
+        balancer.observeFailure(after: time, of: exchange.balancing.index, at: now)
     }
 
-    private static func reportEjection(_ exchange: inout Exchange, _ subset: EndpointSubset) {
+    private static func reportEjection(_ exchange: inout Exchange, _ balancer: ClusterBalancer) {
         let worker = exchange.worker
         worker.metrics.ejections.add()
-        let endpoint = subset.set.endpoints[exchange.balancing.index]
+        let endpoint = balancer.set.endpoints[exchange.balancing.index]
         let metadata: Logger.Metadata = [
             "service": "\(exchange.target?.service.name ?? "")", "endpoint": "\(endpoint)",
         ]
@@ -370,20 +370,20 @@ struct LoadBalanceStage: Stage {
         let wait = Self.retry(&exchange)
         guard wait == nil, exchange.outcome == .connectFailed, exchange.chain == .services,
             let target = exchange.target,
-            let subset = exchange.balancing.subset
+            let balancer = exchange.balancing.balancer
         else { return wait }
         // Nobody is left to try: others may have taken the place of those that are known.
-        guard let owner = Self.owner(target, subset) else { return nil }
+        guard let owner = Self.owner(target, balancer) else { return nil }
         exchange.worker.waits.refuses(
-            ServiceDemand(app: subset.set.tags.app, name: owner), at: exchange.worker.now)
+            ServiceDemand(app: balancer.set.tags.app, name: owner), at: exchange.worker.now)
         return nil
     }
 
     private static func retry(_ exchange: inout Exchange) -> Duration? {
-        guard let target = exchange.target, let subset = exchange.balancing.subset else { return nil }
-        if exchange.outcome == .refused { return Self.passOver(&exchange, target.policy, subset) }
+        guard let target = exchange.target, let balancer = exchange.balancing.balancer else { return nil }
+        if exchange.outcome == .refused { return Self.passOver(&exchange, target.policy, balancer) }
         if let retry = exchange.effect?.action.retry, !retry.conditions.isEmpty {
-            return Self.retry(&exchange, by: retry, subset)
+            return Self.retry(&exchange, by: retry, balancer)
         }
         let policy = exchange.retryPolicy ?? target.policy.retry
         guard policy.isEnabled, Self.isRetriable(exchange, policy), Self.mayRepeat(exchange, policy) else {
@@ -391,7 +391,7 @@ struct LoadBalanceStage: Stage {
         }
         let staysOnSame = exchange.balancing.triesOnSame < policy.onSame
         guard staysOnSame || exchange.balancing.instances < policy.onNext,
-            !policy.isFailover || subset.availableCount > 1 + exchange.balancing.failed.count
+            !policy.isFailover || balancer.availableCount > 1 + exchange.balancing.failed.count
         else {
             exchange.noted.insert(.retriesOver)
             return nil
@@ -401,44 +401,44 @@ struct LoadBalanceStage: Stage {
             exchange.worker.metrics.count(.retryBudget)
             return nil
         }
-        guard Self.takeRetry(&exchange, subset) else { return nil }
+        guard Self.takeRetry(&exchange, balancer) else { return nil }
         if staysOnSame {
             exchange.balancing.triesOnSame += 1
             exchange.balancing.staysOnSame = true
         } else {
             exchange.balancing.triesOnSame = 0
             exchange.balancing.instances += 1
-            exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
+            exchange.balancing.failed.append(balancer.set.endpoints[exchange.balancing.index])
         }
         return policy.backoff.wait(before: exchange.attempts, using: &exchange.worker.random)
     }
 
     /// The same where the route names the failures.
     private static func retry(
-        _ exchange: inout Exchange, by retry: RouteRetry, _ subset: EndpointSubset
+        _ exchange: inout Exchange, by retry: RouteRetry, _ balancer: ClusterBalancer
     ) -> Duration? {
         guard exchange.hasFailed(by: retry), Self.mayRepeat(exchange, retry.policy) else { return nil }
         guard exchange.balancing.instances < retry.policy.onNext else {
             exchange.noted.insert(.retriesOver)
             return nil
         }
-        guard Self.takeRetry(&exchange, subset) else { return nil }
+        guard Self.takeRetry(&exchange, balancer) else { return nil }
         exchange.balancing.instances += 1
         if retry.avoidsTried {
-            exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
+            exchange.balancing.failed.append(balancer.set.endpoints[exchange.balancing.index])
         }
         return retry.policy.backoff.wait(before: exchange.balancing.instances, using: &exchange.worker.random)
     }
 
     /// Takes the place of a retry among those of a cluster that limits them.
-    private static func takeRetry(_ exchange: inout Exchange, _ subset: EndpointSubset) -> Bool {
-        guard let tickets = subset.tickets else { return true }
+    private static func takeRetry(_ exchange: inout Exchange, _ balancer: ClusterBalancer) -> Bool {
+        guard let tickets = balancer.tickets else { return true }
         // The try that is over does not count beside the next one.
         if exchange.balancing.hasRetryTicket {
             exchange.balancing.hasRetryTicket = false
             tickets.giveBackRetry()
         }
-        let most = subset.cluster?.settings?.mostRetries(of: tickets.requestCount)
+        let most = balancer.cluster?.settings?.mostRetries(of: tickets.requestCount)
         guard tickets.takeRetry(most: most) else {
             exchange.noted.insert(.overflow)
             exchange.worker.metrics.count(.retryBudget)
@@ -453,14 +453,14 @@ struct LoadBalanceStage: Stage {
     ///
     /// Nothing was sent, so it is no retry: it needs no policy and no budget, and ends with the instances.
     private static func passOver(
-        _ exchange: inout Exchange, _ policy: ServicePolicy, _ subset: EndpointSubset
+        _ exchange: inout Exchange, _ policy: ServicePolicy, _ balancer: ClusterBalancer
     ) -> Duration? {
         // Other instances of a cluster that has no connection to spare have none either.
         guard policy.scope.isPerInstance, !exchange.attempt.isCrowdedOut,
             exchange.error?.reason == .circuitOpen || exchange.error?.reason == .bulkheadFull,
-            exchange.balancing.failed.count + 1 < min(subset.set.endpoints.count, Self.mostPassedOver)
+            exchange.balancing.failed.count + 1 < min(balancer.set.endpoints.count, Self.mostPassedOver)
         else { return nil }
-        exchange.balancing.failed.append(subset.set.endpoints[exchange.balancing.index])
+        exchange.balancing.failed.append(balancer.set.endpoints[exchange.balancing.index])
         return .zero
     }
 

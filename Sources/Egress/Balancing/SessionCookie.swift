@@ -14,7 +14,7 @@ enum SessionCookie {
     /// The instance that the request's session sticks to.
     ///
     /// - Returns: `nil` when the request has no session, or its instance is no longer there, or disabled.
-    static func instance(_ exchange: inout Exchange, _ sessions: SessionTable, _ subset: EndpointSubset) -> Int? {
+    static func instance(_ exchange: inout Exchange, _ sessions: SessionTable, _ balancer: ClusterBalancer) -> Int? {
         let now = exchange.worker.now
         let id = exchange.requestHeaders.withCookie(Self.name) { value in
             // The original wrote its name into the value as well.
@@ -25,8 +25,8 @@ enum SessionCookie {
         }
         guard let id, let address = sessions.endpoint(of: Array(id.utf8).rawSpan, at: now) else { return nil }
         exchange.balancing.session = id
-        guard let index = subset.index(of: address) else { return nil }
-        let endpoint = subset.set.endpoints[index]
+        guard let index = balancer.index(of: address) else { return nil }
+        let endpoint = balancer.set.endpoints[index]
         if endpoint.health.order == .disabled { return nil }
         guard !exchange.balancing.failed.contains(where: { $0 === endpoint }) else { return nil }
         return index
@@ -34,10 +34,12 @@ enum SessionCookie {
 
     /// Remembers which instance has answered, and tells a client that has no session the name of its own.
     static func answer(_ exchange: inout Exchange) {
-        guard let sessions = exchange.target?.policy.sessions, let subset = exchange.balancing.subset else { return }
+        guard let sessions = exchange.target?.policy.sessions, let balancer = exchange.balancing.balancer else {
+            return
+        }
         let now = exchange.worker.now
         // The instance's own, wherever a stage behind the choice has sent the request.
-        let address = subset.set.endpoints[exchange.balancing.index].description
+        let address = balancer.set.endpoints[exchange.balancing.index].description
         // A failure is counted where failures are.
         if exchange.attempt.isFailure || exchange.attempt.isUnseen { return }
         let id = Self.idOfResponse(exchange) ?? exchange.balancing.session

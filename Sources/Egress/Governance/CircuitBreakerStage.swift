@@ -44,8 +44,8 @@ struct CircuitBreakerStage: Stage {
     }
 
     private static func instanceCircuit(_ exchange: borrowing Exchange, _ policy: ServicePolicy) -> Circuit {
-        guard let subset = exchange.balancing.subset else { return policy.circuit }
-        let load = subset.loads[exchange.balancing.index]
+        guard let balancer = exchange.balancing.balancer else { return policy.circuit }
+        let load = balancer.loads[exchange.balancing.index]
         if let circuit = load.circuit, load.circuits === policy.circuits { return circuit }
         let circuit = policy.circuits.circuit(of: load.endpoint)
         load.circuit = circuit

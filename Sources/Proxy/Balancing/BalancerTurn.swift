@@ -3,7 +3,7 @@
 
 import Common
 
-/// What balancing among the instances of a subset goes on from when these, or what governs them, are others.
+/// What balancing among the endpoints of a cluster goes on from when these, or what governs them, are others.
 package struct BalancerTurn {
     /// Whose turn it is.
     var next: RoundRobin

@@ -8,7 +8,7 @@ import TLS
 extension ConnectionPool {
     /// What the connection of a driver to `endpoint` is shared by.
     func group(of endpoint: Endpoint, _ driver: ExchangeDriver) -> Group {
-        if let scope = driver.exchange.balancing.subset?.scope { return self.group(of: endpoint, driver, scope) }
+        if let scope = driver.exchange.balancing.balancer?.scope { return self.group(of: endpoint, driver, scope) }
         let hasTLS = driver.exchange.direction == .outgoing && !driver.exchange.worker.tls.all.isEmpty
         if let group = self.recentGroups[endpoint], group.endpoint === endpoint,
             group.key.service == (hasTLS ? driver.exchange.instanceService : nil)

@@ -329,7 +329,7 @@ package final class ConnectionPool {
     /// What a driver's connection obeys: the wait for the address of a host takes part of the time to connect.
     static func settings(of driver: ExchangeDriver) -> ProxySettings {
         var settings = driver.settings
-        if let limit = driver.exchange.balancing.subset?.connectLimit { settings.connect = limit }
+        if let limit = driver.exchange.balancing.balancer?.connectLimit { settings.connect = limit }
         let isFirst = driver.exchange.attempts == 1
         guard isFirst, driver.exchange.chain == .external, driver.exchange.awaitsUntil != nil else { return settings }
         let waited = driver.worker.now - driver.exchange.startedAt

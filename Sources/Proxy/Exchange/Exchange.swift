@@ -167,7 +167,7 @@ package struct Exchange: ~Copyable {
     package var service: Service? { self.target?.service }
 
     /// The service whose instance was chosen, which a route may have led to: its TLS settings hold.
-    var instanceService: String? { self.balancing.subset?.foreign?.name ?? self.service?.name }
+    var instanceService: String? { self.balancing.balancer?.foreign?.name ?? self.service?.name }
 
     /// When it is sent again: as its route says, or else its virtual host.
     package var retryPolicy: RetryPolicy? { self.effect?.action.retry?.policy ?? self.target?.policy.retry }

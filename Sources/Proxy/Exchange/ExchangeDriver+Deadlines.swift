@@ -178,7 +178,7 @@ extension ExchangeDriver {
 
     /// No connection became free in time, or one too late to be made: nobody is to blame for it but the limit.
     private func crowdedOut() {
-        let name = self.exchange.balancing.subset?.cluster?.name ?? ""
+        let name = self.exchange.balancing.balancer?.cluster?.name ?? ""
         self.letGo(.late)
         self.exchange.attempt.isCrowdedOut = true
         self.attemptFailed(ProxyError(.bulkheadFull, "no connection of cluster \(name) became free in time"))

@@ -6,10 +6,10 @@ package import NIOCore
 
 /// What the balancing stage keeps of a request from one attempt to the next.
 package struct BalancingState {
-    /// The instance that was chosen: an index into those of the subset.
+    /// The instance that was chosen: an index into the endpoints of the cluster.
     package var index = 0
     /// Where it was chosen.
-    package var subset: EndpointSubset?
+    package var balancer: ClusterBalancer?
     /// When it was.
     package var chosenAt = NIODeadline.uptimeNanoseconds(0)
     /// Whether the instance's load counts this request.

@@ -26,7 +26,7 @@ package final class ServiceState {
     /// One for each route that has several targets.
     private var splits: [WeightedSplit?]
     /// The default endpoints, then those of the clusters of the routes; first those of HTTP, then the same of gRPC.
-    private var clusters: [EndpointSubset?]
+    private var clusters: [ClusterBalancer?]
     /// Where each of these begins when it is made.
     private var turns: [BalancerTurn]
     /// What the endpoints of other services were taken from; `nil` where there are none.
@@ -72,7 +72,7 @@ package final class ServiceState {
     ///
     /// - Parameter index: 0 for the default endpoints, else one more than that of the cluster of the routes.
     /// - Parameter isGRPC: Whether the endpoints must speak gRPC.
-    package func cluster(_ index: Int, isGRPC: Bool, _ worker: Worker) -> EndpointSubset {
+    package func cluster(_ index: Int, isGRPC: Bool, _ worker: Worker) -> ClusterBalancer {
         if let directory = self.directory, directory !== worker.directory { self.lookElsewhere(worker) }
         let place = isGRPC ? index &+ self.clusters.count / 2 : index
         return self.clusters[place] ?? self.makeCluster(index, isGRPC, at: place, worker)
@@ -96,7 +96,7 @@ package final class ServiceState {
         }
     }
 
-    private func makeCluster(_ index: Int, _ isGRPC: Bool, at place: Int, _ worker: Worker) -> EndpointSubset {
+    private func makeCluster(_ index: Int, _ isGRPC: Bool, at place: Int, _ worker: Worker) -> ClusterBalancer {
         let cluster = index == 0 ? nil : self.policy.host?.clusters[index - 1]
         let directory = worker.directory
         let (owner, set) = worker.governance.endpoints(
@@ -112,7 +112,7 @@ package final class ServiceState {
         let loads = set.endpoints.map { self.load(of: $0, worker.index) }
         var balancing = self.policy.balancing
         if let strategy = cluster?.settings?.strategy { balancing.strategy = strategy }
-        let made = EndpointSubset(
+        let made = ClusterBalancer(
             set, of: cluster, owner === self.service ? nil : owner, near: self.rules.governance.region, balancing,
             counters: counters,
             tickets: index == 0 ? nil : self.policy.tickets[index - 1], tls: worker.tls, turn: self.turns[place],
@@ -132,7 +132,7 @@ package final class ServiceState {
         return loads
     }
 
-    /// The same for all subsets that an endpoint is in.
+    /// The same for every cluster that an endpoint is in.
     private func load(of endpoint: Endpoint, _ loop: Int) -> EndpointLoad {
         if let load = self.loads[ObjectIdentifier(endpoint)] { return load }
         let load = EndpointLoad(endpoint, endpoint.traffic.shard(of: loop))

@@ -135,7 +135,7 @@ extension ExchangeRecord {
             attempts: exchange.attempts, requestBytes: exchange.requestBytes,
             responseBytes: exchange.responseBytes, startedAt: exchange.startedAt,
             duration: exchange.worker.now - exchange.startedAt, trace: exchange.trace,
-            service: exchange.target?.service, endpoints: exchange.balancing.subset?.set,
+            service: exchange.target?.service, endpoints: exchange.balancing.balancer?.set,
             endpoint: exchange.endpoint, caller: exchange.source?.service, peer: exchange.peer, text: start,
             methodLength: method, targetLength: target, hostLength: host)
     }

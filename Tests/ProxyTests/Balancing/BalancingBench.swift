@@ -65,7 +65,7 @@ final class BalancingBench {
     }
 
     /// The default endpoints of a service.
-    func subset(_ name: String = "cart") throws -> EndpointSubset {
+    func balancer(_ name: String = "cart") throws -> ClusterBalancer {
         try self.state(name).cluster(0, isGRPC: false, self.worker)
     }
 

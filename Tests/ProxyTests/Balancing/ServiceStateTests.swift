@@ -16,11 +16,11 @@ import Testing
         }
         let bench = try BalancingBench(services(3))
         for count in 4...6 {
-            let before = try names.map { try bench.subset($0).loads[0] }
+            let before = try names.map { try bench.balancer($0).loads[0] }
             let budgets = try names.map { try bench.state($0).budget }
             try bench.publish(services(count))
             for (index, name) in names.enumerated() {
-                #expect(try bench.subset(name).loads[0] === before[index], "\(name)")
+                #expect(try bench.balancer(name).loads[0] === before[index], "\(name)")
                 #expect(try bench.state(name).budget === budgets[index], "\(name)")
             }
         }
@@ -47,10 +47,10 @@ import Testing
     @Test("instances that are gone are forgotten; those that stay keep their load")
     func churn() throws {
         let bench = try BalancingBench(["cart": BalancingBench.endpoints(3)])
-        let first = try bench.subset().loads[0]
+        let first = try bench.balancer().loads[0]
         for round in 0..<50 {
             try bench.publish(["cart": BalancingBench.endpoints(1) + BalancingBench.endpoints(2, from: 3 + 2 * round)])
-            #expect(try bench.subset().loads[0] === first)
+            #expect(try bench.balancer().loads[0] === first)
             #expect(try bench.state().loadCount == 3)
         }
     }
@@ -106,8 +106,8 @@ import Testing
     func turn() throws {
         let bench = try BalancingBench(["cart": BalancingBench.endpoints(2)])
         func pick() throws -> Int? {
-            let subset = try bench.subset()
-            return subset.pick(hash: nil, at: bench.worker.now, using: &bench.worker.random) { _ in true }
+            let balancer = try bench.balancer()
+            return balancer.pick(hash: nil, at: bench.worker.now, using: &bench.worker.random) { _ in true }
         }
         let first = try pick()
         try bench.publish(["cart": BalancingBench.endpoints(2), "orders": BalancingBench.endpoints(1)])
@@ -122,12 +122,12 @@ import Testing
     func speeds() throws {
         let values = ["cse.loadbalance.strategy.name": "WeightedResponse"]
         let bench = try BalancingBench(["cart": BalancingBench.endpoints(3)], values)
-        let subset = try bench.subset()
-        for index in 0..<3 { subset.observe(.milliseconds(index == 2 ? 1 : 50), of: index, at: bench.worker.now) }
+        let balancer = try bench.balancer()
+        for index in 0..<3 { balancer.observe(.milliseconds(index == 2 ? 1 : 50), of: index, at: bench.worker.now) }
         func favourite() throws -> Int? {
-            let subset = try bench.subset()
+            let balancer = try bench.balancer()
             return tally(4, picks: 1_000) {
-                subset.pick(hash: nil, at: bench.worker.now, using: &bench.worker.random) { _ in true }
+                balancer.pick(hash: nil, at: bench.worker.now, using: &bench.worker.random) { _ in true }
             }.firstIndex { $0 > 600 }
         }
         #expect(try favourite() == nil)

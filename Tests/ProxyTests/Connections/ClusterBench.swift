@@ -70,11 +70,11 @@ final class ClusterBench {
             guard let host else { return .reject(ProxyError(.internal, "no host")) }
             let path = exchange.requestHeaders.string(in: exchange.request.path)
             let target = exchange.worker.state(of: host)
-            let subset = target.cluster(1, isGRPC: false, exchange.worker)
+            let balancer = target.cluster(1, isGRPC: false, exchange.worker)
             exchange.target = target
-            exchange.balancing.subset = subset
+            exchange.balancing.balancer = balancer
             exchange.balancing.index = (path.dropFirst().prefix(1).first?.wholeNumberValue ?? 1) - 1
-            exchange.endpoint = subset.set.endpoints[exchange.balancing.index]
+            exchange.endpoint = balancer.set.endpoints[exchange.balancing.index]
             return .proceed
         }
     }

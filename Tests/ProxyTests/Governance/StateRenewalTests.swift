@@ -13,13 +13,13 @@ import Testing
         var parts: [(name: String, object: AnyObject?)]
 
         init(_ bench: BalancingBench) throws {
-            let (state, subset) = (try bench.state(), try bench.subset())
+            let (state, balancer) = (try bench.state(), try bench.balancer())
             let policy = state.policy
-            let endpoint = subset.set.endpoints[0]
+            let endpoint = balancer.set.endpoints[0]
             self.parts = [
                 ("limiter", policy.limiter), ("circuit", policy.circuit), ("sessions", policy.sessions),
                 ("instance circuit", policy.circuits.circuit(of: endpoint)), ("health", endpoint.health),
-                ("load and latency", subset.loads[0]), ("retry budget", state.budget),
+                ("load and latency", balancer.loads[0]), ("retry budget", state.budget),
             ]
         }
 
@@ -71,7 +71,7 @@ import Testing
             ["cart": BalancingBench.endpoints(1)], ["cse.loadbalance.strategy.name": "SessionStickiness"])
         let before = try Kept(bench)
         try bench.publish(["cart": BalancingBench.endpoints(1, from: 2)])
-        _ = try bench.subset()
+        _ = try bench.balancer()
         try bench.publish(["cart": BalancingBench.endpoints(1)])
         #expect(before.renewed(in: try Kept(bench)) == ["health", "load and latency"])
     }
@@ -81,7 +81,7 @@ import Testing
         let key = "cse.isolation.Consumer.cart.maxConcurrentRequests"
         let bench = try BalancingBench(["cart": BalancingBench.endpoints(1)], [key: "2"])
         let circuits = try { policy in
-            [policy.circuit, policy.circuits.circuit(of: try bench.subset().set.endpoints[0])]
+            [policy.circuit, policy.circuits.circuit(of: try bench.balancer().set.endpoints[0])]
         }(
             try bench.state().policy)
         #expect(circuits.allSatisfy { $0.take() && $0.take() && !$0.take() })

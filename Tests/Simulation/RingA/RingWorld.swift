@@ -56,7 +56,7 @@ final class RingWorld: @unchecked Sendable {
     var connections: [FakeConnection] = []
     var shared: [FakeShared] = []
     var drivers: [ObjectIdentifier: ExchangeDriver] = [:]
-    private(set) var subsets: [ObjectIdentifier: EndpointSubset] = [:]
+    private(set) var balancers: [ObjectIdentifier: ClusterBalancer] = [:]
     /// Of clusters that limit something.
     private(set) var tickets: [ObjectIdentifier: ClusterTickets] = [:]
     private var names = 0
@@ -101,7 +101,7 @@ final class RingWorld: @unchecked Sendable {
         self.outgoing = .none
         self.incoming = .none
         self.tunnels = .none
-        self.subsets = [:]
+        self.balancers = [:]
         self.tickets = [:]
         self.mirrors = [:]
         self.drained = nil
@@ -340,17 +340,17 @@ final class RingWorld: @unchecked Sendable {
         call.entered += 1
         call.movedAt = self.loop.now
         call.limit = exchange.timeout ?? call.plan.settings.firstByte
-        guard let subset = exchange.balancing.subset else { return }
-        self.subsets[ObjectIdentifier(subset)] = subset
-        if let tickets = subset.tickets { self.tickets[ObjectIdentifier(tickets)] = tickets }
+        guard let balancer = exchange.balancing.balancer else { return }
+        self.balancers[ObjectIdentifier(balancer)] = balancer
+        if let tickets = balancer.tickets { self.tickets[ObjectIdentifier(tickets)] = tickets }
     }
 
     /// The balancing stage has let a copy through.
     func enteredMirror(_ exchange: inout Exchange) {
         self.mirrorTries += 1
-        guard let subset = exchange.balancing.subset else { return }
-        self.subsets[ObjectIdentifier(subset)] = subset
-        if let tickets = subset.tickets { self.tickets[ObjectIdentifier(tickets)] = tickets }
+        guard let balancer = exchange.balancing.balancer else { return }
+        self.balancers[ObjectIdentifier(balancer)] = balancer
+        if let tickets = balancer.tickets { self.tickets[ObjectIdentifier(tickets)] = tickets }
     }
 
     func finished(_ exchange: inout Exchange) {

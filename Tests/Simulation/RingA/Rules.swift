@@ -180,8 +180,8 @@ extension RingWorld {
         if self.worker.deadlines.count != self.drivers.count {
             throw Violation("leak", "\(self.worker.deadlines.count) deadlines of \(self.drivers.count) drivers")
         }
-        for subset in self.subsets.values {
-            for load in subset.loads where load.outstanding != 0 {
+        for balancer in self.balancers.values {
+            for load in balancer.loads where load.outstanding != 0 {
                 throw Violation("leak", "\(load.endpoint) has \(load.outstanding) requests, and there are none")
             }
         }

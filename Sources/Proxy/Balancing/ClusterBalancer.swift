@@ -6,7 +6,7 @@ package import NIOCore
 import TLS
 
 /// Endpoints that are interchangeable for one request, and what one event loop needs to choose among them.
-package final class EndpointSubset {
+package final class ClusterBalancer {
     /// The endpoints.
     package let set: EndpointSet
     /// How to choose.
@@ -132,7 +132,7 @@ package final class EndpointSubset {
         return self.made != nil || ring.interim != nil ? nil : ring.whenMade(on: loop)
     }
 
-    /// What a subset that takes the place of this one begins with.
+    /// What a balancer that takes the place of this one begins with.
     var turn: BalancerTurn {
         var turn = BalancerTurn(self.next)
         if self.policy.strategy == .weightedResponse { turn.speeds = self.speeds }

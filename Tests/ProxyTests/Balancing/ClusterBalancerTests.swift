@@ -6,24 +6,24 @@ import Testing
 
 @testable import Proxy
 
-@Suite struct EndpointSubsetTests {
+@Suite struct ClusterBalancerTests {
     private static let key = "cse.loadbalance.strategy.name"
     private static let picks = 4_000
 
     /// How often each instance was picked while some may not be.
     private func shares(
         _ strategy: BalancingPolicy.Strategy, of count: Int, without excluded: Set<Int>,
-        prepare: (BalancingBench, EndpointSubset) -> Void = { _, _ in }
+        prepare: (BalancingBench, ClusterBalancer) -> Void = { _, _ in }
     ) throws -> [Int] {
         let bench = try BalancingBench(
             ["cart": BalancingBench.endpoints(count)],
             [Self.key: strategy.rawValue, "cse.loadbalance.RingHash.header": "x-user"])
-        let subset = try bench.subset()
-        prepare(bench, subset)
+        let balancer = try bench.balancer()
+        prepare(bench, balancer)
         var random = FastRandom(seed: 7)
         return tally(count, picks: Self.picks) {
-            subset.pick(hash: random.next(), at: bench.worker.now, using: &random) { endpoint in
-                !excluded.contains { subset.set.endpoints[$0] === endpoint }
+            balancer.pick(hash: random.next(), at: bench.worker.now, using: &random) { endpoint in
+                !excluded.contains { balancer.set.endpoints[$0] === endpoint }
             }
         }
     }
@@ -52,18 +52,18 @@ import Testing
             let bench = try BalancingBench(
                 ["cart": BalancingBench.endpoints(4)],
                 [Self.key: strategy.rawValue, "cse.loadbalance.RingHash.header": "x-user"])
-            let subset = try bench.subset()
-            for index in withheld { subset.set.endpoints[index].health.set(index == 0 ? .disabled : .draining) }
+            let balancer = try bench.balancer()
+            for index in withheld { balancer.set.endpoints[index].health.set(index == 0 ? .disabled : .draining) }
             let settings = OutlierSettings(consecutiveErrors: 1)
             for index in ejected {
-                _ = subset.set.endpoints[index].health.failed(.response, at: bench.worker.now, settings: settings) {
+                _ = balancer.set.endpoints[index].health.failed(.response, at: bench.worker.now, settings: settings) {
                     true
                 }
             }
             var random = FastRandom(seed: 7)
             var counts = [Int](repeating: 0, count: 5)
             for _ in 0..<Self.picks {
-                let index = subset.pick(hash: random.next(), at: bench.worker.now, using: &random) {
+                let index = balancer.pick(hash: random.next(), at: bench.worker.now, using: &random) {
                     !$0.health.isEjected(at: bench.worker.now)
                 }
                 counts[index ?? 4] += 1
@@ -81,14 +81,14 @@ import Testing
     @Test("what is withheld does not count where shares of endpoints may be ejected")
     func cap() throws {
         let bench = try BalancingBench(["cart": BalancingBench.endpoints(4)], [:])
-        let subset = try bench.subset()
+        let balancer = try bench.balancer()
         let now = bench.worker.now
-        #expect(subset.mayEject(at: now, maxPercent: 25) && subset.availableCount == 4)
-        for index in 0..<2 { subset.set.endpoints[index].health.set(.disabled) }
-        #expect(!subset.mayEject(at: now, maxPercent: 25) && subset.mayEject(at: now, maxPercent: 50))
-        #expect(subset.availableCount == 2)
-        subset.set.endpoints[2].health.set(.draining)
-        #expect(!subset.mayEject(at: now, maxPercent: 100), "never the last one")
+        #expect(balancer.mayEject(at: now, maxPercent: 25) && balancer.availableCount == 4)
+        for index in 0..<2 { balancer.set.endpoints[index].health.set(.disabled) }
+        #expect(!balancer.mayEject(at: now, maxPercent: 25) && balancer.mayEject(at: now, maxPercent: 50))
+        #expect(balancer.availableCount == 2)
+        balancer.set.endpoints[2].health.set(.draining)
+        #expect(!balancer.mayEject(at: now, maxPercent: 100), "never the last one")
     }
 
     @Test("on the ring, what an ejected instance had goes to several, and nothing else moves")
@@ -103,9 +103,9 @@ import Testing
 
     @Test("whoever answers fastest by far does not hand its share to one other when it is ejected")
     func fastest() throws {
-        let shares = try self.shares(.weightedResponse, of: 4, without: [1]) { bench, subset in
+        let shares = try self.shares(.weightedResponse, of: 4, without: [1]) { bench, balancer in
             for index in 0..<4 {
-                subset.observe(.milliseconds(index == 1 ? 1 : 50), of: index, at: bench.worker.now)
+                balancer.observe(.milliseconds(index == 1 ? 1 : 50), of: index, at: bench.worker.now)
             }
             bench.advance(.seconds(31))
         }
