@@ -12,6 +12,7 @@ import pytest
 
 import harness
 import istio  # noqa: F401  finds the control plane for tests
+from browser import Browser
 from controlplane import scenario
 from controlplane.backends import Backends
 from controlplane.server import ControlPlane, Log
@@ -329,3 +330,62 @@ def test_clusters_of_istio(form):
                     post(sidecar, action="enable", service="istioserver", instance=there[name])
                 eventually(lambda: set(sidecar.shares("istioserver:8080", 40)) == set(NAMES), "not all are back")
             assert plane.log.violations == []
+
+
+# -- on the page -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(world):
+    """The panel of cart with its operations, in a browser."""
+    world.many(6)
+    browser = Browser()
+    try:
+        browser.open(f"http://127.0.0.1:{world.sidecar.admin}/#/service/cart")
+        eventually(lambda: browser.text("#detail-title") == "cart", lambda: browser.text("body"), seconds=10)
+        browser.click("#operations summary")
+        eventually(
+            lambda: browser.text("#operate-instances").count("Disable") == 3, lambda: browser.text("#operations")
+        )
+        yield browser
+    finally:
+        browser.stop()
+
+
+def press(page, instance, words):
+    page.click(f"#operate-instances button[aria-label='{words} rest://{address(instance)}']")
+
+
+def said(page, words):
+    eventually(lambda: words in page.text("#operation-said"), lambda: page.text("#operations"))
+
+
+def test_by_the_page(world, page):
+    """With the token alone, which is kept nowhere; what the sidecar says is shown as it is."""
+    one, two, three = world.carts
+    press(page, one, "Drain")
+    said(page, "send the token: Authorization: Bearer <mesher.admin.token>")
+    page.run(
+        "(() => { const box = document.querySelector('#token'); box.value = 't0p';"
+        " box.dispatchEvent(new Event('input')); })()"
+    )
+    press(page, one, "Drain")
+    said(page, "done")
+    assert set(world.many(20)) == {"two", "three"}
+    eventually(lambda: "draining by hand" in page.text("#instances"), lambda: page.text("#instances"))
+    assert page.text("#instances caption") == "3 instances, 0 ejected, 1 held back by hand"
+    assert "2 of 3" in page.text("#nodes")
+    press(page, two, "Disable")
+    eventually(lambda: "disabled by hand" in page.text("#instances"), lambda: page.text("#instances"))
+    press(page, three, "Disable")
+    said(page, "no instance of cart is left")
+    press(page, three, "Enable")
+    eventually(lambda: set(world.many(6)) == {"three"}, "not enabled")
+    page.click("#operate-service button")
+    said(page, "Reset the circuit: done")
+    # What was said is said of one service.
+    page.run("location.hash = '#/service/stock'")
+    eventually(lambda: page.text("#operation-said") == "", lambda: page.text("#operation-said"))
+    # In memory, and nowhere else.
+    everywhere = "[location.href, document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)].join()"
+    assert "t0p" not in page.run(everywhere)

@@ -295,89 +295,18 @@ def test_an_endpoint_is_told_once(page, world):
     assert all(sum(each.count(f":{port}") for port in ports) == 1 for each in page.run(cells)), page.run(cells)
 
 
-# -- operations -------------------------------------------------------------------------------------------------------
-
-STUB = """
-(() => {
-  window.calls = [];
-  const real = window.fetch;
-  window.fetch = async (url, options = {}) => {
-    if (!String(url).includes('/operations')) return real(url, options);
-    calls.push([options.method, options.headers.Authorization || '', options.body ? JSON.parse(options.body) : null]);
-    const [status, body] = window.reply(options);
-    return new Response(JSON.stringify(body), { status });
-  };
-})()
-"""
+# -- operations: with a token, test_operations has them ----------------------------------------------------------------
 
 
-@pytest.fixture
-def operations(page):
-    """The panel of cart, with an API behind it that does nothing."""
-    page.run(STUB)
-    page.run(
-        "window.reply = options => options.headers.Authorization === 'Bearer t0p' ? [200, {}]"
-        " : [401, { error: 'send the token: Authorization: Bearer <mesher.admin.token>' }]"
-    )
+def test_without_a_token_in_the_configuration_nothing_is_offered(page):
     page.click("#service-rows button", "cart")
     titled(page, "cart")
-    return page
-
-
-def test_an_instance_is_drained_by_hand(operations, world):
-    page, port = operations, world.services["cart"][0].port
     page.click("#operations summary")
-    buttons = lambda: page.run("document.querySelectorAll('#operate-instances button').length")  # noqa: E731
-    eventually(lambda: buttons() == 8, lambda: f"{buttons()} buttons")
-    drain = f"#operate-instances button[aria-label='Drain rest://127.0.0.1:{port}']"
-    page.click(drain)
-    eventually(lambda: "send the token" in page.text("#operation-said"), lambda: page.text("#operation-said"))
-    page.run(
-        "(() => { const box = document.querySelector('#token'); box.value = 't0p';"
-        " box.dispatchEvent(new Event('input')); })()"
-    )
-    page.click(drain)
-    eventually(lambda: "done" in page.text("#operation-said"), lambda: page.text("#operation-said"))
-    method, token, body = page.run("calls.at(-1)")
-    assert (method, token) == ("POST", "Bearer t0p")
-    assert body == {"action": "drain", "service": "cart", "instance": f"127.0.0.1:{port}"}
-    page.run("window.reply = () => [200, { warning: 'no instance of cart is left' }]")
-    page.click(drain.replace("Drain", "Disable"))
-    eventually(lambda: "no instance of cart is left" in page.text("#operation-said"), "the warning is not shown")
+    eventually(lambda: page.text("#operate-service"), "no buttons")
     page.click("#operate-service button")
-    eventually(lambda: page.run("calls.at(-1)[2]") == {"action": "reset-circuit", "service": "cart"}, "not asked")
-    # What was said is said of one service.
-    page.click("#service-rows button", "stock")
-    assert page.text("#operation-said") == ""
-    # In memory, and nowhere else.
-    everywhere = "[location.href, document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)].join()"
-    assert "t0p" not in page.run(everywhere)
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_without_a_token_in_the_configuration_nothing_is_offered(operations, method):
-    """Whichever answer says so first."""
     said = "nothing can be changed here: mesher.admin.token is not set"
-    refused = f"[403, {{ error: {json.dumps(said)} }}]"
-    operations.run(f"window.reply = options => options.method === '{method}' ? {refused} : [200, {{}}]")
-    operations.click("#operations summary")
-    if method == "POST":
-        eventually(lambda: operations.text("#operate-service"), "no buttons")
-        operations.click("#operate-service button")
-    eventually(lambda: said in operations.text("#operation-said"), lambda: operations.text("#operations"))
-    assert operations.run("document.querySelector('#operate').checkVisibility()") is False
-
-
-def test_an_instance_that_is_held_back_by_hand(operations):
-    """Its state says so, and it does not count as able to take calls."""
-    operations.run(
-        "(() => { const one = JSON.parse(JSON.stringify(state.doc));"
-        " one.services.find(s => s.name === 'cart').instances[0].operator = 'draining';"
-        " document.querySelector('#pause').click(); state.doc = one; render(); })()"
-    )
-    assert "draining by hand" in operations.text("#instances")
-    assert operations.text("#instances caption") == "2 instances, 0 ejected, 1 held back by hand"
-    assert "1 of 2" in operations.text("#nodes")
+    eventually(lambda: said in page.text("#operation-said"), lambda: page.text("#operations"))
+    assert page.run("document.querySelector('#operate').checkVisibility()") is False
 
 
 def test_nothing_is_asked_elsewhere(page, world):

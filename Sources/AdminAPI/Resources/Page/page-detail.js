@@ -30,7 +30,7 @@ function drawSelf(d) {
   const add = (what, words, tone, name, open = by => choose('service', name, by)) =>
     wrong.push({ what, words, tone, name, open });
   if (!d.self.ready && !d.self.draining) add('Sidecar', 'not ready: ' + d.self.missing.join(', '), 'bad');
-  if (d.self.draining) add('Sidecar', 'draining, about to stop', 'warn');
+  if (d.self.draining) add('Sidecar', 'draining: out of service', 'warn');
   if (loadTone(d.process)) add('Memory', 'overload is ' + d.process.overload, loadTone(d.process));
   if (d.registry && !d.registry.reachable) add('Registry', d.registry.error || 'unreachable', 'bad');
   if (d.controlPlane && !d.controlPlane.connected) add('Control plane', d.controlPlane.error || 'unreachable', 'bad');
