@@ -65,6 +65,16 @@ struct AccessLog {
         out.append("ms\n")
     }
 
+    private static func write(_ flags: ResponseFlags, _ out: inout OutputRawSpan) {
+        var isFirst = true
+        for name in ResponseFlags.names where flags.contains(name.flag) {
+            out.append(isFirst ? ",\"flags\":\"" : ",")
+            out.append(name.short.rawSpan)
+            isFirst = false
+        }
+        if !isFirst { out.append(UInt8.quote) }
+    }
+
     private static func escape(_ bytes: RawSpan, orDash: Bool, _ out: inout OutputRawSpan) {
         if bytes.isEmpty {
             if orDash { out.append(UInt8(ascii: "-")) }
@@ -133,13 +143,8 @@ struct AccessLog {
             out.append(",\"reason\":")
             out.quoted(reason.rawValue)
         }
-        var hasFlags = false
-        for name in ResponseFlags.names where record.flags.contains(name.flag) {
-            out.append(hasFlags ? "," : ",\"flags\":\"")
-            out.append(name.short.rawSpan)
-            hasFlags = true
-        }
-        if hasFlags { out.append(UInt8.quote) }
+        // Few have any, and the table of names is long.
+        if !record.flags.isEmpty { Self.write(record.flags, &out) }
         if let trace = record.trace {
             out.append(",\"traceId\":")
             out.traceID(trace, isShort: false)

@@ -113,6 +113,7 @@ package struct ResponseFlags: OptionSet, Sendable, Hashable {
 
     /// Hands on the names of those that are set, commas between them; a dash where none is.
     package func write(isLong: Bool, _ append: (String) -> Void) {
+        if self.isEmpty { return append("-") }
         var isFirst = true
         for name in Self.names where self.contains(name.flag) {
             if !isFirst { append(",") }

@@ -213,7 +213,7 @@ package final class RouteMatcher: Sendable {
         var found = InlineArray<16, Int>(repeating: Self.unsearched)
         var draw = -1
         let path = self.hasPaths ? Self.path(of: head, block) : Path(end: 0, start: 0)
-        var position = self.candidate(from: 0, path, head, block)
+        var position = self.hasPaths ? self.candidate(from: 0, path, head, block) : 0
         while position < self.entries.count {
             let entry = self.entries[position]
             if entry.isFlat {
@@ -227,7 +227,8 @@ package final class RouteMatcher: Sendable {
             {
                 return entry.route
             }
-            position = self.candidate(from: position &+ 1, path, head, block)
+            position &+= 1
+            if self.hasPaths { position = self.candidate(from: position, path, head, block) }
         }
         return nil
     }
@@ -250,11 +251,12 @@ package final class RouteMatcher: Sendable {
     }
 
     /// The next entry whose screen the path passes; the count of entries when there is none.
-    @inline(__always)
+    ///
+    /// Not inlined: where no route asks for a path, the search stays short.
+    @inline(never)
     private func candidate(
         from first: Int, _ path: Path, _ head: RequestHead, _ block: borrowing HeaderBlock
     ) -> Int {
-        guard self.hasPaths else { return first }
         let count = max(path.end, 1)
         return block.withBytes(in: head.path) { target in
             var position = first
