@@ -34,6 +34,8 @@ package struct Decision: Sendable {
         case invalidAnnotation = "invalid_annotation"
         /// A volume of the pod has the name of one of the sidecar's.
         case volumeClash = "volume_clash"
+        /// More than ``PodPatch/longest`` would be added to it.
+        case patchTooLong = "patch_too_long"
 
         /// The number of the rule, in the order in which they are asked.
         package var rule: Int {
@@ -44,7 +46,7 @@ package struct Decision: Sendable {
             case .excludedNamespace: 4
             case .hostNetwork: 5
             case .windows: 6
-            case .asked, .invalidAnnotation, .volumeClash: 7
+            case .asked, .invalidAnnotation, .volumeClash, .patchTooLong: 7
             }
         }
     }

@@ -61,6 +61,15 @@ package struct InjectionPolicy: Sendable {
     package func decide(
         _ pod: Pod, namespace: String, occasion: Occasion = .admission, workload: String? = nil
     ) -> Decision {
+        let decision = self.unbounded(pod, namespace, occasion, workload)
+        guard decision.patch.isTooLong else { return decision }
+        return Self.denied(
+            .patchTooLong,
+            "more than \(PodPatch.longest) bytes would be added to this pod; shorten \(Wish.noProxy.key), or name fewer "
+                + "containers in \(Wish.proxyEnv.key)")
+    }
+
+    private func unbounded(_ pod: Pod, _ namespace: String, _ occasion: Occasion, _ workload: String?) -> Decision {
         if let refusal = self.unasked(pod, occasion) { return refusal }
         let wishes = Wishes(pod, allowsImage: self.template.settings.allowsImage)
         if let present = self.present(pod, wishes) { return present }

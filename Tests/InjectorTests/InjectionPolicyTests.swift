@@ -75,7 +75,7 @@ struct RuleCase: Sendable, CustomTestStringConvertible {
 
     @Test("rules have the numbers that the documentation lists")
     func numbers() {
-        #expect(Decision.Reason.allCases.map(\.rule) == [1, 2, 3, 3, 4, 5, 6, 7, 7, 7])
+        #expect(Decision.Reason.allCases.map(\.rule) == [1, 2, 3, 3, 4, 5, 6, 7, 7, 7, 7])
     }
 
     @Test("a command injects what does not object")
@@ -97,6 +97,7 @@ struct RuleCase: Sendable, CustomTestStringConvertible {
         ("serviceName", "a b", "\"a b\" is no name of a service"), ("image", "a b", "\"a b\" is no name of an image"),
         ("logLevel", "LOUD", "\"LOUD\" is no level; write one of DEBUG, INFO, WARN, ERROR, FATAL"),
         ("noProxy", "a b", "\"a b\" is no host"),
+        ("noProxy", String(repeating: "a,", count: 2_049), "it is longer than 4096 bytes; shorten it"),
     ]
 
     @Test("a value that makes no sense is refused, with the whole key", arguments: Self.invalid)
@@ -119,6 +120,19 @@ struct RuleCase: Sendable, CustomTestStringConvertible {
         let policy = try testPolicy(settings: "allowImageOverride: no")
         #expect(try Injected(image, policy: policy).decision.result == .denied)
         #expect(try Injected(image).sidecar?["image"] as? String == "evil:1")
+    }
+
+    @Test("what would be added is bounded, whoever asks for it")
+    func bounded() throws {
+        func sample(_ count: Int) -> SamplePod {
+            let hosts = [Wish.noProxy.key: String(repeating: "a", count: 4_000), Wish.proxyEnv.key: "yes"]
+            return SamplePod(
+                annotations: hosts, spec: ["containers": (0..<count).map { ["name": "c\($0)", "image": "app:1"] }])
+        }
+        #expect(try Injected(sample(20)).decision.result == .injected)
+        let decision = try Injected(sample(40)).decision
+        #expect(decision.result == .denied && decision.reason == .patchTooLong && decision.patch.operations.isEmpty)
+        #expect(decision.message.hasPrefix("more than 262144 bytes would be added to this pod"))
     }
 
     @Test("a mistake in an annotation of a pod that is left alone denies nothing")

@@ -30,6 +30,7 @@ package struct ServicePorts: Sendable, Equatable {
             throw ConfigMistake("[\(text)] is invalid", remedy: "separate them by a comma: \(list)")
         }
         var ports: [Port] = []
+        var names: Set<String> = []
         for item in text.split(separator: ",", omittingEmptySubsequences: false).map(\.trimmed) where !item.isEmpty {
             let parts = item.split(separator: ":", omittingEmptySubsequences: false).map(\.trimmed)
             guard parts.count == 2, let port = UInt16(parts[1]), port > 0, Self.isName(parts[0]) else {
@@ -37,7 +38,7 @@ package struct ServicePorts: Sendable, Equatable {
             }
             let written = parts[0].lowercased()
             let name = Self.aliases[written] ?? written
-            guard !ports.contains(where: { $0.name == name }) else {
+            guard names.insert(name).inserted else {
                 throw ConfigMistake(
                     "[\(item)] is invalid: \(name) has a port already", remedy: "name each protocol once")
             }

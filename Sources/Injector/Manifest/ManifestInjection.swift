@@ -265,7 +265,7 @@ package struct ManifestInjection: Sendable {
         case .excludedNamespace: "its namespace gets no sidecars"
         case .hostNetwork: "hostNetwork"
         case .windows: "Windows"
-        case .notAPod, .asked, .invalidAnnotation, .volumeClash: ""
+        case .notAPod, .asked, .invalidAnnotation, .volumeClash, .patchTooLong: ""
         }
     }
 

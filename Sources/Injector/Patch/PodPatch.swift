@@ -20,6 +20,14 @@ package struct PodPatch: Sendable {
     package private(set) var operations: [Operation] = []
     private var made: Set<String> = []
 
+    /// Bytes of a document at most.
+    ///
+    /// Far more than a sidecar needs; and as many answers as there may be clients fit into the memory of the injector.
+    package static let longest = 256 << 10
+    private var length = 0
+    /// Whether it would be longer than ``longest``: then it lacks what was added last.
+    package var isTooLong: Bool { self.length > Self.longest }
+
     /// Nothing.
     package init() {}
 
@@ -37,6 +45,8 @@ package struct PodPatch: Sendable {
     }
 
     private mutating func add(_ path: String, _ value: OrderedJSON) {
+        guard !self.isTooLong else { return }
+        self.length += path.utf8.count + value.bytes.count
         self.operations.append(Operation(path: path, value: value))
     }
 

@@ -43,12 +43,20 @@ package struct Wishes: Sendable {
     /// What makes no sense, in the order of the annotations' list.
     package private(set) var mistakes: [BadAnnotation] = []
 
+    /// Bytes of one annotation at most: who makes a pod decides how long all others wait for theirs.
+    private static let longest = 4096
+
     /// The wishes of a pod.
     ///
     /// - Parameter allowsImage: Whether a pod may choose the image.
     package init(_ pod: Pod, allowsImage: Bool) {
         func read<Value>(_ wish: Wish, _ parse: (String) throws(ConfigMistake) -> Value) -> Value? {
             guard let text = pod.annotations[wish.key]?.trimmed, !text.isEmpty else { return nil }
+            guard text.utf8.count <= Self.longest else {
+                self.mistakes.append(
+                    BadAnnotation(wish: wish, problem: "it is longer than \(Self.longest) bytes; shorten it"))
+                return nil
+            }
             do throws(ConfigMistake) {
                 return try parse(text)
             } catch {
@@ -138,7 +146,7 @@ package struct Wishes: Sendable {
     private static func proxyEnvironment(_ text: String, _ pod: Pod) throws(ConfigMistake) -> ProxyEnvironment {
         if let flag = Flag.read(text) { return flag ? .all : .none }
         let names = text.split(separator: ",").map(\.trimmed).filter { !$0.isEmpty }
-        let known = (pod.containers + pod.initContainers).map(\.name)
+        let known = Set((pod.containers + pod.initContainers).map(\.name))
         if let unknown = names.first(where: { !known.contains($0) }) {
             throw ConfigMistake(
                 "\"\(unknown)\" is neither yes nor no, nor a container of the pod",

@@ -29,7 +29,8 @@ struct ReviewBody: Sendable {
     func with<Value: Sendable>(
         of request: Request, until deadline: ContinuousClock.Instant, _ use: ([UInt8]) throws -> Value
     ) async throws -> Value {
-        let declared = request.headers[.contentLength].flatMap { Int($0) }
+        // A number that does not fit is too long as well.
+        let declared = request.headers[.contentLength].map { Int($0) ?? .max }
         if let declared, declared > Self.longest { throw Self.tooLong }
         let room = declared.map { $0 <= Self.short ? 0 : $0 } ?? Self.longest
         if room == 0 { return try use(try await self.take(request.body, declared ?? 0, until: deadline)) }
