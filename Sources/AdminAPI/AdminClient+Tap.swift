@@ -51,7 +51,7 @@ extension AdminClient {
             ("count", question.count.map { "\($0)" }),
         ]
         let query = pairs.compactMap { name, value in value.map { "\(name)=\($0.percentEncoded())" } }
-        var request = HTTPClientRequest(url: "http://\(address)/v1/mesher/tap?\(query.joined(separator: "&"))")
+        var request = HTTPClientRequest(url: try Self.url(address, "tap?\(query.joined(separator: "&"))"))
         if !question.token.isEmpty { request.headers.add(name: "Authorization", value: "Bearer \(question.token)") }
         let client = Self.client()
         defer { Task { try? await client.shutdown() } }

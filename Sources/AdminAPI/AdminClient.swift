@@ -58,9 +58,10 @@ package enum AdminClient {
         _ path: String, at address: String, body: (some Encodable & Sendable)?, token: String = "",
         otherwise remedy: String
     ) async throws(Failure) -> Answer {
+        let url = try Self.url(address, path)
         let answer: HTTPClient.WholeAnswer
         do {
-            var request = HTTPClientRequest(url: "http://\(address)/v1/mesher/\(path)")
+            var request = HTTPClientRequest(url: url)
             if let body {
                 request.method = .POST
                 request.headers.add(name: "Content-Type", value: "application/json")
@@ -79,6 +80,17 @@ package enum AdminClient {
         } catch {
             throw Failure(description: "\(address) is no sidecar of this version: \(error)")
         }
+    }
+
+    /// Where a path of the API is.
+    ///
+    /// Checked here, since the client of HTTP traps on a port that there cannot be.
+    static func url(_ address: String, _ path: String) throws(Failure) -> String {
+        let port = address.split(separator: ":").last.flatMap { UInt16($0) } ?? 0
+        guard port > 0, address.contains(":") else {
+            throw Failure(description: "\(address) is no address: write host:port, and ports end at 65535")
+        }
+        return "http://\(address)/v1/mesher/\(path)"
     }
 
     /// Nobody answers.

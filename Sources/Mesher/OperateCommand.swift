@@ -86,7 +86,7 @@ struct OperateCommand: AsyncParsableCommand {
                 self.show(try await AdminClient.operations(at: address))
             }
         } catch {
-            throw Exit.because("\(error)")
+            throw Exit.because(TopScreen.clean("\(error)", upTo: 4_000))
         }
     }
 
@@ -121,7 +121,7 @@ enum OperationText {
             }
             return "the circuit of \(service)\(instance) is closed; it was \(TopScreen.clean(circuit))"
         case .resetEjection:
-            let endpoints = answer.endpoints.map(TopScreen.clean).joined(separator: ", ")
+            let endpoints = answer.endpoints.map { TopScreen.clean($0) }.joined(separator: ", ")
             return answer.changed
                 ? "no longer ejected: \(endpoints)" : "no instance of \(service)\(instance) was ejected"
         }

@@ -200,16 +200,35 @@ import Testing
         #expect(world.operations.orders.operations.isEmpty && world.orders().isEmpty)
     }
 
-    @Test("services at one address share it: what one of them still wants left alone stays so")
+    @Test("services at one address share it: what was decided last holds, by whichever name")
     func shared() throws {
         let both = [(endpoints: ["rest://10.0.0.1:1"], version: "1", app: "shop")]
         let world = World(try Self.directory(["cart": both, "stock": both]))
         try world.perform(.disable, "cart", "10.0.0.1:1")
         try world.perform(.drain, "stock", "10.0.0.1:1")
         try world.perform(.enable, "stock", "10.0.0.1:1")
+        #expect(world.orders().isEmpty && world.operations.orders.operations.isEmpty)
+        // What comes back is what it was, and what is enabled is so everywhere, wherever its endpoint has been meanwhile.
+        try world.perform(.disable, "cart", "10.0.0.1:1")
+        let endpoint = try #require(world.mesh.current.services["cart"]?.instances.first?.endpoints.first)
+        let moved = try Self.directory(["stock": both], upon: world.mesh.current.services)
+        world.operations.publish(Mesh(moved, .plain))
+        #expect(!endpoint.health.isWithheld && world.operations.orders.operations.map(\.known) == [false])
+        world.operations.publish(Mesh(try Self.directory(["cart": both, "stock": both], upon: moved), .plain))
         #expect(world.orders() == [1: .disabled])
         try world.perform(.enable, "cart", "10.0.0.1:1")
-        #expect(world.orders().isEmpty)
+        world.operations.publish(Mesh(try Self.directory(["cart": both, "stock": both], upon: moved), .plain))
+        #expect(world.orders().isEmpty && world.orders("stock").isEmpty)
+        // By the name of the service, of a host that leads to it, and of the cluster in between.
+        let cluster = Cluster(name: "old", .service("cart", InstanceTags()))
+        let named = World(world.mesh.current.services, Self.rules("shop", Self.host([cluster])))
+        for (decided, lifted) in [("cart", "shop"), ("old", "cart"), ("shop", "old")] {
+            try named.perform(.disable, decided, "10.0.0.1:1")
+            #expect(try named.perform(.enable, lifted, "10.0.0.1:1").changed)
+            #expect(named.orders().isEmpty && named.operations.orders.operations.isEmpty)
+        }
+        #expect(
+            named.refusal(.disable, "Shop", "10.0.0.1:1")?.text.hasSuffix("these are: cart, old, shop, stock") == true)
     }
 
     @Test("a control plane's clusters have no endpoint in common: all of a host are meant, and each by its name")

@@ -379,6 +379,8 @@ def test_by_the_page(world, page):
     eventually(lambda: "disabled by hand" in page.text("#instances"), lambda: page.text("#instances"))
     press(page, three, "Disable")
     said(page, "no instance of cart is left")
+    # Only who is held back can be enabled: the page has to have heard of it.
+    eventually(lambda: page.text("#instances").count("disabled by hand") == 2, lambda: page.text("#instances"))
     press(page, three, "Enable")
     eventually(lambda: set(world.many(6)) == {"three"}, "not enabled")
     page.click("#operate-service button")

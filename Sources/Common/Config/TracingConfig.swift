@@ -96,7 +96,7 @@ package struct TracingConfig: Sendable, Equatable {
             return
         }
         guard let scheme = target.range(ofFirst: "://"), ["http", "https"].contains(target[..<scheme.lowerBound]),
-            scheme.upperBound < target.endIndex, !target.contains(" ")
+            scheme.upperBound < target.endIndex, !target.contains(" "), Self.hasPort(target[scheme.upperBound...])
         else {
             let key = reader.store.entry(Keys.uri.name) ?? reader.store.entry(Keys.oldTarget.name)
             if let key {
@@ -117,6 +117,13 @@ package struct TracingConfig: Sendable, Equatable {
             self.format = path.hasSuffix("/api/v2/spans") ? .zipkinV2 : .zipkinV1
             self.destination = .http(path.count > 1 ? target : Self.join(target, "api/v1/spans"))
         }
+    }
+
+    /// Whether the port, if one is written, is one: the client of HTTP traps on others.
+    private static func hasPort(_ rest: Substring) -> Bool {
+        let host = rest.prefix { !"/?#".contains($0) }
+        guard let colon = host.lastIndex(of: ":"), !host[colon...].contains("]") else { return true }
+        return UInt16(host[host.index(after: colon)...]).map { $0 > 0 } ?? false
     }
 
     private static func join(_ base: String, _ path: String) -> String {

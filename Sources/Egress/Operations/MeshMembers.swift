@@ -75,6 +75,29 @@ struct MeshMembers: Sendable {
     }
 }
 
+/// The members of the names that are asked for, by address: found once for each name, however many addresses are asked for.
+struct MemberLookup {
+    private let members: MeshMembers
+    private let mesh: Mesh
+    private var known: [String: [String: [MeshMembers.Member]]] = [:]
+
+    init(_ members: MeshMembers, _ mesh: Mesh) {
+        self.members = members
+        self.mesh = mesh
+    }
+
+    /// - Parameter address: `ip:port` of any of their endpoints.
+    mutating func members(of name: String, at address: String) -> [MeshMembers.Member] {
+        if let known = self.known[name] { return known[address] ?? [] }
+        var found: [String: [MeshMembers.Member]] = [:]
+        for member in self.members.all(of: name, in: self.mesh) ?? [] {
+            for address in Set(member.endpoints.map(\.hostAndPort)) { found[address, default: []].append(member) }
+        }
+        self.known[name] = found
+        return found[address] ?? []
+    }
+}
+
 extension Endpoint {
     /// `ip:port`, or `[ip]:port`.
     var hostAndPort: String { "\(self.host.asHost):\(self.port)" }

@@ -28,6 +28,8 @@ package final class Operations: Sendable {
 
     private struct State {
         var entries: [Key: Entry] = [:]
+        /// The endpoints that are marked, kept alive: an instance may be left by its registry, and its endpoint come back.
+        var marked: [ObjectIdentifier: Endpoint] = [:]
         var counts: [OperatorRequest.Action: Int] = [:]
     }
 
@@ -48,18 +50,32 @@ package final class Operations: Sendable {
 
     /// Marks the endpoints of a mesh that is about to be published, and publishes it.
     ///
-    /// Cost: none while nothing is in force; else a look at each host with routes for each decision.
+    /// Cost: none while nothing is in force; else a look at each host with routes for each name that something was decided
+    /// about.
     package func publish(_ mesh: Mesh) {
         self.state.withLock { state in
-            self.mark(mesh, state)
+            if !state.entries.isEmpty || !state.marked.isEmpty {
+                var lookup = MemberLookup(self.members, mesh)
+                Self.mark(&state, &lookup)
+            }
             self.mesh.publish(mesh)
         }
     }
 
-    private func mark(_ mesh: Mesh, _ state: borrowing State) {
+    /// Has just those endpoints marked that something in force is about.
+    private static func mark(_ state: inout State, _ lookup: inout MemberLookup) {
+        var (marked, orders): ([ObjectIdentifier: Endpoint], [ObjectIdentifier: OperatorOrder]) = ([:], [:])
         for (key, entry) in state.entries {
-            for member in self.found(key, in: mesh) { member.endpoints.forEach { $0.health.set(entry.order) } }
+            for endpoint in Self.found(key, &lookup).flatMap(\.endpoints) {
+                let id = ObjectIdentifier(endpoint)
+                marked[id] = endpoint
+                // Two names may lead to it only since a registry has changed: the stricter one holds.
+                if orders[id] != .disabled { orders[id] = entry.order }
+            }
         }
+        for (id, endpoint) in state.marked where marked[id] == nil { endpoint.health.set(nil) }
+        for (id, endpoint) in marked where endpoint.health.order != orders[id] { endpoint.health.set(orders[id]) }
+        state.marked = marked
     }
 
     /// Does what an operator asks for.
@@ -100,7 +116,7 @@ package final class Operations: Sendable {
                 throw OperatorRefusal(
                     .invalid, "\(request.action.rawValue) is for one instance: name it, as in 10.0.0.5:8080")
             }
-            return try self.decide(request, instance, time: time, &state)
+            return try self.decide(request, instance, at: now, time: time, &state)
         case .resetCircuit: return try self.resetCircuit(request)
         case .resetEjection: return try self.resetEjection(request, at: now)
         }
@@ -109,9 +125,10 @@ package final class Operations: Sendable {
     // MARK: Instances
 
     private func decide(
-        _ request: OperatorRequest, _ instance: String, time: Double, _ state: inout State
+        _ request: OperatorRequest, _ instance: String, at now: NIODeadline, time: Double, _ state: inout State
     ) throws(OperatorRefusal) -> OperatorAnswer {
         let mesh = self.mesh.current
+        var lookup = MemberLookup(self.members, mesh)
         var request = request
         // Names of services may be written in another letter case.
         if let service = mesh.services[request.service] { request.service = service.name }
@@ -119,12 +136,14 @@ package final class Operations: Sendable {
         let meant = (all ?? []).filter { $0.isAt(instance, request.app) }
         let key = Key(service: request.service, instance: instance, app: request.app)
         let endpoints = meant.flatMap(\.endpoints)
-        // Those of this instance, by whichever of its addresses.
+        let ids = Set(endpoints.map { ObjectIdentifier($0) })
+        // Those of this instance, by whichever of its names and addresses: what is decided belongs to the endpoints.
         let old = state.entries.keys.filter { other in
-            guard other.service == key.service else { return false }
-            if other.instance == key.instance { return other.app == key.app || other.app == nil || key.app == nil }
-            return self.found(other, in: mesh).contains { member in
-                member.endpoints.contains { endpoint in endpoints.contains { $0 === endpoint } }
+            if other.service == key.service, other.instance == key.instance {
+                return other.app == key.app || other.app == nil || key.app == nil
+            }
+            return Self.found(other, &lookup).contains { member in
+                member.endpoints.contains { ids.contains(ObjectIdentifier($0)) }
             }
         }
         // What is in force can be undone also where there is no such instance any more.
@@ -140,13 +159,12 @@ package final class Operations: Sendable {
         answer.changed =
             endpoints.contains { $0.health.order != order } || old.contains { state.entries[$0]?.order != order }
         let since = old.compactMap { state.entries[$0] }.first { $0.order == order }?.since
-        let before = old.flatMap { self.found($0, in: mesh) }.flatMap(\.endpoints)
         for other in old { state.entries[other] = nil }
         if let order { state.entries[key] = Entry(order: order, since: since ?? time) }
-        for endpoint in before where !endpoints.contains(where: { $0 === endpoint }) { endpoint.health.set(nil) }
-        for endpoint in endpoints { endpoint.health.set(order) }
-        // Services of a registry that are at one address share its endpoint.
-        self.mark(mesh, state)
+        Self.mark(&state, &lookup)
+        if order == nil {
+            for endpoint in endpoints where endpoint.health.endEjection(at: now) { answer.changed = true }
+        }
         if let order, let all { answer.warning = Self.warning(request.service, meant, all, order) }
         return answer
     }
@@ -168,7 +186,9 @@ package final class Operations: Sendable {
         _ request: OperatorRequest, _ all: [MeshMembers.Member]?, in mesh: Mesh
     ) -> OperatorRefusal {
         guard let all else {
-            let names = Self.listed(mesh.services.all.map(\.name))
+            let hosts = mesh.rules.routes.hosts
+            let clusters = hosts.values.flatMap(\.clusters).compactMap(\.name)
+            let names = Self.listed(Array(Set(mesh.services.all.map(\.name) + hosts.keys + clusters)))
             return OperatorRefusal(
                 .unknown,
                 "no service \(request.service) is known; "
@@ -195,8 +215,8 @@ package final class Operations: Sendable {
         (try? Endpoint(text.contains("://") ? text : "rest://\(text)"))?.hostAndPort
     }
 
-    private func found(_ key: Key, in mesh: Mesh) -> [MeshMembers.Member] {
-        (self.members.all(of: key.service, in: mesh) ?? []).filter { $0.isAt(key.instance, key.app) }
+    private static func found(_ key: Key, _ lookup: inout MemberLookup) -> [MeshMembers.Member] {
+        lookup.members(of: key.service, at: key.instance).filter { $0.isOf(key.app) }
     }
 
     // MARK: Resets
@@ -207,8 +227,10 @@ package final class Operations: Sendable {
         if let service = mesh.services[request.service] { request.service = service.name }
         var answer = OperatorAnswer(request)
         let policies = self.governance.policies(named: request.service)
-        if policies.isEmpty, self.members.all(of: request.service, in: mesh) == nil {
-            throw self.unknown(request, nil, in: mesh)
+        let all = self.members.all(of: request.service, in: mesh)
+        if policies.isEmpty, all == nil { throw self.unknown(request, nil, in: mesh) }
+        if let instance = request.instance, let all, !all.contains(where: { $0.isAt(instance, request.app) }) {
+            throw self.unknown(request, all, in: mesh)
         }
         var states: [String] = []
         for policy in policies {
@@ -249,11 +271,11 @@ package final class Operations: Sendable {
     /// All that is in force.
     package var orders: OperatorOrders {
         self.state.withLock { state in
-            let mesh = self.mesh.current
+            var lookup = MemberLookup(self.members, self.mesh.current)
             let entries = state.entries.map { key, entry in
                 OperatorOrders.Entry(
                     service: key.service, instance: key.instance, app: key.app, operator: entry.order,
-                    since: entry.since, known: !self.found(key, in: mesh).isEmpty)
+                    since: entry.since, known: !Self.found(key, &lookup).isEmpty)
             }
             return OperatorOrders(entries.sorted { ($0.service, $0.instance) < ($1.service, $1.instance) })
         }

@@ -147,9 +147,9 @@ struct TopScreen {
     }
 
     /// What comes from other machines must not drive this terminal.
-    static func clean(_ text: String) -> String {
+    static func clean(_ text: String, upTo most: Int = 500) -> String {
         var line: [UInt8] = []
-        LineEscaper.appendText(text.rawSpan, to: &line, upTo: 500)
+        LineEscaper.appendText(text.rawSpan, to: &line, upTo: most)
         return String(decoding: line, as: UTF8.self)
     }
 

@@ -150,7 +150,9 @@ import Testing
 
     @Test(
         "what is no URL is a mistake that says what to write",
-        arguments: ["z:9411", "/tmp/spans", "ftp://z/api/v2/spans", "http://", "http://a b/", ""])
+        arguments: [
+            "z:9411", "/tmp/spans", "ftp://z/api/v2/spans", "http://", "http://a b/", "", "http://z:65536/v1/traces",
+        ])
     func noURL(uri: String) throws {
         let (_, problems) = try self.read("tracing: {settings: {URI: '\(uri)'}}")
         #expect(

@@ -2,7 +2,7 @@
 // ---- The address: what stands behind # says what is selected, so that it can be kept or sent to somebody
 
 // Their values stay out of the address: it is kept by the browser, and copied into chats.
-const SECRET = /^(authorization|proxy-authorization|cookie|x-api-key)\s*:|token|secret|password/i;
+const SECRET = /^[^:]*(authorization|cookie|api-?key|session|token|secret|password)[^:]*:/i;
 const SELF = { kind: 'self', name: '' };
 
 function addressOf({ kind, name, part, question }) {

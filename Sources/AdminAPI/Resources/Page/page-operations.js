@@ -21,8 +21,9 @@ async function callOperations(body) {
   }
 }
 // Nothing can be operated where no token is configured: then there is only the text that says so.
-function showOperations(answer) {
-  $('operate').hidden = answer.status === 403 || answer.status === 404;
+// An order's 404 is about an instance, and not about the API.
+function showOperations(answer, isOrder) {
+  $('operate').hidden = answer.status === 403 || answer.status === 404 && !isOrder;
   return answer;
 }
 async function lookAtOperations() {
@@ -31,7 +32,7 @@ async function lookAtOperations() {
   if (state.doc) drawDetail(state.doc);
 }
 async function operate(action, service, instance, words) {
-  const { ok, error, warning } = showOperations(await callOperations({ action, service, instance }));
+  const { ok, error, warning } = showOperations(await callOperations({ action, service, instance }), true);
   tell($('operation-said'), !ok ? error : `${words}: done. ${warning || ''}`, !ok ? 'bad' : warning ? 'warn' : 'ok');
 }
 
