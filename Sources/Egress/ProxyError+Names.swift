@@ -8,7 +8,7 @@ extension ProxyError {
     ///
     /// - Source: the text of the original; where the name may be that of a host outside, what to do is ours.
     static func unknownName(_ name: String) -> ProxyError {
-        let remedy = name.contains(".") ? "; list an external host in egress.yaml, or in no_proxy" : ""
+        let remedy = name.contains(".") ? "; a host outside needs an egress rule, or a place in no_proxy" : ""
         return ProxyError(.noEndpoint, "lb: No available instance, key: \(name)()\(remedy)")
     }
 

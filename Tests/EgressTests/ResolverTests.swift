@@ -89,7 +89,7 @@ import Testing
             ("http://nosuch/", 502, "lb: No available instance, key: nosuch()"),
             (
                 "http://example.com/", 502,
-                "lb: No available instance, key: example.com(); list an external host in egress.yaml, or in no_proxy"
+                "lb: No available instance, key: example.com(); a host outside needs an egress rule, or a place in no_proxy"
             ),
         ])
     func unknown(target: String, status: Int, text: String) throws {

@@ -221,6 +221,7 @@ def test_mesh_takes_its_own_language_only(schemas, wrong):
         ("egress.yaml", "egressRule: {a: [{ports: [{port: 80}]}]}"),
         ("services.yaml", "services: []"),
         ("dev.yaml", "rules: {}"),
+        ("dev.yaml", "services: {web: [[]]}"),
         ("dev.yaml", "services: {web: {prot: 8080}}"),
         ("dev.yaml", "services: {web: 808O}"),
         ("dev.yaml", "services: {web: [{port: 99999}]}"),

@@ -29,5 +29,5 @@ package enum DevFileShape {
         ], isStrict: true)
 
     private static let port = Shape.integer(1...65_535)
-    private static let process = Shape.either([Self.port, .map(Self.instance)])
+    private static let process = Shape.either([Self.port, .map(Self.instance), .nothing])
 }

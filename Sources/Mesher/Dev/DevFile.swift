@@ -63,6 +63,7 @@ struct DevFile: Sendable {
             return
         }
         for entry in entries {
+            if case .null = entry.value, entry.key == "registry" || entry.key == "page" { continue }
             switch entry.key {
             case "services": self.readServices(entry.value)
             case "registry": self.registry = self.readPort("registry", entry.value, whose: "the registry")

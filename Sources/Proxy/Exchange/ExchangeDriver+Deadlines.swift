@@ -168,7 +168,9 @@ extension ExchangeDriver {
         case .responding where self.call.isDownstreamFull:
             metrics.count(.clientStallTime)
             self.requestFailed(ProxyError(.clientGone))
-        case .responding: self.upstreamIsLate()
+        case .responding:
+            if self.silenceLimit != nil { self.exchange.noted.insert(.silent) }
+            self.upstreamIsLate()
         case .tunnel:
             metrics.count(.tunnelTime)
             self.letGo(.gone)

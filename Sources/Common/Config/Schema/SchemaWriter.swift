@@ -82,6 +82,7 @@ struct SchemaWriter {
             ]
         case .map(let map): return [self.types(["object"], isNullable)] + self.keys(of: map)
         case .either(let shapes): return self.anyOf(shapes.map { self.members($0, isNullable: isNullable) })
+        case .nothing: return [("type", .string("null"))]
         case .configuration: return [("$ref", .string("#/definitions/\(Self.configuration)"))]
         }
     }

@@ -41,6 +41,8 @@ package indirect enum Shape: Sendable {
     case map(MapShape)
     /// One of these.
     case either([Shape])
+    /// Nothing: a dash, or a name with a colon, and no more.
+    case nothing
     /// Keys of the configuration, as a file of it has them.
     case configuration
 }
