@@ -123,7 +123,7 @@ def no_cipher_plugin(_):
 # proof fails, and the page has to be changed.
 NOT_YET = [
     ("README.md", "Not in this version: Gateway API", [registries, no_gateway_api]),
-    ("README.md", "names those that have no effect yet", [keys_wait]),
+    ("README.md", "names keys that have no effect yet", [keys_wait]),
     (
         "docs/what-is-mesher.md",
         "What this version does not do",
