@@ -54,8 +54,8 @@ struct ExternalDestinations: Sendable {
             return nil
         }
         let finding: Finding
-        if let places = listedPort?.places {
-            guard let place = Self.choose(places, &exchange) else {
+        if let listedPort, let places = listedPort.places {
+            guard let place = Self.choose(places, listedPort.weight, &exchange) else {
                 return .refused(ProxyError(.noEndpoint, "lb: No available instance, key: \(rule.pattern)()"))
             }
             finding = self.look(&exchange, place.host, place.port, requested, rules, own)
@@ -79,12 +79,11 @@ struct ExternalDestinations: Sendable {
 
     /// One of the places by chance, as their weights have it: the same again while its name is being looked up.
     private static func choose(
-        _ places: [ExternalHosts.Place], _ exchange: inout Exchange
+        _ places: [ExternalHosts.Place], _ sum: Int, _ exchange: inout Exchange
     ) -> ExternalHosts.Place? {
         if exchange.awaitsUntil != nil, exchange.balancing.index < places.count {
             return places[exchange.balancing.index]
         }
-        let sum = places.reduce(0) { $0 + $1.weight }
         guard sum > 0 else { return nil }
         var left = Int.random(in: 0..<sum, using: &exchange.worker.random)
         for (index, place) in places.enumerated() {

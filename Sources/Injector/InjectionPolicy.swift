@@ -61,7 +61,7 @@ package struct InjectionPolicy: Sendable {
     package func decide(
         _ pod: Pod, namespace: String, occasion: Occasion = .admission, workload: String? = nil
     ) -> Decision {
-        let decision = self.unbounded(pod, namespace, occasion, workload)
+        let decision = self.decided(pod, namespace, occasion, workload)
         guard decision.patch.isTooLong else { return decision }
         return Self.denied(
             .patchTooLong,
@@ -69,7 +69,8 @@ package struct InjectionPolicy: Sendable {
                 + "containers in \(Wish.proxyEnv.key)")
     }
 
-    private func unbounded(_ pod: Pod, _ namespace: String, _ occasion: Occasion, _ workload: String?) -> Decision {
+    /// The same, however much would be added.
+    private func decided(_ pod: Pod, _ namespace: String, _ occasion: Occasion, _ workload: String?) -> Decision {
         if let refusal = self.unasked(pod, occasion) { return refusal }
         let wishes = Wishes(pod, allowsImage: self.template.settings.allowsImage)
         if let present = self.present(pod, wishes) { return present }

@@ -39,14 +39,7 @@ struct OperateCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The application that the instance is of.", valueName: "app"))
     var app: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "Where the sidecar's admin API is, if not where the files say, or at 127.0.0.1:30102.",
-            valueName: "host:port"), completion: Completions.admin)
-    var admin: String?
-
-    @Option(help: ArgumentHelp("Path of mesher.yaml.", valueName: "file"), completion: Completions.files)
-    var config: String?
+    @OptionGroup var sidecar: AdminOptions
 
     @Flag(help: "Print one JSON document.")
     var json = false
@@ -71,17 +64,11 @@ struct OperateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        var arguments = ConfigLoader.Arguments()
-        arguments.mesherFile = self.config
-        let config = ConfigLoader(
-            arguments: arguments, environment: ProcessInfo.processInfo.environment,
-            executableDirectory: Executable.directory
-        ).examine().config
-        let address = self.admin ?? config.listeners.admin.map { "\($0)" } ?? "127.0.0.1:30102"
+        let (address, token) = self.sidecar.place
         do throws(AdminClient.Failure) {
             if let action = OperatorRequest.Action(rawValue: self.action), let service {
                 let request = OperatorRequest(action, service, instance: self.instance, app: self.app)
-                self.show(try await AdminClient.operate(request, at: address, token: config.admin.token))
+                self.show(try await AdminClient.operate(request, at: address, token: token))
             } else {
                 self.show(try await AdminClient.operations(at: address))
             }

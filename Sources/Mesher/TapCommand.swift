@@ -37,14 +37,7 @@ struct TapCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("End after so many.", valueName: "number"))
     var count: Int?
 
-    @Option(
-        help: ArgumentHelp(
-            "Where the sidecar's admin API is, if not where the files say, or at 127.0.0.1:30102.",
-            valueName: "host:port"), completion: Completions.admin)
-    var admin: String?
-
-    @Option(help: ArgumentHelp("Path of mesher.yaml.", valueName: "file"), completion: Completions.files)
-    var config: String?
+    @OptionGroup var sidecar: AdminOptions
 
     @Flag(help: "Print a line of JSON for each.")
     var json = false
@@ -59,17 +52,11 @@ struct TapCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        var arguments = ConfigLoader.Arguments()
-        arguments.mesherFile = self.config
-        let config = ConfigLoader(
-            arguments: arguments, environment: ProcessInfo.processInfo.environment,
-            executableDirectory: Executable.directory
-        ).examine().config
+        let (address, token) = self.sidecar.place
         var question = AdminClient.TapQuestion()
         (question.service, question.status, question.path) = (self.service, self.status, self.path)
         question.count = self.count
-        question.token = config.admin.token
-        let address = self.admin ?? config.listeners.admin.map { "\($0)" } ?? "127.0.0.1:30102"
+        question.token = token
         let output = TapOutput(isJSON: self.json, isTerminal: isatty(STDOUT_FILENO) == 1)
         let watch = Task { [question] in try await AdminClient.tap(question, at: address) { output.take($0) } }
         let stop = StopSignals { watch.cancel() }

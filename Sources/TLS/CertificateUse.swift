@@ -34,11 +34,7 @@ enum CertificateUse {
     ///
     /// - Source: RFC 5280 §4.1.2.6, appendix A.1.
     static func commonName(_ certificate: [UInt8]) -> String? {
-        var outer = DERReader(certificate[...])
-        guard let whole = outer.next(0x30) else { return nil }
-        var signed = DERReader(whole)
-        guard let content = signed.next(0x30) else { return nil }
-        var fields = DERReader(content)
+        guard var fields = Self.fields(certificate) else { return nil }
         // The version, which may be left out; then number, algorithm, issuer and times.
         _ = fields.next(0xa0)
         for _ in 0..<4 where fields.next() == nil { return nil }
@@ -57,15 +53,19 @@ enum CertificateUse {
         return found
     }
 
+    /// The fields of what is signed; `nil` for what is no certificate.
+    private static func fields(_ certificate: [UInt8]) -> DERReader? {
+        var outer = DERReader(certificate[...])
+        guard let whole = outer.next(0x30) else { return nil }
+        var signed = DERReader(whole)
+        return signed.next(0x30).map { DERReader($0) }
+    }
+
     /// The extensions by object identifier; `nil` for what is no certificate.
     private static func extensions(
         _ certificate: [UInt8]
     ) -> [(identifier: ArraySlice<UInt8>, value: ArraySlice<UInt8>)]? {
-        var outer = DERReader(certificate[...])
-        guard let whole = outer.next(0x30) else { return nil }
-        var signed = DERReader(whole)
-        guard let content = signed.next(0x30) else { return nil }
-        var fields = DERReader(content)
+        guard var fields = Self.fields(certificate) else { return nil }
         while let (tag, value) = fields.next() {
             guard tag == 0xa3 else { continue }
             var explicit = DERReader(value)

@@ -84,3 +84,13 @@ def outgoing(mesh):
 def brief_door(request, brief):
     """Both listeners of the sidecar with short timeouts."""
     return harness.Door(brief, request.param)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for all pages of a module."""
+    from browser import Browser  # few modules have pages
+
+    running = Browser()
+    yield running
+    running.stop()

@@ -18,7 +18,6 @@ import pytest
 import yaml
 
 import harness
-from browser import Browser
 from grpc_world import Channel, Service
 from harness import REPOSITORY, answer, binary, eventually
 from test_proxy_variable import CLIENTS, run
@@ -165,7 +164,7 @@ def test_rules_change_while_it_runs(dev):
     eventually(lambda: "configuration read again" in dev.said, lambda: dev.said)
     # A file with a mistake changes nothing, and is told with its line.
     dev.write("rules:\n  routeRule: {cart: [{precedence: x}]}\n")
-    mistake = f"dev.yaml:{len(SERVICES) + 3}:35: routeRule.cart: \"x\" is no precedence"
+    mistake = f'dev.yaml:{len(SERVICES) + 3}:35: routeRule.cart: "x" is no precedence'
     eventually(lambda: mistake in dev.said, lambda: dev.said, seconds=10)
     # Said once, not by each sidecar.
     assert dev.said.count(mistake) == 1 and dev.said.count("the old one stays") == 1
@@ -176,30 +175,28 @@ def test_rules_change_while_it_runs(dev):
     dev.write(SHARES % "1.0.0")
 
 
-def test_the_page_shows_all_of_them(dev):
+def test_the_page_shows_all_of_them(dev, browser):
     dev.ask("web", "http://cart/x")
+    dev.ask("cart", "http://web/x")
     dev.ask("job", "http://nosuch/x")
     document = json.loads(dev.get("/v1/dev/services"))
     assert document["file"] == "dev.yaml"
     assert [each["name"] for each in document["services"]] == ["web", "cart", "cart-2", "job"]
-    browser = Browser()
-    try:
-        browser.open(f"http://127.0.0.1:{dev.page}/")
-        eventually(lambda: "web" in browser.text("#call-rows"), lambda: browser.text("body"), seconds=10)
-        calls = [line.split() for line in browser.text("#call-rows").splitlines()]
-        assert ["web", "cart"] in [line[:2] for line in calls] and ["cart", "web"] in [line[:2] for line in calls]
-        assert "nosuch/x" in browser.text("#failures") and "ready" in browser.text("#services")
-        assert browser.text("#state").endswith("live")
-        link = browser.run("document.querySelector('#services a').href")
-        assert browser.complaints() == []
-        # On a phone no table has to be pushed sideways.
-        send = browser.send
-        send("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=2, mobile=True)
-        wide = "[...document.querySelectorAll('section')].filter(each => each.scrollWidth > each.clientWidth).length"
-        eventually(lambda: browser.run("innerWidth") == 390 and browser.run(wide) == 0, lambda: browser.run(wide))
-        assert "ready" in browser.text("#services")
-    finally:
-        browser.stop()
+    browser.open(f"http://127.0.0.1:{dev.page}/")
+    calls = lambda: [line.split()[:2] for line in browser.text("#call-rows").splitlines()]  # noqa: E731
+    both = [["web", "cart"], ["cart", "web"]]
+    eventually(lambda: all(pair in calls() for pair in both), lambda: browser.text("body"), seconds=10)
+    eventually(lambda: "nosuch/x" in browser.text("#failures"), lambda: browser.text("#failures"))
+    assert "ready" in browser.text("#services")
+    assert browser.text("#state").endswith("live")
+    link = browser.run("document.querySelector('#services a').href")
+    assert browser.complaints() == []
+    # On a phone no table has to be pushed sideways.
+    send = browser.send
+    send("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=2, mobile=True)
+    wide = "[...document.querySelectorAll('section')].filter(each => each.scrollWidth > each.clientWidth).length"
+    eventually(lambda: browser.run("innerWidth") == 390 and browser.run(wide) == 0, lambda: browser.run(wide))
+    assert "ready" in browser.text("#services")
     # The page of the sidecar itself.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(link + "v1/mesher/traffic", timeout=10) as done:
@@ -358,7 +355,9 @@ def test_a_port_that_is_taken(tmp_path):
             [binary(), "dev"], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=20
         )
     assert done.returncode == 1
-    assert f"dev.yaml:1:7: page: port {port} of 127.0.0.1 is taken; free it, write another, or leave it out" in done.stderr
+    assert (
+        f"dev.yaml:1:7: page: port {port} of 127.0.0.1 is taken; free it, write another, or leave it out" in done.stderr
+    )
 
 
 def test_a_file_that_is_not_there(tmp_path):

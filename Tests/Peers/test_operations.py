@@ -12,7 +12,6 @@ import pytest
 
 import harness
 import istio  # noqa: F401  finds the control plane for tests
-from browser import Browser
 from controlplane import scenario
 from controlplane.backends import Backends
 from controlplane.server import ControlPlane, Log
@@ -336,20 +335,14 @@ def test_clusters_of_istio(form):
 
 
 @pytest.fixture
-def page(world):
-    """The panel of cart with its operations, in a browser."""
+def page(world, browser):
+    """The panel of cart with its operations."""
     world.many(6)
-    browser = Browser()
-    try:
-        browser.open(f"http://127.0.0.1:{world.sidecar.admin}/#/service/cart")
-        eventually(lambda: browser.text("#detail-title") == "cart", lambda: browser.text("body"), seconds=10)
-        browser.click("#operations summary")
-        eventually(
-            lambda: browser.text("#operate-instances").count("Disable") == 3, lambda: browser.text("#operations")
-        )
-        yield browser
-    finally:
-        browser.stop()
+    browser.open(f"http://127.0.0.1:{world.sidecar.admin}/#/service/cart")
+    eventually(lambda: browser.text("#detail-title") == "cart", lambda: browser.text("body"), seconds=10)
+    browser.click("#operations summary")
+    eventually(lambda: browser.text("#operate-instances").count("Disable") == 3, lambda: browser.text("#operations"))
+    return browser
 
 
 def press(page, instance, words):

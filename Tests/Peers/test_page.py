@@ -17,7 +17,6 @@ import urllib.parse
 import pytest
 
 import harness
-from browser import Browser
 from governance import Load, World
 from harness import eventually
 from observed import Application, call
@@ -74,13 +73,6 @@ def make_trouble(world):
                 harness.request("GET", "/", 'x-cse-context: {"x-cse-src-microservice":"shop"}', host="Host: web")
             )
             assert client.response().status == 200
-
-
-@pytest.fixture(scope="module")
-def browser():
-    browser = Browser()
-    yield browser
-    browser.stop()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import urllib.parse
 import pytest
 
 from authority import DAY, Authority
-from browser import Browser
 from governance import World
 from harness import eventually
 from observed import Application, call
@@ -40,13 +39,6 @@ def world(tmp_path_factory):
             world.many(2, name)
         world.url = f"http://127.0.0.1:{world.sidecar.admin}/"
         yield world
-
-
-@pytest.fixture(scope="module")
-def browser():
-    browser = Browser()
-    yield browser
-    browser.stop()
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ package struct ExternalHosts: Sendable {
         package let protocolName: String
         /// Where it is; `nil` for where its host is.
         package let places: [Place]?
+        /// The sum of their weights.
+        package let weight: Int
         /// The virtual host that has what is no tunnel, where one has; `nil` for none.
         package let virtualHost: String?
 
@@ -22,6 +24,7 @@ package struct ExternalHosts: Sendable {
             self.number = number
             self.protocolName = protocolName
             self.places = places
+            self.weight = places?.reduce(0) { $0 + $1.weight } ?? 0
             self.virtualHost = virtualHost
         }
 

@@ -53,21 +53,26 @@ private actor Failing: Component {
 private actor Steady: Component {
     let name: String
     let journal: Journal
-    let drains: Duration
-    init(_ name: String, _ journal: Journal, drains: Duration = .zero) {
+    let hangs: Bool
+    init(_ name: String, _ journal: Journal, hangs: Bool = false) {
         self.name = name
         self.journal = journal
-        self.drains = drains
+        self.hangs = hangs
     }
     func run() async throws {
         self.journal.add("run \(self.name)")
         defer { self.journal.add("end \(self.name)") }
-        try await Task.sleep(for: .seconds(3600))
+        await Self.untilCancelled()
+        try Task.checkCancellation()
     }
     func drain() async {
         self.journal.add("drain \(self.name)")
-        try? await Task.sleep(for: self.drains)
+        if self.hangs { await Self.untilCancelled() }
         self.journal.add("drained \(self.name)")
+    }
+    /// Nobody sends it anything.
+    private static func untilCancelled() async {
+        _ = await Mailbox<Never>("nothing", capacity: 1, whenFull: .dropNewest).receive()
     }
 }
 
@@ -140,7 +145,7 @@ private actor Reader: Component {
         let journal = Journal()
         var supervisor = Supervisor(logger: self.logger)
         supervisor.add("first") { Steady("first", journal) }
-        supervisor.add("hangs", drainLimit: .milliseconds(50)) { Steady("hangs", journal, drains: .seconds(3600)) }
+        supervisor.add("hangs", drainLimit: .milliseconds(50)) { Steady("hangs", journal, hangs: true) }
         supervisor.add("broken", restart: RestartPolicy(firstDelay: .seconds(3600))) { Failing(journal) }
         let group = supervisor.makeGroup(stopWithin: .seconds(30))
         async let running: Void = group.run()
